@@ -1,0 +1,49 @@
+"""What can go wrong, and the exit status each kind ends in."""
+
+from enum import IntEnum
+
+
+class ExitStatus(IntEnum):
+    """How the process ends; scripts rely on these numbers, so they never change.
+
+    Death by a signal is not listed: the process then really dies by that signal,
+    which a shell shows as 130 (SIGINT) or 143 (SIGTERM).
+    """
+
+    DONE = 0
+    BUG = 1
+    USAGE = 2
+    CREDENTIALS = 3
+    UNREACHABLE = 4
+    CHANNELS_REFUSED = 5
+    REFUSED_BY_SERVER = 6
+    OUTPUT_FAILED = 7
+    COUNT_NOT_REACHED = 124
+
+
+class ChatAppTailError(Exception):
+    """Root of every failure that is not a bug.
+
+    `str()` is one line for a person: what was tried, what came back, what to do next.
+    It never holds a token, a signature or a password.
+    """
+
+    exit_status = ExitStatus.BUG
+
+
+class UsageError(ChatAppTailError):
+    """The command line or the environment asks for something that cannot be."""
+
+    exit_status = ExitStatus.USAGE
+
+
+class CredentialsError(ChatAppTailError):
+    """No token, or the server does not accept it."""
+
+    exit_status = ExitStatus.CREDENTIALS
+
+
+class OutputError(ChatAppTailError):
+    """Standard output can no longer be written, for another reason than its reader being gone."""
+
+    exit_status = ExitStatus.OUTPUT_FAILED

@@ -1,0 +1,73 @@
+"""Says when to dial; nothing else may decide it.
+
+Every client looked at had a hot loop somewhere (pusher-js: 400 dials in a second after close code
+4200), and each came from a path around its back-off. Here every dial is granted by `Backoff`,
+which ends with a window no verdict can bypass.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from enum import Enum
+
+
+class Retry(Enum):
+    """How soon the end of a link allows the next dial."""
+
+    AT_ONCE = "at once"
+    BACK_OFF = "back off"
+    OVER_CAPACITY = "over capacity"
+
+
+STABLE_AFTER = 30.0
+"""Seconds a link must have been subscribed before its loss counts as a first failure again."""
+
+_BASE, _CAP, _CAP_OVER_CAPACITY, _FLOOR_OVER_CAPACITY = 1.0, 30.0, 60.0, 1.0
+_AT_ONCE_LIMIT = 3
+_WINDOW_DIALS, _WINDOW_SPAN = 5, 10.1
+
+
+class Backoff:
+    """Turns what happened to the last link into the moment of the next dial.
+
+    Full jitter over a span that doubles from 1 s to 30 s (60 s when the server is over capacity);
+    a first failure waits 0 to 1 s. Never more than five dials in any ten seconds. Times are
+    monotonic seconds, `random` returns a float in [0, 1).
+    """
+
+    def __init__(self, random: Callable[[], float]) -> None:
+        self.failures = 0
+        self._random = random
+        self._at_once_in_row = 0
+        self._dials: deque[float] = deque(maxlen=_WINDOW_DIALS)
+
+    def dialled(self, now: float) -> None:
+        """Note that a dial begins."""
+        self._dials.append(now)
+
+    def next_dial(
+        self, now: float, retry: Retry, *, stable_for: float, not_before: float = 0.0
+    ) -> float:
+        """Return when to dial after a link ended.
+
+        `stable_for` is how many seconds it was subscribed, `not_before` what the server asked for
+        (Retry-After).
+        """
+        if stable_for >= STABLE_AFTER:
+            self.failures = self._at_once_in_row = 0
+        delay = self._delay(retry)
+        self.failures += 1
+        return max(now + delay, not_before, self._window_opens(now))
+
+    def _delay(self, retry: Retry) -> float:
+        if retry is Retry.AT_ONCE and self._at_once_in_row < _AT_ONCE_LIMIT:
+            self._at_once_in_row += 1
+            return 0.0
+        span = _BASE * 2.0 ** min(self.failures, 10)
+        if retry is Retry.OVER_CAPACITY:
+            return _FLOOR_OVER_CAPACITY + self._random() * min(span, _CAP_OVER_CAPACITY)
+        return self._random() * min(span, _CAP)
+
+    def _window_opens(self, now: float) -> float:
+        if len(self._dials) < _WINDOW_DIALS:
+            return now
+        return max(now, self._dials[0] + _WINDOW_SPAN)

@@ -1,0 +1,200 @@
+"""The thread that keeps a Pusher connection up, and tells the truth about it.
+
+One thread, one loop: dial when `Backoff` says so, converse until the link ends, say why, and again.
+Other threads only put something into its inbox and wake it; it alone opens and closes sockets.
+"""
+
+import random
+import threading
+import time
+import traceback
+from collections import deque
+from dataclasses import dataclass, field, replace
+
+from ..waker import Waker
+from . import items
+from .authorisation import AuthorisationPool, Authorise
+from .backoff import Backoff, Retry
+from .conversation import Conversation, Outcome, Sink, Trace
+from .coverage import Coverage
+from .items import Item, StopCause
+from .link import DialFailed, Dialler, Endpoint, Link, WokenUp
+from .protocol import AuthAnswer, AuthWanted, Ended, Protocol, Timing
+
+__all__ = ["Connection", "Endpoint", "Settings", "Sink", "Timing", "Trace"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What to connect to and how patiently; spans in seconds.
+
+    `max_retries` counts failures in a row; None is for ever.
+    """
+
+    endpoints: tuple[Endpoint, ...]
+    app_key: str
+    channels: tuple[str, ...]
+    ca_file: str | None = None
+    connect_timeout: float = 10.0
+    timing: Timing = field(default_factory=Timing)
+    max_retries: int | None = None
+    strict: bool = False
+
+
+class Connection:
+    """Starts with `start`; its last item is `Stopped`, after `stop` or for a reason of its own."""
+
+    def __init__(
+        self, settings: Settings, authorise: Authorise, sink: Sink, trace: Trace | None = None
+    ) -> None:
+        self._settings = settings
+        self._sink = sink
+        self._trace = trace
+        self._waker = Waker()
+        self._stopping = threading.Event()
+        self._answers: deque[tuple[AuthWanted, AuthAnswer]] = deque()
+        self._pool = AuthorisationPool(authorise, self._answered, self._still_wanted)
+        self._dialler = Dialler(
+            settings.app_key,
+            settings.ca_file,
+            settings.connect_timeout,
+            self._waker,
+            self._stopping.is_set,
+        )
+        self._backoff = Backoff(random.random)
+        self._coverage = Coverage()
+        self._endpoints = deque(settings.endpoints)
+        self._protocol: Protocol | None = None
+        self._ever_established = False
+        self._failures_in_row = 0
+        self._thread = threading.Thread(target=self._run, name="chatapp-tail-socket", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask the thread to say goodbye and end; returns at once, from any thread, any time."""
+        self._stopping.set()
+        self._waker.wake()
+
+    def join(self, timeout: float) -> bool:
+        """Wait for the end; False when the thread is still busy (in a DNS look-up, say)."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    # --- called from the auth threads
+
+    def _answered(self, request: AuthWanted, answer: AuthAnswer) -> None:
+        self._answers.append((request, answer))
+        self._waker.wake()
+
+    def _still_wanted(self, request: AuthWanted) -> bool:
+        protocol = self._protocol
+        return protocol is not None and request.socket_id == protocol.socket_id
+
+    # --- the thread
+
+    def _run(self) -> None:
+        try:
+            stopped = self._keep_connected()
+        except Exception:
+            # A dead thread behind a living process is the fault this program exists to end.
+            stopped = (StopCause.BUG, traceback.format_exc())
+        self._say(items.Stopped(time.time_ns(), *stopped))
+
+    def _keep_connected(self) -> tuple[StopCause, str]:
+        next_dial = 0.0
+        while not self._stopping.wait(max(0.0, next_dial - time.monotonic())):
+            endpoint = self._endpoints[0]
+            outcome = self._try(endpoint)
+            if outcome.ended is None:
+                break
+            reason = f"{endpoint}: {outcome.ended.reason}"
+            self._say(items.Lost(time.time_ns(), reason, outcome.ended.code, outcome.lasted))
+            if cause := self._final(outcome, endpoint):
+                return cause, reason
+            next_dial = self._plan(outcome)
+        return StopCause.ASKED, "asked to stop"
+
+    def _try(self, endpoint: Endpoint) -> Outcome:
+        """Dial once and converse for as long as the link lasts."""
+        self._backoff.dialled(time.monotonic())
+        self._say(items.Connecting(time.time_ns(), str(endpoint)))
+        try:
+            link = self._dialler.dial(endpoint)
+        except WokenUp:
+            return Outcome(None)
+        except DialFailed as failure:
+            self._endpoints.rotate(-1)
+            ended = self._softened(failure.ended)
+            return Outcome(ended, retry_after=failure.retry_after or 0.0)
+        try:
+            return self._converse(link)
+        finally:
+            self._protocol = None
+            link.close()
+
+    def _converse(self, link: Link) -> Outcome:
+        settings = self._settings
+        link.watch(self._waker)
+        self._answers.clear()
+        self._protocol = Protocol(
+            settings.channels,
+            now=time.monotonic(),
+            timing=settings.timing,
+            random=random.random,
+            strict=settings.strict,
+        )
+        outcome = Conversation(
+            link,
+            self._protocol,
+            sink=self._sink,
+            ask_auth=self._pool.ask,
+            answers=self._answers,
+            coverage=self._coverage,
+            stopping=self._stopping.is_set,
+            trace=self._trace,
+        ).run()
+        if outcome.lasted is None:
+            self._endpoints.rotate(-1)
+        else:
+            self._ever_established = True
+        return outcome
+
+    def _softened(self, ended: Ended) -> Ended:
+        """Retry an HTTP refusal by a server that did accept us before: a deploy looks like it."""
+        if self._ever_established and ended.stop is StopCause.SERVER_REFUSED:
+            return replace(ended, stop=None, retry=Retry.BACK_OFF)
+        return ended
+
+    def _final(self, outcome: Outcome, endpoint: Endpoint) -> StopCause | None:
+        """Return why there will be no next dial, if there will be none."""
+        ended = outcome.ended
+        assert ended is not None
+        if ended.stop:
+            return ended.stop
+        if ended.needs_tls and endpoint.tls:
+            return StopCause.SERVER_REFUSED
+        if ended.needs_tls:
+            self._endpoints[self._endpoints.index(endpoint)] = endpoint.with_tls()
+        self._failures_in_row = 1 if outcome.ready_for else self._failures_in_row + 1
+        limit = self._settings.max_retries
+        return (
+            StopCause.UNREACHABLE if limit is not None and self._failures_in_row > limit else None
+        )
+
+    def _plan(self, outcome: Outcome) -> float:
+        assert outcome.ended is not None
+        now = time.monotonic()
+        next_dial = self._backoff.next_dial(
+            now,
+            outcome.ended.retry or Retry.BACK_OFF,
+            stable_for=outcome.ready_for,
+            not_before=now + outcome.retry_after,
+        )
+        self._say(items.Waiting(time.time_ns(), next_dial - now))
+        return next_dial
+
+    def _say(self, *said: Item) -> None:
+        self._sink(said)

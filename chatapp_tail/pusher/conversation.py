@@ -1,0 +1,198 @@
+"""The loop of one link: socket, machine and sink joined, from upgrade to end."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from . import items
+from .coverage import Coverage
+from .frames import BINARY, CLOSE, PING, TEXT, Message, parse_close
+from .items import ChannelEvent, Item
+from .link import Link
+from .protocol import (
+    AllDecided,
+    AuthAnswer,
+    AuthWanted,
+    ChannelConfirmed,
+    ChannelRefused,
+    Ended,
+    Established,
+    Event,
+    Noted,
+    Protocol,
+)
+
+Sink = Callable[[Sequence[Item]], None]
+"""Takes a batch of items in wire order; must not block."""
+
+Trace = Callable[[str, str], None]
+"""Takes `>` or `<` and the text of a frame, for people who debug; the receiver hides secrets."""
+
+_GOODBYE_WAIT = 0.5
+_CLOCK_JUMP = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a link, or the attempt to get one, ended.
+
+    `ended` is None when a stop was asked. `lasted` is for how many seconds it was established
+    (None when it never was), `ready_for` for how many all channels were decided.
+    """
+
+    ended: Ended | None
+    lasted: float | None = None
+    ready_for: float = 0.0
+    retry_after: float = 0.0
+
+
+class Conversation:
+    """Feeds the machine from the link and hands on what it says."""
+
+    def __init__(
+        self,
+        link: Link,
+        protocol: Protocol,
+        *,
+        sink: Sink,
+        ask_auth: Callable[[AuthWanted], None],
+        answers: deque[tuple[AuthWanted, AuthAnswer]],
+        coverage: Coverage,
+        stopping: Callable[[], bool],
+        trace: Trace | None,
+    ) -> None:
+        self._link = link
+        self._protocol = protocol
+        self._sink = sink
+        self._ask_auth = ask_auth
+        self._answers = answers
+        self._coverage = coverage
+        self._stopping = stopping
+        self._trace = trace
+        self._confirmed: list[str] = []
+        self._last_inbound = time.time_ns()
+        self._established_at: float | None = None
+        self._ready_at: float | None = None
+        self._clock_offset = time.time() - time.monotonic()
+
+    def run(self) -> Outcome:
+        """Converse until the machine says the link is over, or a stop is asked."""
+        while self._protocol.ended is None:
+            self._hand_on()
+            if self._stopping():
+                self._say_goodbye()
+                break
+            self._link.wait(max(0.0, self._protocol.deadline() - time.monotonic()))
+            self._take_in()
+        self._hand_on()
+        ended = self._protocol.ended
+        self._coverage.lost(
+            self._confirmed, self._last_inbound, ended.reason if ended else "asked to stop"
+        )
+        return Outcome(ended, _since(self._established_at), _since(self._ready_at) or 0.0)
+
+    def _take_in(self) -> None:
+        """Give the machine everything that happened: messages, answers, the end, the time."""
+        messages = self._link.read()
+        now, wall = time.monotonic(), time.time_ns()
+        if messages:
+            self._last_inbound = wall
+        for message in messages:
+            self._take_message(message, now, wall)
+        while self._answers:
+            request, answer = self._answers.popleft()
+            self._protocol.auth_answered(request.channel, request.socket_id, answer, now)
+        if self._link.end:
+            self._take_end(*self._link.end)
+        self._link.flush()
+        if self._clock_jumped(now):
+            self._protocol.probe(now)
+        self._protocol.tick(now)
+
+    def _take_message(self, message: Message, now: float, wall: int) -> None:
+        opcode, payload = message
+        if self._trace and opcode == TEXT:
+            self._trace("<", payload.decode("utf-8", "replace"))
+        if opcode == TEXT:
+            self._protocol.receive_text(payload, now, wall)
+        elif opcode == CLOSE:
+            code, reason = parse_close(payload)
+            self._link.send_close(code)
+            self._protocol.receive_close(code, reason)
+        elif opcode == BINARY:
+            self._protocol.receive_binary(now)
+        else:
+            self._protocol.receive_control(now)
+            if opcode == PING:
+                self._link.send_pong(payload)
+
+    def _take_end(self, code: int, reason: str) -> None:
+        if self._link.faulty:
+            self._link.send_close(code, reason)
+            self._protocol.abandon(f"{reason} (code {code})", code)
+        else:
+            self._protocol.receive_close(code, reason)
+
+    def _clock_jumped(self, now: float) -> bool:
+        """Return whether wall and monotonic clock drifted apart: the machine slept."""
+        offset = time.time() - now
+        jumped = abs(offset - self._clock_offset) > _CLOCK_JUMP
+        self._clock_offset = offset
+        return jumped
+
+    def _hand_on(self) -> None:
+        """Send what the machine wants sent, and pass on what it says, in one batch."""
+        for text in self._protocol.take_outgoing():
+            if self._trace:
+                self._trace(">", text)
+            self._link.send_text(text)
+        batch: list[Item] = []
+        for event in self._protocol.take_events():
+            if type(event) is ChannelEvent:
+                batch.append(event)
+            else:
+                self._take_event(event, batch)
+        if batch:
+            self._sink(batch)
+
+    def _take_event(self, event: Event, batch: list[Item]) -> None:
+        at = time.time_ns()
+        match event:
+            case AuthWanted():
+                self._ask_auth(event)
+            case Established(socket_id):
+                self._established_at = time.monotonic()
+                batch.append(items.Connected(at, socket_id))
+            case ChannelConfirmed(channel):
+                self._confirmed.append(channel)
+                batch.append(items.Subscribed(at, channel))
+                if gap := self._coverage.regained(channel, at):
+                    batch.append(gap)
+            case AllDecided(confirmed, refused):
+                self._ready_at = time.monotonic()
+                batch.append(items.Ready(at, confirmed, refused))
+            case ChannelRefused(channel, reason):
+                batch.append(items.Refused(at, channel, reason))
+            case Noted(reason, channel):
+                batch.append(items.Trouble(at, reason, channel))
+            case ChannelEvent():
+                batch.append(event)
+            case Ended():
+                return  # the loop reads it from the machine
+            case _:
+                assert_never(event)
+
+    def _say_goodbye(self) -> None:
+        """Close with 1000 and give the server a moment to answer; what still comes is dropped."""
+        self._link.send_close(1000)
+        patience_ends = time.monotonic() + _GOODBYE_WAIT
+        while self._link.end is None and (left := patience_ends - time.monotonic()) > 0:
+            self._link.wait(left)
+            if any(opcode == CLOSE for opcode, _ in self._link.read()):
+                return
+
+
+def _since(moment: float | None) -> float | None:
+    return None if moment is None else time.monotonic() - moment

@@ -1,0 +1,124 @@
+"""What crosses from the socket's thread to the main thread, in wire order.
+
+One small closed union, `Item`. All moments are wall-clock nanoseconds since the epoch, all spans
+are seconds. The structs are tagged, so that a spool can keep them on disk as msgpack and the
+status and gap records can be encoded from the same types.
+"""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class ChannelEvent(msgspec.Struct, frozen=True, tag="event", tag_field="item", gc=False):
+    """One event frame of a channel, as it came.
+
+    `data` is the raw JSON value of the frame's `data` member (mostly a JSON string that holds a
+    JSON document), or None when the member is absent.
+    """
+
+    received: int
+    event: str
+    channel: str | None
+    data: bytes | None
+
+
+class Connecting(msgspec.Struct, frozen=True, tag="connecting", tag_field="item"):
+    """A dial begins."""
+
+    at: int
+    url: str
+
+
+class Connected(msgspec.Struct, frozen=True, tag="connected", tag_field="item"):
+    """The server established the connection; nothing is subscribed yet."""
+
+    at: int
+    socket_id: str
+
+
+class Subscribed(msgspec.Struct, frozen=True, tag="subscribed", tag_field="item"):
+    """The server confirmed one channel."""
+
+    at: int
+    channel: str
+
+
+class Ready(msgspec.Struct, frozen=True, tag="ready", tag_field="item"):
+    """Every wanted channel is decided: confirmed, or refused for good reason."""
+
+    at: int
+    channels: list[str]
+    refused: list[str]
+
+
+class Refused(msgspec.Struct, frozen=True, tag="refused", tag_field="item"):
+    """One channel was refused; the others go on."""
+
+    at: int
+    channel: str
+    reason: str
+
+
+class Trouble(msgspec.Struct, frozen=True, tag="trouble", tag_field="item"):
+    """Something a person should know and the connection survives."""
+
+    at: int
+    reason: str
+    channel: str | None = None
+
+
+class Lost(msgspec.Struct, frozen=True, tag="lost", tag_field="item"):
+    """A link ended, or a dial failed.
+
+    `code` is the close or in-band code that decided, `lasted` how long the link was up (None when
+    it never was).
+    """
+
+    at: int
+    reason: str
+    code: int | None
+    lasted: float | None
+
+
+class Waiting(msgspec.Struct, frozen=True, tag="waiting", tag_field="item"):
+    """The next dial comes in `delay` seconds."""
+
+    at: int
+    delay: float
+
+
+class Gap(msgspec.Struct, frozen=True, tag="gap", tag_field="item"):
+    """Events of `channel` between two moments may be missing.
+
+    From the last frame of the lost link, which is the last proof that it worked, to the new
+    confirmation.
+    """
+
+    channel: str
+    since: int
+    until: int
+    reason: str
+
+
+class StopCause(StrEnum):
+    """Why the connection will not be tried again."""
+
+    ASKED = "asked"
+    CREDENTIALS = "credentials"
+    UNREACHABLE = "unreachable"
+    CHANNELS_REFUSED = "channels_refused"
+    SERVER_REFUSED = "server_refused"
+    BUG = "bug"
+
+
+class Stopped(msgspec.Struct, frozen=True, tag="stopped", tag_field="item"):
+    """The connection is over and its thread ends; always the last item."""
+
+    at: int
+    cause: StopCause
+    reason: str
+
+
+Status = Connecting | Connected | Subscribed | Ready | Refused | Trouble | Lost | Waiting | Stopped
+Item = ChannelEvent | Status | Gap

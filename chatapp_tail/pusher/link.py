@@ -1,0 +1,320 @@
+"""One WebSocket link: dialled, read and written without ever blocking its thread for long.
+
+The only module that touches a socket. websocket-client does the upgrade and masks what is sent;
+reading is `frames`' work. A dial has one deadline for all of it (DNS excepted, which cannot be
+interrupted), and a wake-up ends it early.
+"""
+
+import selectors
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
+
+from .. import __version__
+from ..waker import Waker
+from .backoff import Retry
+from .frames import ABNORMAL, CLOSE, PONG, TEXT, FrameDecoder, Message
+from .items import StopCause
+from .protocol import Ended
+
+MAX_MESSAGE = 16 * 1024 * 1024
+"""Largest message accepted, in bytes; larger ones close the link with 1009."""
+
+_BLOCK = 256 * 1024
+_AT_MOST = 4 * _BLOCK
+_UNSENT_LIMIT = 1024 * 1024
+_RETRYABLE_STATUSES = (408, 425, 429)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a Pusher server listens: `ws[s]://host[:port][/prefix]`, taken apart and checked."""
+
+    tls: bool
+    host: str
+    port: int
+    prefix: str = ""
+
+    @classmethod
+    def parse(cls, url: str) -> "Endpoint":
+        """Return the endpoint in `url`; ValueError says what is wrong with it."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("ws", "wss"):
+            raise ValueError("it must start with ws:// or wss://")
+        if not parts.hostname:
+            raise ValueError("it has no host")
+        if parts.query or parts.fragment or parts.username is not None:
+            raise ValueError("it may hold a host, a port and a path prefix, nothing else")
+        tls = parts.scheme == "wss"
+        return cls(tls, parts.hostname, _port(parts, tls), parts.path.rstrip("/"))
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'wss' if self.tls else 'ws'}://{host}:{self.port}{self.prefix}"
+
+    def with_tls(self) -> "Endpoint":
+        """Return the same place over TLS, for a server that closes with 4000."""
+        return Endpoint(True, self.host, self.port, self.prefix)
+
+    def url(self, app_key: str) -> str:
+        """Return the URL to upgrade, as Pusher's protocol 7 wants it."""
+        query = urlencode({"protocol": 7, "client": "python-chatapp-tail", "version": __version__})
+        return f"{self}/app/{quote(app_key, safe='')}?{query}"
+
+
+def _port(parts: SplitResult, tls: bool) -> int:
+    try:
+        port = parts.port
+    except ValueError:
+        raise ValueError("its port is not a number from 1 to 65535") from None
+    return port or (443 if tls else 80)
+
+
+class DialFailed(Exception):
+    """A dial that came to nothing; `ended` says why and whether another may be tried."""
+
+    def __init__(self, ended: Ended, retry_after: float | None = None) -> None:
+        super().__init__(ended.reason)
+        self.ended = ended
+        self.retry_after = retry_after
+
+
+class WokenUp(Exception):
+    """The dial was given up because the connection is asked to stop."""
+
+
+@dataclass
+class Dialler:
+    """Opens links; keeps the TLS context, which is costly to make, for all of them.
+
+    `stopping` is asked whenever `waker` ends a wait, so that a stop never waits for a dial.
+    """
+
+    app_key: str
+    ca_file: str | None
+    timeout: float
+    waker: Waker
+    stopping: Callable[[], bool]
+
+    def dial(self, endpoint: Endpoint) -> "Link":
+        """Return an upgraded link, or raise `DialFailed` (or `WokenUp`)."""
+        deadline = time.monotonic() + self.timeout
+        try:
+            sock = self._open(endpoint, deadline)
+        except ssl.SSLCertVerificationError as error:
+            reason = f"its certificate is not trusted: {error.verify_message}"
+            raise DialFailed(Ended(reason, stop=StopCause.UNREACHABLE)) from error
+        except ssl.SSLError as error:
+            reason = f"TLS failed: {error.reason or error}"
+            raise DialFailed(Ended(reason, retry=Retry.BACK_OFF)) from error
+        except OSError as error:
+            raise DialFailed(Ended(_why(error, self.timeout), retry=Retry.BACK_OFF)) from error
+        try:
+            self._upgrade(sock, endpoint, deadline)
+        except BaseException:
+            sock.close()
+            raise
+        return Link(sock)
+
+    def _open(self, endpoint: Endpoint, deadline: float) -> socket.socket:
+        sock = socket.create_connection((endpoint.host, endpoint.port), timeout=self.timeout)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if endpoint.tls:
+                sock.settimeout(max(0.001, deadline - time.monotonic()))
+                sock = self._tls.wrap_socket(sock, server_hostname=endpoint.host)
+            sock.setblocking(False)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=self.ca_file)
+
+    def _upgrade(self, sock: socket.socket, endpoint: Endpoint, deadline: float) -> None:
+        import websocket  # 33 ms: while the server answers the TCP handshake, not at start
+
+        guarded = _GuardedSocket(sock, deadline, self.waker, self.stopping)
+        try:
+            websocket.WebSocket().connect(  # type: ignore[no-untyped-call]
+                endpoint.url(self.app_key),
+                socket=guarded,
+                suppress_origin=True,
+                redirect_limit=0,
+                header={"User-Agent": f"chatapp-tail/{__version__}"},
+            )
+        except websocket.WebSocketBadStatusException as error:
+            raise _status_refused(error.status_code, error.resp_headers) from error
+        except websocket.WebSocketException as error:
+            reason = f"the WebSocket upgrade failed: {error}"
+            raise DialFailed(Ended(reason, retry=Retry.BACK_OFF)) from error
+        except OSError as error:
+            raise DialFailed(Ended(_why(error, self.timeout), retry=Retry.BACK_OFF)) from error
+
+
+def _why(error: OSError, timeout: float) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {timeout:g} s"
+    if isinstance(error, socket.gaierror):
+        return f"its name cannot be resolved: {error.strerror}"
+    return error.strerror or str(error) or type(error).__name__
+
+
+def _status_refused(status: int, headers: dict[str, str] | None) -> DialFailed:
+    """Return what an HTTP answer to the upgrade means: most of 4xx will not get better."""
+    reason = f"it answered the WebSocket upgrade with HTTP status {status}"
+    if 400 <= status < 500 and status not in _RETRYABLE_STATUSES:
+        return DialFailed(Ended(reason, status, stop=StopCause.SERVER_REFUSED))
+    retry_after = (headers or {}).get("retry-after", "")
+    return DialFailed(
+        Ended(reason, status, retry=Retry.BACK_OFF),
+        float(retry_after) if retry_after.isdecimal() else None,
+    )
+
+
+class _GuardedSocket:
+    """A socket as websocket-client's upgrade sees it.
+
+    It reads the answer byte by byte with a timeout for each; here one deadline holds for all of
+    them, so a server that drips its answer cannot keep the dial for ever.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        deadline: float,
+        waker: Waker,
+        stopping: Callable[[], bool],
+    ) -> None:
+        self._sock = sock
+        self._deadline = deadline
+        self._waker = waker
+        self._stopping = stopping
+
+    def gettimeout(self) -> float:
+        """Tell websocket-client that waiting is not its business."""
+        return 0.0
+
+    def recv(self, size: int) -> bytes:
+        """Return up to `size` bytes, waiting for them until the deadline."""
+        while True:
+            try:
+                return self._sock.recv(size)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                self._wait(selectors.EVENT_READ)
+
+    def send(self, data: bytes) -> int:
+        """Send some of `data`, waiting for room until the deadline."""
+        while True:
+            try:
+                return self._sock.send(data)
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                self._wait(selectors.EVENT_WRITE)
+
+    def close(self) -> None:
+        """Close the socket beneath."""
+        self._sock.close()
+
+    def _wait(self, event: int) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._sock, event)
+            selector.register(self._waker, selectors.EVENT_READ)
+            ready = selector.select(self._deadline - time.monotonic())
+        if self._stopping():
+            raise WokenUp
+        if time.monotonic() >= self._deadline:
+            raise TimeoutError
+        if any(key.fileobj is self._waker for key, _ in ready):
+            self._waker.clear()
+
+
+class Link:
+    """An upgraded socket, read and written without blocking."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._decoder = FrameDecoder(MAX_MESSAGE)
+        self._unsent = bytearray()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(sock, selectors.EVENT_READ)
+        self.end: tuple[int, str] | None = None
+        """Close code and reason, once the stream is over or broken."""
+
+    def watch(self, waker: Waker) -> None:
+        """Let `waker` end the waits of this link too."""
+        self._selector.register(waker, selectors.EVENT_READ)
+
+    def wait(self, timeout: float | None) -> None:
+        """Wait until something can be read or written, a wake-up, or `timeout` seconds."""
+        if isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
+            return
+        self._selector.select(timeout)
+
+    def read(self) -> list[Message]:
+        """Return the messages that came whole; `end` is set when no more will."""
+        messages: list[Message] = []
+        size = 0
+        while size < _AT_MOST and self.end is None:
+            try:
+                data = self._sock.recv(_BLOCK)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                break
+            except OSError as error:
+                self.end = (ABNORMAL, error.strerror or str(error))
+                break
+            if not data:
+                self.end = (ABNORMAL, "")
+                break
+            size += len(data)
+            messages += self._decoder.feed(data)
+            if self._decoder.fault:
+                self.end = (self._decoder.fault.code, self._decoder.fault.reason)
+        return messages
+
+    @property
+    def faulty(self) -> bool:
+        """Whether the peer broke the WebSocket protocol (and should be told by a close)."""
+        return self._decoder.fault is not None
+
+    def send_text(self, text: str) -> None:
+        """Queue a text frame and send what the socket takes."""
+        self._queue(TEXT, text.encode())
+
+    def send_pong(self, payload: bytes) -> None:
+        """Answer a WebSocket ping with its own payload (RFC 6455 section 5.5.3)."""
+        self._queue(PONG, payload)
+
+    def send_close(self, code: int, reason: str = "") -> None:
+        """Say goodbye; codes that may not be sent become a close without a code."""
+        sendable = code not in (1005, ABNORMAL, 1015) and 1000 <= code < 5000
+        self._queue(CLOSE, code.to_bytes(2, "big") + reason.encode()[:120] if sendable else b"")
+
+    def _queue(self, opcode: int, payload: bytes) -> None:
+        import websocket
+
+        self._unsent += websocket.ABNF.create_frame(payload, opcode).format()
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what the socket takes now of what is queued."""
+        try:
+            while self._unsent:
+                del self._unsent[: self._sock.send(self._unsent)]
+        except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            if len(self._unsent) > _UNSENT_LIMIT:
+                self.end = self.end or (ABNORMAL, "the server reads nothing we send")
+        except OSError as error:
+            self.end = self.end or (ABNORMAL, error.strerror or str(error))
+        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)
+        self._selector.modify(self._sock, wanted)
+
+    def close(self) -> None:
+        """Drop the socket, whatever the peer does."""
+        self._selector.close()
+        self._sock.close()

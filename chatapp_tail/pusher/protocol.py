@@ -1,0 +1,649 @@
+"""The client's side of one Pusher connection, protocol 7, as a pure machine.
+
+Text, closes, auth answers and the time go in; events and text to send come out. There is no
+socket, thread or clock in here, so every rule can be tested with time as an argument. Two rules
+govern all of it:
+
+* The peer may send anything, in any order: nothing that comes in raises, everything that cannot be
+  read is counted and said once.
+* Every state that waits has a moment at which it stops waiting; `deadline()` is the earliest.
+
+One machine lives as long as one socket: a socket id and the signatures bound to it die with it.
+Times are monotonic seconds.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from math import inf
+
+import msgspec
+
+from .. import rawjson
+from .backoff import Retry
+from .frames import ABNORMAL, INVALID_PAYLOAD, NO_STATUS
+from .items import ChannelEvent, StopCause
+
+AUTHORISED_PREFIXES = ("private-", "presence-")
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long each wait may last, in seconds."""
+
+    ping_interval: float = 15.0
+    pong_timeout: float = 10.0
+    established_timeout: float = 10.0
+    confirm_timeout: float = 10.0
+    refused_retry: float = 300.0
+
+
+# --- what comes out ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Established:
+    """`pusher:connection_established` came; `socket_id` is opaque and new on every connection."""
+
+    socket_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuthWanted:
+    """The shell should ask for a signature and bring the answer to `auth_answered`."""
+
+    channel: str
+    socket_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelConfirmed:
+    """`pusher_internal:subscription_succeeded` came for a wanted channel, for the first time."""
+
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelRefused:
+    """The channel is refused, by the auth endpoint or the server; it is asked again, slowly."""
+
+    channel: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AllDecided:
+    """Every wanted channel is confirmed or refused, and at least one is confirmed."""
+
+    confirmed: list[str]
+    refused: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Survived, and worth a line."""
+
+    reason: str
+    channel: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The connection is over; the shell closes the socket and asks nothing more of the machine.
+
+    Exactly one of `retry` and `stop` is set. `code` is the close or in-band code that decided.
+    """
+
+    reason: str
+    code: int | None = None
+    retry: Retry | None = None
+    stop: StopCause | None = None
+    needs_tls: bool = False
+
+
+Event = (
+    ChannelEvent
+    | Established
+    | AuthWanted
+    | ChannelConfirmed
+    | ChannelRefused
+    | AllDecided
+    | Noted
+    | Ended
+)
+
+
+# --- what the auth endpoint answered -------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """`auth` is `KEY:SIGNATURE`, good for one socket id and one channel."""
+
+    auth: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """This channel is not for this account."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRefused:
+    """The token itself is not accepted: no channel will be."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """No usable answer this time; `retry_after` is what the server asked for, in seconds."""
+
+    reason: str
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """Asking failed with an exception nobody foresaw; it must not be lost in a thread."""
+
+    traceback: str
+
+
+AuthAnswer = Granted | Denied | TokenRefused | Unavailable | Bug
+
+
+# --- close and error codes -----------------------------------------------------------------------
+
+_GENERAL = {
+    1000: "normal closure",
+    1001: "going away",
+    1002: "protocol error",
+    1003: "unsupported data",
+    1005: "no code given",
+    1006: "closed without a close frame",
+    1007: "invalid payload",
+    1008: "policy violation",
+    1009: "message too big",
+    1010: "extension wanted",
+    1011: "server error",
+    1012: "service restart",
+    1013: "try again later",
+    1014: "bad gateway",
+}
+_EXTENSION_WANTED = 1010
+_TLS_ONLY, _UNAUTHORIZED = 4000, 4009
+_UNSAID = (NO_STATUS, ABNORMAL, 1000)
+
+
+def end_of(code: int, reason: str, *, established: bool) -> Ended:
+    """Return what a close or in-band error code means for the connection.
+
+    The one place that tells retry from fatal: Pusher's ranges 4000-4099 (will not work unchanged),
+    4100-4199 (over capacity), 4200-4299 (reconnect at once) and RFC 6455's 1000-1015.
+    An established link was already accepted, so 4009 there is a lost permission to be asked again.
+    """
+    said = f"{reason or _GENERAL.get(code, 'no reason given')} (code {code})"
+    if code == _TLS_ONLY:
+        return Ended(said, code, retry=Retry.BACK_OFF, needs_tls=True)
+    if code == _UNAUTHORIZED and established:
+        return Ended(said, code, retry=Retry.BACK_OFF)
+    if 4000 <= code < 4100 or code == _EXTENSION_WANTED:
+        return Ended(said, code, stop=StopCause.SERVER_REFUSED)
+    if 4100 <= code < 4200:
+        return Ended(said, code, retry=Retry.OVER_CAPACITY)
+    if 4200 <= code < 4300:
+        return Ended(said, code, retry=Retry.AT_ONCE)
+    return Ended(said, code, retry=Retry.BACK_OFF)
+
+
+# --- the wire ------------------------------------------------------------------------------------
+
+
+class _Frame(msgspec.Struct, gc=False):
+    event: str
+    channel: str | None = None
+    data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+_decode_frame = msgspec.json.Decoder(_Frame).decode
+_BEFORE_ESTABLISHED = (
+    "pusher:connection_established",
+    "pusher:error",
+    "pusher:ping",
+    "pusher:pong",
+)
+_PING, _PONG = '{"event":"pusher:ping","data":{}}', '{"event":"pusher:pong","data":{}}'
+
+
+def _document(data: bytes | None) -> object:
+    """Return the `data` of a `pusher:` event decoded: a JSON string that holds JSON, or plain JSON.
+
+    Servers differ (Reverb sends error data as a string, soketi as an object), and some send none.
+    """
+    if data is None:
+        return None
+    try:
+        value = msgspec.json.decode(data)
+        return msgspec.json.decode(value) if isinstance(value, str) else value
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def _member(document: object, name: str) -> object:
+    return document.get(name) if isinstance(document, dict) else None
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+class _State(Enum):
+    WANTED = auto()
+    AUTHORISING = auto()
+    CONFIRMING = auto()
+    CONFIRMED = auto()
+    REFUSED = auto()
+
+
+_ANSWER_PENDING = (_State.AUTHORISING, _State.CONFIRMING)
+
+
+@dataclass(slots=True)
+class _Subscription:
+    """One wanted channel. `due` is when the state stops waiting, `tries` how often it failed."""
+
+    channel: str
+    state: _State = _State.WANTED
+    due: float = inf
+    tries: int = 0
+    refusal: str | None = None
+
+    @property
+    def authorised(self) -> bool:
+        return self.channel.startswith(AUTHORISED_PREFIXES)
+
+
+class Protocol:
+    """One connection, from the finished WebSocket upgrade at `now` to its end."""
+
+    def __init__(
+        self,
+        channels: Iterable[str],
+        *,
+        now: float,
+        timing: Timing,
+        random: Callable[[], float],
+        strict: bool = False,
+    ) -> None:
+        self.socket_id: str | None = None
+        self.ended: Ended | None = None
+        self.ready = False
+        self.skipped: dict[str, int] = {}
+        self._subscriptions = {name: _Subscription(name) for name in channels}
+        self._timing = timing
+        self._random = random
+        self._strict = strict
+        self._events: list[Event] = []
+        self._outgoing: list[str] = []
+        self._established_due = now + timing.established_timeout
+        self._ping_interval = timing.ping_interval
+        self._ping_due = inf
+        self._pong_due = inf
+        self._pong_owed = False
+        self._last_error: tuple[int, str] | None = None
+
+    # --- drained by the shell
+
+    def take_events(self) -> list[Event]:
+        """Return what happened since the last call, in wire order."""
+        events, self._events = self._events, []
+        return events
+
+    def take_outgoing(self) -> list[str]:
+        """Return the text frames to send, oldest first.
+
+        However many pings came since the last call, one pong answers them all: a flood of them
+        costs the reader nothing.
+        """
+        outgoing, self._outgoing = self._outgoing, []
+        if self._pong_owed:
+            self._pong_owed = False
+            outgoing.append(_PONG)
+        return outgoing
+
+    def deadline(self) -> float:
+        """Return the next moment at which `tick` has something to do."""
+        if self.ended:
+            return inf
+        waits = (subscription.due for subscription in self._subscriptions.values())
+        return min(self._established_due, self._ping_due, self._pong_due, min(waits, default=inf))
+
+    # --- what the peer sent
+
+    def receive_text(self, payload: bytes, now: float, received: int) -> None:
+        """Take one text message; `received` is its wall-clock time in nanoseconds."""
+        if self.ended:
+            return
+        self._pong_due = inf
+        if not payload.isascii():
+            try:
+                payload.decode()
+            except UnicodeDecodeError:
+                self.abandon("the server sent text that is not UTF-8", INVALID_PAYLOAD)
+                return
+        try:
+            frame = _decode_frame(payload)
+        except (msgspec.DecodeError, RecursionError):
+            refused = self._frame_refused_by_msgspec(payload)
+            if refused is None:
+                return
+            frame = refused
+        self._last_error = None
+        data = None if isinstance(frame.data, msgspec.UnsetType) else bytes(frame.data)
+        if frame.event.startswith(("pusher:", "pusher_internal:")):
+            self._receive_protocol_event(frame.event, frame.channel, data, now)
+        elif self.socket_id is None:
+            self._end_before_established(frame.event)
+        else:
+            self._events.append(ChannelEvent(received, frame.event, frame.channel, data))
+
+    def _receive_protocol_event(
+        self, event: str, channel: str | None, data: bytes | None, now: float
+    ) -> None:
+        handle = self._HANDLERS.get(event)
+        if self.socket_id is None and event not in _BEFORE_ESTABLISHED:
+            self._end_before_established(event)
+        elif handle:
+            handle(self, channel, data, now)
+        else:
+            self._skip("an unknown protocol event", f" ({event!r})")
+
+    def _end_before_established(self, event: str) -> None:
+        expected = "pusher:connection_established"
+        self._end(Ended(f"the first event was {event!r}, not {expected}", retry=Retry.BACK_OFF))
+
+    def receive_binary(self, now: float) -> None:
+        """Take a binary message; the protocol has none, so it only proves life."""
+        if not self.ended:
+            self._pong_due = inf
+            self._skip("a binary frame")
+
+    def receive_control(self, now: float) -> None:
+        """Take a WebSocket ping or pong: proof of life, nothing else."""
+        self._pong_due = inf
+
+    def receive_close(self, code: int, reason: str) -> None:
+        """Take the end of the stream; `code` is 1006 when there was no close frame.
+
+        Reverb and laravel-websockets say why in band and then close with 1000 or nothing at all,
+        so the in-band error counts when it was the last thing said.
+        """
+        if self.ended:
+            return
+        if code in _UNSAID and self._last_error:
+            code, reason = self._last_error
+        self._end(end_of(code, reason, established=self.socket_id is not None))
+
+    def abandon(self, reason: str, code: int | None = None) -> None:
+        """Take the shell's word that the link cannot go on (a broken frame, a failed send)."""
+        if not self.ended:
+            self._end(Ended(reason, code, retry=Retry.BACK_OFF))
+
+    # --- what the auth endpoint answered
+
+    def auth_answered(self, channel: str, socket_id: str, answer: AuthAnswer, now: float) -> None:
+        """Take the answer to an `AuthWanted`; one for another socket id is thrown away."""
+        subscription = self._subscriptions.get(channel)
+        if self.ended or socket_id != self.socket_id or subscription is None:
+            return
+        if subscription.state is not _State.AUTHORISING:
+            return
+        match answer:
+            case Granted(auth):
+                self._subscribe(subscription, now, auth)
+            case Denied(reason):
+                self._refuse(subscription, reason, now)
+            case TokenRefused(reason):
+                self._end(Ended(reason, stop=StopCause.CREDENTIALS))
+            case Unavailable(reason, retry_after):
+                self._retry(subscription, reason, now, retry_after or 0.0)
+            case Bug(traceback):
+                self._end(Ended(traceback, stop=StopCause.BUG))
+
+    # --- the clock
+
+    def tick(self, now: float) -> None:
+        """Do what is due at `now`."""
+        if self.ended:
+            return
+        if now >= self._established_due:
+            waited = self._timing.established_timeout
+            self._end(
+                Ended(
+                    f"the server accepted the connection and then said nothing for {waited:g} s",
+                    retry=Retry.BACK_OFF,
+                )
+            )
+        elif now >= self._pong_due:
+            waited = self._timing.pong_timeout
+            self._end(Ended(f"no answer to a ping for {waited:g} s", retry=Retry.BACK_OFF))
+        else:
+            self._tick_established(now)
+
+    def probe(self, now: float) -> None:
+        """Ping at once: the machine may have slept, and only an answer proves the link."""
+        if self.socket_id is not None and not self.ended:
+            self._ping(now)
+
+    def _tick_established(self, now: float) -> None:
+        if now >= self._ping_due:
+            self._ping(now)
+        for subscription in self._subscriptions.values():
+            if now >= subscription.due:
+                self._subscription_due(subscription, now)
+
+    def _ping(self, now: float) -> None:
+        self._outgoing.append(_PING)
+        self._ping_due = now + self._ping_interval
+        self._pong_due = min(self._pong_due, now + self._timing.pong_timeout)
+
+    def _subscription_due(self, subscription: _Subscription, now: float) -> None:
+        if subscription.state is _State.CONFIRMING:
+            waited = self._timing.confirm_timeout
+            self._retry(subscription, f"the server did not confirm it for {waited:g} s", now)
+        else:
+            self._begin(subscription, now)
+
+    # --- protocol events
+
+    def _connection_established(self, _: str | None, data: bytes | None, now: float) -> None:
+        document = _document(data)
+        socket_id = _member(document, "socket_id")
+        if self.socket_id is not None:
+            self._events.append(Noted("a second pusher:connection_established ignored"))
+            return
+        if not isinstance(socket_id, str) or not socket_id:
+            self._end(Ended("pusher:connection_established has no socket id", retry=Retry.BACK_OFF))
+            return
+        self.socket_id = socket_id
+        self._established_due = inf
+        self._ping_interval = self._ping_interval_for(_member(document, "activity_timeout"))
+        self._ping_due = now + self._ping_interval
+        self._events.append(Established(socket_id))
+        # Public channels need no signature: they go out before any auth is waited for.
+        for subscription in sorted(self._subscriptions.values(), key=lambda s: s.authorised):
+            self._begin(subscription, now)
+
+    def _ping_interval_for(self, activity_timeout: object) -> float:
+        own = self._timing.ping_interval
+        if isinstance(activity_timeout, bool) or not isinstance(activity_timeout, int | float):
+            return own
+        return min(own, max(1.0, activity_timeout)) if activity_timeout > 0 else own
+
+    def _pinged(self, _: str | None, __: bytes | None, now: float) -> None:
+        self._pong_owed = self.socket_id is not None
+
+    def _ponged(self, _: str | None, __: bytes | None, now: float) -> None:
+        """Nothing: any frame is proof of life, and that was noted already."""
+
+    def _subscription_succeeded(self, channel: str | None, _: bytes | None, now: float) -> None:
+        subscription = self._subscriptions.get(channel or "")
+        if subscription is None:
+            self._events.append(Noted(f"confirmation of {channel!r}, which nobody asked for"))
+        elif subscription.state is not _State.CONFIRMED:
+            self._confirm(subscription)
+
+    def _subscription_error(self, channel: str | None, data: bytes | None, now: float) -> None:
+        subscription = self._subscriptions.get(channel or "")
+        if subscription is None:
+            self._events.append(Noted(f"refusal of {channel!r}, which nobody asked for"))
+            return
+        document = _document(data)
+        status = _member(document, "status")
+        reason = f"{_text(_member(document, 'error')) or 'no reason given'} (status {status})"
+        if status in (401, 403, _UNAUTHORIZED):
+            self._refuse(subscription, reason, now)
+        else:
+            self._retry(subscription, reason, now)
+
+    def _error(self, _: str | None, data: bytes | None, now: float) -> None:
+        document = _document(data)
+        code, message = _member(document, "code"), _text(_member(document, "message"))
+        if not isinstance(code, int) or isinstance(code, bool):
+            code = None
+        if self.socket_id is None:
+            self._error_before_established(code, message)
+            return
+        subscription = self._subscription_meant(code, message)
+        if subscription is None:
+            self._events.append(Noted(f"the server says: {message or 'error'} (code {code})"))
+            if code is not None:
+                self._last_error = (code, message)
+        elif message.startswith("Existing subscription"):
+            self._confirm(subscription)
+        else:
+            self._refuse(subscription, f"{message or 'no reason given'} (code {code})", now)
+
+    def _error_before_established(self, code: int | None, message: str) -> None:
+        if code is None:
+            self._events.append(Noted(f"the server says: {message or 'error'}"))
+            return
+        self._end(end_of(code, message, established=False))
+
+    def _subscription_meant(self, code: int | None, message: str) -> _Subscription | None:
+        """Return the pending subscription an error without a channel is about.
+
+        pusher.com names it in the text (code null); laravel-websockets and Reverb answer 4009 in
+        the order they were asked.
+        """
+        if code not in (None, _UNAUTHORIZED):
+            return None
+        pending = [s for s in self._subscriptions.values() if s.state is _State.CONFIRMING]
+        named = [s for s in pending if s.channel in message]
+        candidates = named or [s for s in pending if s.authorised] or pending
+        if code is None and not named and len(pending) != 1:
+            return None
+        return min(candidates, key=lambda s: s.due, default=None)
+
+    _HANDLERS: dict[str, Callable[["Protocol", str | None, bytes | None, float], None]] = {  # noqa: RUF012 - a constant
+        "pusher:connection_established": _connection_established,
+        "pusher:ping": _pinged,
+        "pusher:pong": _ponged,
+        "pusher:error": _error,
+        "pusher:subscription_error": _subscription_error,
+        "pusher_internal:subscription_error": _subscription_error,
+        "pusher:subscription_succeeded": _subscription_succeeded,
+        "pusher_internal:subscription_succeeded": _subscription_succeeded,
+    }
+
+    # --- subscriptions
+
+    def _begin(self, subscription: _Subscription, now: float) -> None:
+        if not subscription.authorised:
+            self._subscribe(subscription, now, None)
+            return
+        assert self.socket_id is not None
+        subscription.state, subscription.due = _State.AUTHORISING, inf
+        self._events.append(AuthWanted(subscription.channel, self.socket_id))
+
+    def _subscribe(self, subscription: _Subscription, now: float, auth: str | None) -> None:
+        # Members without a value are left out: laravel-websockets signs whatever is present.
+        data = {"channel": subscription.channel} | ({"auth": auth} if auth else {})
+        message = msgspec.json.encode({"event": "pusher:subscribe", "data": data})
+        self._outgoing.append(message.decode())
+        subscription.state = _State.CONFIRMING
+        subscription.due = now + self._timing.confirm_timeout
+
+    def _confirm(self, subscription: _Subscription) -> None:
+        subscription.state, subscription.due = _State.CONFIRMED, inf
+        subscription.tries, subscription.refusal = 0, None
+        self._events.append(ChannelConfirmed(subscription.channel))
+        self._decide()
+
+    def _refuse(self, subscription: _Subscription, reason: str, now: float) -> None:
+        subscription.state = _State.REFUSED
+        subscription.due = now + self._timing.refused_retry
+        if subscription.refusal != reason:
+            subscription.refusal = reason
+            self._events.append(ChannelRefused(subscription.channel, reason))
+        self._decide()
+
+    def _retry(
+        self, subscription: _Subscription, reason: str, now: float, at_least: float = 0.0
+    ) -> None:
+        subscription.state = _State.WANTED
+        delay = max(at_least, (0.5 + self._random() / 2) * min(30.0, 2.0**subscription.tries))
+        subscription.tries = min(subscription.tries + 1, 10)
+        subscription.due = now + delay
+        self._events.append(Noted(f"{reason}; asking again in {delay:.1f} s", subscription.channel))
+
+    def _decide(self) -> None:
+        """Say whether every wanted channel is decided, once per connection."""
+        by_state: dict[_State, list[str]] = {}
+        for subscription in self._subscriptions.values():
+            by_state.setdefault(subscription.state, []).append(subscription.channel)
+        refused = by_state.get(_State.REFUSED, [])
+        if len(refused) == len(self._subscriptions) or (refused and self._strict):
+            self._end(Ended(self._why_refused(refused), stop=StopCause.CHANNELS_REFUSED))
+        elif not self.ready and by_state.keys() <= {_State.CONFIRMED, _State.REFUSED}:
+            self.ready = True
+            self._events.append(AllDecided(by_state[_State.CONFIRMED], refused))
+
+    def _why_refused(self, refused: list[str]) -> str:
+        reason = self._subscriptions[refused[0]].refusal
+        if len(self._subscriptions) == 1:
+            return f"{refused[0]} is refused: {reason}"
+        if len(refused) == len(self._subscriptions):
+            return f"all {len(refused)} channels are refused; {refused[0]}: {reason}"
+        return f"{refused[0]} is refused, and --strict allows none: {reason}"
+
+    # --- ends and oddities
+
+    def _end(self, ended: Ended) -> None:
+        self.ended = ended
+        self._events.append(ended)
+
+    def _skip(self, kind: str, detail: str = "") -> None:
+        """Count what cannot be used; say the first of each kind, not the flood."""
+        if kind not in self.skipped:
+            self._events.append(Noted(f"skipped {kind}{detail}, and will skip more like it"))
+        self.skipped[kind] = self.skipped.get(kind, 0) + 1
+
+    def _frame_refused_by_msgspec(self, payload: bytes) -> _Frame | None:
+        """Read a frame the slow way: lone surrogates are legal JSON, wrong member types are not."""
+        try:
+            members = rawjson.members(payload.decode())
+        except ValueError:
+            self._skip("a frame that is not a JSON object")
+            return None
+        event, channel = rawjson.string(members.get("event")), members.get("channel", "null")
+        if event is None or channel[0] not in 'n"':
+            self._skip("a frame without a proper event or channel name")
+            return None
+        frame = _Frame(event, rawjson.string(channel))
+        if "data" in members:
+            frame.data = msgspec.Raw(members["data"].encode())
+        return frame

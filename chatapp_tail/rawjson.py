@@ -1,0 +1,96 @@
+"""Cuts JSON text into the exact text of its parts, where msgspec refuses to.
+
+msgspec is the fast way and handles nearly everything; it refuses escapes of lone surrogates
+(`"\\ud800"`), which RFC 8259 allows and phones do send. The standard library reads them, and its
+scanner tells where each value ends. `NaN` and `Infinity` are not JSON and are refused here too.
+"""
+
+import json
+import re
+from typing import NoReturn
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_scan = json.JSONDecoder(parse_constant=_refuse_constant).raw_decode
+_space = re.compile(r"[ \t\n\r]*").match
+
+
+def _after_space(text: str, start: int) -> int:
+    found = _space(text, start)
+    assert found is not None
+    return found.end()
+
+
+def _value(text: str, start: int) -> tuple[str, int]:
+    """Return the text of the value at `start` and the offset of what follows it."""
+    start = _after_space(text, start)
+    try:
+        _, end = _scan(text, start)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    return text[start:end], _after_space(text, end)
+
+
+def _parts(text: str, opening: str, closing: str) -> list[tuple[str, str]]:
+    """Return (key, value text) of each member, or ("", value text) of each element."""
+    at = _after_space(text, 0)
+    if text[at : at + 1] != opening:
+        raise ValueError(f"expected {opening}")
+    at = _after_space(text, at + 1)
+    parts: list[tuple[str, str]] = []
+    if text[at : at + 1] == closing:
+        return _whole(parts, text, at)
+    while True:
+        key = ""
+        if opening == "{":
+            if text[at : at + 1] != '"':
+                raise ValueError("expected a member name")
+            key, at = _scan(text, at)
+            at = _after_space(text, at)
+            if text[at : at + 1] != ":":
+                raise ValueError("expected a colon")
+            at += 1
+        value, at = _value(text, at)
+        parts.append((key, value))
+        if text[at : at + 1] == closing:
+            return _whole(parts, text, at)
+        if text[at : at + 1] != ",":
+            raise ValueError("expected a comma")
+        at = _after_space(text, at + 1)
+
+
+def _whole(parts: list[tuple[str, str]], text: str, closing_at: int) -> list[tuple[str, str]]:
+    if _after_space(text, closing_at + 1) != len(text):
+        raise ValueError("more text after the end")
+    return parts
+
+
+def members(text: str) -> dict[str, str]:
+    """Return the members of a JSON object as they stand in `text`; ValueError if it is none."""
+    return dict(_parts(text, "{", "}"))
+
+
+def elements(text: str) -> list[str]:
+    """Return the elements of a JSON array as they stand in `text`; ValueError if it is none."""
+    return [value for _, value in _parts(text, "[", "]")]
+
+
+def check(text: str) -> None:
+    """Raise ValueError unless `text` is one JSON value."""
+    _, end = _value(text, 0)
+    if end != len(text):
+        raise ValueError("more text after the end")
+
+
+def string(text: str | None) -> str | None:
+    """Return the JSON string in `text`, or None when it is another value or absent.
+
+    Half of a surrogate pair cannot leave the program as UTF-8, so it becomes a question mark.
+    """
+    value = json.loads(text) if text is not None else None
+    if not isinstance(value, str):
+        return None
+    return value.encode("utf-8", "replace").decode()

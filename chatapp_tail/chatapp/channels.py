@@ -1,0 +1,76 @@
+"""What a user selects, as Pusher channel names, and back.
+
+ChatApp has four kinds of private channels and no wildcard: one subscription a channel.
+"""
+
+import re
+from collections.abc import Iterable
+from itertools import product
+
+_PREFIX = "private-v1."
+_MESSENGER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_ALLOWED = re.compile(r"[A-Za-z0-9_\-=@,.;]{1,164}")
+_OF_LICENSE = re.compile(r"private-v1\.licenses\.(\d+)\.messengers\.([^.]+)")
+_SHORT_FORMS = (
+    (re.compile(r"(\d+)/([A-Za-z][A-Za-z0-9_]*)"), "licenses.{}.messengers.{}"),
+    (re.compile(r"company/(\d+)"), "companies.{}"),
+    (re.compile(r"user/(\d+)"), "users.{}"),
+    (re.compile(r"company/(\d+)/user/(\d+)"), "companies.{}.users.{}"),
+)
+_SHORT_NAMES = (
+    (_OF_LICENSE, "{}/{}"),
+    (re.compile(r"private-v1\.companies\.(\d+)"), "company/{}"),
+    (re.compile(r"private-v1\.users\.(\d+)"), "user/{}"),
+    (re.compile(r"private-v1\.companies\.(\d+)\.users\.(\d+)"), "company/{}/user/{}"),
+)
+
+EXAMPLES = "1229/telegram, company/2224, user/685, company/2224/user/685"
+
+
+def of_license(license_id: int, messenger: str) -> str:
+    """Return the channel of one messenger of one licence."""
+    return f"{_PREFIX}licenses.{license_id}.messengers.{messenger}"
+
+
+def parse_messenger(text: str) -> str:
+    """Return a messenger type as given; ValueError if no type can look like that.
+
+    The set is open and case matters (`grWhatsApp`), so only the form is checked.
+    """
+    if not _MESSENGER.fullmatch(text):
+        raise ValueError("a messenger type is letters and digits, such as telegram or grWhatsApp")
+    return text
+
+
+def parse_channel(text: str) -> str:
+    """Return the Pusher name of a channel in short or full form; ValueError if it is neither."""
+    for form, name in _SHORT_FORMS:
+        if found := form.fullmatch(text):
+            return _PREFIX + name.format(*found.groups())
+    if "/" in text or text.isdecimal():
+        raise ValueError(f"a channel is one of {EXAMPLES}, or a full Pusher channel name")
+    if not _ALLOWED.fullmatch(text):
+        raise ValueError("a Pusher channel name has 1 to 164 of A-Z a-z 0-9 _ - = @ , . ;")
+    return text
+
+
+def select(
+    licenses: Iterable[int], messengers: Iterable[str], names: Iterable[str]
+) -> tuple[str, ...]:
+    """Return every wanted channel once: each licence with each messenger, then the named ones."""
+    combined = (of_license(*pair) for pair in product(licenses, messengers))
+    return tuple(dict.fromkeys([*combined, *names]))
+
+
+def license_and_messenger(channel: str | None) -> tuple[int | None, str | None]:
+    """Return what the name of a channel says about its licence and messenger."""
+    found = _OF_LICENSE.fullmatch(channel or "")
+    return (int(found[1]), found[2]) if found else (None, None)
+
+
+def short_name(channel: str) -> str:
+    """Return the form a person types, such as `1229/telegram`; other names stay as they are."""
+    for form, name in _SHORT_NAMES:
+        if found := form.fullmatch(channel):
+            return name.format(*found.groups())
+    return channel

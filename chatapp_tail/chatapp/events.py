@@ -1,0 +1,233 @@
+"""One event frame of a channel → its records: one for each item of the payload.
+
+Total: nothing a server can send makes it fail, and what it does not know flows through. The bytes
+of an item are never re-encoded: numbers keep their digits, members their order, strings their
+escapes. ChatApp wraps items as `{"queue":…,"payload":{"data":[…],"meta":{…}}}`; webhooks carry the
+same one level higher, as `{"data":[…],"meta":{…}}`. Both are read, and anything else is one item.
+"""
+
+import json
+import re
+from enum import StrEnum
+from functools import lru_cache
+from hashlib import blake2b
+from typing import NamedTuple
+
+import msgspec
+from msgspec import Raw
+
+from .. import rawjson
+from ..pusher.items import ChannelEvent
+from .channels import license_and_messenger
+
+_NEWLINES = bytes.maketrans(b"\r\n", b"  ")
+
+
+class Source(StrEnum):
+    """Where a record comes from."""
+
+    LIVE = "live"
+    BACKFILL = "backfill"
+    REPLAY = "replay"
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """One item of one event.
+
+    `data` is JSON on one line: the item byte for byte, or, when the event's data is not JSON, that
+    text as a JSON string, and then `encoding` is "text". `received` is in nanoseconds since the
+    epoch, `part` counts from 1 to `parts`.
+    """
+
+    event: str
+    id: str
+    channel: str | None
+    license: int | None
+    messenger: str | None
+    received: int
+    source: Source
+    queue: str | None
+    part: int
+    parts: int
+    data: bytes
+    encoding: str | None = None
+
+
+class Decoded(msgspec.Struct, frozen=True, gc=False):
+    """A frame taken apart: `data` is the whole of it on one line (JSON), `records` its items."""
+
+    data: bytes
+    records: list[Record]
+
+
+class _Meta(msgspec.Struct, gc=False):
+    license: int | None = msgspec.field(default=None, name="licenseId")
+    messenger: str | None = msgspec.field(default=None, name="messengerType")
+
+
+class _Payload(msgspec.Struct, gc=False):
+    data: list[Raw]
+    meta: _Meta | None = None
+
+
+class _Envelope(msgspec.Struct, gc=False):
+    payload: _Payload
+    queue: str | None = None
+
+
+class _Identity(msgspec.Struct, gc=False):
+    id: int | str | None = None
+    internal_id: int | str | None = msgspec.field(default=None, name="internalId")
+    type: str | None = None
+
+
+_decode_string = msgspec.json.Decoder(str).decode
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_meta = msgspec.json.Decoder(_Meta).decode
+_decode_identity = msgspec.json.Decoder(_Identity).decode
+
+_UNREADABLE = (msgspec.DecodeError, RecursionError)
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_license_and_messenger = lru_cache(maxsize=4096)(license_and_messenger)
+
+
+class _Content(NamedTuple):
+    """What an event's data holds: all of it, the JSON text of each item, and what is said of them.
+
+    `whole` and each item are on one line.
+    """
+
+    whole: bytes
+    items: list[bytes]
+    queue: str | None = None
+    license: int | None = None
+    messenger: str | None = None
+    encoding: str | None = None
+
+
+def decode(event: ChannelEvent, source: Source = Source.LIVE) -> Decoded:
+    """Return the records of `event`, at least one, and its whole data on one line."""
+    content = _read(event.data)
+    license_id, messenger = _license_and_messenger(event.channel)
+    if content.license is not None:
+        license_id = content.license
+    if content.messenger is not None:
+        messenger = content.messenger
+    count = len(content.items)
+    records = [
+        Record(
+            event.event,
+            _identify(event, license_id, messenger, item),
+            event.channel,
+            license_id,
+            messenger,
+            event.received,
+            source,
+            content.queue,
+            part,
+            count,
+            item,
+            content.encoding,
+        )
+        for part, item in enumerate(content.items, 1)
+    ]
+    return Decoded(content.whole, records)
+
+
+def _read(raw: bytes | None) -> _Content:
+    """Read the `data` member of a frame: JSON in a string, plain JSON, plain text, or nothing."""
+    if raw is None:
+        return _Content(b"null", [b"null"])
+    document = _on_one_line(_unescaped(raw) if raw[:1] == b'"' else raw)
+    try:
+        envelope = _decode_envelope(document)
+    except _UNREADABLE:
+        return _read_unusual(raw, document)
+    meta = envelope.payload.meta or _Meta()
+    # An empty list still is an event somebody sent, so it is shown whole.
+    items = [bytes(item) for item in envelope.payload.data] or [document]
+    return _Content(document, items, envelope.queue, meta.license, meta.messenger)
+
+
+def _unescaped(raw: bytes) -> bytes:
+    try:
+        return _decode_string(raw).encode()
+    except _UNREADABLE:
+        # Half a surrogate pair is no character, but in JSON it may stay an escape.
+        text: str = json.loads(raw)
+        return _LONE_SURROGATE.sub(lambda half: f"\\u{ord(half[0]):04x}", text).encode()
+
+
+def _on_one_line(document: bytes) -> bytes:
+    """Replace newlines, which JSON allows outside of strings only, by spaces."""
+    if b"\n" in document or b"\r" in document:
+        return document.translate(_NEWLINES)
+    return document
+
+
+def _read_unusual(raw: bytes, document: bytes) -> _Content:
+    """Read what is not the usual envelope, or what msgspec refuses, part by part."""
+    text = document.decode()
+    try:
+        rawjson.check(text)
+    except ValueError:
+        return _Content(raw, [raw], encoding="text")
+    try:
+        envelope = rawjson.members(text)
+        inner = _payload_of(envelope)
+    except ValueError:
+        return _Content(document, [document])
+    license_id, messenger = _said_by(inner.get("meta"))
+    items = [item.encode() for item in _items_of(inner.get("data"))] or [document]
+    return _Content(document, items, rawjson.string(envelope.get("queue")), license_id, messenger)
+
+
+def _payload_of(envelope: dict[str, str]) -> dict[str, str]:
+    """Return the members around the items: of `payload`, or of the whole for a webhook's shape."""
+    if "payload" in envelope:
+        return rawjson.members(envelope["payload"])
+    if {"data", "meta"} <= envelope.keys() <= {"queue", "data", "meta"}:
+        return envelope
+    return {}
+
+
+def _items_of(data: str | None) -> list[str]:
+    if data is None:
+        return []
+    return rawjson.elements(data) if data.startswith("[") else [data]
+
+
+def _said_by(meta: str | None) -> tuple[int | None, str | None]:
+    try:
+        known = _decode_meta(meta or "{}")
+    except _UNREADABLE:
+        return None, None
+    return known.license, known.messenger
+
+
+def _identify(
+    event: ChannelEvent, license_id: int | None, messenger: str | None, item: bytes
+) -> str:
+    """Return an id that is the same for the same event everywhere, in every run.
+
+    A message is its id, a status its message's id and the status; everything else is a BLAKE2b hash
+    of channel, event name and the item's bytes.
+    """
+    if event.event in ("message", "messageStatus"):
+        try:
+            identity = _decode_identity(item)
+        except _UNREADABLE:
+            return _hashed(event, item)
+        number = identity.internal_id if identity.id is None else identity.id
+        if number is not None:
+            line = event.channel if license_id is None else f"{license_id}:{messenger}"
+            where = f"{event.event}:{line}:{number}"
+            return where if event.event == "message" else f"{where}:{identity.type}"
+    return _hashed(event, item)
+
+
+def _hashed(event: ChannelEvent, item: bytes) -> str:
+    known = blake2b(digest_size=16)
+    for part in ((event.channel or "").encode(), event.event.encode(), item):
+        known.update(part + b"\0")
+    return f"{event.event}:{known.hexdigest()}"

@@ -1,0 +1,19 @@
+"""How records become lines: each format is a callable that returns bytes and writes nothing."""
+
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+
+from ..chatapp.events import Decoded, Record
+
+Format = Callable[[Decoded, Sequence[Record]], list[bytes]]
+"""(a frame taken apart, those of its records that passed the filters) -> what to write, each piece
+complete with its newline. `--count` counts these pieces."""
+
+
+class Output(StrEnum):
+    """What `-o` takes; `auto` is `pretty` on a terminal and `json` otherwise."""
+
+    AUTO = "auto"
+    PRETTY = "pretty"
+    JSON = "json"
+    RAW = "raw"

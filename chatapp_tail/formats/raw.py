@@ -1,0 +1,10 @@
+"""`-o raw`: a frame's `data` as the vendor documents it, one frame a line."""
+
+from collections.abc import Sequence
+
+from ..chatapp.events import Decoded, Record
+
+
+def format_raw(decoded: Decoded, _: Sequence[Record]) -> list[bytes]:
+    """Return the whole data of the frame, even when filters kept only some of its items."""
+    return [decoded.data + b"\n"]

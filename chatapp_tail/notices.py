@@ -1,0 +1,111 @@
+"""What the connection says, as lines for people on stderr.
+
+Trouble and what ends it are always said; progress (connecting, ready) only where a person looks on,
+so that a script's stderr stays empty when all is well. Text from the server is escaped.
+"""
+
+import time
+from collections.abc import Callable
+from enum import IntEnum
+from typing import assert_never
+
+from .chatapp.channels import short_name
+from .formats.escape import escape_line
+from .pusher import items
+
+
+class Level(IntEnum):
+    """How much is said; each level includes the ones before it."""
+
+    QUIET = 0
+    TROUBLE = 1
+    PROGRESS = 2
+    DETAIL = 3
+    FRAMES = 4
+
+
+class Notices:
+    """Writes what `level` allows, one line each, through `write`."""
+
+    def __init__(self, write: Callable[[str], None], level: Level) -> None:
+        self._write = write
+        self._level = level
+        self._lost: items.Lost | None = None
+        self._troubled = False
+
+    def say(self, status: items.Status | items.Gap) -> None:
+        """Say a status change, if it is worth a line at this level."""
+        level, sentence = self._sentence(status)
+        if sentence and level <= self._level:
+            self._write(sentence)
+
+    def _sentence(self, status: items.Status | items.Gap) -> tuple[Level, str]:
+        match status:
+            case items.Connecting(_, url):
+                return (
+                    Level.PROGRESS if self._lost is None else Level.DETAIL,
+                    f"connecting to {url}",
+                )
+            case items.Connected(_, socket_id):
+                return Level.DETAIL, f"connected, socket id {escape_line(socket_id)}"
+            case items.Subscribed(_, channel):
+                return Level.DETAIL, f"subscribed to {short_name(channel)}"
+            case items.Ready(_, channels, refused):
+                level = Level.TROUBLE if self._troubled else Level.PROGRESS
+                self._lost, self._troubled = None, False
+                return level, _ready(channels, refused)
+            case items.Refused(_, channel, reason):
+                self._troubled = True
+                return Level.TROUBLE, f"refused: {short_name(channel)}: {escape_line(reason)}"
+            case items.Trouble(_, reason, channel):
+                self._troubled = True
+                where = f"{short_name(channel)}: " if channel else ""
+                return Level.TROUBLE, f"warning: {where}{escape_line(reason)}"
+            case items.Lost():
+                self._lost, self._troubled = status, True
+                return Level.QUIET, ""
+            case items.Waiting(_, delay):
+                assert self._lost is not None
+                return Level.TROUBLE, f"{_lost(self._lost)}; trying again {_in(delay)}"
+            case items.Gap(channel, since, until, _):
+                span = f"{_clock(since)} to {_clock(until)} ({_span((until - since) / 1e9)})"
+                return (
+                    Level.TROUBLE,
+                    f"gap: events of {short_name(channel)} from {span} may be missing",
+                )
+            case items.Stopped():
+                return Level.QUIET, ""
+            case _:
+                assert_never(status)
+
+
+def _ready(channels: list[str], refused: list[str]) -> str:
+    count = len(channels)
+    what = short_name(channels[0]) if count == 1 else f"{count} channels"
+    return f"ready: {what}" + (f" ({len(refused)} refused)" if refused else "")
+
+
+def _lost(lost: items.Lost) -> str:
+    if lost.lasted is None:
+        return f"cannot connect to {escape_line(lost.reason)}"
+    return f"lost the connection after {_span(lost.lasted)} to {escape_line(lost.reason)}"
+
+
+def _in(delay: float) -> str:
+    return f"in {_span(delay)}" if delay >= 0.05 else "at once"
+
+
+def _span(seconds: float) -> str:
+    """Return seconds as a person says them: `0.4 s`, `12 s`, `3m 12s`, `2h 05m`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}m {rest:02}s"
+    return f"{minutes // 60}h {minutes % 60:02}m"
+
+
+def _clock(nanoseconds: int) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(nanoseconds / 1e9))

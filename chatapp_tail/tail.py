@@ -1,0 +1,209 @@
+"""The pipeline of the main thread: take, decode, filter, format, write, count.
+
+It waits in one place, `_wait`, for whatever comes first: items, room in stdout, the end of stdout's
+reader, a deadline, a signal. So a blocked or dead stdout is seen while idle, and costs the socket's
+thread nothing.
+"""
+
+import os
+import select
+import stat
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+
+from .chatapp.events import decode
+from .errors import ExitStatus, OutputError
+from .filters import KeepEvent
+from .formats import Format
+from .notices import Notices
+from .pusher.connection import Connection
+from .pusher.items import ChannelEvent, Gap, Item, Status, StopCause, Stopped
+from .spool import Spool
+from .waker import Waker
+
+_DEAD = select.POLLERR | select.POLLHUP | select.POLLNVAL
+_GOODBYE = 1.0
+_WHOLE = 1024 * 1024
+
+
+class ReaderGone(Exception):
+    """Nobody reads stdout any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When to stop by ourselves: after `count` lines, after `duration` seconds."""
+
+    count: int | None = None
+    duration: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How the tail ended. `cause` and `reason` are set when the connection gave up by itself."""
+
+    status: ExitStatus
+    interrupted: bool = False
+    cause: StopCause | None = None
+    reason: str = ""
+
+
+_STATUS_OF = {
+    StopCause.CREDENTIALS: ExitStatus.CREDENTIALS,
+    StopCause.UNREACHABLE: ExitStatus.UNREACHABLE,
+    StopCause.CHANNELS_REFUSED: ExitStatus.CHANNELS_REFUSED,
+    StopCause.SERVER_REFUSED: ExitStatus.REFUSED_BY_SERVER,
+    StopCause.BUG: ExitStatus.BUG,
+}
+
+
+class Tail:
+    """One run, from connecting to an `End`. `stdout` is a file descriptor.
+
+    `interrupt` may be called from a signal handler.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        spool: Spool,
+        alarm: Waker,
+        *,
+        keep_event: KeepEvent,
+        format: Format,  # noqa: A002 - the domain's word
+        notices: Notices,
+        limits: Limits,
+        stdout: int,
+    ) -> None:
+        self.written = 0
+        """Bytes written so far; a watchdog sees by it whether stdout still moves."""
+        self._connection = connection
+        self._spool = spool
+        self._alarm = alarm
+        self._keep_event = keep_event
+        self._format = format
+        self._notices = notices
+        self._limits = limits
+        self._stdout = stdout
+        self._lines = 0
+        self._interrupted = False
+        self._end: End | None = None
+        self._deadline = inf
+        self._patience_ends = inf
+        # Up to PIPE_BUF bytes never block once poll says that there is room (POSIX).
+        regular = stat.S_ISREG(os.fstat(stdout).st_mode)
+        self._at_most = _WHOLE if regular else select.PIPE_BUF
+
+    def interrupt(self) -> None:
+        """End as soon as what was received is written."""
+        self._interrupted = True
+        self._alarm.wake()
+
+    def run(self) -> End:
+        """Tail until something ends it; OutputError when stdout fails."""
+        if self._limits.duration is not None:
+            self._deadline = time.monotonic() + self._limits.duration
+        self._connection.start()
+        try:
+            return self._follow()
+        except ReaderGone:
+            return End(ExitStatus.DONE)
+        finally:
+            self._connection.stop()
+            self._connection.join(_GOODBYE)
+
+    def _follow(self) -> End:
+        while self._end is None:
+            if batch := self._spool.take():
+                self._handle(batch)
+            elif time.monotonic() >= self._patience_ends:
+                self._end = self._asked_end()
+            else:
+                self._wait()
+        return self._end
+
+    def _handle(self, batch: Sequence[Item]) -> None:
+        """Write the records of a batch in one call where no status stands between them."""
+        lines: list[bytes] = []
+        for item in batch:
+            if type(item) is ChannelEvent:
+                if self._keep_event(item.event):
+                    decoded = decode(item)
+                    lines += self._format(decoded, decoded.records)
+            else:
+                assert not isinstance(item, ChannelEvent)
+                self._write(lines)
+                lines = []
+                self._take_status(item)
+            if self._end or self._lines + len(lines) >= self._enough:
+                break
+        self._write(lines)
+
+    def _take_status(self, status: Status | Gap) -> None:
+        self._notices.say(status)
+        if not isinstance(status, Stopped):
+            return
+        if status.cause is StopCause.ASKED:
+            self._end = self._asked_end()
+        else:
+            self._end = End(_STATUS_OF[status.cause], cause=status.cause, reason=status.reason)
+
+    def _asked_end(self) -> End:
+        """Return the end that was asked for: by a signal, the spool, or the clock."""
+        if self._interrupted:
+            return End(ExitStatus.DONE, interrupted=True)
+        if self._spool.failure:
+            raise OutputError(self._spool.failure)
+        short = self._limits.count is not None
+        return End(ExitStatus.COUNT_NOT_REACHED if short else ExitStatus.DONE)
+
+    @property
+    def _enough(self) -> float:
+        return inf if self._limits.count is None else self._limits.count
+
+    def _write(self, lines: list[bytes]) -> None:
+        """Write whole lines, never more than are wanted, waiting for room as long as it takes."""
+        if self._lines + len(lines) >= self._enough:
+            del lines[int(self._enough) - self._lines :]
+            self._end = self._end or End(ExitStatus.DONE)
+        self._lines += len(lines)
+        unwritten = memoryview(b"".join(lines))
+        while unwritten:
+            self._wait(for_room=True)
+            try:
+                written = os.write(self._stdout, unwritten[: self._at_most])
+            except BlockingIOError:
+                continue
+            except BrokenPipeError:
+                raise ReaderGone from None
+            except OSError as error:
+                raise OutputError(f"cannot write to stdout: {error.strerror}") from error
+            unwritten = unwritten[written:]
+            self.written += written
+
+    def _wait(self, *, for_room: bool = False) -> None:
+        """Wait for room in stdout or else for items, and in both cases for what ends the tail."""
+        waits = select.poll()
+        waits.register(self._alarm, select.POLLIN)
+        waits.register(self._stdout, select.POLLOUT if for_room else 0)
+        if not for_room:
+            waits.register(self._spool, select.POLLIN)
+        # A reader of stdout that is slow may take what was received as late as it likes.
+        until = self._deadline if for_room else min(self._deadline, self._patience_ends)
+        seconds = max(0.0, until - time.monotonic())
+        for descriptor, events in waits.poll(None if until == inf else seconds * 1000 + 1):
+            if descriptor == self._stdout and events & _DEAD:
+                raise ReaderGone
+            if descriptor == self._alarm.fileno():
+                self._alarm.clear()
+        if self._interrupted or self._spool.failure or time.monotonic() >= self._deadline:
+            self._ask_to_end()
+
+    def _ask_to_end(self) -> None:
+        """Stop the connection once; its last item ends the tail, or else our patience does."""
+        if self._patience_ends == inf:
+            self._deadline = inf
+            self._patience_ends = time.monotonic() + _GOODBYE
+            self._connection.stop()

@@ -1,0 +1,261 @@
+"""The command line itself: `chatapp-tail [options]` and its other commands."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from .. import __version__
+from ..chatapp.api import parse_url
+from ..chatapp.channels import EXAMPLES as CHANNEL_EXAMPLES
+from ..chatapp.channels import parse_channel, parse_messenger
+from ..formats import Output
+from ..pusher.connection import Endpoint
+from .settings import Typed, compile_settings
+from .types import Checked, parse_app_key, parse_duration, parse_license
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+WS_URLS = ("wss://socket.chatapp.online:6001", "wss://api.chatapp.online:6001")
+API_URL = "https://api.chatapp.online"
+APP_KEY = "ChatsAppApiProdKey"
+
+EXAMPLES = """\
+Show the events of ChatApp messengers as they happen: pretty on a terminal, one
+JSON object a line in a pipe.
+
+\b
+Examples:
+  chatapp-tail --license 1229 --messenger telegram --sandbox
+      made-up events; needs no account
+  CHATAPP_TOKEN='$2y$10$…' chatapp-tail -l 1229 -m telegram
+      one messenger of one licence; quote the token, it holds dollar signs
+  chatapp-tail -l 1229 -m telegram -e message | jq -r .data.message.text
+      the texts of messages, for a script
+  chatapp-tail -c company/2224 -c 1229/grWhatsApp -n 10
+      channels by name; stop after ten records
+"""
+
+LICENSE = Checked("n", parse_license)
+MESSENGER = Checked("type", parse_messenger)
+CHANNEL = Checked("name", parse_channel)
+DURATION = Checked("duration", parse_duration)
+WS_URL = Checked("url", Endpoint.parse)
+HTTP_URL = Checked("url", parse_url)
+KEY = Checked("key", parse_app_key)
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+EVENT = click.STRING
+POSITIVE = click.IntRange(min=1)
+
+
+def option(*names: str, also_from: str | None = None, **settings: Any) -> Callable[[F], F]:
+    """Declare an option that is also read from CHATAPP_TAIL_… (and from `also_from`)."""
+    long = next(name for name in names if name.startswith("--"))
+    variable = "CHATAPP_TAIL_" + long[2:].upper().replace("-", "_")
+    variables = [variable, also_from] if also_from else [variable]
+    return click.option(*names, envvar=variables, **settings)
+
+
+@click.group(
+    invoke_without_command=True,
+    help=EXAMPLES,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 80,
+    },
+)
+@option(
+    "-l",
+    "--license",
+    "licenses",
+    type=LICENSE,
+    multiple=True,
+    metavar="N",
+    help="Licence to tail; may be repeated.",
+)
+@option(
+    "-m",
+    "--messenger",
+    "messengers",
+    type=MESSENGER,
+    multiple=True,
+    metavar="TYPE",
+    help="Messenger type, such as telegram or grWhatsApp; may be repeated. Every licence is"
+    " combined with every messenger.",
+)
+@option(
+    "-c",
+    "--channel",
+    "channels",
+    type=CHANNEL,
+    multiple=True,
+    metavar="NAME",
+    help=f"Channel: {CHANNEL_EXAMPLES} or a full Pusher name; may be repeated.",
+)
+@option(
+    "-e",
+    "--event",
+    "events",
+    type=EVENT,
+    multiple=True,
+    metavar="NAME",
+    help="Only events of this name (message, messageStatus, chatTag, …); may be repeated.",
+)
+@option(
+    "-E",
+    "--exclude-event",
+    "excluded_events",
+    type=EVENT,
+    multiple=True,
+    metavar="NAME",
+    help="No events of this name; may be repeated.",
+)
+@option(
+    "-o",
+    "--output",
+    type=click.Choice([each.value for each in Output]),
+    default=Output.AUTO.value,
+    show_default=True,
+    help="auto is pretty on a terminal and json otherwise; raw is each frame's data as ChatApp"
+    " sends it.",
+)
+@option("--json", "as_json", is_flag=True, help="Same as -o json.")
+@option("-n", "--count", type=POSITIVE, metavar="N", help="Stop after N lines.")
+@option(
+    "--for",
+    "duration",
+    type=DURATION,
+    metavar="DURATION",
+    help="Stop after a time, such as 30s, 5m or 2h; with --count, status 124 when "
+    "it was not reached.",
+)
+@option(
+    "--ws-url",
+    "endpoints",
+    type=WS_URL,
+    multiple=True,
+    also_from="CHATAPP_WS_URL",
+    metavar="URL",
+    help="Pusher server, as ws[s]://host:port[/prefix]; may be repeated, and then each is tried in"
+    f" turn.  [default: {WS_URLS[0]}, then {WS_URLS[1]}]",
+)
+@option(
+    "--api-url",
+    type=HTTP_URL,
+    default=API_URL,
+    also_from="CHATAPP_API_URL",
+    metavar="URL",
+    show_default=True,
+    help="ChatApp's HTTP API, which signs subscriptions.",
+)
+@option(
+    "--app-key",
+    type=KEY,
+    default=APP_KEY,
+    also_from="CHATAPP_APP_KEY",
+    metavar="KEY",
+    show_default=True,
+    help="Key of the Pusher app.",
+)
+@option(
+    "--ca-file",
+    type=FILE,
+    metavar="FILE",
+    help="Trust the certificate authorities in this PEM file, and no others.",
+)
+@option(
+    "--no-reconnect", is_flag=True, help="End with status 4 when the connection fails or is lost."
+)
+@option(
+    "--max-retries",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="End with status 4 after N retries in a row came to nothing.  [default: retry for ever]",
+)
+@option(
+    "--sandbox", is_flag=True, help="Start an embedded ChatApp with made-up events and tail that."
+)
+@option(
+    "--token-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Read the access token from FILE rather than from CHATAPP_TOKEN.",
+)
+@option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but what ends the program.")
+@option(
+    "-v", "--verbose", count=True, help="Say more on stderr; twice: every frame, secrets cut out."
+)
+@click.version_option(__version__, message="chatapp-tail %(version)s")
+@click.pass_context
+def command(ctx: click.Context, /, **options: Any) -> int | None:
+    """Tail, unless another command is named."""
+    if ctx.invoked_subcommand is not None:
+        return None
+    return _tail(**options)
+
+
+def _tail(
+    *,
+    output: str,
+    as_json: bool,
+    endpoints: tuple[Endpoint, ...],
+    no_reconnect: bool,
+    max_retries: int | None,
+    **options: Any,
+) -> int:
+    if as_json and output not in ("auto", "json"):
+        raise click.UsageError(f"--json and --output {output} contradict each other.")
+    typed = Typed(
+        output=Output.JSON if as_json else Output(output),
+        endpoints=endpoints or tuple(map(Endpoint.parse, WS_URLS)),
+        max_retries=0 if no_reconnect else max_retries,
+        **options,
+    )
+    settings = compile_settings(
+        typed,
+        os.environ,
+        stdout_is_terminal=sys.stdout is not None and sys.stdout.isatty(),
+        watched=sys.stderr.isatty(),
+    )
+    from .run import run  # what follows takes time to import and is not needed for --help
+
+    return run(settings)
+
+
+@command.command(short_help="Run an embedded ChatApp to try things with.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=6001,
+    show_default=True,
+    metavar="N",
+    help="Port of the WebSocket on 127.0.0.1; 0 takes a free one.",
+)
+@click.option(
+    "--api-port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    metavar="N",
+    help="Port of the HTTP API.  [default: a free one]",
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0),
+    default=1.0,
+    show_default=True,
+    metavar="R",
+    help="Live events a second; 0 for none.",
+)
+@click.option("--tls", is_flag=True, help="Speak wss and https, with a certificate of its own.")
+@click.option("--seed", type=int, metavar="N", help="Tell the same story each time.")
+def sandbox(port: int, api_port: int, rate: float, tls: bool, seed: int | None) -> int:
+    """Run an embedded ChatApp on 127.0.0.1 with made-up events.
+
+    It prints what to set to use it, and runs until Ctrl-C.
+    """
+    from .sandbox import serve
+
+    return serve(port=port, api_port=api_port, rate=rate, tls=tls, seed=seed)

@@ -1,0 +1,51 @@
+"""Option values: text → checked value, or a usage error that says what is wrong."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
+_SECONDS = {"ms": 0.001, None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def parse_duration(text: str) -> float:
+    """Return seconds for `500ms`, `30s`, `5m`, `2h`, `1d` or a bare number of seconds."""
+    found = _DURATION.fullmatch(text)
+    if not found or not float(found[1]):
+        raise ValueError("a duration is a number and a unit, such as 30s, 5m or 2h")
+    return float(found[1]) * _SECONDS[found[2]]
+
+
+def parse_license(text: str) -> int:
+    """Return the number of a licence."""
+    if not re.fullmatch(r"[0-9]{1,18}", text) or not int(text):
+        raise ValueError("a licence is a positive number, such as 1229")
+    return int(text)
+
+
+def parse_app_key(text: str) -> str:
+    """Return the app key as given; an empty one could only ever be refused."""
+    if not text.strip():
+        raise ValueError("it is empty")
+    return text
+
+
+class Checked(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.5 on
+    """A click type made from a parser that raises ValueError."""
+
+    def __init__(self, name: str, parse: Callable[[str], object]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> object:
+        """Return the parsed value, or fail with the parser's own sentence."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._parse(value)
+        except ValueError as error:
+            self.fail(f"{value!r}: {error}", param, ctx)

@@ -61,6 +61,8 @@ class Notices:
                 self._troubled = True
                 where = f"{short_name(channel)}: " if channel else ""
                 return Level.TROUBLE, f"warning: {where}{escape_line(reason)}"
+            case items.Quiet():
+                return Level.DETAIL, _quiet(status)
             case items.Lost():
                 self._lost, self._troubled = status, True
                 return Level.QUIET, ""
@@ -83,6 +85,14 @@ def _ready(channels: list[str], refused: list[str]) -> str:
     count = len(channels)
     what = short_name(channels[0]) if count == 1 else f"{count} channels"
     return f"ready: {what}" + (f" ({len(refused)} refused)" if refused else "")
+
+
+def _quiet(quiet: items.Quiet) -> str:
+    pong = "none yet" if quiet.last_pong is None else f"{_span(quiet.last_pong)} ago"
+    return (
+        f"quiet: no event for {_span(quiet.last_event)};"
+        f" last frame {_span(quiet.last_frame)} ago, last pong {pong}"
+    )
 
 
 def _lost(lost: items.Lost) -> str:

@@ -16,12 +16,15 @@ from .protocol import (
     AuthAnswer,
     AuthWanted,
     ChannelConfirmed,
+    ChannelDoubted,
     ChannelRefused,
+    ChannelVouched,
     Ended,
     Established,
     Event,
     Noted,
     Protocol,
+    Quiet,
 )
 
 Sink = Callable[[Sequence[Item]], None]
@@ -71,7 +74,8 @@ class Conversation:
         self._coverage = coverage
         self._stopping = stopping
         self._trace = trace
-        self._confirmed: list[str] = []
+        self._proved: dict[str, int] = {}
+        """Subscribed channel -> when the server last confirmed it, in wall-clock nanoseconds."""
         self._last_inbound = time.time_ns()
         self._established_at: float | None = None
         self._ready_at: float | None = None
@@ -88,9 +92,8 @@ class Conversation:
             self._take_in()
         self._hand_on()
         ended = self._protocol.ended
-        self._coverage.lost(
-            self._confirmed, self._last_inbound, ended.reason if ended else "asked to stop"
-        )
+        reason = ended.reason if ended else "asked to stop"
+        self._coverage.lost(self._proved, self._last_inbound, reason)
         return Outcome(ended, _since(self._established_at), _since(self._ready_at) or 0.0)
 
     def _take_in(self) -> None:
@@ -166,13 +169,20 @@ class Conversation:
                 self._established_at = time.monotonic()
                 batch.append(items.Connected(at, socket_id))
             case ChannelConfirmed(channel):
-                self._confirmed.append(channel)
+                self._proved[channel] = at
                 batch.append(items.Subscribed(at, channel))
                 if gap := self._coverage.regained(channel, at):
                     batch.append(gap)
             case AllDecided(confirmed, refused):
                 self._ready_at = time.monotonic()
                 batch.append(items.Ready(at, confirmed, refused))
+            case ChannelVouched(channel):
+                self._proved[channel] = at
+            case ChannelDoubted(channel):
+                forgotten = "the server forgot the subscription"
+                self._coverage.lost([channel], self._proved.pop(channel), forgotten)
+            case Quiet(last_event, last_frame, last_pong):
+                batch.append(items.Quiet(at, last_event, last_frame, last_pong))
             case ChannelRefused(channel, reason):
                 batch.append(items.Refused(at, channel, reason))
             case Noted(reason, channel):

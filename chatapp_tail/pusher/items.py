@@ -88,6 +88,15 @@ class Waiting(msgspec.Struct, frozen=True, tag="waiting", tag_field="item"):
     delay: float
 
 
+class Quiet(msgspec.Struct, frozen=True, tag="quiet", tag_field="item"):
+    """No event for a while, on a link that lives; ages in seconds."""
+
+    at: int
+    last_event: float
+    last_frame: float
+    last_pong: float | None
+
+
 class Gap(msgspec.Struct, frozen=True, tag="gap", tag_field="item"):
     """Events of `channel` between two moments may be missing.
 
@@ -120,5 +129,16 @@ class Stopped(msgspec.Struct, frozen=True, tag="stopped", tag_field="item"):
     reason: str
 
 
-Status = Connecting | Connected | Subscribed | Ready | Refused | Trouble | Lost | Waiting | Stopped
+Status = (
+    Connecting
+    | Connected
+    | Subscribed
+    | Ready
+    | Refused
+    | Trouble
+    | Quiet
+    | Lost
+    | Waiting
+    | Stopped
+)
 Item = ChannelEvent | Status | Gap

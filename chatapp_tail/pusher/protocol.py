@@ -36,6 +36,8 @@ class Timing:
     established_timeout: float = 10.0
     confirm_timeout: float = 10.0
     refused_retry: float = 300.0
+    audit_interval: float = 180.0
+    quiet_interval: float = 60.0
 
 
 # --- what comes out ------------------------------------------------------------------------------
@@ -69,6 +71,29 @@ class ChannelRefused:
 
     channel: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelVouched:
+    """The server confirmed a subscribed channel once more: it has not forgotten us."""
+
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelDoubted:
+    """The server no longer confirms a subscribed channel; it is being asked for anew."""
+
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """No channel event for a while; ages in seconds, `last_pong` None before the first."""
+
+    last_event: float
+    last_frame: float
+    last_pong: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +132,9 @@ Event = (
     | AuthWanted
     | ChannelConfirmed
     | ChannelRefused
+    | ChannelVouched
+    | ChannelDoubted
+    | Quiet
     | AllDecided
     | Noted
     | Ended
@@ -245,17 +273,24 @@ class _State(Enum):
     AUTHORISING = auto()
     CONFIRMING = auto()
     CONFIRMED = auto()
+    AUDITED = auto()
     REFUSED = auto()
 
 
-_ANSWER_PENDING = (_State.AUTHORISING, _State.CONFIRMING)
+_SUBSCRIBED = {_State.CONFIRMED, _State.AUDITED}
+_UNANSWERED = {_State.CONFIRMING, _State.AUDITED}
 
 
 @dataclass(slots=True)
 class _Subscription:
-    """One wanted channel. `due` is when the state stops waiting, `tries` how often it failed."""
+    """One wanted channel.
+
+    `due` is when the state stops waiting, `tries` how often it failed, `request` the subscribe
+    message sent on this socket, whose signature stays good as long as the socket id.
+    """
 
     channel: str
+    request: str = field(default="", repr=False)
     state: _State = _State.WANTED
     due: float = inf
     tries: int = 0
@@ -294,6 +329,11 @@ class Protocol:
         self._pong_due = inf
         self._pong_owed = False
         self._last_error: tuple[int, str] | None = None
+        self._audit_due = inf
+        self._audits_answered = False
+        self._quiet_due = inf
+        self._last_event = self._last_frame = now
+        self._last_pong: float | None = None
 
     # --- drained by the shell
 
@@ -319,7 +359,14 @@ class Protocol:
         if self.ended:
             return inf
         waits = (subscription.due for subscription in self._subscriptions.values())
-        return min(self._established_due, self._ping_due, self._pong_due, min(waits, default=inf))
+        return min(
+            self._established_due,
+            self._ping_due,
+            self._pong_due,
+            self._audit_due,
+            self._quiet_due,
+            min(waits, default=inf),
+        )
 
     # --- what the peer sent
 
@@ -327,7 +374,7 @@ class Protocol:
         """Take one text message; `received` is its wall-clock time in nanoseconds."""
         if self.ended:
             return
-        self._pong_due = inf
+        self._note_life(now)
         if not payload.isascii():
             try:
                 payload.decode()
@@ -348,7 +395,13 @@ class Protocol:
         elif self.socket_id is None:
             self._end_before_established(frame.event)
         else:
+            self._last_event = now
             self._events.append(ChannelEvent(received, frame.event, frame.channel, data))
+
+    def _note_life(self, now: float) -> None:
+        """Any frame proves life and answers a ping that waits."""
+        self._last_frame = now
+        self._pong_due = inf
 
     def _receive_protocol_event(
         self, event: str, channel: str | None, data: bytes | None, now: float
@@ -368,12 +421,12 @@ class Protocol:
     def receive_binary(self, now: float) -> None:
         """Take a binary message; the protocol has none, so it only proves life."""
         if not self.ended:
-            self._pong_due = inf
+            self._note_life(now)
             self._skip("a binary frame")
 
     def receive_control(self, now: float) -> None:
         """Take a WebSocket ping or pong: proof of life, nothing else."""
-        self._pong_due = inf
+        self._note_life(now)
 
     def receive_close(self, code: int, reason: str) -> None:
         """Take the end of the stream; `code` is 1006 when there was no close frame.
@@ -441,6 +494,10 @@ class Protocol:
     def _tick_established(self, now: float) -> None:
         if now >= self._ping_due:
             self._ping(now)
+        if now >= self._audit_due:
+            self._audit(now)
+        if now >= self._quiet_due:
+            self._quiet(now)
         for subscription in self._subscriptions.values():
             if now >= subscription.due:
                 self._subscription_due(subscription, now)
@@ -454,8 +511,44 @@ class Protocol:
         if subscription.state is _State.CONFIRMING:
             waited = self._timing.confirm_timeout
             self._retry(subscription, f"the server did not confirm it for {waited:g} s", now)
+        elif subscription.state is _State.AUDITED:
+            self._audit_unanswered(subscription, now)
         else:
             self._begin(subscription, now)
+
+    def _quiet(self, now: float) -> None:
+        """Say so when no event came for a whole interval; else look again when one may have."""
+        silence = now - self._last_event
+        if silence >= self._timing.quiet_interval:
+            pong = None if self._last_pong is None else now - self._last_pong
+            self._events.append(Quiet(silence, now - self._last_frame, pong))
+            self._quiet_due = now + self._timing.quiet_interval
+        else:
+            self._quiet_due = self._last_event + self._timing.quiet_interval
+
+    def _audit(self, now: float) -> None:
+        """Ask for every confirmed channel once more, with the same signature.
+
+        laravel-websockets can drop all subscriptions of a living link without a word, and only
+        asking shows or mends it. pusher.com answers "Existing subscription", the others succeed.
+        """
+        self._audit_due = now + self._timing.audit_interval
+        for subscription in self._subscriptions.values():
+            if subscription.state is _State.CONFIRMED:
+                self._outgoing.append(subscription.request)
+                subscription.state = _State.AUDITED
+                subscription.due = now + self._timing.confirm_timeout
+
+    def _audit_unanswered(self, subscription: _Subscription, now: float) -> None:
+        """Distrust a server that answered audits before; leave one alone that never does."""
+        if self._audits_answered:
+            self._events.append(ChannelDoubted(subscription.channel))
+            self._retry(subscription, "the server no longer confirms it", now)
+            return
+        self._audit_due = inf
+        for each in self._subscriptions.values():
+            if each.state is _State.AUDITED:
+                each.state, each.due = _State.CONFIRMED, inf
 
     # --- protocol events
 
@@ -472,6 +565,8 @@ class Protocol:
         self._established_due = inf
         self._ping_interval = self._ping_interval_for(_member(document, "activity_timeout"))
         self._ping_due = now + self._ping_interval
+        self._audit_due = now + self._timing.audit_interval
+        self._quiet_due = now + self._timing.quiet_interval
         self._events.append(Established(socket_id))
         # Public channels need no signature: they go out before any auth is waited for.
         for subscription in sorted(self._subscriptions.values(), key=lambda s: s.authorised):
@@ -487,13 +582,13 @@ class Protocol:
         self._pong_owed = self.socket_id is not None
 
     def _ponged(self, _: str | None, __: bytes | None, now: float) -> None:
-        """Nothing: any frame is proof of life, and that was noted already."""
+        self._last_pong = now
 
     def _subscription_succeeded(self, channel: str | None, _: bytes | None, now: float) -> None:
         subscription = self._subscriptions.get(channel or "")
         if subscription is None:
             self._events.append(Noted(f"confirmation of {channel!r}, which nobody asked for"))
-        elif subscription.state is not _State.CONFIRMED:
+        else:
             self._confirm(subscription)
 
     def _subscription_error(self, channel: str | None, data: bytes | None, now: float) -> None:
@@ -504,7 +599,7 @@ class Protocol:
         document = _document(data)
         status = _member(document, "status")
         reason = f"{_text(_member(document, 'error')) or 'no reason given'} (status {status})"
-        if status in (401, 403, _UNAUTHORIZED):
+        if status in (401, 403, _UNAUTHORIZED) and subscription.state not in _SUBSCRIBED:
             self._refuse(subscription, reason, now)
         else:
             self._retry(subscription, reason, now)
@@ -524,6 +619,8 @@ class Protocol:
                 self._last_error = (code, message)
         elif message.startswith("Existing subscription"):
             self._confirm(subscription)
+        elif subscription.state is _State.AUDITED:
+            self._retry(subscription, f"{message or 'no reason given'} (code {code})", now)
         else:
             self._refuse(subscription, f"{message or 'no reason given'} (code {code})", now)
 
@@ -541,7 +638,7 @@ class Protocol:
         """
         if code not in (None, _UNAUTHORIZED):
             return None
-        pending = [s for s in self._subscriptions.values() if s.state is _State.CONFIRMING]
+        pending = [s for s in self._subscriptions.values() if s.state in _UNANSWERED]
         named = [s for s in pending if s.channel in message]
         candidates = named or [s for s in pending if s.authorised] or pending
         if code is None and not named and len(pending) != 1:
@@ -572,14 +669,20 @@ class Protocol:
     def _subscribe(self, subscription: _Subscription, now: float, auth: str | None) -> None:
         # Members without a value are left out: laravel-websockets signs whatever is present.
         data = {"channel": subscription.channel} | ({"auth": auth} if auth else {})
-        message = msgspec.json.encode({"event": "pusher:subscribe", "data": data})
-        self._outgoing.append(message.decode())
+        request = msgspec.json.encode({"event": "pusher:subscribe", "data": data}).decode()
+        self._outgoing.append(request)
+        subscription.request = request
         subscription.state = _State.CONFIRMING
         subscription.due = now + self._timing.confirm_timeout
 
     def _confirm(self, subscription: _Subscription) -> None:
+        before = subscription.state
         subscription.state, subscription.due = _State.CONFIRMED, inf
         subscription.tries, subscription.refusal = 0, None
+        if before in _SUBSCRIBED:
+            self._audits_answered |= before is _State.AUDITED
+            self._events.append(ChannelVouched(subscription.channel))
+            return
         self._events.append(ChannelConfirmed(subscription.channel))
         self._decide()
 
@@ -608,9 +711,10 @@ class Protocol:
         refused = by_state.get(_State.REFUSED, [])
         if len(refused) == len(self._subscriptions) or (refused and self._strict):
             self._end(Ended(self._why_refused(refused), stop=StopCause.CHANNELS_REFUSED))
-        elif not self.ready and by_state.keys() <= {_State.CONFIRMED, _State.REFUSED}:
+        elif not self.ready and by_state.keys() <= _SUBSCRIBED | {_State.REFUSED}:
             self.ready = True
-            self._events.append(AllDecided(by_state[_State.CONFIRMED], refused))
+            confirmed = [s.channel for s in self._subscriptions.values() if s.state in _SUBSCRIBED]
+            self._events.append(AllDecided(confirmed, refused))
 
     def _why_refused(self, refused: list[str]) -> str:
         reason = self._subscriptions[refused[0]].refusal

@@ -1,0 +1,66 @@
+"""The subscription audit beside a real server: it must prove something and disturb nothing."""
+
+import threading
+from collections.abc import Sequence
+
+from chatapp_tail.chatapp.api import Api
+from chatapp_tail.chatapp.tokens import Secret
+from chatapp_tail.pusher.connection import Connection, Endpoint, Settings, Timing
+from chatapp_tail.pusher.items import ChannelEvent, Gap, Item, Lost, Ready, Trouble
+from tests.conftest import TIMEOUT_SCALE
+from tests.interop.soketi import APP_KEY, TOKEN, AuthEndpoint, Soketi
+
+CHANNELS = tuple(f"private-v1.licenses.{number}.messengers.telegram" for number in (1, 2))
+AUDITS = 5
+
+
+def test_an_audit_is_answered_and_disturbs_nothing(soketi: Soketi, auth: AuthEndpoint) -> None:
+    collected: list[Item] = []
+    sent: list[str] = []
+    changed = threading.Condition()
+
+    def sink(batch: Sequence[Item]) -> None:
+        with changed:
+            collected.extend(batch)
+            changed.notify_all()
+
+    def trace(direction: str, text: str) -> None:
+        with changed:
+            sent.extend([text] if direction == ">" and "pusher:subscribe" in text else [])
+            changed.notify_all()
+
+    connection = Connection(
+        Settings(
+            (Endpoint.parse(soketi.ws_url),),
+            APP_KEY,
+            CHANNELS,
+            timing=Timing(audit_interval=0.3, confirm_timeout=2.0),
+        ),
+        Api(auth.api_url, Secret(TOKEN), None).authorise,
+        sink,
+        trace,
+    )
+    connection.start()
+    try:
+        with changed:
+            assert changed.wait_for(
+                lambda: len(sent) >= len(CHANNELS) * (1 + AUDITS), 20 * TIMEOUT_SCALE
+            )
+        for number in range(3):
+            soketi.trigger(CHANNELS[0], "message", f'{{"id":{number}}}')
+        with changed:
+            last = b'"{\\"id\\":2}"'
+            assert changed.wait_for(
+                lambda: any(isinstance(i, ChannelEvent) and i.data == last for i in collected),
+                10 * TIMEOUT_SCALE,
+            )
+    finally:
+        connection.stop()
+        connection.join(5)
+
+    # Every event once, the same signature each time, and not a word about any of it.
+    assert len([item for item in collected if isinstance(item, ChannelEvent)]) == 3
+    assert len(set(sent)) == len(CHANNELS)
+    assert len(auth.requests) == len(CHANNELS)
+    assert len([item for item in collected if isinstance(item, Ready)]) == 1
+    assert not [item for item in collected if isinstance(item, Gap | Lost | Trouble)]

@@ -120,6 +120,12 @@ class Spool:
                 self._available.clear()
             return items
 
+    def close(self) -> None:
+        """Give back descriptors and disk; what was not taken is gone."""
+        self._available.close()
+        for segment in self._segments:
+            segment.close()
+
     def _take_from_memory(self) -> list[Item]:
         items: list[Item] = []
         taken = 0

@@ -15,8 +15,8 @@ class Waker:
         """End the present or the next wait."""
         try:
             self._sender.send(b"!")
-        except BlockingIOError:
-            return  # full: a wake-up is on its way already
+        except OSError:
+            return  # full: a wake-up is on its way already; closed: nobody waits
 
     def fileno(self) -> int:
         """Return the descriptor to wait for."""

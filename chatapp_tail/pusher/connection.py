@@ -81,7 +81,10 @@ class Connection:
     def join(self, timeout: float) -> bool:
         """Wait for the end; False when the thread is still busy (in a DNS look-up, say)."""
         self._thread.join(timeout)
-        return not self._thread.is_alive()
+        if self._thread.is_alive():
+            return False
+        self._waker.close()
+        return True
 
     # --- called from the auth threads
 

@@ -6,11 +6,14 @@ so that a script's stderr stays empty when all is well. Text from the server is 
 
 import time
 from collections.abc import Callable
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import assert_never
+
+import msgspec
 
 from .chatapp.channels import short_name
 from .formats.escape import escape_line
+from .formats.meta import describe
 from .pusher import items
 
 
@@ -24,20 +27,50 @@ class Level(IntEnum):
     FRAMES = 4
 
 
+class LogFormat(StrEnum):
+    """What `--log-format` takes."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 class Notices:
     """Writes what `level` allows, one line each, through `write`."""
 
-    def __init__(self, write: Callable[[str], None], level: Level) -> None:
+    def __init__(self, write: Callable[[str], None], level: Level, log_format: LogFormat) -> None:
         self._write = write
         self._level = level
+        self._as_json = log_format is LogFormat.JSON
         self._lost: items.Lost | None = None
         self._troubled = False
 
     def say(self, status: items.Status | items.Gap) -> None:
         """Say a status change, if it is worth a line at this level."""
         level, sentence = self._sentence(status)
-        if sentence and level <= self._level:
-            self._write(sentence)
+        if level > self._level:
+            return
+        if self._as_json:
+            self._write_json(describe(status) | ({"message": sentence} if sentence else {}))
+        elif sentence:
+            self._write(f"chatapp-tail: {sentence}")
+
+    def end(self, sentence: str, status: int) -> None:
+        """Say what ends the program; at every level."""
+        if self._as_json:
+            error = {"v": 1, "type": "error", "message": sentence, "exit_status": status}
+            self._write_json(error)
+        else:
+            self._write(f"chatapp-tail: {sentence}")
+
+    def frame(self, direction: str, text: str) -> None:
+        """Show a frame to people who debug; `text` holds no secret any more."""
+        if self._as_json:
+            self._write_json({"v": 1, "type": "frame", "direction": direction, "text": text})
+        else:
+            self._write(f"chatapp-tail: {direction} {escape_line(text)}")
+
+    def _write_json(self, record: dict[str, object]) -> None:
+        self._write(msgspec.json.encode(record).decode())
 
     def _sentence(self, status: items.Status | items.Gap) -> tuple[Level, str]:
         match status:
@@ -65,7 +98,7 @@ class Notices:
                 return Level.DETAIL, _quiet(status)
             case items.Lost():
                 self._lost, self._troubled = status, True
-                return Level.QUIET, ""
+                return Level.TROUBLE, ""
             case items.Waiting(_, delay):
                 assert self._lost is not None
                 return Level.TROUBLE, f"{_lost(self._lost)}; trying again {_in(delay)}"
@@ -76,7 +109,7 @@ class Notices:
                     f"gap: events of {short_name(channel)} from {span} may be missing",
                 )
             case items.Stopped():
-                return Level.QUIET, ""
+                return Level.PROGRESS, ""
             case _:
                 assert_never(status)
 

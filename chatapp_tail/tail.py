@@ -9,7 +9,7 @@ import os
 import select
 import stat
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -17,7 +17,6 @@ from .chatapp.events import decode
 from .errors import ExitStatus, OutputError
 from .filters import KeepEvent
 from .formats import Format
-from .notices import Notices
 from .pusher.connection import Connection
 from .pusher.items import ChannelEvent, Gap, Item, Status, StopCause, Stopped
 from .spool import Spool
@@ -30,6 +29,21 @@ _WHOLE = 1024 * 1024
 
 class ReaderGone(Exception):
     """Nobody reads stdout any more."""
+
+
+Listener = Callable[[Status | Gap], None]
+"""Told of every status change and gap, in order with the events."""
+
+Meta = Callable[[Status | Gap], bytes]
+"""A status change or gap -> its line for stdout."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """Call `beat` every `interval` seconds."""
+
+    interval: float
+    beat: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +87,11 @@ class Tail:
         *,
         keep_event: KeepEvent,
         format: Format,  # noqa: A002 - the domain's word
-        notices: Notices,
+        listeners: Sequence[Listener],
+        meta: Meta | None,
         limits: Limits,
         stdout: int,
+        heartbeat: Heartbeat | None = None,
     ) -> None:
         self.written = 0
         """Bytes written so far; a watchdog sees by it whether stdout still moves."""
@@ -84,8 +100,11 @@ class Tail:
         self._alarm = alarm
         self._keep_event = keep_event
         self._format = format
-        self._notices = notices
+        self._listeners = listeners
+        self._meta = meta
         self._limits = limits
+        self._heartbeat = heartbeat
+        self._beat_due = inf if heartbeat is None else 0.0
         self._stdout = stdout
         self._lines = 0
         self._interrupted = False
@@ -142,7 +161,10 @@ class Tail:
         self._write(lines)
 
     def _take_status(self, status: Status | Gap) -> None:
-        self._notices.say(status)
+        for listener in self._listeners:
+            listener(status)
+        if self._meta:
+            self._write_bytes(self._meta(status))
         if not isinstance(status, Stopped):
             return
         if status.cause is StopCause.ASKED:
@@ -169,7 +191,10 @@ class Tail:
             del lines[int(self._enough) - self._lines :]
             self._end = self._end or End(ExitStatus.DONE)
         self._lines += len(lines)
-        unwritten = memoryview(b"".join(lines))
+        self._write_bytes(b"".join(lines))
+
+    def _write_bytes(self, data: bytes) -> None:
+        unwritten = memoryview(data)
         while unwritten:
             self._wait(for_room=True)
             try:
@@ -192,6 +217,7 @@ class Tail:
             waits.register(self._spool, select.POLLIN)
         # A reader of stdout that is slow may take what was received as late as it likes.
         until = self._deadline if for_room else min(self._deadline, self._patience_ends)
+        until = min(until, self._beat())
         seconds = max(0.0, until - time.monotonic())
         for descriptor, events in waits.poll(None if until == inf else seconds * 1000 + 1):
             if descriptor == self._stdout and events & _DEAD:
@@ -200,6 +226,13 @@ class Tail:
                 self._alarm.clear()
         if self._interrupted or self._spool.failure or time.monotonic() >= self._deadline:
             self._ask_to_end()
+
+    def _beat(self) -> float:
+        """Beat if it is time, as long as the socket's thread lives; return when to beat again."""
+        if self._heartbeat and time.monotonic() >= self._beat_due and self._connection.alive:
+            self._heartbeat.beat()
+            self._beat_due = time.monotonic() + self._heartbeat.interval
+        return self._beat_due
 
     def _ask_to_end(self) -> None:
         """Stop the connection once; its last item ends the tail, or else our patience does."""

@@ -4,6 +4,7 @@
 thread while the socket is already up.
 """
 
+import os
 from functools import cached_property
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from .. import __version__
+from ..proxies import Proxy, proxy_for
 from ..pusher.protocol import AuthAnswer, Denied, Granted, TokenRefused, Unavailable
 from .tokens import Secret
 
@@ -58,10 +60,19 @@ class Api:
     `timeout` (seconds) holds for the connect and for each read of every call.
     """
 
-    def __init__(self, url: str, token: Secret, ca_file: str | None, timeout: float = 10.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: Secret,
+        *,
+        ca_file: str | None = None,
+        proxy: Proxy | None = None,
+        timeout: float = 10.0,
+    ) -> None:
         self._url = url
         self._token = token
         self._ca_file = ca_file
+        self._proxy = proxy
         self._timeout = timeout
 
     @cached_property
@@ -70,6 +81,13 @@ class Api:
         from requests.adapters import HTTPAdapter
 
         session = requests.Session()
+        # Off, because it also lets ~/.netrc replace the Authorization header.
+        session.trust_env = False
+        session.verify = self._ca_file or _authorities_of_environment()
+        parts = urlsplit(self._url)
+        proxy = proxy_for(parts.scheme, parts.hostname or "", self._proxy)
+        if proxy:
+            session.proxies = {"http": proxy.url, "https": proxy.url}
         adapter = HTTPAdapter(pool_connections=1, pool_maxsize=_CONNECTIONS)
         session.mount("https://", adapter)
         session.mount("http://", adapter)
@@ -89,14 +107,20 @@ class Api:
                 data={"socket_id": socket_id, "channel_name": channel},
                 headers={"Authorization": self._token.reveal()},
                 timeout=self._timeout,
-                # Given here because requests lets REQUESTS_CA_BUNDLE win over the session's own.
-                verify=self._ca_file,
                 # A redirect to another host must not carry the token there.
                 allow_redirects=False,
             )
         except requests.RequestException as error:
             return Unavailable(f"POST {url} failed: {_why(error, self._timeout)}")
         return _auth_answer(url, response)
+
+
+def _authorities_of_environment() -> str | bool:
+    """Return the bundle that requests would take from the environment, or True for its own."""
+    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+        if path := os.environ.get(variable):
+            return path
+    return True
 
 
 def _auth_answer(url: str, response: "requests.Response") -> AuthAnswer:

@@ -13,9 +13,11 @@ from ..chatapp.api import parse_url
 from ..chatapp.channels import EXAMPLES as CHANNEL_EXAMPLES
 from ..chatapp.channels import parse_channel, parse_messenger
 from ..formats import Output
+from ..notices import LogFormat
+from ..proxies import Proxy
 from ..pusher.connection import Endpoint
 from .settings import Typed, compile_settings
-from .types import Checked, parse_app_key, parse_duration, parse_license
+from .types import Checked, parse_app_key, parse_duration, parse_license, parse_size
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -43,6 +45,8 @@ LICENSE = Checked("n", parse_license)
 MESSENGER = Checked("type", parse_messenger)
 CHANNEL = Checked("name", parse_channel)
 DURATION = Checked("duration", parse_duration)
+SIZE = Checked("size", parse_size)
+PROXY = Checked("url", Proxy.parse)
 WS_URL = Checked("url", Endpoint.parse)
 HTTP_URL = Checked("url", parse_url)
 KEY = Checked("key", parse_app_key)
@@ -123,6 +127,11 @@ def option(*names: str, also_from: str | None = None, **settings: Any) -> Callab
     " sends it.",
 )
 @option("--json", "as_json", is_flag=True, help="Same as -o json.")
+@option(
+    "--meta",
+    is_flag=True,
+    help="Put status and gap records between the events (JSON output only).",
+)
 @option("-n", "--count", type=POSITIVE, metavar="N", help="Stop after N lines.")
 @option(
     "--for",
@@ -167,6 +176,37 @@ def option(*names: str, also_from: str | None = None, **settings: Any) -> Callab
     help="Trust the certificate authorities in this PEM file, and no others.",
 )
 @option(
+    "--proxy",
+    type=PROXY,
+    metavar="URL",
+    help="Go through a proxy, http://, socks5:// or socks5h://[user:password@]host[:port]; hosts"
+    " in NO_PROXY are excepted.  [default: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY]",
+)
+@option(
+    "--ping-interval",
+    type=DURATION,
+    default="15s",
+    show_default=True,
+    metavar="DURATION",
+    help="Time between pings; the server may ask for less.",
+)
+@option(
+    "--pong-timeout",
+    type=DURATION,
+    default="10s",
+    show_default=True,
+    metavar="DURATION",
+    help="How long an answer to a ping may take before the link is given up.",
+)
+@option(
+    "--connect-timeout",
+    type=DURATION,
+    default="10s",
+    show_default=True,
+    metavar="DURATION",
+    help="How long a connection attempt may take.",
+)
+@option(
     "--no-reconnect", is_flag=True, help="End with status 4 when the connection fails or is lost."
 )
 @option(
@@ -174,6 +214,16 @@ def option(*names: str, also_from: str | None = None, **settings: Any) -> Callab
     type=click.IntRange(min=0),
     metavar="N",
     help="End with status 4 after N retries in a row came to nothing.  [default: retry for ever]",
+)
+@option("--strict", is_flag=True, help="End with status 5 when any channel is refused.")
+@option(
+    "--spool-limit",
+    type=SIZE,
+    default="1GiB",
+    show_default=True,
+    metavar="SIZE",
+    help="How much may wait on disk for a slow reader of stdout before the program ends with"
+    " status 7.",
 )
 @option(
     "--sandbox", is_flag=True, help="Start an embedded ChatApp with made-up events and tail that."
@@ -187,6 +237,13 @@ def option(*names: str, also_from: str | None = None, **settings: Any) -> Callab
 @option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but what ends the program.")
 @option(
     "-v", "--verbose", count=True, help="Say more on stderr; twice: every frame, secrets cut out."
+)
+@option(
+    "--log-format",
+    type=click.Choice([each.value for each in LogFormat]),
+    default=LogFormat.TEXT.value,
+    show_default=True,
+    help="Notices on stderr as text or as one JSON object a line.",
 )
 @click.version_option(__version__, message="chatapp-tail %(version)s")
 @click.pass_context
@@ -204,6 +261,7 @@ def _tail(
     endpoints: tuple[Endpoint, ...],
     no_reconnect: bool,
     max_retries: int | None,
+    log_format: str,
     **options: Any,
 ) -> int:
     if as_json and output not in ("auto", "json"):
@@ -212,6 +270,7 @@ def _tail(
         output=Output.JSON if as_json else Output(output),
         endpoints=endpoints or tuple(map(Endpoint.parse, WS_URLS)),
         max_retries=0 if no_reconnect else max_retries,
+        log_format=LogFormat(log_format),
         **options,
     )
     settings = compile_settings(

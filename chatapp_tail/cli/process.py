@@ -60,9 +60,14 @@ def _run() -> int:
 
 
 def complain(sentence: str) -> None:
+    """Say to a person what went wrong."""
+    write_line(f"chatapp-tail: {sentence}")
+
+
+def write_line(line: str) -> None:
     """Write one line to stderr; nobody listening is not an error."""
     with contextlib.suppress(OSError):
-        sys.stderr.write(f"chatapp-tail: {sentence}\n")
+        sys.stderr.write(line + "\n")
         sys.stderr.flush()
 
 

@@ -1,5 +1,6 @@
 """Joins the parts of a tail and runs it."""
 
+import os
 import shutil
 import sys
 from contextlib import ExitStack
@@ -9,51 +10,67 @@ from typing import Literal, assert_never
 from .. import spool
 from ..chatapp.api import Api
 from ..chatapp.tokens import Secret, advice_when_refused
-from ..errors import ExitStatus, OutputError
+from ..errors import ChatAppTailError, ExitStatus, OutputError
 from ..formats import Format, Output
 from ..formats.escape import escape_line
+from ..formats.meta import encode_meta
 from ..notices import Level, Notices
 from ..pusher.connection import Connection
 from ..pusher.items import StopCause
-from ..tail import End, Tail
+from ..systemd import Notifier
+from ..tail import End, Heartbeat, Tail
 from ..waker import Waker
-from .process import complain, interrupted_by_signals
+from .process import interrupted_by_signals, write_line
 from .redaction import redact
 from .settings import Settings
-
-_SPOOL_LIMIT = 1024**3
 
 
 def run(settings: Settings) -> ExitStatus:
     """Tail until the end; returns the exit status, having said why where that helps."""
+    notices = Notices(write_line, settings.level, settings.log_format)
+    try:
+        return _run(settings, notices)
+    except ChatAppTailError as error:
+        notices.end(str(error), error.exit_status)
+        return error.exit_status
+
+
+def _run(settings: Settings, notices: Notices) -> ExitStatus:
     if sys.stdout is None:
         raise OutputError("stdout is closed; give it a file, a pipe or a terminal")
     with ExitStack() as stack:
         if settings.token is None:
             settings = _with_sandbox(settings, stack)
         assert settings.token is not None
-        tail = _assemble(settings, settings.token)
+        tail = _assemble(settings, settings.token, notices)
         stack.enter_context(interrupted_by_signals(tail))
         end = tail.run()
         if end.cause:
-            complain(_explain(end, settings.token))
+            notices.end(_explain(end, settings.token), end.status)
         return end.status
 
 
-def _assemble(settings: Settings, token: Secret) -> Tail:
+def _assemble(settings: Settings, token: Secret, notices: Notices) -> Tail:
+    def trace(direction: str, text: str) -> None:
+        notices.frame(direction, redact(text))
+
     alarm = Waker()
-    queue = spool.Spool(_SPOOL_LIMIT, alarm)
-    api = Api(settings.api_url, token, settings.connection.ca_file)
-    trace = _trace if settings.level >= Level.FRAMES else None
+    queue = spool.Spool(settings.spool_limit, alarm)
+    wanted = settings.connection
+    api = Api(settings.api_url, token, ca_file=wanted.ca_file, proxy=wanted.proxy)
+    traced = settings.level >= Level.FRAMES
+    systemd = Notifier(os.environ)
     return Tail(
-        Connection(settings.connection, api.authorise, queue.put, trace),
+        Connection(wanted, api.authorise, queue.put, trace if traced else None),
         queue,
         alarm,
         keep_event=settings.keep_event,
         format=_format(settings.output),
-        notices=Notices(complain, settings.level),
+        listeners=[notices.say, systemd.say],
+        meta=encode_meta if settings.meta else None,
         limits=settings.limits,
         stdout=sys.stdout.fileno(),
+        heartbeat=Heartbeat(systemd.interval, systemd.beat) if systemd.interval else None,
     )
 
 
@@ -91,16 +108,16 @@ def _color_system() -> Literal["standard", "256", "truecolor"] | None:
             return None
 
 
-def _trace(direction: str, text: str) -> None:
-    complain(f"{direction} {escape_line(redact(text))}")
-
-
 def _with_sandbox(settings: Settings, stack: ExitStack) -> Settings:
     from .sandbox import RATE_INSIDE, open_sandbox
 
     sandbox = stack.enter_context(open_sandbox(rate=RATE_INSIDE))
     connection = replace(
-        settings.connection, endpoints=sandbox.endpoints, app_key=sandbox.app_key, ca_file=None
+        settings.connection,
+        endpoints=sandbox.endpoints,
+        app_key=sandbox.app_key,
+        ca_file=None,
+        proxy=None,
     )
     return replace(
         settings, connection=connection, api_url=sandbox.api_url, token=Secret(sandbox.token)

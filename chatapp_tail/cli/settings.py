@@ -9,8 +9,9 @@ from ..chatapp.tokens import Secret, load_token
 from ..errors import UsageError
 from ..filters import KeepEvent, by_event
 from ..formats import Output
-from ..notices import Level
-from ..pusher.connection import Endpoint
+from ..notices import Level, LogFormat
+from ..proxies import Proxy
+from ..pusher.connection import Endpoint, Timing
 from ..pusher.connection import Settings as ConnectionSettings
 from ..tail import Limits
 
@@ -38,9 +39,17 @@ class Typed:
     ca_file: Path | None
     token_file: Path | None
     sandbox: bool
+    proxy: Proxy | None
+    ping_interval: float
+    pong_timeout: float
+    connect_timeout: float
     max_retries: int | None
+    strict: bool
+    spool_limit: int
+    meta: bool
     quiet: bool
     verbose: int
+    log_format: LogFormat
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +62,10 @@ class Settings:
     keep_event: KeepEvent
     limits: Limits
     output: Output
+    meta: bool
+    spool_limit: int
     level: Level
+    log_format: LogFormat
 
 
 def compile_settings(
@@ -69,14 +81,22 @@ def compile_settings(
             app_key=typed.app_key,
             channels=_selected(typed),
             ca_file=str(typed.ca_file) if typed.ca_file else None,
+            proxy=typed.proxy,
+            connect_timeout=typed.connect_timeout,
+            timing=Timing(typed.ping_interval, typed.pong_timeout),
             max_retries=typed.max_retries,
+            strict=typed.strict,
         ),
         api_url=typed.api_url,
         token=None if typed.sandbox else load_token(typed.token_file, environment),
         keep_event=by_event(typed.events, typed.excluded_events),
         limits=Limits(typed.count, typed.duration),
-        output=_output(typed.output, stdout_is_terminal),
-        level=_level(typed, watched),
+        output=_output(typed, stdout_is_terminal),
+        meta=typed.meta,
+        spool_limit=typed.spool_limit,
+        # A program that reads NDJSON on stderr wants to know of progress as much as a person.
+        level=_level(typed, watched or typed.log_format is LogFormat.JSON),
+        log_format=typed.log_format,
     )
 
 
@@ -90,10 +110,12 @@ def _selected(typed: Typed) -> tuple[str, ...]:
     return channels.select(typed.licenses, typed.messengers, typed.channels)
 
 
-def _output(output: Output, stdout_is_terminal: bool) -> Output:
-    if output is Output.AUTO:
-        return Output.PRETTY if stdout_is_terminal else Output.JSON
-    return output
+def _output(typed: Typed, stdout_is_terminal: bool) -> Output:
+    if typed.output is not Output.AUTO:
+        if typed.meta and typed.output is not Output.JSON:
+            raise UsageError(f"--meta adds JSON records, so it needs -o json, not {typed.output}")
+        return typed.output
+    return Output.PRETTY if stdout_is_terminal and not typed.meta else Output.JSON
 
 
 def _level(typed: Typed, watched: bool) -> Level:

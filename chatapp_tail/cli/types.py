@@ -7,6 +7,16 @@ from typing import Any
 import click
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
+_SIZE = re.compile(r"(\d+)(kB|MB|GB|KiB|MiB|GiB)?")
+_BYTES: dict[str | None, int] = {
+    None: 1,
+    "kB": 1000,
+    "MB": 1000**2,
+    "GB": 1000**3,
+    "KiB": 1024,
+    "MiB": 1024**2,
+    "GiB": 1024**3,
+}
 _SECONDS = {"ms": 0.001, None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -16,6 +26,14 @@ def parse_duration(text: str) -> float:
     if not found or not float(found[1]):
         raise ValueError("a duration is a number and a unit, such as 30s, 5m or 2h")
     return float(found[1]) * _SECONDS[found[2]]
+
+
+def parse_size(text: str) -> int:
+    """Return bytes for `64MiB`, `1GiB`, `500MB` or a bare number of bytes."""
+    found = _SIZE.fullmatch(text)
+    if not found:
+        raise ValueError("a size is a number and a unit, such as 64MiB or 1GiB")
+    return int(found[1]) * _BYTES[found[2]]
 
 
 def parse_license(text: str) -> int:

@@ -11,6 +11,7 @@ import traceback
 from collections import deque
 from dataclasses import dataclass, field, replace
 
+from ..proxies import Proxy
 from ..waker import Waker
 from . import items
 from .authorisation import AuthorisationPool, Authorise
@@ -35,6 +36,7 @@ class Settings:
     app_key: str
     channels: tuple[str, ...]
     ca_file: str | None = None
+    proxy: Proxy | None = None
     connect_timeout: float = 10.0
     timing: Timing = field(default_factory=Timing)
     max_retries: int | None = None
@@ -57,6 +59,7 @@ class Connection:
         self._dialler = Dialler(
             settings.app_key,
             settings.ca_file,
+            settings.proxy,
             settings.connect_timeout,
             self._waker,
             self._stopping.is_set,
@@ -85,6 +88,11 @@ class Connection:
             return False
         self._waker.close()
         return True
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
 
     # --- called from the auth threads
 

@@ -9,12 +9,15 @@ import selectors
 import socket
 import ssl
 import time
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from math import ceil
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 from .. import __version__
+from ..proxies import Proxy, proxy_for
 from ..waker import Waker
 from .backoff import Retry
 from .frames import ABNORMAL, CLOSE, PONG, TEXT, FrameDecoder, Message
@@ -96,6 +99,7 @@ class Dialler:
 
     app_key: str
     ca_file: str | None
+    proxy: Proxy | None
     timeout: float
     waker: Waker
     stopping: Callable[[], bool]
@@ -104,7 +108,8 @@ class Dialler:
         """Return an upgraded link, or raise `DialFailed` (or `WokenUp`)."""
         deadline = time.monotonic() + self.timeout
         try:
-            sock = self._open(endpoint, deadline)
+            proxy = proxy_for("wss" if endpoint.tls else "ws", endpoint.host, self.proxy)
+            sock = self._open(endpoint, proxy, deadline)
         except ssl.SSLCertVerificationError as error:
             reason = f"its certificate is not trusted: {error.verify_message}"
             raise DialFailed(Ended(reason, stop=StopCause.UNREACHABLE)) from error
@@ -112,7 +117,8 @@ class Dialler:
             reason = f"TLS failed: {error.reason or error}"
             raise DialFailed(Ended(reason, retry=Retry.BACK_OFF)) from error
         except OSError as error:
-            raise DialFailed(Ended(_why(error, self.timeout), retry=Retry.BACK_OFF)) from error
+            reason = _why(error, self.timeout) + (f" (through the proxy {proxy})" if proxy else "")
+            raise DialFailed(Ended(reason, retry=Retry.BACK_OFF)) from error
         try:
             self._upgrade(sock, endpoint, deadline)
         except BaseException:
@@ -120,8 +126,12 @@ class Dialler:
             raise
         return Link(sock)
 
-    def _open(self, endpoint: Endpoint, deadline: float) -> socket.socket:
-        sock = socket.create_connection((endpoint.host, endpoint.port), timeout=self.timeout)
+    def _open(self, endpoint: Endpoint, proxy: Proxy | None, deadline: float) -> socket.socket:
+        address = (endpoint.host, endpoint.port)
+        if proxy:
+            sock = _connect_through(proxy, address, self.timeout)
+        else:
+            sock = socket.create_connection(address, timeout=self.timeout)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if endpoint.tls:
@@ -156,6 +166,43 @@ class Dialler:
             raise DialFailed(Ended(reason, retry=Retry.BACK_OFF)) from error
         except OSError as error:
             raise DialFailed(Ended(_why(error, self.timeout), retry=Retry.BACK_OFF)) from error
+
+
+def _connect_through(proxy: Proxy, address: tuple[str, int], timeout: float) -> socket.socket:
+    """Return a socket to `address` that a proxy opened for us; OSError says why it did not."""
+    if proxy.scheme == "http":
+        return _connect_tunnel(proxy, address, timeout)
+    import socks
+
+    opened: socket.socket = socks.create_connection(
+        address,
+        timeout=ceil(timeout),
+        proxy_type=socks.SOCKS5,
+        proxy_addr=proxy.host,
+        proxy_port=proxy.port,
+        proxy_rdns=True,
+        proxy_username=proxy.username,
+        proxy_password=proxy.password,
+    )
+    return opened
+
+
+def _connect_tunnel(proxy: Proxy, address: tuple[str, int], timeout: float) -> socket.socket:
+    from http.client import HTTPConnection, HTTPException
+
+    headers = {"User-Agent": f"chatapp-tail/{__version__}"}
+    if proxy.username is not None:
+        credentials = f"{proxy.username}:{proxy.password or ''}".encode()
+        headers["Proxy-Authorization"] = f"Basic {b64encode(credentials).decode()}"
+    tunnel = HTTPConnection(proxy.host, proxy.port, timeout=timeout)
+    tunnel.set_tunnel(*address, headers=headers)
+    try:
+        tunnel.connect()
+    except HTTPException as error:
+        tunnel.close()
+        raise OSError(f"not an HTTP proxy: {error}") from error
+    assert isinstance(tunnel.sock, socket.socket)
+    return tunnel.sock
 
 
 def _why(error: OSError, timeout: float) -> str:

@@ -36,7 +36,7 @@ def test_an_audit_is_answered_and_disturbs_nothing(soketi: Soketi, auth: AuthEnd
             CHANNELS,
             timing=Timing(audit_interval=0.3, confirm_timeout=2.0),
         ),
-        Api(auth.api_url, Secret(TOKEN), None).authorise,
+        Api(auth.api_url, Secret(TOKEN)).authorise,
         sink,
         trace,
     )

@@ -1,0 +1,66 @@
+"""Which proxy a connection goes through: the one given, or the environment's, or none.
+
+One answer for the socket and for HTTP alike, by the rules curl and most tools follow: `NO_PROXY`
+also excepts hosts from a proxy given by hand, and `ALL_PROXY` stands in for the others.
+"""
+
+import os
+from dataclasses import dataclass, field
+from urllib.parse import unquote, urlsplit
+
+SCHEMES = {"http": 8080, "socks5": 1080, "socks5h": 1080}
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_LIKE = {"ws": "http", "wss": "https"}
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """An HTTP proxy (used with CONNECT) or a SOCKS5 one; the host name is resolved by it."""
+
+    scheme: str
+    host: str
+    port: int
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    url: str = field(default="", repr=False)
+
+    @classmethod
+    def parse(cls, url: str) -> "Proxy":
+        """Return the proxy in `url`; ValueError says what is wrong, without the password."""
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        if parts.scheme not in SCHEMES:
+            raise ValueError("a proxy starts with http://, socks5:// or socks5h://")
+        if not parts.hostname:
+            raise ValueError("the proxy has no host")
+        try:
+            port = parts.port or SCHEMES[parts.scheme]
+        except ValueError:
+            raise ValueError("the proxy's port is not a number from 1 to 65535") from None
+        username = None if parts.username is None else unquote(parts.username)
+        password = None if parts.password is None else unquote(parts.password)
+        # socks5h everywhere: a name that only the proxy's side knows must work.
+        scheme = "http" if parts.scheme == "http" else "socks5h"
+        whole = parts._replace(scheme=scheme).geturl()
+        return cls(scheme, parts.hostname, port, username, password, whole)
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.host}:{self.port}"
+
+
+def _environment_names_one() -> bool:
+    return any(name.lower().endswith("_proxy") for name in os.environ)
+
+
+def proxy_for(scheme: str, host: str, given: Proxy | None) -> Proxy | None:
+    """Return the proxy for a connection to `host`; ValueError if the environment's is unusable."""
+    if given is None and (host in _LOOPBACK or not _environment_names_one()):
+        return None
+    from urllib.request import getproxies, proxy_bypass
+
+    known = getproxies()
+    if proxy_bypass(host):
+        return None
+    if given is not None:
+        return given
+    url = known.get(_LIKE.get(scheme, scheme)) or known.get("all")
+    return Proxy.parse(url) if url else None

@@ -1,0 +1,461 @@
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, timedelta, timezone
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from chatapp_tail.chatapp.events import Decoded, Record, Source
+from chatapp_tail.formats.pretty import LINE_LIMIT, Pretty
+
+RECEIVED = 1637319283
+TELEGRAM = "private-v1.licenses.1229.messengers.telegram"
+WHATSAPP = "private-v1.licenses.77.messengers.caWhatsApp"
+SGR = re.compile(r"\x1b\[([0-9;]*)m")
+
+PERSON = {"id": 1480000001, "username": "username_test", "name": "Test Test", "phone": "7000000000"}
+PRIVATE = {**PERSON, "id": "private-1480000001h1360000000000000001", "type": "private"}
+GROUP = {"id": "group-54911000655", "type": "group", "name": "Team chat"}
+ALICE = {"id": 2, "name": "Alice Example"}
+
+MESSAGE: dict[str, Any] = {
+    "id": 696,
+    "fromApi": False,
+    "fromMe": False,
+    "time": 1637319282,
+    "isForwarded": False,
+    "type": "text",
+    "message": {"text": "Test", "caption": "", "file": None},
+    "quotedMessage": None,
+    "fromUser": PERSON,
+    "chat": PRIVATE,
+}
+STATUS: dict[str, Any] = {"id": 42213, "type": "delivered", "chat": PRIVATE, "error": None}
+TAG: dict[str, Any] = {
+    "type": "add",
+    "tag": {
+        "id": 29,
+        "name": "test 1",
+        "color": "#123df55",
+        "sort": 100,
+        "category": {"id": 9, "name": "test 1", "sort": 100},
+    },
+    "chat": {"id": "group-54911000655"},
+}
+
+
+def record(data: object, event: str = "message", **changes: Any) -> Record:
+    raw = data if isinstance(data, bytes) else json.dumps(data).encode()
+    made = Record(
+        event=event,
+        id="x",
+        channel=TELEGRAM,
+        license=1229,
+        messenger="telegram",
+        received=RECEIVED * 1_000_000_000 + 123_456_789,
+        source=Source.LIVE,
+        queue=None,
+        part=1,
+        parts=1,
+        data=raw,
+    )
+    return msgspec.structs.replace(made, **changes)
+
+
+def pretty(width: int = 120, **options: Any) -> Pretty:
+    return Pretty(width=lambda: width, **{"color_system": None, "timezone": UTC, **options})
+
+
+def shown(kept: Record, width: int = 120, **options: Any) -> str:
+    (entry,) = pretty(width, **options)(Decoded(kept.data, [kept]), [kept])
+    return entry.decode(options.get("encoding", "utf-8"))
+
+
+def message(**changes: Any) -> dict[str, Any]:
+    return {**MESSAGE, **changes}
+
+
+def content(**members: Any) -> dict[str, Any]:
+    return {"text": "", "caption": "", "file": None, **members}
+
+
+def media(kind: str, **members: Any) -> dict[str, Any]:
+    return message(type=kind, message=content(**members))
+
+
+WHO = "←  Test Test @username_test  "
+MESSAGES: list[tuple[str, dict[str, Any], str]] = [
+    ("text", MESSAGE, WHO + "Test"),
+    ("outgoing", message(fromMe=True), "→  Test Test @username_test  #696  Test"),
+    ("side", message(fromMe=None, side="out"), "→  Test Test @username_test  #696  Test"),
+    ("group", message(fromUser=ALICE, chat=GROUP), "←  Alice Example in Team chat  Test"),
+    ("to a group", message(fromMe=True, chat=GROUP), "→  Team chat  #696  Test"),
+    ("no author", message(fromUser=None, chat=GROUP), "←  Team chat  Test"),
+    ("only a phone", message(fromUser={"phone": 7000000000}), "←  7000000000  Test"),
+    ("only an id", message(fromUser={"id": 5}), "←  5  Test"),
+    ("nobody", message(fromUser=None, chat=None), "←  ?  Test"),
+    ("api", message(fromMe=True, fromApi=True, chat=GROUP), "→  Team chat  #696  (api)  Test"),
+    ("forwarded", message(isForwarded=True), WHO + "(forwarded)  Test"),
+    ("reply", message(quotedMessage={"id": 1}), WHO + "(reply)  Test"),
+    (
+        "quote",
+        message(quotedMessage={"message": {"text": "When will\nthe order arrive?"}}),
+        WHO + '(re "When will the order arri...")  Test',
+    ),
+    ("late", message(time=RECEIVED - 600), WHO + "(sent 10:44)  Test"),
+    ("older", message(time=RECEIVED - 86400), WHO + "(sent 2021-11-18 10:54)  Test"),
+    (
+        "photo",
+        media("image", caption="look", file={"name": "a.jpg", "size": 184320}),
+        WHO + "[photo 180 KB] look",
+    ),
+    ("video", media("video", file={"size": 2408448}), WHO + "[video 2.3 MB]"),
+    ("voice", media("voice", file={"name": "voice.ogg"}), WHO + "[voice]"),
+    ("file", media("file", file={"name": "a.pdf", "size": 9}), WHO + "[file a.pdf 9 B]"),
+    (
+        "files",
+        media("files", file=[{"name": "a.txt"}, {"name": "b.txt", "size": 3e9}]),
+        WHO + "[files a.txt, b.txt 2.8 GB]",
+    ),
+    ("text with a file", media("text", text="see", file={"name": "a"}), WHO + "[file a] see"),
+    (
+        "location",
+        media("location", caption="Bridge", location={"latitude": 43.2, "longitude": -7}),
+        WHO + "[location 43.2, -7] Bridge",
+    ),
+    (
+        "location with more",
+        media("location", location={"latitude": 1, "longitude": 2, "floor": 0}),
+        WHO + '[location 1, 2] {"location":{"latitude":1, "longitude":2, "floor":0}}',
+    ),
+    ("call", media("call_log", missed=False), WHO + '[call] {"missed":false}'),
+    (
+        "template",
+        media("template", text="Hi", params=["é"]),
+        WHO + '[template] Hi {"params":["é"]}',
+    ),
+    ("new kind", media("poll", options=None), WHO + "[poll]"),
+    ("system", media("system", text="joined"), WHO + "[system] joined"),
+    ("nothing", media("text"), WHO + "(no text)"),
+    ("another member", media("text", contact={"a": 1}), WHO + '{"contact":{"a":1}}'),
+    ("text as message", message(message="short"), WHO + "short"),
+    ("no message", {"a": 1}, '•  message  {"a":1}'),
+]
+
+
+@pytest.mark.parametrize(
+    ("item", "expected"), [row[1:] for row in MESSAGES], ids=[row[0] for row in MESSAGES]
+)
+def test_message(item: dict[str, Any], expected: str) -> None:
+    assert shown(record(item), width=160) == f"10:54:43  1229/telegram  {expected}\n"
+
+
+FAILED = {**STATUS, "type": "failed"}
+OTHERS: list[tuple[str, object, str]] = [
+    ("messageStatus", {**STATUS, "type": "sent"}, "·  sent  Test Test @username_test  #42213"),
+    ("messageStatus", STATUS, "✓  delivered  Test Test @username_test  #42213"),
+    ("messageStatus", {**STATUS, "type": "viewed"}, "✓✓ viewed  Test Test @username_test  #42213"),
+    ("messageStatus", {**STATUS, "type": "new", "chat": GROUP}, "•  new  Team chat  #42213"),
+    (
+        "messageStatus",
+        {"id": "wamid.0123456789ABCDEF", "type": "failed"},
+        "✗  failed  ?  #...456789ABCDEF",
+    ),
+    (
+        "messageStatus",
+        {**FAILED, "chat": GROUP, "error": "blocked"},
+        "✗  failed  Team chat  #42213  blocked",
+    ),
+    (
+        "messageStatus",
+        {**FAILED, "chat": GROUP, "error": {"code": 131026, "message": "Undeliverable"}},
+        "✗  failed  Team chat  #42213  Undeliverable (131026)",
+    ),
+    (
+        "messageStatus",
+        {**FAILED, "chat": GROUP, "error": {"code": 1, "why": "é"}},
+        '✗  failed  Team chat  #42213  {"code":1, "why":"é"}',
+    ),
+    (
+        "messageStatus",
+        {**FAILED, "chat": GROUP, "error": {"title": "a", "details": "b", "message": None}},
+        "✗  failed  Team chat  #42213  a: b",
+    ),
+    ("messageStatus", {"type": 5.5}, "•  5.5  ?"),
+    ("messageStatus", {"type": None}, '•  messageStatus  {"type":null}'),
+    ("chatTag", TAG, "+  tag ● test 1 (test 1)  group-54911000655"),
+    (
+        "chatTag",
+        {"type": "destroy", "tag": {"name": "VIP"}, "chat": GROUP},
+        "−  tag ● VIP  Team chat",
+    ),
+    ("chatTag", {"type": "moved", "tag": {"id": 29}}, "•  tag moved ● 29  ?"),
+    ("chatTag", {"type": "add", "tag": None}, '•  chatTag  {"type":"add", "tag":null}'),
+    ("chatConversation", {"open": True}, '•  chatConversation  {"open":true}'),
+    ("employeeStatus", [1, "ж"], '•  employeeStatus  [1, "ж"]'),
+    ("", None, "•  ?  null"),
+]
+
+
+@pytest.mark.parametrize(("event", "item", "expected"), OTHERS)
+def test_other_events(event: str, item: object, expected: str) -> None:
+    assert shown(record(item, event)) == f"10:54:43  1229/telegram  {expected}\n"
+
+
+def test_text_that_is_not_json_is_shown_as_it_came() -> None:
+    entry = shown(record("[/nope] two\nlines", "custom", encoding="text"))
+    assert entry.splitlines()[0].endswith("•  custom  [/nope] two")
+    assert entry.splitlines()[1].strip() == "lines"
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b'"\xff"', b"[" * 5000, b"[" * 900 + b"]" * 900])
+def test_bytes_that_cannot_be_read_are_shown(data: bytes) -> None:
+    assert shown(record(data, "custom")).startswith("10:54:43  1229/telegram  •  custom")
+
+
+def test_what_only_the_standard_library_reads() -> None:
+    item = rb'{"message":{"text":"half \ud83d pair"}}'
+    assert shown(record(item)).endswith("←  ?  half \\ud83d pair\n")
+
+
+def test_says_what_was_filled_in_later() -> None:
+    item = message(time=RECEIVED - 600)
+    assert "(backfill, sent 10:44)" in shown(record(item, source=Source.BACKFILL))
+    assert "replay" not in shown(record(item, source=Source.REPLAY))
+
+
+def test_time_is_in_the_given_zone() -> None:
+    zone = timezone(timedelta(hours=5))
+    assert shown(record(MESSAGE), timezone=zone).startswith("15:54:43  ")
+
+
+def test_local_time_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert re.match(r"\d\d:54:43  ", shown(record(MESSAGE), timezone=None))
+
+
+def test_columns_line_up_from_the_longest_channel_on() -> None:
+    show = pretty(width=100)
+    kept = [record(MESSAGE, channel=name) for name in (WHATSAPP, "private-v1.users.6", TELEGRAM)]
+    kept += [record(MESSAGE, channel=name) for name in (WHATSAPP + "LongerName", None)]
+    lines = [entry.decode() for entry in show(Decoded(b"", kept), kept)]
+    assert [line.index("←") for line in lines] == [25, 25, 25, 35, 35]
+    assert lines[-1].startswith("10:54:43  -   ")
+
+
+def test_shortens_the_middle_of_a_long_channel_name() -> None:
+    line = shown(record(MESSAGE, channel="private-" + "x" * 150 + "-end"), width=80)
+    assert "  private-xxxx...xxxxxxx-end  ←" in line
+
+
+def test_channel_colours_do_not_change_between_runs() -> None:
+    lines = [
+        shown(record(MESSAGE, channel=name), color_system="standard")
+        for name in (TELEGRAM, WHATSAPP)
+    ]
+    assert "\x1b[34m1229/telegram\x1b[0m" in lines[0]
+    assert "\x1b[36m77/caWhatsApp\x1b[0m" in lines[1]
+
+
+def test_wraps_with_a_hanging_indent() -> None:
+    item = media("text", text="one two three four five six\nsecond line\n\n  indented")
+    lines = shown(record(item), width=64).splitlines()
+    assert lines == [
+        "10:54:43  1229/telegram  ←  Test Test @username_test  one two",
+        "                            three four five six",
+        "                            second line",
+        "",
+        "                              indented",
+    ]
+
+
+def test_narrow_terminals_get_time_and_channel_above() -> None:
+    item = media("text", text="one two three")
+    assert shown(record(item), width=40).splitlines() == [
+        "10:54:43  1229/telegram",
+        "←  Test Test @username_test  one two",
+        "   three",
+    ]
+
+
+def test_chinese_breaks_anywhere_but_before_punctuation() -> None:
+    text = "订单什么时候到我已经等了三天了。" * 3
+    item = message(message=content(text=text), fromUser={"name": "王"})
+    lines = [line.strip() for line in shown(record(item), width=61).splitlines()]
+    assert "".join(lines).endswith(text)
+    assert not any(line.startswith("。") for line in lines)
+
+
+def test_joined_emoji_are_not_torn_apart() -> None:
+    family = "👨‍👩‍👧‍👦"
+    item = message(message=content(text=family * 20))
+    for line in shown(record(item), width=66).splitlines():
+        text = line.split()[-1]
+        assert text == family * text.count(family)
+
+
+@pytest.mark.parametrize("text", ["word " * 500, "x" * 200_000, "\n".join("abcdefghi") * 9])
+def test_counts_what_it_does_not_show(text: str) -> None:
+    item = message(message=content(text=text), fromUser={"name": "A"})
+    *lines, note = shown(record(item), width=80).splitlines()
+    assert len(lines) == LINE_LIMIT
+    found = re.fullmatch(r" +… \((\d+) more characters, -o json shows all\)", note)
+    assert found
+    visible = sum(line.count(letter) for letter in "abcdefghiwordx" for line in lines[1:])
+    assert len(text.strip()) - int(found[1]) >= visible
+
+
+def test_the_count_is_exact_for_a_long_word() -> None:
+    item = message(message=content(text="x" * 1000), fromUser={"name": "A"})
+    entry = shown(record(item), width=80)
+    assert f"({1000 - entry.count('x')} more characters" in entry
+
+
+def test_no_note_in_the_place_of_one_line() -> None:
+    item = message(message=content(text="\n".join("abcdefg")))
+    assert shown(record(item)).splitlines()[-1].strip() == "g"
+
+
+def test_a_name_cannot_break_the_line_or_look_like_text() -> None:
+    item = message(fromUser={"name": "Boss\n10:54:43  1/x\x1b[2K  " + "long " * 20})
+    (line,) = shown(record(item)).splitlines()
+    assert r"←  Boss 10:54:43 1/x\x1b[2K long long long lon...  Test" in line
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_text_never_reaches_the_first_column(width: int) -> None:
+    # rich counts joined characters once, and most terminals each for itself.
+    text = "\n10:54:43  1/x  ←  Boss\n" + "中\u200d" * 60 + "👍🏽" * 30 + "10:54:43  1/x"
+    lines = shown(record(message(message=content(text=text))), width=width).splitlines()
+    assert all(line[:3] in ("10:", "←  ", "   ") for line in lines)
+    for line in lines:
+        assert sum(cell_len(part) for part in line.split("\u200d")) <= width
+
+
+@pytest.mark.parametrize(
+    "text", ["[/nope]", "[red]x[/red]", "[link=https://x.invalid]y[/link]", ":smile:"]
+)
+@pytest.mark.parametrize("colors", [None, "truecolor"])
+def test_markup_is_text(text: str, colors: str | None) -> None:
+    assert shown(record(media("text", text=text)), color_system=colors).endswith(f"  {text}\n")
+
+
+def test_other_encodings_get_ascii_symbols_and_escapes() -> None:
+    assert shown(record(media("text", text="→ é ж")), encoding="ascii").endswith(
+        "<- Test Test @username_test  \\u2192 \\xe9 \\u0436\n"
+    )
+    assert shown(record(media("text", text="é ж")), encoding="cp1251").endswith("\\xe9 ж\n")
+    assert "+  tag * test 1" in shown(record(TAG, "chatTag"), encoding="latin-1")
+    assert "... (" in shown(record(media("text", text="x" * 9999)), encoding="ascii")
+
+
+@pytest.mark.parametrize(
+    ("colors", "dot"),
+    [(None, "●"), ("standard", "●"), ("256", "●"), ("truecolor", "\x1b[38;2;18;61;245m●\x1b[0m")],
+)
+def test_a_tag_has_its_own_colour_where_there_are_enough(colors: str | None, dot: str) -> None:
+    assert f" {dot}" in shown(record(TAG, "chatTag"), color_system=colors).replace(
+        "\x1b[2mtag \x1b[0m", "tag "
+    )
+
+
+def test_a_failure_is_red() -> None:
+    line = shown(record({**FAILED, "error": "blocked"}, "messageStatus"), color_system="standard")
+    assert "\x1b[1;31m✗\x1b[0m" in line
+    assert "\x1b[31mblocked\x1b[0m" in line
+
+
+@pytest.mark.parametrize("colors", [None, "standard"])
+def test_the_environment_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, colors: str | None
+) -> None:
+    before = shown(record(MESSAGE), color_system=colors)
+    for name, value in {
+        "COLUMNS": "30",
+        "NO_COLOR": "1",
+        "TERM": "dumb",
+        "FORCE_COLOR": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert shown(record(MESSAGE), color_system=colors) == before
+    assert ("\x1b" in before) is bool(colors)
+
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=8,
+)
+ITEMS: list[tuple[str, dict[str, Any]]] = [
+    ("message", message(quotedMessage={"message": {"text": "a"}}, side="in", fromMe=None)),
+    ("message", message(fromMe=True, time=1, internalId="a")),
+    ("message", media("files", file=[{"name": "a", "size": 1}], files=[{"name": "b"}])),
+    ("message", media("location", location={"latitude": 1, "longitude": 2, "x": 3})),
+    ("messageStatus", {**FAILED, "error": {"code": 1, "message": "x", "details": "y"}}),
+    ("chatTag", TAG),
+]
+
+
+@st.composite
+def spoilt(draw: st.DrawFn, value: object) -> object:
+    """Return a copy of `value` with members dropped or replaced by junk."""
+    fate = draw(st.sampled_from(["keep", "keep", "keep", "junk", "text"]))
+    if fate == "junk":
+        return draw(JUNK)
+    if fate == "text":
+        return draw(st.text(st.characters(), max_size=200))
+    if isinstance(value, dict):
+        kept = [name for name in value if draw(st.integers(0, 9))]
+        return {name: draw(spoilt(value[name])) for name in kept}
+    if isinstance(value, list):
+        return [draw(spoilt(element)) for element in value]
+    return value
+
+
+@st.composite
+def records(draw: st.DrawFn) -> Record:
+    event, item = draw(st.sampled_from(ITEMS))
+    event = draw(st.just(event) | st.text())
+    data = draw(spoilt(item) | JUNK)
+    return record(
+        draw(st.just(json.dumps(data).encode()) | st.binary()),
+        event,
+        channel=draw(st.none() | st.just(TELEGRAM) | st.text(st.characters())),
+        received=draw(st.just(RECEIVED * 10**9) | st.integers()),
+        source=draw(st.sampled_from(Source)),
+        encoding=draw(st.sampled_from([None, "text"])),
+    )
+
+
+@given(
+    kept=st.lists(records(), min_size=1, max_size=3),
+    width=st.integers(-5, 130),
+    colors=st.sampled_from([None, "standard", "256", "truecolor"]),
+    encoding=st.sampled_from(["utf-8", "ascii", "cp1251", "shift_jis"]),
+)
+def test_is_total(kept: list[Record], width: int, colors: str | None, encoding: str) -> None:
+    show = pretty(width, color_system=colors, encoding=encoding)
+    entries = show(Decoded(b"", kept), kept)
+    assert len(entries) == len(kept)
+    for line in (line for entry in entries for line in lines_of(entry, encoding)):
+        plain = SGR.sub("", line)
+        assert not re.search(r"[\x00-\x1f\x7f-\x9f]", plain)
+        assert cell_len(plain) <= max(width, 20)
+        codes = SGR.findall(line)
+        assert not codes or (colors and codes[-1] == "0")
+        assert all(map(is_allowed, codes))
+
+
+def lines_of(entry: bytes, encoding: str) -> Iterator[str]:
+    *lines, end = entry.decode(encoding).split("\n")
+    assert lines
+    assert end == ""
+    yield from lines
+
+
+def is_allowed(code: str) -> bool:
+    return bool(re.fullmatch(r"0|(1;|2;)?3[1-6]|1|2|38;2;\d+;\d+;\d+", code))

@@ -55,10 +55,16 @@ EVENT = click.STRING
 POSITIVE = click.IntRange(min=1)
 
 
-def option(*names: str, also_from: str | None = None, **settings: Any) -> Callable[[F], F]:
-    """Declare an option that is also read from CHATAPP_TAIL_… (and from `also_from`)."""
+def option(
+    *names: str, of: str | None = None, also_from: str | None = None, **settings: Any
+) -> Callable[[F], F]:
+    """Declare an option that is also read from CHATAPP_TAIL_… (and from `also_from`).
+
+    The variable of an option of another command has that command's name in it.
+    """
     long = next(name for name in names if name.startswith("--"))
-    variable = "CHATAPP_TAIL_" + long[2:].upper().replace("-", "_")
+    path = f"{of}-{long[2:]}" if of else long[2:]
+    variable = "CHATAPP_TAIL_" + path.upper().replace("-", "_")
     variables = [variable, also_from] if also_from else [variable]
     return click.option(*names, envvar=variables, **settings)
 
@@ -285,31 +291,36 @@ def _tail(
 
 
 @command.command(short_help="Run an embedded ChatApp to try things with.")
-@click.option(
+@option(
     "--port",
+    of="sandbox",
     type=click.IntRange(0, 65535),
     default=6001,
     show_default=True,
     metavar="N",
     help="Port of the WebSocket on 127.0.0.1; 0 takes a free one.",
 )
-@click.option(
+@option(
     "--api-port",
+    of="sandbox",
     type=click.IntRange(0, 65535),
     default=0,
     metavar="N",
     help="Port of the HTTP API.  [default: a free one]",
 )
-@click.option(
+@option(
     "--rate",
+    of="sandbox",
     type=click.FloatRange(min=0),
     default=1.0,
     show_default=True,
     metavar="R",
     help="Live events a second; 0 for none.",
 )
-@click.option("--tls", is_flag=True, help="Speak wss and https, with a certificate of its own.")
-@click.option("--seed", type=int, metavar="N", help="Tell the same story each time.")
+@option(
+    "--tls", of="sandbox", is_flag=True, help="Speak wss and https, with a certificate of its own."
+)
+@option("--seed", of="sandbox", type=int, metavar="N", help="Tell the same story each time.")
 def sandbox(port: int, api_port: int, rate: float, tls: bool, seed: int | None) -> int:
     """Run an embedded ChatApp on 127.0.0.1 with made-up events.
 

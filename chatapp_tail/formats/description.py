@@ -22,7 +22,6 @@ from .pieces import (
     MAGENTA,
     PLAIN,
     RED,
-    Color,
     Entry,
     Piece,
     Symbol,

@@ -14,7 +14,7 @@ import msgspec
 
 from .. import __version__
 from ..proxies import Proxy, proxy_for
-from ..pusher.protocol import AuthAnswer, Denied, Granted, TokenRefused, Unavailable
+from ..pusher.answers import AuthAnswer, Denied, Granted, TokenRefused, Unavailable
 from .tokens import Secret
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import traceback
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
-from .protocol import AuthAnswer, AuthWanted, Bug
+from .answers import AuthAnswer, Bug
+from .protocol import AuthWanted
 
 Authorise = Callable[[str, str], AuthAnswer]
 """(socket id, channel) -> answer; it may take long, and never raises but for a bug."""

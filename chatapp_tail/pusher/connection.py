@@ -14,13 +14,15 @@ from dataclasses import dataclass, field, replace
 from ..proxies import Proxy
 from ..waker import Waker
 from . import items
+from .answers import AuthAnswer
 from .authorisation import AuthorisationPool, Authorise
 from .backoff import Backoff, Retry
+from .codes import Ended
 from .conversation import Conversation, Outcome, Sink, Trace
 from .coverage import Coverage
 from .items import Item, StopCause
 from .link import DialFailed, Dialler, Endpoint, Link, WokenUp
-from .protocol import AuthAnswer, AuthWanted, Ended, Protocol, Timing
+from .protocol import AuthWanted, Protocol, Timing
 
 __all__ = ["Connection", "Endpoint", "Settings", "Sink", "Timing", "Trace"]
 

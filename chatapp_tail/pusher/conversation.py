@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from . import items
+from .answers import AuthAnswer
+from .codes import Ended
 from .coverage import Coverage
 from .frames import BINARY, CLOSE, PING, TEXT, Message, parse_close
 from .items import ChannelEvent, Item
 from .link import Link
 from .protocol import (
     AllDecided,
-    AuthAnswer,
     AuthWanted,
     ChannelConfirmed,
     ChannelDoubted,
     ChannelRefused,
     ChannelVouched,
-    Ended,
     Established,
     Event,
     Noted,

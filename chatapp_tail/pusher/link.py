@@ -20,9 +20,9 @@ from .. import __version__
 from ..proxies import Proxy, proxy_for
 from ..waker import Waker
 from .backoff import Retry
+from .codes import Ended
 from .frames import ABNORMAL, CLOSE, PONG, TEXT, FrameDecoder, Message
 from .items import StopCause
-from .protocol import Ended
 
 MAX_MESSAGE = 16 * 1024 * 1024
 """Largest message accepted, in bytes; larger ones close the link with 1009."""

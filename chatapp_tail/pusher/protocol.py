@@ -20,8 +20,10 @@ from math import inf
 import msgspec
 
 from .. import rawjson
+from .answers import AuthAnswer, Bug, Denied, Granted, TokenRefused, Unavailable
 from .backoff import Retry
-from .frames import ABNORMAL, INVALID_PAYLOAD, NO_STATUS
+from .codes import UNAUTHORIZED, UNSAID, Ended, end_of
+from .frames import INVALID_PAYLOAD
 from .items import ChannelEvent, StopCause
 
 AUTHORISED_PREFIXES = ("private-", "presence-")
@@ -112,20 +114,6 @@ class Noted:
     channel: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The connection is over; the shell closes the socket and asks nothing more of the machine.
-
-    Exactly one of `retry` and `stop` is set. `code` is the close or in-band code that decided.
-    """
-
-    reason: str
-    code: int | None = None
-    retry: Retry | None = None
-    stop: StopCause | None = None
-    needs_tls: bool = False
-
-
 Event = (
     ChannelEvent
     | Established
@@ -139,92 +127,6 @@ Event = (
     | Noted
     | Ended
 )
-
-
-# --- what the auth endpoint answered -------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Granted:
-    """`auth` is `KEY:SIGNATURE`, good for one socket id and one channel."""
-
-    auth: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Denied:
-    """This channel is not for this account."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class TokenRefused:
-    """The token itself is not accepted: no channel will be."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unavailable:
-    """No usable answer this time; `retry_after` is what the server asked for, in seconds."""
-
-    reason: str
-    retry_after: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Bug:
-    """Asking failed with an exception nobody foresaw; it must not be lost in a thread."""
-
-    traceback: str
-
-
-AuthAnswer = Granted | Denied | TokenRefused | Unavailable | Bug
-
-
-# --- close and error codes -----------------------------------------------------------------------
-
-_GENERAL = {
-    1000: "normal closure",
-    1001: "going away",
-    1002: "protocol error",
-    1003: "unsupported data",
-    1005: "no code given",
-    1006: "closed without a close frame",
-    1007: "invalid payload",
-    1008: "policy violation",
-    1009: "message too big",
-    1010: "extension wanted",
-    1011: "server error",
-    1012: "service restart",
-    1013: "try again later",
-    1014: "bad gateway",
-}
-_EXTENSION_WANTED = 1010
-_TLS_ONLY, _UNAUTHORIZED = 4000, 4009
-_UNSAID = (NO_STATUS, ABNORMAL, 1000)
-
-
-def end_of(code: int, reason: str, *, established: bool) -> Ended:
-    """Return what a close or in-band error code means for the connection.
-
-    The one place that tells retry from fatal: Pusher's ranges 4000-4099 (will not work unchanged),
-    4100-4199 (over capacity), 4200-4299 (reconnect at once) and RFC 6455's 1000-1015.
-    An established link was already accepted, so 4009 there is a lost permission to be asked again.
-    """
-    said = f"{reason or _GENERAL.get(code, 'no reason given')} (code {code})"
-    if code == _TLS_ONLY:
-        return Ended(said, code, retry=Retry.BACK_OFF, needs_tls=True)
-    if code == _UNAUTHORIZED and established:
-        return Ended(said, code, retry=Retry.BACK_OFF)
-    if 4000 <= code < 4100 or code == _EXTENSION_WANTED:
-        return Ended(said, code, stop=StopCause.SERVER_REFUSED)
-    if 4100 <= code < 4200:
-        return Ended(said, code, retry=Retry.OVER_CAPACITY)
-    if 4200 <= code < 4300:
-        return Ended(said, code, retry=Retry.AT_ONCE)
-    return Ended(said, code, retry=Retry.BACK_OFF)
 
 
 # --- the wire ------------------------------------------------------------------------------------
@@ -436,7 +338,7 @@ class Protocol:
         """
         if self.ended:
             return
-        if code in _UNSAID and self._last_error:
+        if code in UNSAID and self._last_error:
             code, reason = self._last_error
         self._end(end_of(code, reason, established=self.socket_id is not None))
 
@@ -599,7 +501,7 @@ class Protocol:
         document = _document(data)
         status = _member(document, "status")
         reason = f"{_text(_member(document, 'error')) or 'no reason given'} (status {status})"
-        if status in (401, 403, _UNAUTHORIZED) and subscription.state not in _SUBSCRIBED:
+        if status in (401, 403, UNAUTHORIZED) and subscription.state not in _SUBSCRIBED:
             self._refuse(subscription, reason, now)
         else:
             self._retry(subscription, reason, now)
@@ -636,7 +538,7 @@ class Protocol:
         pusher.com names it in the text (code null); laravel-websockets and Reverb answer 4009 in
         the order they were asked.
         """
-        if code not in (None, _UNAUTHORIZED):
+        if code not in (None, UNAUTHORIZED):
             return None
         pending = [s for s in self._subscriptions.values() if s.state in _UNANSWERED]
         named = [s for s in pending if s.channel in message]

@@ -43,6 +43,18 @@ class CredentialsError(ChatAppTailError):
     exit_status = ExitStatus.CREDENTIALS
 
 
+class ChannelsError(ChatAppTailError):
+    """Nothing of what is wanted is there for this account."""
+
+    exit_status = ExitStatus.CHANNELS_REFUSED
+
+
+class ApiError(ChatAppTailError):
+    """The HTTP API gave no usable answer."""
+
+    exit_status = ExitStatus.UNREACHABLE
+
+
 class OutputError(ChatAppTailError):
     """Standard output can no longer be written, for another reason than its reader being gone."""
 

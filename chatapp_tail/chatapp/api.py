@@ -1,170 +1,191 @@
-"""ChatApp's HTTP API; the only module that speaks HTTP.
+"""ChatApp's API as this program uses it: tokens, channel auth, licences."""
 
-`requests` is imported at the first call: it takes 80 ms, and the first call is made by an auth
-thread while the socket is already up.
-"""
-
-import os
-from functools import cached_property
-from http.cookiejar import DefaultCookiePolicy
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
 import msgspec
 
-from .. import __version__
-from ..proxies import Proxy, proxy_for
+from ..errors import ApiError, CredentialsError
 from ..pusher.answers import AuthAnswer, Denied, Granted, TokenRefused, Unavailable
-from .tokens import Secret
+from .channels import license_and_messenger
+from .http import AUTH_PATH, INVALID_TOKEN, Http, Reply
+from .lines import License, explain_refusal, parse_licenses
+from .secret import Secret
+from .token_store import TokenPair
+from .tokens import TokenSource
 
-if TYPE_CHECKING:
-    import requests
+_KNOWLEDGE_LASTS = 30.0
 
-INVALID_TOKEN = "ApiInvalidTokenError"
-_CONNECTIONS = 8
-_RETRYABLE = (408, 425, 429)
-
-
-class _Error(msgspec.Struct):
-    code: str | None = None
-    message: str | None = None
+Answer = TypeVar("Answer")
 
 
-class _AuthBody(msgspec.Struct):
-    """`{"auth":"KEY:SIGNATURE"}`, or ChatApp's error body, or Laravel's `{"message":…}`."""
-
-    auth: str | None = None
-    error: _Error | None = None
-    message: str | None = None
+class _Auth(msgspec.Struct):
+    auth: str
 
 
-def parse_url(url: str) -> str:
-    """Return the base URL without a slash at the end; ValueError says what is wrong with it."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https"):
-        raise ValueError("it must start with http:// or https://")
-    if not parts.hostname:
-        raise ValueError("it has no host")
-    if parts.query or parts.fragment or parts.username is not None:
-        raise ValueError("it may hold a host, a port and a path, nothing else")
+class _Pair(msgspec.Struct, rename="camel"):
+    access_token: str
+    access_token_end_time: int
+    refresh_token: str
+    refresh_token_end_time: int
+    cabinet_user_id: int | None = None
+
+
+class _PairBody(msgspec.Struct):
+    data: _Pair
+
+
+def make_tokens(http: Http, email: str, password: Secret, app_id: str) -> TokenPair:
+    """Log in; CredentialsError when refused. 100 a day are allowed, so never call it unasked."""
+    credentials = {"email": email, "password": password.reveal(), "appId": app_id}
+    reply = http.send("POST", "/v1/tokens", headers={}, json=credentials)
+    if reply.ok:
+        return _pair(reply)
+    if reply.passing:
+        wait = f"; it asks to wait {reply.retry_after:g} s" if reply.retry_after else ""
+        raise ApiError(f"{reply.said}{wait}; try again later (100 logins a day are allowed)")
+    raise CredentialsError(f"{reply.said}; check email, password and appId")
+
+
+def refresh_tokens(http: Http, refresh: Secret) -> TokenPair:
+    """Exchange a refresh token for a new pair, which voids the old one."""
+    reply = http.send("POST", "/v1/tokens/refresh", headers={"Refresh": refresh.reveal()})
+    if reply.ok:
+        return _pair(reply)
+    if reply.passing:
+        raise ApiError(reply.said)
+    raise CredentialsError(f"{reply.said}; run chatapp-tail login")
+
+
+def _pair(reply: Reply) -> TokenPair:
     try:
-        parts.port  # noqa: B018 - it is checked when read
-    except ValueError:
-        raise ValueError("its port is not a number from 1 to 65535") from None
-    return url.rstrip("/")
+        pair = msgspec.json.decode(reply.content, type=_PairBody).data
+    except msgspec.DecodeError as error:
+        raise ApiError(f"{reply.said} without a token pair (is --api-url right?)") from error
+    return TokenPair(
+        access_token=pair.access_token,
+        access_end=pair.access_token_end_time,
+        refresh_token=pair.refresh_token,
+        refresh_end=pair.refresh_token_end_time,
+        user_id=pair.cabinet_user_id,
+    )
 
 
 class Api:
-    """One account's access to the API at `url`; shared by up to eight threads.
+    """One account's access to the API; shared by up to eight threads."""
 
-    `timeout` (seconds) holds for the connect and for each read of every call.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        token: Secret,
-        *,
-        ca_file: str | None = None,
-        proxy: Proxy | None = None,
-        timeout: float = 10.0,
-    ) -> None:
-        self._url = url
-        self._token = token
-        self._ca_file = ca_file
-        self._proxy = proxy
-        self._timeout = timeout
-
-    @cached_property
-    def _session(self) -> "requests.Session":
-        import requests
-        from requests.adapters import HTTPAdapter
-
-        session = requests.Session()
-        # Off, because it also lets ~/.netrc replace the Authorization header.
-        session.trust_env = False
-        session.verify = self._ca_file or _authorities_of_environment()
-        parts = urlsplit(self._url)
-        proxy = proxy_for(parts.scheme, parts.hostname or "", self._proxy)
-        if proxy:
-            session.proxies = {"http": proxy.url, "https": proxy.url}
-        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=_CONNECTIONS)
-        session.mount("https://", adapter)
-        session.mount("http://", adapter)
-        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        session.headers["User-Agent"] = f"chatapp-tail/{__version__}"
-        session.headers["Accept"] = "application/json"
-        return session
+    def __init__(self, http: Http, source: TokenSource) -> None:
+        self._http = http
+        self._source = source
+        self._checked = _Remembered(self._ask_whether_good)
+        self._licenses = _Remembered(lambda _: self.licenses())
 
     def authorise(self, socket_id: str, channel: str) -> AuthAnswer:
-        """Ask for the signature that lets `socket_id` join `channel`."""
-        import requests
+        """Ask for the signature that lets `socket_id` join `channel`.
 
-        url = f"{self._url}/broadcasting/auth"
+        A dead token is renewed and the request repeated. Both a dead token and a channel of
+        somebody else can look like 401 or 403, so the token is checked to tell them apart.
+        """
+        form = {"socket_id": socket_id, "channel_name": channel}
+
+        def send(token: Secret) -> Reply:
+            return self._http.send("POST", AUTH_PATH, headers=_authorised(token), form=form)
+
+        token = self._source.current()
         try:
-            response = self._session.post(
-                url,
-                data={"socket_id": socket_id, "channel_name": channel},
-                headers={"Authorization": self._token.reveal()},
-                timeout=self._timeout,
-                # A redirect to another host must not carry the token there.
-                allow_redirects=False,
-            )
-        except requests.RequestException as error:
-            return Unavailable(f"POST {url} failed: {_why(error, self._timeout)}")
-        return _auth_answer(url, response)
+            reply = send(token)
+            if self._is_dead(token, reply):
+                token = self._renewed(token, reply)
+                reply = send(token)
+                if self._is_dead(token, reply):
+                    return TokenRefused(f"{reply.said}, though the token is new")
+            return self._auth_answer(reply, channel)
+        except ApiError as error:
+            return Unavailable(str(error))
+        except CredentialsError as error:
+            return TokenRefused(str(error))
+
+    def licenses(self) -> list[License]:
+        """Return the licences of the account."""
+        reply = self._get("/v1/licenses")
+        try:
+            return parse_licenses(msgspec.json.decode(reply.content))
+        except msgspec.DecodeError as error:
+            raise ApiError(f"{reply.said} without JSON (is --api-url right?)") from error
+
+    def _get(self, path: str) -> Reply:
+        """Return a good answer, renewing the token if need be; ApiError or CredentialsError."""
+        token = self._source.current()
+        reply = self._http.send("GET", path, headers=_authorised(token))
+        if reply.token_refused:
+            token = self._renewed(token, reply)
+            reply = self._http.send("GET", path, headers=_authorised(token))
+        if reply.token_refused:
+            raise CredentialsError(f"the token is refused: {reply.said}")
+        if not reply.ok:
+            raise ApiError(reply.said)
+        return reply
+
+    def _renewed(self, refused: Secret, reply: Reply) -> Secret:
+        try:
+            return self._source.renew(refused)
+        except CredentialsError as error:
+            raise CredentialsError(f"the token is refused: {reply.said}; {error}") from error
+
+    def _is_dead(self, token: Secret, reply: Reply) -> bool:
+        """Return whether a refusal is about the token rather than about the channel."""
+        if reply.error_code == INVALID_TOKEN:
+            return True
+        if reply.status not in (401, 403):
+            return False
+        good = self._checked.get(token)
+        return reply.status == 401 if good is None else not good
+
+    def _ask_whether_good(self, token: Secret) -> bool | None:
+        """Return what `/v1/tokens/check` says; None when it says nothing usable."""
+        reply = self._http.send("GET", "/v1/tokens/check", headers=_authorised(token))
+        if reply.token_refused:
+            return False
+        return True if reply.ok else None
+
+    def _auth_answer(self, reply: Reply, channel: str) -> AuthAnswer:
+        if reply.ok:
+            try:
+                return Granted(msgspec.json.decode(reply.content, type=_Auth).auth)
+            except msgspec.DecodeError:
+                return Unavailable(f"{reply.said} without a signature (is --api-url right?)")
+        if reply.passing or 300 <= reply.status < 400 or reply.status == 200:
+            return Unavailable(reply.said, reply.retry_after)
+        return Denied("; ".join(filter(None, (reply.said, self._explain(channel)))))
+
+    def _explain(self, channel: str) -> str:
+        licenses = self._licenses.get(self._source.current())
+        return explain_refusal(licenses, *license_and_messenger(channel)) if licenses else ""
 
 
-def _authorities_of_environment() -> str | bool:
-    """Return the bundle that requests would take from the environment, or True for its own."""
-    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
-        if path := os.environ.get(variable):
-            return path
-    return True
+class _Remembered(Generic[Answer]):
+    """An answer about a token, kept for half a minute; many channels may be refused at once."""
+
+    def __init__(self, ask: Callable[[Secret], Answer]) -> None:
+        self._ask = ask
+        self._lock = threading.Lock()
+        self._known: tuple[Secret, float, Answer | None] | None = None
+
+    def get(self, token: Secret) -> Answer | None:
+        """Return the answer for `token`; None when it cannot be had."""
+        with self._lock:
+            if self._known and self._known[0] == token and self._known[1] > time.monotonic():
+                return self._known[2]
+            try:
+                answer: Answer | None = self._ask(token)
+            except (ApiError, CredentialsError):
+                answer = None
+            self._known = (token, time.monotonic() + _KNOWLEDGE_LASTS, answer)
+            return answer
 
 
-def _auth_answer(url: str, response: "requests.Response") -> AuthAnswer:
-    status, body = response.status_code, _body(response.content)
-    said = f"POST {url} answered {status}"
-    error = (body and body.error) or _Error()
-    if detail := error.code or error.message or (body and body.message):
-        said += f" ({detail})"
-    if status == 401 or error.code == INVALID_TOKEN:
-        return TokenRefused(said)
-    if status == 200 and body and body.auth:
-        return Granted(body.auth)
-    if status == 200:
-        return Unavailable(f"{said} without a signature (is --api-url right?)")
-    if 300 <= status < 400:
-        location = response.headers.get("Location", "nowhere")
-        return Unavailable(f"{said}, a redirect to {location}, which is not followed")
-    if status >= 500 or status in _RETRYABLE:
-        return Unavailable(said, _retry_after(response.headers.get("Retry-After", "")))
-    return Denied(said)
-
-
-def _body(content: bytes) -> _AuthBody | None:
-    try:
-        return msgspec.json.decode(content, type=_AuthBody)
-    except (msgspec.DecodeError, RecursionError):
-        return None
-
-
-def _retry_after(text: str) -> float | None:
-    return float(text) if text.isdecimal() else None
-
-
-def _why(error: "requests.RequestException", timeout: float) -> str:
-    """Return the cause a person can act on; requests wraps it three levels deep."""
-    import requests
-
-    if isinstance(error, requests.Timeout):
-        return f"no answer within {timeout:g} s"
-    cause: BaseException = error
-    while inner := cause.__cause__ or cause.__context__ or getattr(cause, "reason", None):
-        if not isinstance(inner, BaseException) or inner is cause:
-            break
-        cause = inner
-    if isinstance(cause, OSError) and cause.strerror:
-        return getattr(cause, "verify_message", "") or cause.strerror
-    return type(cause).__name__
+def _authorised(token: Secret) -> dict[str, str]:
+    """Return the header the vendor wants: the token as it is, without `Bearer`."""
+    return {"Authorization": token.reveal()}

@@ -4,8 +4,6 @@ ChatApp has four kinds of private channels and no wildcard: one subscription a c
 """
 
 import re
-from collections.abc import Iterable
-from itertools import product
 
 _PREFIX = "private-v1."
 _MESSENGER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -52,14 +50,6 @@ def parse_channel(text: str) -> str:
     if not _ALLOWED.fullmatch(text):
         raise ValueError("a Pusher channel name has 1 to 164 of A-Z a-z 0-9 _ - = @ , . ;")
     return text
-
-
-def select(
-    licenses: Iterable[int], messengers: Iterable[str], names: Iterable[str]
-) -> tuple[str, ...]:
-    """Return every wanted channel once: each licence with each messenger, then the named ones."""
-    combined = (of_license(*pair) for pair in product(licenses, messengers))
-    return tuple(dict.fromkeys([*combined, *names]))
 
 
 def license_and_messenger(channel: str | None) -> tuple[int | None, str | None]:

@@ -1,42 +1,136 @@
-"""The access token: where it comes from, and how it is kept out of sight."""
+"""The access token: where it comes from, and how it is renewed once the service refuses it.
+
+The vendor's rule: use the access token until it is refused, then refresh, save and repeat. Nothing
+is refreshed on a schedule, and a login is never made again by itself (100 a day are allowed).
+"""
 
 import re
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Protocol
 
 from ..errors import CredentialsError
+from .secret import Secret
+from .token_store import Login, TokenPair, TokenStore
 
 TOKEN_VARIABLE = "CHATAPP_TOKEN"
 _BCRYPT = re.compile(r"\$2[abxy]\$\d\d\$[./A-Za-z0-9]{53}")
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 
-
-class Secret:
-    """A text that never prints; `reveal` is called where it is sent, nowhere else."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def reveal(self) -> str:
-        """Return the text itself."""
-        return self._text
-
-    def __repr__(self) -> str:
-        return "[secret]"
+Refresh = Callable[[Secret], TokenPair]
+"""Refresh token -> a new pair, the old one void; CredentialsError when it is refused."""
 
 
-def load_token(token_file: Path | None, environment: Mapping[str, str]) -> Secret:
-    """Return the token of `--token-file`, else of CHATAPP_TOKEN; CredentialsError when none is."""
+class TokenSource(Protocol):
+    """Gives the access token, and another one when the service no longer accepts it.
+
+    Used by several threads at once.
+    """
+
+    def current(self) -> Secret:
+        """Return the token to use now."""
+
+    def renew(self, refused: Secret) -> Secret:
+        """Return a token other than `refused`; CredentialsError with the next step if none is."""
+
+
+class GivenToken:
+    """CHATAPP_TOKEN: there is no other one when it dies."""
+
+    def __init__(self, token: Secret) -> None:
+        self._token = token
+
+    def current(self) -> Secret:
+        """Return the token."""
+        return self._token
+
+    def renew(self, refused: Secret) -> Secret:
+        """Raise: nothing here can be renewed."""
+        raise CredentialsError(
+            f"{_advice(refused)}; a chatapp-tail login would have renewed it by itself"
+        )
+
+
+class TokenFile:
+    """`--token-file`: read again when its token is refused, since another program may keep it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._token = _checked(_read(path), f"the token file {path}")
+
+    def current(self) -> Secret:
+        """Return the token read last."""
+        return self._token
+
+    def renew(self, refused: Secret) -> Secret:
+        """Return what the file holds now, if that is another token."""
+        with self._lock:
+            self._token = _checked(_read(self._path), f"the token file {self._path}")
+        if self._token == refused:
+            raise CredentialsError(f"{self._path} still holds it: {_advice(refused)}")
+        return self._token
+
+
+class StoredLogin:
+    """A `chatapp-tail login`: refreshed under the store's lock, once for all processes."""
+
+    def __init__(self, store: TokenStore, profile: str, login: Login, refresh: Refresh) -> None:
+        self._store = store
+        self._profile = profile
+        self._login = login
+        self._refresh = refresh
+        self._lock = threading.Lock()
+
+    def current(self) -> Secret:
+        """Return the access token known last."""
+        return self._login.pair.access
+
+    def renew(self, refused: Secret) -> Secret:
+        """Return the token another process has stored meanwhile, or refresh the pair."""
+        with self._lock, self._store.locked():
+            stored = self._store.load(self._profile)
+            if stored is None:
+                raise CredentialsError("the login was removed meanwhile: run chatapp-tail login")
+            if stored.pair.access == refused:
+                stored = Login(
+                    stored.email, stored.app_id, stored.api_url, self._refresh(stored.pair.refresh)
+                )
+                self._store.save(self._profile, stored)
+            self._login = stored
+        return stored.pair.access
+
+
+def choose_source(
+    token_file: Path | None,
+    environment: Mapping[str, str],
+    *,
+    profile: str,
+    api_url: str,
+    refresh: Refresh,
+) -> TokenSource:
+    """Return `--token-file`, else CHATAPP_TOKEN, else the stored login; CredentialsError if none.
+
+    A stored token is only ever sent to the API that gave it.
+    """
     if token_file is not None:
-        return _checked(_read(token_file), f"the token file {token_file}")
+        return TokenFile(token_file)
     if TOKEN_VARIABLE in environment:
-        return _checked(environment[TOKEN_VARIABLE], TOKEN_VARIABLE)
-    raise CredentialsError(
-        f"no access token: set {TOKEN_VARIABLE} or name a file with --token-file"
-        " (or try --sandbox, which needs none)"
-    )
+        return GivenToken(_checked(environment[TOKEN_VARIABLE], TOKEN_VARIABLE))
+    store = TokenStore()
+    login = store.load(profile)
+    if login is None:
+        raise CredentialsError(
+            f"no access token: run chatapp-tail login, set {TOKEN_VARIABLE} or name a file with"
+            " --token-file (or try --sandbox, which needs none)"
+        )
+    if login.api_url != api_url:
+        raise CredentialsError(
+            f"the stored login is for {login.api_url}, not for {api_url}: run chatapp-tail login,"
+            " or keep several apart with --profile"
+        )
+    return StoredLogin(store, profile, login, refresh)
 
 
 def _read(path: Path) -> str:
@@ -57,7 +151,7 @@ def _checked(text: str, where: str) -> Secret:
     return Secret(token)
 
 
-def advice_when_refused(token: Secret) -> str:
+def _advice(token: Secret) -> str:
     """Return the next step for a user whose token was refused; says so if a shell mangled it."""
     if not _BCRYPT.fullmatch(token.reveal()):
         return (

@@ -1,29 +1,36 @@
 """The command line itself: `chatapp-tail [options]` and its other commands."""
 
-import os
 import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from .. import __version__
-from ..chatapp.api import parse_url
 from ..chatapp.channels import EXAMPLES as CHANNEL_EXAMPLES
-from ..chatapp.channels import parse_channel, parse_messenger
 from ..formats import Output
 from ..notices import LogFormat
-from ..proxies import Proxy
 from ..pusher.connection import Endpoint
+from .lines import lines
+from .login import login, logout
+from .options import (
+    APP_KEY,
+    CHANNEL,
+    DURATION,
+    EVENT,
+    KEY,
+    LICENSE,
+    MESSENGER,
+    POSITIVE,
+    SIZE,
+    WS_URL,
+    WS_URLS,
+    access_options,
+    option,
+    profile_option,
+    token_file_option,
+)
+from .sandbox import sandbox
 from .settings import Typed, compile_settings
-from .types import Checked, parse_app_key, parse_duration, parse_license, parse_size
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-WS_URLS = ("wss://socket.chatapp.online:6001", "wss://api.chatapp.online:6001")
-API_URL = "https://api.chatapp.online"
-APP_KEY = "ChatsAppApiProdKey"
 
 EXAMPLES = """\
 Show the events of ChatApp messengers as they happen: pretty on a terminal, one
@@ -40,33 +47,6 @@ Examples:
   chatapp-tail -c company/2224 -c 1229/grWhatsApp -n 10
       channels by name; stop after ten records
 """
-
-LICENSE = Checked("n", parse_license)
-MESSENGER = Checked("type", parse_messenger)
-CHANNEL = Checked("name", parse_channel)
-DURATION = Checked("duration", parse_duration)
-SIZE = Checked("size", parse_size)
-PROXY = Checked("url", Proxy.parse)
-WS_URL = Checked("url", Endpoint.parse)
-HTTP_URL = Checked("url", parse_url)
-KEY = Checked("key", parse_app_key)
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-EVENT = click.STRING
-POSITIVE = click.IntRange(min=1)
-
-
-def option(
-    *names: str, of: str | None = None, also_from: str | None = None, **settings: Any
-) -> Callable[[F], F]:
-    """Declare an option that is also read from CHATAPP_TAIL_… (and from `also_from`).
-
-    The variable of an option of another command has that command's name in it.
-    """
-    long = next(name for name in names if name.startswith("--"))
-    path = f"{of}-{long[2:]}" if of else long[2:]
-    variable = "CHATAPP_TAIL_" + path.upper().replace("-", "_")
-    variables = [variable, also_from] if also_from else [variable]
-    return click.option(*names, envvar=variables, **settings)
 
 
 @click.group(
@@ -104,6 +84,12 @@ def option(
     multiple=True,
     metavar="NAME",
     help=f"Channel: {CHANNEL_EXAMPLES} or a full Pusher name; may be repeated.",
+)
+@option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Every messenger of every licence of the account, and those that come to it later.",
 )
 @option(
     "-e",
@@ -157,15 +143,7 @@ def option(
     help="Pusher server, as ws[s]://host:port[/prefix]; may be repeated, and then each is tried in"
     f" turn.  [default: {WS_URLS[0]}, then {WS_URLS[1]}]",
 )
-@option(
-    "--api-url",
-    type=HTTP_URL,
-    default=API_URL,
-    also_from="CHATAPP_API_URL",
-    metavar="URL",
-    show_default=True,
-    help="ChatApp's HTTP API, which signs subscriptions.",
-)
+@access_options
 @option(
     "--app-key",
     type=KEY,
@@ -174,19 +152,6 @@ def option(
     metavar="KEY",
     show_default=True,
     help="Key of the Pusher app.",
-)
-@option(
-    "--ca-file",
-    type=FILE,
-    metavar="FILE",
-    help="Trust the certificate authorities in this PEM file, and no others.",
-)
-@option(
-    "--proxy",
-    type=PROXY,
-    metavar="URL",
-    help="Go through a proxy, http://, socks5:// or socks5h://[user:password@]host[:port]; hosts"
-    " in NO_PROXY are excepted.  [default: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY]",
 )
 @option(
     "--ping-interval",
@@ -234,12 +199,8 @@ def option(
 @option(
     "--sandbox", is_flag=True, help="Start an embedded ChatApp with made-up events and tail that."
 )
-@option(
-    "--token-file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Read the access token from FILE rather than from CHATAPP_TOKEN.",
-)
+@token_file_option
+@profile_option
 @option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but what ends the program.")
 @option(
     "-v", "--verbose", count=True, help="Say more on stderr; twice: every frame, secrets cut out."
@@ -281,7 +242,6 @@ def _tail(
     )
     settings = compile_settings(
         typed,
-        os.environ,
         stdout_is_terminal=sys.stdout is not None and sys.stdout.isatty(),
         watched=sys.stderr.isatty(),
     )
@@ -290,42 +250,5 @@ def _tail(
     return run(settings)
 
 
-@command.command(short_help="Run an embedded ChatApp to try things with.")
-@option(
-    "--port",
-    of="sandbox",
-    type=click.IntRange(0, 65535),
-    default=6001,
-    show_default=True,
-    metavar="N",
-    help="Port of the WebSocket on 127.0.0.1; 0 takes a free one.",
-)
-@option(
-    "--api-port",
-    of="sandbox",
-    type=click.IntRange(0, 65535),
-    default=0,
-    metavar="N",
-    help="Port of the HTTP API.  [default: a free one]",
-)
-@option(
-    "--rate",
-    of="sandbox",
-    type=click.FloatRange(min=0),
-    default=1.0,
-    show_default=True,
-    metavar="R",
-    help="Live events a second; 0 for none.",
-)
-@option(
-    "--tls", of="sandbox", is_flag=True, help="Speak wss and https, with a certificate of its own."
-)
-@option("--seed", of="sandbox", type=int, metavar="N", help="Tell the same story each time.")
-def sandbox(port: int, api_port: int, rate: float, tls: bool, seed: int | None) -> int:
-    """Run an embedded ChatApp on 127.0.0.1 with made-up events.
-
-    It prints what to set to use it, and runs until Ctrl-C.
-    """
-    from .sandbox import serve
-
-    return serve(port=port, api_port=api_port, rate=rate, tls=tls, seed=seed)
+for each in (login, logout, lines, sandbox):
+    command.add_command(each)

@@ -9,8 +9,9 @@ from typing import Literal, assert_never
 
 from .. import spool
 from ..chatapp.api import Api
-from ..chatapp.tokens import Secret, advice_when_refused
-from ..errors import ChatAppTailError, ExitStatus, OutputError
+from ..chatapp.secret import Secret
+from ..chatapp.tokens import GivenToken, TokenSource
+from ..errors import ChannelsError, ChatAppTailError, ExitStatus, OutputError
 from ..formats import Format, Output
 from ..formats.escape import escape_line
 from ..formats.meta import encode_meta
@@ -20,6 +21,8 @@ from ..pusher.items import StopCause
 from ..systemd import Notifier
 from ..tail import End, Heartbeat, Tail
 from ..waker import Waker
+from .access import open_api
+from .line_watch import LineWatch
 from .process import interrupted_by_signals, write_line
 from .redaction import redact
 from .settings import Settings
@@ -39,29 +42,51 @@ def _run(settings: Settings, notices: Notices) -> ExitStatus:
     if sys.stdout is None:
         raise OutputError("stdout is closed; give it a file, a pipe or a terminal")
     with ExitStack() as stack:
-        if settings.token is None:
-            settings = _with_sandbox(settings, stack)
-        assert settings.token is not None
-        tail = _assemble(settings, settings.token, notices)
+        token: TokenSource | None = None
+        if settings.sandbox:
+            settings, token = _with_sandbox(settings, stack)
+        api = open_api(
+            settings.api_url,
+            ca_file=settings.connection.ca_file,
+            proxy=settings.connection.proxy,
+            token_file=settings.token_file,
+            profile=settings.profile,
+            source=token,
+        )
+        if settings.selection.needs_licenses:
+            settings = _with_channels(settings, api)
+        tail = _assemble(settings, api, notices)
         stack.enter_context(interrupted_by_signals(tail))
         end = tail.run()
         if end.cause:
-            notices.end(_explain(end, settings.token), end.status)
+            notices.end(_explain(end), end.status)
         return end.status
 
 
-def _assemble(settings: Settings, token: Secret, notices: Notices) -> Tail:
+def _with_channels(settings: Settings, api: Api) -> Settings:
+    """Look up what was meant by a licence or a messenger alone, or by --all."""
+    licenses = api.licenses()
+    channels = settings.selection.channels(licenses)
+    if not channels:
+        raise ChannelsError(settings.selection.explain_nothing(licenses))
+    return replace(settings, connection=replace(settings.connection, channels=channels))
+
+
+def _assemble(settings: Settings, api: Api, notices: Notices) -> Tail:
     def trace(direction: str, text: str) -> None:
         notices.frame(direction, redact(text))
 
     alarm = Waker()
     queue = spool.Spool(settings.spool_limit, alarm)
-    wanted = settings.connection
-    api = Api(settings.api_url, token, ca_file=wanted.ca_file, proxy=wanted.proxy)
     traced = settings.level >= Level.FRAMES
+    connection = Connection(
+        settings.connection, api.authorise, queue.put, trace if traced else None
+    )
+    if settings.selection.everything:
+        LineWatch(api, settings.selection, connection, queue.put).start()
     systemd = Notifier(os.environ)
     return Tail(
-        Connection(wanted, api.authorise, queue.put, trace if traced else None),
+        connection,
         queue,
         alarm,
         keep_event=settings.keep_event,
@@ -108,7 +133,7 @@ def _color_system() -> Literal["standard", "256", "truecolor"] | None:
             return None
 
 
-def _with_sandbox(settings: Settings, stack: ExitStack) -> Settings:
+def _with_sandbox(settings: Settings, stack: ExitStack) -> tuple[Settings, TokenSource]:
     from .sandbox import RATE_INSIDE, open_sandbox
 
     sandbox = stack.enter_context(open_sandbox(rate=RATE_INSIDE))
@@ -119,17 +144,16 @@ def _with_sandbox(settings: Settings, stack: ExitStack) -> Settings:
         ca_file=None,
         proxy=None,
     )
-    return replace(
-        settings, connection=connection, api_url=sandbox.api_url, token=Secret(sandbox.token)
-    )
+    inside = replace(settings, connection=connection, api_url=sandbox.api_url)
+    return inside, GivenToken(Secret(sandbox.token))
 
 
-def _explain(end: End, token: Secret) -> str:
+def _explain(end: End) -> str:
     """Return the last line: what was tried, what came back, what to do next."""
     reason = escape_line(end.reason)
     match end.cause:
         case StopCause.CREDENTIALS:
-            return f"the token is refused: {reason}; {advice_when_refused(token)}"
+            return reason
         case StopCause.CHANNELS_REFUSED:
             return (
                 f"{reason}; check licence and messenger type (case matters), and whose token it is"

@@ -10,6 +10,7 @@ import click
 
 from ..errors import ExitStatus, UsageError
 from ..pusher.connection import Endpoint
+from .options import option
 from .process import DeathBySignal
 
 RATE_INSIDE = 4.0
@@ -81,3 +82,42 @@ def _instructions(sandbox: OpenSandbox) -> str:
         f"{exports}\n\n"
         "  chatapp-tail --license 1229 --messenger telegram"
     )
+
+
+@click.command(short_help="Run an embedded ChatApp to try things with.")
+@option(
+    "--port",
+    of="sandbox",
+    type=click.IntRange(0, 65535),
+    default=6001,
+    show_default=True,
+    metavar="N",
+    help="Port of the WebSocket on 127.0.0.1; 0 takes a free one.",
+)
+@option(
+    "--api-port",
+    of="sandbox",
+    type=click.IntRange(0, 65535),
+    default=0,
+    metavar="N",
+    help="Port of the HTTP API.  [default: a free one]",
+)
+@option(
+    "--rate",
+    of="sandbox",
+    type=click.FloatRange(min=0),
+    default=1.0,
+    show_default=True,
+    metavar="R",
+    help="Live events a second; 0 for none.",
+)
+@option(
+    "--tls", of="sandbox", is_flag=True, help="Speak wss and https, with a certificate of its own."
+)
+@option("--seed", of="sandbox", type=int, metavar="N", help="Tell the same story each time.")
+def sandbox(port: int, api_port: int, rate: float, tls: bool, seed: int | None) -> int:
+    """Run an embedded ChatApp on 127.0.0.1 with made-up events.
+
+    It prints what to set to use it, and runs until Ctrl-C.
+    """
+    return serve(port=port, api_port=api_port, rate=rate, tls=tls, seed=seed)

@@ -1,11 +1,9 @@
 """What was typed → what will run: everything validated and compiled, no network yet."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..chatapp import channels
-from ..chatapp.tokens import Secret, load_token
+from ..chatapp.selection import Selection
 from ..errors import UsageError
 from ..filters import KeepEvent, by_event
 from ..formats import Output
@@ -18,7 +16,8 @@ from ..tail import Limits
 NOTHING_SELECTED = """nothing is selected; choose what to tail:
   chatapp-tail --license 1229 --messenger telegram    one messenger of one licence
   chatapp-tail --channel company/2224                 a channel by its name
-  chatapp-tail --sandbox --license 1229 --messenger telegram    made-up events, no account"""
+  chatapp-tail --all                                  every messenger of every licence
+(to try it without an account: chatapp-tail --sandbox --license 1229 --messenger telegram)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,9 @@ class Typed:
     app_key: str
     ca_file: Path | None
     token_file: Path | None
+    profile: str
     sandbox: bool
+    everything: bool
     proxy: Proxy | None
     ping_interval: float
     pong_timeout: float
@@ -54,11 +55,14 @@ class Typed:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What will run. `token` is None only with the sandbox, which has its own."""
+    """What will run. The channels of `connection` are those known without asking the API."""
 
     connection: ConnectionSettings
+    selection: Selection
     api_url: str
-    token: Secret | None
+    token_file: Path | None
+    profile: str
+    sandbox: bool
     keep_event: KeepEvent
     limits: Limits
     output: Output
@@ -68,18 +72,20 @@ class Settings:
     log_format: LogFormat
 
 
-def compile_settings(
-    typed: Typed, environment: Mapping[str, str], *, stdout_is_terminal: bool, watched: bool
-) -> Settings:
-    """Return what will run; UsageError or CredentialsError says what is missing.
+def compile_settings(typed: Typed, *, stdout_is_terminal: bool, watched: bool) -> Settings:
+    """Return what will run; UsageError says what is missing.
 
     `watched` tells whether a person sees stderr, and so whether progress is worth saying.
     """
+    selection = Selection(typed.licenses, typed.messengers, typed.channels, typed.everything)
+    if selection.is_empty:
+        raise UsageError(NOTHING_SELECTED)
     return Settings(
+        selection=selection,
         connection=ConnectionSettings(
             endpoints=typed.endpoints,
             app_key=typed.app_key,
-            channels=_selected(typed),
+            channels=selection.known_channels(),
             ca_file=str(typed.ca_file) if typed.ca_file else None,
             proxy=typed.proxy,
             connect_timeout=typed.connect_timeout,
@@ -88,7 +94,9 @@ def compile_settings(
             strict=typed.strict,
         ),
         api_url=typed.api_url,
-        token=None if typed.sandbox else load_token(typed.token_file, environment),
+        token_file=typed.token_file,
+        profile=typed.profile,
+        sandbox=typed.sandbox,
         keep_event=by_event(typed.events, typed.excluded_events),
         limits=Limits(typed.count, typed.duration),
         output=_output(typed, stdout_is_terminal),
@@ -98,16 +106,6 @@ def compile_settings(
         level=_level(typed, watched or typed.log_format is LogFormat.JSON),
         log_format=typed.log_format,
     )
-
-
-def _selected(typed: Typed) -> tuple[str, ...]:
-    if not (typed.licenses or typed.messengers or typed.channels):
-        raise UsageError(NOTHING_SELECTED)
-    if typed.licenses and not typed.messengers:
-        raise UsageError("--license needs --messenger too, such as --messenger telegram")
-    if typed.messengers and not typed.licenses:
-        raise UsageError("--messenger needs --license too, such as --license 1229")
-    return channels.select(typed.licenses, typed.messengers, typed.channels)
 
 
 def _output(typed: Typed, stdout_is_terminal: bool) -> Output:

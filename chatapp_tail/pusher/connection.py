@@ -9,6 +9,7 @@ import threading
 import time
 import traceback
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from ..proxies import Proxy
@@ -18,7 +19,7 @@ from .answers import AuthAnswer
 from .authorisation import AuthorisationPool, Authorise
 from .backoff import Backoff, Retry
 from .codes import Ended
-from .conversation import Conversation, Outcome, Sink, Trace
+from .conversation import AuthAnswered, Conversation, Letter, MoreWanted, Outcome, Sink, Trace
 from .coverage import Coverage
 from .items import Item, StopCause
 from .link import DialFailed, Dialler, Endpoint, Link, WokenUp
@@ -56,7 +57,8 @@ class Connection:
         self._trace = trace
         self._waker = Waker()
         self._stopping = threading.Event()
-        self._answers: deque[tuple[AuthWanted, AuthAnswer]] = deque()
+        self._inbox: deque[Letter] = deque()
+        self._channels = dict.fromkeys(settings.channels)
         self._pool = AuthorisationPool(authorise, self._answered, self._still_wanted)
         self._dialler = Dialler(
             settings.app_key,
@@ -91,6 +93,14 @@ class Connection:
         self._waker.close()
         return True
 
+    def want(self, channels: Iterable[str]) -> None:
+        """Tail these channels too; those that are tailed already stay as they are."""
+        for channel in channels:
+            if channel not in self._channels:
+                self._channels[channel] = None
+                self._inbox.append(MoreWanted(channel))
+        self._waker.wake()
+
     @property
     def alive(self) -> bool:
         """Whether the thread runs."""
@@ -99,7 +109,7 @@ class Connection:
     # --- called from the auth threads
 
     def _answered(self, request: AuthWanted, answer: AuthAnswer) -> None:
-        self._answers.append((request, answer))
+        self._inbox.append(AuthAnswered(request, answer))
         self._waker.wake()
 
     def _still_wanted(self, request: AuthWanted) -> bool:
@@ -123,7 +133,7 @@ class Connection:
             outcome = self._try(endpoint)
             if outcome.ended is None:
                 break
-            reason = f"{endpoint}: {outcome.ended.reason}"
+            reason = _reason(endpoint, outcome.ended)
             self._say(items.Lost(time.time_ns(), reason, outcome.ended.code, outcome.lasted))
             if cause := self._final(outcome, endpoint):
                 return cause, reason
@@ -151,9 +161,9 @@ class Connection:
     def _converse(self, link: Link) -> Outcome:
         settings = self._settings
         link.watch(self._waker)
-        self._answers.clear()
+        self._inbox.clear()
         self._protocol = Protocol(
-            settings.channels,
+            list(self._channels),
             now=time.monotonic(),
             timing=settings.timing,
             random=random.random,
@@ -164,7 +174,7 @@ class Connection:
             self._protocol,
             sink=self._sink,
             ask_auth=self._pool.ask,
-            answers=self._answers,
+            inbox=self._inbox,
             coverage=self._coverage,
             stopping=self._stopping.is_set,
             trace=self._trace,
@@ -211,3 +221,9 @@ class Connection:
 
     def _say(self, *said: Item) -> None:
         self._sink(said)
+
+
+def _reason(endpoint: Endpoint, ended: Ended) -> str:
+    """Return why a link ended, with its place where that is about the server."""
+    about_us = (StopCause.CREDENTIALS, StopCause.CHANNELS_REFUSED, StopCause.BUG)
+    return ended.reason if ended.stop in about_us else f"{endpoint}: {ended.reason}"

@@ -33,6 +33,25 @@ Sink = Callable[[Sequence[Item]], None]
 Trace = Callable[[str, str], None]
 """Takes `>` or `<` and the text of a frame, for people who debug; the receiver hides secrets."""
 
+
+@dataclass(frozen=True, slots=True)
+class AuthAnswered:
+    """From an auth thread."""
+
+    request: AuthWanted
+    answer: AuthAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class MoreWanted:
+    """From whoever found another channel to tail."""
+
+    channel: str
+
+
+Letter = AuthAnswered | MoreWanted
+"""What other threads put into the inbox of the socket's thread."""
+
 _GOODBYE_WAIT = 0.5
 _CLOCK_JUMP = 5.0
 
@@ -61,7 +80,7 @@ class Conversation:
         *,
         sink: Sink,
         ask_auth: Callable[[AuthWanted], None],
-        answers: deque[tuple[AuthWanted, AuthAnswer]],
+        inbox: deque[Letter],
         coverage: Coverage,
         stopping: Callable[[], bool],
         trace: Trace | None,
@@ -70,7 +89,7 @@ class Conversation:
         self._protocol = protocol
         self._sink = sink
         self._ask_auth = ask_auth
-        self._answers = answers
+        self._inbox = inbox
         self._coverage = coverage
         self._stopping = stopping
         self._trace = trace
@@ -104,15 +123,23 @@ class Conversation:
             self._last_inbound = wall
         for message in messages:
             self._take_message(message, now, wall)
-        while self._answers:
-            request, answer = self._answers.popleft()
-            self._protocol.auth_answered(request.channel, request.socket_id, answer, now)
+        while self._inbox:
+            self._take_letter(self._inbox.popleft(), now)
         if self._link.end:
             self._take_end(*self._link.end)
         self._link.flush()
         if self._clock_jumped(now):
             self._protocol.probe(now)
         self._protocol.tick(now)
+
+    def _take_letter(self, letter: Letter, now: float) -> None:
+        match letter:
+            case AuthAnswered(request, answer):
+                self._protocol.auth_answered(request.channel, request.socket_id, answer, now)
+            case MoreWanted(channel):
+                self._protocol.want(channel, now)
+            case _:
+                assert_never(letter)
 
     def _take_message(self, message: Message, now: float, wall: int) -> None:
         opcode, payload = message

@@ -237,6 +237,14 @@ class Protocol:
         self._last_event = self._last_frame = now
         self._last_pong: float | None = None
 
+    def want(self, channel: str, now: float) -> None:
+        """Subscribe to one more channel; nothing happens if it is wanted already."""
+        if channel in self._subscriptions or self.ended:
+            return
+        subscription = self._subscriptions[channel] = _Subscription(channel)
+        if self.socket_id is not None:
+            self._begin(subscription, now)
+
     # --- drained by the shell
 
     def take_events(self) -> list[Event]:

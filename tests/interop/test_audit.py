@@ -4,7 +4,9 @@ import threading
 from collections.abc import Sequence
 
 from chatapp_tail.chatapp.api import Api
-from chatapp_tail.chatapp.tokens import Secret
+from chatapp_tail.chatapp.http import Http
+from chatapp_tail.chatapp.secret import Secret
+from chatapp_tail.chatapp.tokens import GivenToken
 from chatapp_tail.pusher.connection import Connection, Endpoint, Settings, Timing
 from chatapp_tail.pusher.items import ChannelEvent, Gap, Item, Lost, Ready, Trouble
 from tests.conftest import TIMEOUT_SCALE
@@ -36,7 +38,7 @@ def test_an_audit_is_answered_and_disturbs_nothing(soketi: Soketi, auth: AuthEnd
             CHANNELS,
             timing=Timing(audit_interval=0.3, confirm_timeout=2.0),
         ),
-        Api(auth.api_url, Secret(TOKEN)).authorise,
+        Api(Http(auth.api_url), GivenToken(Secret(TOKEN))).authorise,
         sink,
         trace,
     )

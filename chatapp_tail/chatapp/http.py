@@ -1,0 +1,204 @@
+"""HTTP to ChatApp's API; the only module that uses `requests`.
+
+`requests` is imported at the first call: it takes 80 ms, and the first call of a tail is made by an
+auth thread while the socket is already up.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import msgspec
+
+from .. import __version__
+from ..errors import ApiError
+from ..proxies import Proxy, proxy_for
+
+if TYPE_CHECKING:
+    import requests
+
+INVALID_TOKEN = "ApiInvalidTokenError"
+AUTH_PATH = "/broadcasting/auth"
+_CONNECTIONS = 8
+_PASSING = (408, 425, 429)
+_RETRIED = (*_PASSING, 500, 502, 503, 504)
+
+
+class _Error(msgspec.Struct):
+    code: str | None = None
+    message: str | None = None
+
+
+class _Body(msgspec.Struct):
+    """What answers have in common: ChatApp's error body, or Laravel's `{"message":…}`."""
+
+    error: _Error | None = None
+    message: str | None = None
+    success: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An HTTP answer. `said` tells a person what was asked and what came back."""
+
+    status: int
+    content: bytes
+    headers: Mapping[str, str]
+    said: str
+    error_code: str | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is the answer that was asked for; ChatApp also fails with status 200."""
+        return 200 <= self.status < 300 and self.error_code is None
+
+    @property
+    def token_refused(self) -> bool:
+        """Whether the access token is no longer good."""
+        return self.status == 401 or self.error_code == INVALID_TOKEN
+
+    @property
+    def passing(self) -> bool:
+        """Whether the same request may well succeed later."""
+        return self.status >= 500 or self.status in _PASSING
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds the server asks to wait, if it says so in seconds."""
+        text = self.headers.get("Retry-After", "")
+        return float(text) if text.isdecimal() else None
+
+
+def parse_url(url: str) -> str:
+    """Return the base URL without a slash at the end; ValueError says what is wrong with it."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https"):
+        raise ValueError("it must start with http:// or https://")
+    if not parts.hostname:
+        raise ValueError("it has no host")
+    if parts.query or parts.fragment or parts.username is not None:
+        raise ValueError("it may hold a host, a port and a path, nothing else")
+    try:
+        parts.port  # noqa: B018 - it is checked when read
+    except ValueError:
+        raise ValueError("its port is not a number from 1 to 65535") from None
+    return url.rstrip("/")
+
+
+class Http:
+    """One kept-alive session with the API at `url`, shared by up to eight threads.
+
+    GET requests that fail in passing are repeated with back-off, and Retry-After is honoured;
+    channel auth is not, since the protocol machine has a back-off of its own for it. `timeout`
+    (seconds) holds for the connect and for each read.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        ca_file: str | None = None,
+        proxy: Proxy | None = None,
+        timeout: float = 10.0,
+    ) -> None:
+        self.url = url
+        self._ca_file = ca_file
+        self._proxy = proxy
+        self._timeout = timeout
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        form: Mapping[str, str] | None = None,
+        json: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """Send a request and return whatever answer comes; ApiError when none does."""
+        import requests
+
+        url = self.url + path
+        try:
+            response = self._session.request(
+                method,
+                url,
+                params=query,
+                data=form,
+                json=json,
+                headers=dict(headers),
+                timeout=self._timeout,
+                # A redirect to another host must not carry a token there.
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            raise ApiError(f"{method} {url} failed: {_why(error, self._timeout)}") from error
+        return _reply(f"{method} {url}", response)
+
+    @cached_property
+    def _session(self) -> "requests.Session":
+        from http.cookiejar import DefaultCookiePolicy
+
+        import requests
+        from requests.adapters import HTTPAdapter
+        from urllib3 import Retry
+
+        session = requests.Session()
+        patient = Retry(
+            total=4, backoff_factor=0.5, status_forcelist=_RETRIED, raise_on_status=False
+        )
+        session.mount(self.url, HTTPAdapter(pool_maxsize=_CONNECTIONS, max_retries=patient))
+        session.mount(self.url + AUTH_PATH, HTTPAdapter(pool_maxsize=_CONNECTIONS))
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        session.headers["User-Agent"] = f"chatapp-tail/{__version__}"
+        session.headers["Accept"] = "application/json"
+        # Off, because it also lets ~/.netrc replace the Authorization header.
+        session.trust_env = False
+        session.verify = self._ca_file or _authorities_of_environment()
+        parts = urlsplit(self.url)
+        if proxy := proxy_for(parts.scheme, parts.hostname or "", self._proxy):
+            session.proxies = {"http": proxy.url, "https": proxy.url}
+        return session
+
+
+def _reply(asked: str, response: "requests.Response") -> Reply:
+    try:
+        body = msgspec.json.decode(response.content, type=_Body)
+    except (msgspec.DecodeError, RecursionError):
+        body = _Body()
+    error = body.error or _Error()
+    # A refusal that has no code still is one.
+    code = error.code or ("no code" if body.success is False or body.error else None)
+    detail = error.code or error.message or body.message
+    said = f"{asked} answered {response.status_code}" + (f" ({detail})" if detail else "")
+    if 300 <= response.status_code < 400:
+        said += f", a redirect to {response.headers.get('Location')}, which is not followed"
+    return Reply(response.status_code, response.content, response.headers, said, code)
+
+
+def _authorities_of_environment() -> str | bool:
+    """Return the bundle that requests would take from the environment, or True for its own."""
+    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+        if path := os.environ.get(variable):
+            return path
+    return True
+
+
+def _why(error: "requests.RequestException", timeout: float) -> str:
+    """Return the cause a person can act on; requests wraps it three levels deep."""
+    import requests
+
+    if isinstance(error, requests.Timeout):
+        return f"no answer within {timeout:g} s"
+    cause: BaseException = error
+    while inner := cause.__cause__ or cause.__context__ or getattr(cause, "reason", None):
+        if not isinstance(inner, BaseException) or inner is cause:
+            break
+        cause = inner
+    if isinstance(cause, OSError) and cause.strerror:
+        return getattr(cause, "verify_message", "") or cause.strerror
+    return type(cause).__name__

@@ -1,0 +1,106 @@
+"""The lines of an account: its licences, and the messengers each of them has.
+
+Older pages of the vendor say licence, newer ones line; the number is the same.
+"""
+
+from collections.abc import Iterable
+from difflib import SequenceMatcher
+
+import msgspec
+
+
+class Messenger(msgspec.Struct, frozen=True):
+    """One messenger of a licence; `type` is what channels are named by."""
+
+    type: str
+    name: str | None
+    phone: str | None
+
+
+class License(msgspec.Struct, frozen=True):
+    """One licence; `until` in seconds since the epoch."""
+
+    id: int
+    name: str | None
+    active: bool | None
+    until: int | None
+    messengers: tuple[Messenger, ...]
+
+    @property
+    def types(self) -> list[str]:
+        """Messenger types, in the service's order."""
+        return [messenger.type for messenger in self.messengers]
+
+
+def parse_licenses(document: object) -> list[License]:
+    """Return what `GET /v1/licenses` lists; entries that cannot be read are left out.
+
+    `data` is a bare array there, while other lists of the API use `data.items`: both are taken.
+    """
+    data = _member(document, "data")
+    entries = data if isinstance(data, list) else _list(_member(data, "items"))
+    return [found for entry in entries if (found := _license(entry)) is not None]
+
+
+def _license(entry: object) -> License | None:
+    number = _whole(_member(entry, "licenseId"))
+    if number is None:
+        return None
+    active = _member(entry, "active")
+    messengers = [_messenger(each) for each in _list(_member(entry, "messenger"))]
+    return License(
+        number,
+        _text(_member(entry, "licenseName")),
+        active if isinstance(active, bool) else None,
+        _whole(_member(entry, "licenseTo")),
+        tuple(each for each in messengers if each is not None),
+    )
+
+
+def _messenger(entry: object) -> Messenger | None:
+    kind = _text(_member(entry, "type"))
+    if not kind:
+        return None
+    phone = _member(_member(entry, "info"), "phone")
+    shown = str(phone) if isinstance(phone, int) else _text(phone)
+    return Messenger(kind, _text(_member(entry, "name")), shown)
+
+
+def explain_refusal(
+    licenses: Iterable[License], license_id: int | None, messenger: str | None
+) -> str:
+    """Return what the account has in place of a refused line, the closest spelling first."""
+    known = {each.id: each for each in licenses}
+    if license_id is None or messenger is None:
+        return ""
+    if license_id not in known:
+        numbers = sorted(map(str, known), key=lambda number: -_alike(number, str(license_id)))
+        return f"this account has no licence {license_id}; it has: {_listed(numbers)}"
+    types = sorted(known[license_id].types, key=lambda kind: -_alike(kind, messenger))
+    if messenger in types:
+        return ""
+    return f"licence {license_id} has: {_listed(types)}; you asked for {messenger}"
+
+
+def _alike(one: str, other: str) -> float:
+    return SequenceMatcher(None, one.lower(), other.lower()).ratio()
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:8]) + (" and more" if len(names) > 8 else "") or "none"
+
+
+def _member(value: object, name: str) -> object:
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

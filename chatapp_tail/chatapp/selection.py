@@ -1,0 +1,62 @@
+"""What a user asks for → channels; some of it only the account's licences can tell."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from .channels import of_license
+from .lines import License
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Licences and messengers are combined; of one without the other, all of the other is meant.
+
+    `names` are full channel names.
+    """
+
+    licenses: tuple[int, ...] = ()
+    messengers: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    everything: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is asked for."""
+        return not (self.licenses or self.messengers or self.names or self.everything)
+
+    @property
+    def needs_licenses(self) -> bool:
+        """Whether only the account's licences tell what is meant."""
+        return self.everything or bool(self.licenses) != bool(self.messengers)
+
+    def known_channels(self) -> tuple[str, ...]:
+        """Return the channels that are clear without asking, each once."""
+        combined = (of_license(*pair) for pair in product(self.licenses, self.messengers))
+        return tuple(dict.fromkeys([*combined, *self.names]))
+
+    def channels(self, licenses: Iterable[License]) -> tuple[str, ...]:
+        """Return all channels meant, given the account's licences; inactive ones are left out."""
+        found = [
+            of_license(each.id, kind)
+            for each in licenses
+            if each.active is not False and self._means_license(each)
+            for kind in each.types
+            if self._means_messenger(kind)
+        ]
+        return tuple(dict.fromkeys([*self.known_channels(), *found]))
+
+    def _means_license(self, each: License) -> bool:
+        return self.everything or not self.licenses or each.id in self.licenses
+
+    def _means_messenger(self, kind: str) -> bool:
+        return self.everything or not self.messengers or kind in self.messengers
+
+    def explain_nothing(self, licenses: Sequence[License]) -> str:
+        """Return why nothing was found, and what there is."""
+        there = ", ".join(f"{each.id} ({', '.join(each.types) or 'none'})" for each in licenses[:8])
+        asked = [f"licence {each}" for each in self.licenses]
+        asked += [f"messenger {each}" for each in self.messengers]
+        return (
+            f"nothing found for {' and '.join(asked) or '--all'}; this account has: {there or '-'}"
+        )

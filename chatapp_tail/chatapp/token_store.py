@@ -1,0 +1,153 @@
+"""The file in which logins are kept: 0600, replaced atomically, changed under a lock.
+
+Several processes share it. A refresh voids the pair before it, so whoever refreshes holds the lock
+from reading to writing.
+"""
+
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from ..errors import CredentialsError
+from .secret import Secret
+
+_FILE, _VERSION = "tokens.json", 1
+_LOCK_PATIENCE = 30.0
+
+
+class TokenPair(msgspec.Struct, frozen=True, kw_only=True):
+    """What the service gives for a login or a refresh; end times in seconds since the epoch."""
+
+    access_token: str
+    access_end: int
+    refresh_token: str
+    refresh_end: int
+    user_id: int | None = None
+
+    def __repr__(self) -> str:
+        return f"TokenPair(access_end={self.access_end}, refresh_end={self.refresh_end})"
+
+    @property
+    def access(self) -> Secret:
+        """The access token."""
+        return Secret(self.access_token)
+
+    @property
+    def refresh(self) -> Secret:
+        """The refresh token."""
+        return Secret(self.refresh_token)
+
+
+class Login(msgspec.Struct, frozen=True):
+    """One account's login. `api_url` is where its tokens may be sent, and nowhere else."""
+
+    email: str
+    app_id: str
+    api_url: str
+    pair: TokenPair
+
+
+class _Stored(msgspec.Struct):
+    version: int = _VERSION
+    profiles: dict[str, Login] = {}
+
+
+class TokenStore:
+    """The logins of this user by profile name, in `directory` (by default XDG's state directory).
+
+    Every method raises CredentialsError when the file cannot be read, written or trusted.
+    """
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self._directory = directory or _state_directory()
+        self.path = self._directory / _FILE
+
+    def load(self, profile: str) -> Login | None:
+        """Return the login of `profile`, None when there is none."""
+        return self._read().profiles.get(profile)
+
+    def save(self, profile: str, login: Login) -> None:
+        """Keep `login`, replacing an earlier one; hold `locked` around reading and saving."""
+        stored = self._read()
+        stored.profiles[profile] = login
+        self._write(stored)
+
+    def remove(self, profile: str) -> bool:
+        """Forget `profile`; False when there was nothing to forget."""
+        stored = self._read()
+        if stored.profiles.pop(profile, None) is None:
+            return False
+        self._write(stored)
+        return True
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from changing the file."""
+        from filelock import FileLock, Timeout
+
+        self._make_directory()
+        try:
+            with FileLock(self._directory / (_FILE + ".lock"), timeout=_LOCK_PATIENCE, mode=0o600):
+                yield
+        except Timeout as error:
+            raise CredentialsError(
+                f"another process keeps {self.path} locked for {_LOCK_PATIENCE:g} s"
+            ) from error
+
+    def _read(self) -> _Stored:
+        try:
+            with self.path.open("rb") as file:
+                _refuse_if_open_to_others(self.path, os.fstat(file.fileno()))
+                return msgspec.json.decode(file.read(), type=_Stored)
+        except FileNotFoundError:
+            return _Stored()
+        except OSError as error:
+            raise CredentialsError(f"cannot read {self.path}: {error.strerror}") from error
+        except msgspec.DecodeError as error:
+            raise CredentialsError(
+                f"{self.path} is damaged; remove it and run chatapp-tail login"
+            ) from error
+
+    def _write(self, stored: _Stored) -> None:
+        self._make_directory()
+        try:
+            descriptor, name = tempfile.mkstemp(dir=self._directory, prefix=_FILE)  # mode 0600
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(msgspec.json.encode(stored))
+                    file.flush()
+                    os.fsync(file.fileno())
+                Path(name).replace(self.path)
+            except BaseException:
+                Path(name).unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise CredentialsError(f"cannot write {self.path}: {error.strerror}") from error
+
+    def _make_directory(self) -> None:
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise CredentialsError(
+                f"cannot make the directory {self._directory}: {error.strerror}"
+            ) from error
+
+
+def _refuse_if_open_to_others(path: Path, status: os.stat_result) -> None:
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & 0o077:
+        raise CredentialsError(
+            f"{path} can be read or changed by others (mode {mode:04o}); chmod 600 it, and if"
+            " others may have seen it, run chatapp-tail login again"
+        )
+
+
+def _state_directory() -> Path:
+    from platformdirs import user_state_path
+
+    return user_state_path("chatapp-tail")

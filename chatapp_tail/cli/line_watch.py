@@ -1,0 +1,37 @@
+"""Joins lines that appear while `--all` runs."""
+
+import threading
+import time
+
+from ..chatapp.api import Api
+from ..chatapp.selection import Selection
+from ..errors import ChatAppTailError
+from ..pusher.connection import Connection, Sink
+from ..pusher.items import Trouble
+
+LOOK_EVERY = 300.0
+"""Seconds between two looks at the licences."""
+
+
+class LineWatch:
+    """Asks for the licences every few minutes and adds what is new to the connection."""
+
+    def __init__(self, api: Api, selection: Selection, connection: Connection, sink: Sink) -> None:
+        self._api = api
+        self._selection = selection
+        self._connection = connection
+        self._sink = sink
+
+    def start(self) -> None:
+        """Begin; the thread is a daemon, since nothing it does must be finished."""
+        threading.Thread(target=self._run, name="chatapp-tail-lines", daemon=True).start()
+
+    def _run(self) -> None:
+        pause = threading.Event()
+        while not pause.wait(LOOK_EVERY):
+            try:
+                licenses = self._api.licenses()
+            except ChatAppTailError as error:
+                self._sink([Trouble(time.time_ns(), f"cannot look for new lines: {error}")])
+            else:
+                self._connection.want(self._selection.channels(licenses))

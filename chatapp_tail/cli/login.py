@@ -1,0 +1,130 @@
+"""`chatapp-tail login` and `logout`: the stored login that renews its tokens by itself."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from ..chatapp.api import make_tokens
+from ..chatapp.http import Http
+from ..chatapp.secret import Secret
+from ..chatapp.token_store import Login, TokenStore
+from ..errors import CredentialsError, ExitStatus, UsageError
+from ..proxies import Proxy
+from .options import access_options, option, profile_option
+from .process import complain
+
+PASSWORD_VARIABLE = "CHATAPP_PASSWORD"
+
+
+@click.command(short_help="Log in once; tokens are stored and renewed by themselves.")
+@option("--email", of="login", also_from="CHATAPP_EMAIL", metavar="EMAIL", help="Whose account.")
+@option("--app-id", of="login", also_from="CHATAPP_APP_ID", metavar="ID", help="ChatApp's appId.")
+@option(
+    "--password-file",
+    of="login",
+    type=click.Path(path_type=Path, allow_dash=True),
+    metavar="FILE",
+    help=f"Read the password from a file, or from standard input with -.  [default:"
+    f" {PASSWORD_VARIABLE}, else it is asked for]",
+)
+@option("--status", of="login", is_flag=True, help="Say who is logged in, and for how long.")
+@access_options
+@profile_option
+def login(
+    email: str | None,
+    app_id: str | None,
+    password_file: Path | None,
+    status: bool,
+    api_url: str,
+    ca_file: Path | None,
+    proxy: Proxy | None,
+    profile: str,
+) -> int:
+    """Log in with email, password and appId, and store the tokens (not the password).
+
+    What is not given is asked for on the terminal. The tokens are kept in a file only you can
+    read, and are renewed by themselves when the service refuses them.
+    """
+    store = TokenStore()
+    if status:
+        return _say_status(store, profile)
+    email = email or _ask("Email", "--email")
+    password = _password(password_file)
+    app_id = app_id or _ask("appId", "--app-id")
+    http = Http(api_url, ca_file=str(ca_file) if ca_file else None, proxy=proxy)
+    pair = make_tokens(http, email, password, app_id)
+    with store.locked():
+        store.save(profile, Login(email, app_id, api_url, pair))
+    complain(f"logged in as {email}; the login is kept in {store.path}")
+    return ExitStatus.DONE
+
+
+@click.command(short_help="Forget the stored login.")
+@profile_option
+def logout(profile: str) -> int:
+    """Forget the stored login of a profile."""
+    store = TokenStore()
+    with store.locked():
+        removed = store.remove(profile)
+    complain(
+        f"the login of profile {profile} is removed from {store.path}"
+        if removed
+        else f"there was no login of profile {profile}"
+    )
+    return ExitStatus.DONE
+
+
+def _say_status(store: TokenStore, profile: str) -> int:
+    stored = store.load(profile)
+    if stored is None:
+        raise CredentialsError(f"nobody is logged in as profile {profile}: run chatapp-tail login")
+    click.echo(f"account  {stored.email} (appId {stored.app_id}) at {stored.api_url}")
+    click.echo(f"stored   {store.path}, profile {profile}")
+    click.echo(f"access   {_left(stored.pair.access_end)}, then it is renewed by itself")
+    click.echo(f"login    {_left(stored.pair.refresh_end)}, longer if it is used meanwhile")
+    return ExitStatus.DONE
+
+
+def _left(end: int) -> str:
+    seconds = end - time.time()
+    if seconds <= 0:
+        return "over"
+    days, rest = divmod(int(seconds), 86400)
+    return f"good for {days} d {rest // 3600} h" if days else f"good for {rest // 3600} h"
+
+
+def _ask(what: str, option_name: str) -> str:
+    _need_terminal(option_name)
+    answer: str = click.prompt(what, err=True)
+    return answer
+
+
+def _password(password_file: Path | None) -> Secret:
+    if password_file is not None:
+        return Secret(_read_password(password_file))
+    if password := os.environ.get(PASSWORD_VARIABLE):
+        return Secret(password)
+    _need_terminal("--password-file")
+    return Secret(click.prompt("Password", hide_input=True, err=True))
+
+
+def _read_password(path: Path) -> str:
+    try:
+        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read the password from {path}: {error}") from error
+    password = text.removesuffix("\n").removesuffix("\r")
+    if not password:
+        raise UsageError(f"there is no password in {path}")
+    return password
+
+
+def _need_terminal(option_name: str) -> None:
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise UsageError(
+            f"login needs {option_name}, or a terminal to ask on; for scripts give --email,"
+            " --app-id and --password-file"
+        )

@@ -107,6 +107,10 @@ class Api:
         except CredentialsError as error:
             return TokenRefused(str(error))
 
+    def check_token(self) -> None:
+        """Return if the token is good; CredentialsError or ApiError if not."""
+        self._get("/v1/tokens/check")
+
     def licenses(self) -> list[License]:
         """Return the licences of the account."""
         reply = self._get("/v1/licenses")

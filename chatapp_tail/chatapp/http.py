@@ -149,7 +149,7 @@ class Http:
 
         session = requests.Session()
         patient = Retry(
-            total=4, backoff_factor=0.5, status_forcelist=_RETRIED, raise_on_status=False
+            total=4, connect=2, backoff_factor=0.5, status_forcelist=_RETRIED, raise_on_status=False
         )
         session.mount(self.url, HTTPAdapter(pool_maxsize=_CONNECTIONS, max_retries=patient))
         session.mount(self.url + AUTH_PATH, HTTPAdapter(pool_maxsize=_CONNECTIONS))

@@ -25,8 +25,10 @@ Refresh = Callable[[Secret], TokenPair]
 class TokenSource(Protocol):
     """Gives the access token, and another one when the service no longer accepts it.
 
-    Used by several threads at once.
+    Used by several threads at once. `origin` tells a person where the token comes from.
     """
+
+    origin: str
 
     def current(self) -> Secret:
         """Return the token to use now."""
@@ -39,6 +41,7 @@ class GivenToken:
     """CHATAPP_TOKEN: there is no other one when it dies."""
 
     def __init__(self, token: Secret) -> None:
+        self.origin = TOKEN_VARIABLE
         self._token = token
 
     def current(self) -> Secret:
@@ -56,6 +59,7 @@ class TokenFile:
     """`--token-file`: read again when its token is refused, since another program may keep it."""
 
     def __init__(self, path: Path) -> None:
+        self.origin = str(path)
         self._path = path
         self._lock = threading.Lock()
         self._token = _checked(_read(path), f"the token file {path}")
@@ -77,6 +81,7 @@ class StoredLogin:
     """A `chatapp-tail login`: refreshed under the store's lock, once for all processes."""
 
     def __init__(self, store: TokenStore, profile: str, login: Login, refresh: Refresh) -> None:
+        self.origin = f"the login of {login.email}"
         self._store = store
         self._profile = profile
         self._login = login

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from ..chatapp.api import Api, refresh_tokens
 from ..chatapp.http import Http
@@ -11,7 +12,15 @@ from ..chatapp.tokens import TokenSource, choose_source
 from ..proxies import Proxy
 
 
-def open_api(
+class Access(NamedTuple):
+    """`origin` tells a person where the token comes from."""
+
+    http: Http
+    api: Api
+    origin: str
+
+
+def open_access(
     api_url: str,
     *,
     ca_file: str | None,
@@ -19,7 +28,7 @@ def open_api(
     token_file: Path | None,
     profile: str,
     source: TokenSource | None = None,
-) -> Api:
+) -> Access:
     """Return the API for an account; CredentialsError when there are no credentials.
 
     No network yet. `source` stands in for what the user has.
@@ -29,8 +38,7 @@ def open_api(
     def refresh(token: Secret) -> TokenPair:
         return refresh_tokens(http, token)
 
-    return Api(
-        http,
-        source
-        or choose_source(token_file, os.environ, profile=profile, api_url=api_url, refresh=refresh),
+    chosen = source or choose_source(
+        token_file, os.environ, profile=profile, api_url=api_url, refresh=refresh
     )
+    return Access(http, Api(http, chosen), chosen.origin)

@@ -10,24 +10,22 @@ from ..chatapp.channels import EXAMPLES as CHANNEL_EXAMPLES
 from ..formats import Output
 from ..notices import LogFormat
 from ..pusher.connection import Endpoint
+from .doctor import doctor
 from .lines import lines
 from .login import login, logout
 from .options import (
-    APP_KEY,
     CHANNEL,
     DURATION,
     EVENT,
-    KEY,
-    LICENSE,
-    MESSENGER,
     POSITIVE,
     SIZE,
-    WS_URL,
-    WS_URLS,
     access_options,
+    endpoint_options,
+    licence_options,
     option,
     profile_option,
     token_file_option,
+    ws_urls,
 )
 from .sandbox import sandbox
 from .settings import Typed, compile_settings
@@ -57,25 +55,7 @@ Examples:
         "max_content_width": 80,
     },
 )
-@option(
-    "-l",
-    "--license",
-    "licenses",
-    type=LICENSE,
-    multiple=True,
-    metavar="N",
-    help="Licence to tail; may be repeated.",
-)
-@option(
-    "-m",
-    "--messenger",
-    "messengers",
-    type=MESSENGER,
-    multiple=True,
-    metavar="TYPE",
-    help="Messenger type, such as telegram or grWhatsApp; may be repeated. Every licence is"
-    " combined with every messenger.",
-)
+@licence_options
 @option(
     "-c",
     "--channel",
@@ -133,26 +113,8 @@ Examples:
     help="Stop after a time, such as 30s, 5m or 2h; with --count, status 124 when "
     "it was not reached.",
 )
-@option(
-    "--ws-url",
-    "endpoints",
-    type=WS_URL,
-    multiple=True,
-    also_from="CHATAPP_WS_URL",
-    metavar="URL",
-    help="Pusher server, as ws[s]://host:port[/prefix]; may be repeated, and then each is tried in"
-    f" turn.  [default: {WS_URLS[0]}, then {WS_URLS[1]}]",
-)
+@endpoint_options
 @access_options
-@option(
-    "--app-key",
-    type=KEY,
-    default=APP_KEY,
-    also_from="CHATAPP_APP_KEY",
-    metavar="KEY",
-    show_default=True,
-    help="Key of the Pusher app.",
-)
 @option(
     "--ping-interval",
     type=DURATION,
@@ -235,7 +197,7 @@ def _tail(
         raise click.UsageError(f"--json and --output {output} contradict each other.")
     typed = Typed(
         output=Output.JSON if as_json else Output(output),
-        endpoints=endpoints or tuple(map(Endpoint.parse, WS_URLS)),
+        endpoints=ws_urls(endpoints),
         max_retries=0 if no_reconnect else max_retries,
         log_format=LogFormat(log_format),
         **options,
@@ -250,5 +212,5 @@ def _tail(
     return run(settings)
 
 
-for each in (login, logout, lines, sandbox):
+for each in (login, logout, lines, doctor, sandbox):
     command.add_command(each)

@@ -12,7 +12,7 @@ from ..chatapp.lines import License, Messenger
 from ..errors import ExitStatus
 from ..formats.escape import escape_line
 from ..proxies import Proxy
-from .access import open_api
+from .access import open_access
 from .options import access_options, option, profile_option, token_file_option
 
 HEADINGS = ("licence", "messenger", "phone", "active", "until", "name")
@@ -43,7 +43,7 @@ def lines(
 
     What stands under licence and messenger is what --license and --messenger take.
     """
-    api = open_api(
+    _, api, _ = open_access(
         api_url,
         ca_file=str(ca_file) if ca_file else None,
         proxy=proxy,

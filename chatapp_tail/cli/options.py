@@ -1,6 +1,6 @@
 """What the commands' options share: types, names of variables, options of several commands."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,9 +48,28 @@ def option(
 
 def access_options(command: F) -> F:
     """Add the options of every command that asks the API."""
-    for add in reversed(_ACCESS):
+    return _add(_ACCESS, command)
+
+
+def endpoint_options(command: F) -> F:
+    """Add the options of every command that connects to the Pusher server."""
+    return _add(_ENDPOINT, command)
+
+
+def licence_options(command: F) -> F:
+    """Add the options that choose licences and messengers."""
+    return _add(_LICENCE, command)
+
+
+def _add(options: Sequence[Callable[[Any], Any]], command: F) -> F:
+    for add in reversed(options):
         command = add(command)
     return command
+
+
+def ws_urls(given: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+    """Return the endpoints given, else the service's own."""
+    return given or tuple(map(Endpoint.parse, WS_URLS))
 
 
 _ACCESS = (
@@ -75,6 +94,49 @@ _ACCESS = (
         metavar="URL",
         help="Go through a proxy, http://, socks5:// or socks5h://[user:password@]host[:port];"
         " hosts in NO_PROXY are excepted.  [default: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY]",
+    ),
+)
+
+_ENDPOINT = (
+    option(
+        "--ws-url",
+        "endpoints",
+        type=WS_URL,
+        multiple=True,
+        also_from="CHATAPP_WS_URL",
+        metavar="URL",
+        help="Pusher server, as ws[s]://host:port[/prefix]; may be repeated, and then each is tried"
+        f" in turn.  [default: {WS_URLS[0]}, then {WS_URLS[1]}]",
+    ),
+    option(
+        "--app-key",
+        type=KEY,
+        default=APP_KEY,
+        also_from="CHATAPP_APP_KEY",
+        metavar="KEY",
+        show_default=True,
+        help="Key of the Pusher app.",
+    ),
+)
+_LICENCE = (
+    option(
+        "-l",
+        "--license",
+        "licenses",
+        type=LICENSE,
+        multiple=True,
+        metavar="N",
+        help="Licence to tail; may be repeated.",
+    ),
+    option(
+        "-m",
+        "--messenger",
+        "messengers",
+        type=MESSENGER,
+        multiple=True,
+        metavar="TYPE",
+        help="Messenger type, such as telegram or grWhatsApp; may be repeated. Every licence is"
+        " combined with every messenger.",
     ),
 )
 

@@ -3,12 +3,14 @@
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Literal, assert_never
 
 from .. import spool
 from ..chatapp.api import Api
+from ..chatapp.channels import short_name
 from ..chatapp.secret import Secret
 from ..chatapp.tokens import GivenToken, TokenSource
 from ..errors import ChannelsError, ChatAppTailError, ExitStatus, OutputError
@@ -21,7 +23,7 @@ from ..pusher.items import StopCause
 from ..systemd import Notifier
 from ..tail import End, Heartbeat, Tail
 from ..waker import Waker
-from .access import open_api
+from .access import open_access
 from .line_watch import LineWatch
 from .process import interrupted_by_signals, write_line
 from .redaction import redact
@@ -45,7 +47,7 @@ def _run(settings: Settings, notices: Notices) -> ExitStatus:
         token: TokenSource | None = None
         if settings.sandbox:
             settings, token = _with_sandbox(settings, stack)
-        api = open_api(
+        _, api, _ = open_access(
             settings.api_url,
             ca_file=settings.connection.ca_file,
             proxy=settings.connection.proxy,
@@ -59,7 +61,7 @@ def _run(settings: Settings, notices: Notices) -> ExitStatus:
         stack.enter_context(interrupted_by_signals(tail))
         end = tail.run()
         if end.cause:
-            notices.end(_explain(end), end.status)
+            notices.end(_explain(end, settings.connection.channels), end.status)
         return end.status
 
 
@@ -148,9 +150,11 @@ def _with_sandbox(settings: Settings, stack: ExitStack) -> tuple[Settings, Token
     return inside, GivenToken(Secret(sandbox.token))
 
 
-def _explain(end: End) -> str:
+def _explain(end: End, channels: Sequence[str]) -> str:
     """Return the last line: what was tried, what came back, what to do next."""
     reason = escape_line(end.reason)
+    for channel in channels:
+        reason = reason.replace(channel, short_name(channel))
     match end.cause:
         case StopCause.CREDENTIALS:
             return reason

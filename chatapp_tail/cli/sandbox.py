@@ -1,5 +1,6 @@
 """`chatapp-tail sandbox`, and the sandbox inside `--sandbox`."""
 
+import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,9 @@ class OpenSandbox:
     app_key: str
     token: str
     ca_file: str | None
+    email: str
+    app_id: str
+    password: str
 
 
 @contextmanager
@@ -52,6 +56,9 @@ def open_sandbox(**options: Any) -> Iterator[OpenSandbox]:
             sandbox.app_key,
             sandbox.token,
             str(sandbox.ca_file) if sandbox.ca_file else None,
+            sandbox.email,
+            sandbox.app_id,
+            sandbox.password,
         )
     finally:
         sandbox.stop()
@@ -69,19 +76,35 @@ def serve(**options: Any) -> ExitStatus:
 
 
 def _instructions(sandbox: OpenSandbox) -> str:
-    variables = {
-        "CHATAPP_WS_URL": str(sandbox.endpoints[0]),
-        "CHATAPP_API_URL": sandbox.api_url,
-        "CHATAPP_TOKEN": sandbox.token,
-    }
+    where = {"CHATAPP_WS_URL": str(sandbox.endpoints[0]), "CHATAPP_API_URL": sandbox.api_url}
     if sandbox.ca_file:
-        variables["CHATAPP_TAIL_CA_FILE"] = sandbox.ca_file
-    exports = "\n".join(f"  export {name}='{value}'" for name, value in variables.items())
-    return (
-        "A sandbox ChatApp is running; Ctrl-C ends it. In another shell:\n\n"
-        f"{exports}\n\n"
-        "  chatapp-tail --license 1229 --messenger telegram"
-    )
+        where["CHATAPP_TAIL_CA_FILE"] = sandbox.ca_file
+    account = {
+        "CHATAPP_EMAIL": sandbox.email,
+        "CHATAPP_APP_ID": sandbox.app_id,
+        "CHATAPP_PASSWORD": sandbox.password,
+    }
+    return f"""\
+A sandbox ChatApp is running; Ctrl-C ends it. In another shell:
+
+{_exports(where)}
+
+Either log in with the made-up account:
+
+{_exports(account)}
+  chatapp-tail login
+  chatapp-tail lines
+  chatapp-tail doctor
+  chatapp-tail --all
+
+Or use a token:
+
+{_exports({"CHATAPP_TOKEN": sandbox.token})}
+  chatapp-tail --license 1229 --messenger telegram"""
+
+
+def _exports(variables: dict[str, str]) -> str:
+    return "\n".join(f"  export {name}={shlex.quote(value)}" for name, value in variables.items())
 
 
 @click.command(short_help="Run an embedded ChatApp to try things with.")

@@ -57,7 +57,12 @@ class Endpoint:
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'wss' if self.tls else 'ws'}://{host}:{self.port}{self.prefix}"
+        return f"{self.scheme}://{host}:{self.port}{self.prefix}"
+
+    @property
+    def scheme(self) -> str:
+        """`ws` or `wss`."""
+        return "wss" if self.tls else "ws"
 
     def with_tls(self) -> "Endpoint":
         """Return the same place over TLS, for a server that closes with 4000."""
@@ -108,7 +113,7 @@ class Dialler:
         """Return an upgraded link, or raise `DialFailed` (or `WokenUp`)."""
         deadline = time.monotonic() + self.timeout
         try:
-            proxy = proxy_for("wss" if endpoint.tls else "ws", endpoint.host, self.proxy)
+            proxy = proxy_for(endpoint.scheme, endpoint.host, self.proxy)
             sock = self._open(endpoint, proxy, deadline)
         except ssl.SSLCertVerificationError as error:
             reason = f"its certificate is not trusted: {error.verify_message}"

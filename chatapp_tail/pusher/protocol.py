@@ -599,8 +599,9 @@ class Protocol:
     def _refuse(self, subscription: _Subscription, reason: str, now: float) -> None:
         subscription.state = _State.REFUSED
         subscription.due = now + self._timing.refused_retry
-        if subscription.refusal != reason:
-            subscription.refusal = reason
+        said_before, subscription.refusal = subscription.refusal, reason
+        # Of an only channel the end tells as much.
+        if reason != said_before and len(self._subscriptions) > 1:
             self._events.append(ChannelRefused(subscription.channel, reason))
         self._decide()
 

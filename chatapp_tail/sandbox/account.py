@@ -1,4 +1,4 @@
-"""The account the sandbox plays: its app, its token, its licences and its channels."""
+"""The account the sandbox plays: its app, its login, its licences and its channels."""
 
 import hashlib
 import hmac
@@ -13,17 +13,34 @@ MADE_UP_LICENSES: Mapping[int, tuple[str, ...]] = {
     1229: ("telegram", "grWhatsApp"),
     1230: ("caWhatsApp",),
     1315: ("telegramBot", "avito", "vkontakte"),
+    1402: ("telegram",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What else is known of a licence. One that is not `active` is served, but silent."""
+
+    name: str | None = None
+    active: bool = True
+
+
+MADE_UP_TERMS: Mapping[int, Terms] = {
+    1229: Terms("Demo Shop"),
+    1315: Terms("Филиал на Примерной"),
+    1402: Terms("Closed branch", active=False),
 }
 
 _MESSENGER_CHANNEL = re.compile(r"private-v1\.licenses\.([0-9]+)\.messengers\.([A-Za-z0-9_-]+)")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Account:
     """One ChatApp account, the only one this server knows.
 
     `licenses` maps a licence id to the messenger types it serves; `secret` signs channel
-    authorisations, and `token` is the text expected in the `Authorization` header.
+    authorisations, and `token` is an access token that needs no login. `licenses` and `terms`
+    may be replaced at any time from any thread, but not changed in place: others read them.
     """
 
     app_key: str
@@ -32,6 +49,18 @@ class Account:
     licenses: Mapping[int, tuple[str, ...]]
     company_id: int = 2224
     user_id: int = 685
+    email: str = "demo@example.invalid"
+    password: str = field(default="made-up password", repr=False)
+    app_id: str = "app_685_1"
+    terms: Mapping[int, Terms] = field(default_factory=dict)
+
+    def login(self) -> tuple[str, str, str]:
+        """Return what has to be sent for tokens: email, password, appId."""
+        return self.email, self.password, self.app_id
+
+    def terms_of(self, license_id: int) -> Terms:
+        """Return the terms of one licence."""
+        return self.terms.get(license_id, Terms())
 
     def owns(self, channel: str) -> bool:
         """Say whether this account may listen to the private channel of that name."""
@@ -39,6 +68,15 @@ class Account:
             license_id, messenger_type = messenger
             return messenger_type in self.licenses.get(license_id, ())
         return channel in self._people_channels()
+
+    def live_channels(self) -> frozenset[str]:
+        """Name the messenger channels of the licences that are active."""
+        return frozenset(
+            messenger_channel(license_id, messenger_type)
+            for license_id, messenger_types in self.licenses.items()
+            for messenger_type in messenger_types
+            if self.terms_of(license_id).active
+        )
 
     def sign(self, socket_id: str, channel: str) -> str:
         """Return `KEY:SIGNATURE` for one channel on one socket (Pusher's auth signatures)."""

@@ -1,6 +1,6 @@
 """`POST /broadcasting/auth`: who may listen to which private channel on which socket."""
 
-from .account import Account
+from .access import has_token, invalid_token
 from .http_messages import Answer, Request, error_answer, json_answer
 from .journal import AuthAnswered, AuthRequested
 from .service import Service
@@ -35,8 +35,8 @@ def _hold_back(service: Service) -> None:
 def _judge(request: Request, socket_id: str, channel: str, service: Service) -> Answer:
     if status := service.faults.refuse_channels.get(channel):
         return error_answer(status, "ApiForbiddenError", "Refused by the sandbox's script")
-    if not _has_token(request, service.account):
-        return error_answer(401, "ApiInvalidTokenError", "Invalid Token")
+    if not has_token(request, service):
+        return invalid_token(service)
     if not socket_id or not channel:
         return error_answer(422, "ApiValidationError", "socket_id and channel_name are required")
     if not service.is_connected(socket_id):
@@ -44,7 +44,3 @@ def _judge(request: Request, socket_id: str, channel: str, service: Service) -> 
     if not service.account.owns(channel):
         return error_answer(403, "ApiForbiddenError", "Not a channel of this account")
     return json_answer(200, {"auth": service.account.sign(socket_id, channel)})
-
-
-def _has_token(request: Request, account: Account) -> bool:
-    return request.headers.get("Authorization") == account.token

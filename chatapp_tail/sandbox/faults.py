@@ -1,10 +1,12 @@
 """Everything the sandbox can be told to do wrong. Set it from any thread, at any time."""
 
+import math
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
-from .http_messages import Answer
+from .http_messages import NO_ANSWER, Answer
 
 
 @dataclass(slots=True)
@@ -23,6 +25,35 @@ class Script:
 
 
 @dataclass(slots=True)
+class PathFault:
+    """Something to do to requests whose path, still percent-encoded, matches a shell pattern.
+
+    It strikes `calls` more times or (None) for ever, and only each `one_in`th matching request.
+    `answer` is given instead of the true one, after `delay` seconds; with `processed` the
+    request has its effect all the same.
+    """
+
+    path: str
+    answer: Answer = NO_ANSWER
+    delay: float = 0.0
+    processed: bool = False
+    calls: int | None = None
+    one_in: int = 1
+    seen: int = 0
+
+    def strikes(self, path: str) -> bool:
+        """Say whether a request to this path is hit, counting it."""
+        if self.calls == 0 or not fnmatchcase(path, self.path):
+            return False
+        self.seen += 1
+        if self.seen % self.one_in:
+            return False
+        if self.calls is not None:
+            self.calls -= 1
+        return True
+
+
+@dataclass(slots=True)
 class Faults:
     """The faults in force. All of them off is a server that behaves.
 
@@ -33,6 +64,13 @@ class Faults:
     `refuse_channels`: channel name to the HTTP status its authorisation is refused with.
     `auth_delay`: seconds before each authorisation is answered.
     `auth_hangs`: authorisations that arrive meanwhile stay unanswered until the server stops.
+    `invalid_token_status`: the HTTP status that goes with ApiInvalidTokenError; 200 and 403
+    are what a client may meet as well.
+    `include_last_time`: history from `lastTime` on holds the messages of that second too.
+
+    `api_answers` and `api_delays` are filled by `answer_api`, `delay_api` and `hang_api`, whose
+    `path` is a shell pattern: `/v1/licenses`, `/v1/tokens*`, `*/messages`. Of several that
+    match a request, the first one that still has calls left strikes.
     """
 
     mute: bool = False
@@ -44,6 +82,10 @@ class Faults:
     auth_hangs: bool = False
     upgrade_script: Script | None = None
     auth_script: Script | None = None
+    invalid_token_status: int = 401
+    include_last_time: bool = False
+    api_answers: list[PathFault] = field(default_factory=list)
+    api_delays: list[PathFault] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def refuse_upgrades(
@@ -62,8 +104,37 @@ class Faults:
         calls: int | None = None,
     ) -> None:
         """Answer authorisations with exactly this, whatever was asked."""
-        content = body.encode() if isinstance(body, str) else body
-        self.auth_script = Script(Answer(status, content, headers or {}), calls)
+        self.auth_script = Script(_answer(status, body, headers), calls)
+
+    def answer_api(
+        self,
+        path: str,
+        status: int,
+        body: bytes | str = b"",
+        headers: Mapping[str, str] | None = None,
+        *,
+        calls: int | None = None,
+        one_in: int = 1,
+        processed: bool = False,
+    ) -> None:
+        """Answer requests to such a path with exactly this: an error, HTML, a redirect.
+
+        The status 0 closes the connection without an answer; with `processed` that is an
+        answer lost on its way, when the tokens, say, are refreshed already.
+        """
+        answer = _answer(status, body, headers)
+        fault = PathFault(path, answer, processed=processed, calls=calls, one_in=one_in)
+        self.api_answers.append(fault)
+
+    def delay_api(
+        self, path: str, seconds: float, *, calls: int | None = None, one_in: int = 1
+    ) -> None:
+        """Let requests to such a path wait before they have any effect."""
+        self.api_delays.append(PathFault(path, delay=seconds, calls=calls, one_in=one_in))
+
+    def hang_api(self, path: str, *, calls: int | None = None, one_in: int = 1) -> None:
+        """Never answer requests to such a path; they have no effect."""
+        self.delay_api(path, math.inf, calls=calls, one_in=one_in)
 
     def clear(self) -> None:
         """Switch every fault off."""
@@ -72,6 +143,8 @@ class Faults:
         self.refuse_channels = {}
         self.auth_delay, self.auth_hangs = 0.0, False
         self.upgrade_script = self.auth_script = None
+        self.invalid_token_status, self.include_last_time = 401, False
+        self.api_answers, self.api_delays = [], []
 
     def take_upgrade_answer(self) -> Answer | None:
         """Return the scripted answer to an upgrade, using it up; None: accept it."""
@@ -81,6 +154,20 @@ class Faults:
         """Return the scripted answer to an authorisation, using it up; None: the true one."""
         return self._take(self.auth_script)
 
+    def take_api_answer(self, path: str) -> PathFault | None:
+        """Return what to answer a request with, using it up; None: the true answer."""
+        with self._lock:
+            return next((fault for fault in self.api_answers if fault.strikes(path)), None)
+
+    def take_api_delay(self, path: str) -> float:
+        """Return the seconds a request has to wait, perhaps without end, using them up."""
+        with self._lock:
+            return next((fault.delay for fault in self.api_delays if fault.strikes(path)), 0.0)
+
     def _take(self, script: Script | None) -> Answer | None:
         with self._lock:
             return script.take() if script else None
+
+
+def _answer(status: int, body: bytes | str, headers: Mapping[str, str] | None) -> Answer:
+    return Answer(status, body.encode() if isinstance(body, str) else body, headers or {})

@@ -11,8 +11,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from . import chats, directory, tokens
 from .auth import authorise
-from .http_messages import Answer, Request, error_answer
+from .http_messages import NO_ANSWER, Answer, Refused, Request, error_answer
+from .journal import ApiAnswered, ApiRequested
 from .service import Service
 
 _log = logging.getLogger(__name__)
@@ -30,16 +32,63 @@ class Route:
     respond: Callable[[Request, Service], Answer]
 
 
-ROUTES = (Route("POST", re.compile("/broadcasting/auth"), authorise),)
+_CHATS = "/v1/licenses/(?P<license>[0-9]+)/messengers/(?P<messenger>[^/]+)/chats"
+
+ROUTES = (
+    Route("POST", re.compile("/broadcasting/auth"), authorise),
+    Route("POST", re.compile("/v1/tokens"), tokens.make_tokens),
+    Route("POST", re.compile("/v1/tokens/refresh"), tokens.refresh_tokens),
+    Route("GET", re.compile("/v1/tokens/check"), tokens.check_token),
+    Route("GET", re.compile("/v1/licenses"), directory.list_licenses),
+    Route("GET", re.compile("/v1/companies"), directory.list_companies),
+    Route("GET", re.compile(_CHATS), chats.list_messenger_chats),
+    Route("GET", re.compile("/v1/chats"), chats.list_chats),
+    Route("GET", re.compile(f"{_CHATS}/(?P<chat>[^/]+)/messages"), chats.list_messages),
+)
 
 
 def respond(request: Request, service: Service, routes: tuple[Route, ...] = ROUTES) -> Answer:
-    """Answer one request from the table: 404 for an unknown path, 405 for a wrong method."""
+    """Answer one request from the table, or as the faults in force demand.
+
+    404 for an unknown path, 405 for a wrong method, 429 above the rate that is allowed.
+    """
+    service.journal.add(
+        ApiRequested(
+            method=request.method,
+            path=request.path,
+            query=tuple(request.query.items()),
+            headers=tuple(request.headers.items()),
+            peer_port=request.peer_port,
+        )
+    )
+    answer = _answer(request, service, routes)
+    service.journal.add(ApiAnswered(method=request.method, path=request.path, status=answer.status))
+    return answer
+
+
+def _answer(request: Request, service: Service, routes: tuple[Route, ...]) -> Answer:
+    delay = service.faults.take_api_delay(request.path)
+    if delay > 0 and service.stopping.wait(min(delay, threading.TIMEOUT_MAX)):
+        return NO_ANSWER  # the server ends, and the request shall have no effect any more
+    if not service.throttle.admits():
+        return error_answer(429, "ApiTooManyRequestsError", "Too Many Requests")
+    fault = service.faults.take_api_answer(request.path)
+    if fault is None:
+        return _serve(request, service, routes)
+    if fault.processed:
+        _serve(request, service, routes)
+    return fault.answer
+
+
+def _serve(request: Request, service: Service, routes: tuple[Route, ...]) -> Answer:
     matches = [(route, match) for route in routes if (match := route.path.fullmatch(request.path))]
     for route, match in matches:
         if route.method == request.method:
             parts = {name: unquote(part) for name, part in match.groupdict("").items()}
-            return route.respond(replace(request, parts=parts), service)
+            try:
+                return route.respond(replace(request, parts=parts), service)
+            except Refused as refused:
+                return refused.answer
     if matches:
         return error_answer(405, "ApiMethodNotAllowedError", "Method Not Allowed")
     return error_answer(404, "ApiNotFoundError", "Not Found")
@@ -56,7 +105,7 @@ class ApiServer:
         """Listen on 127.0.0.1 and return the port; 0 takes a free one. Raises OSError."""
         self._listener = _Listener(("127.0.0.1", port), self._service, self._tls)
         self._thread = threading.Thread(
-            target=self._listener.serve_forever, args=(0.05,), name="sandbox-api", daemon=True
+            target=self._listener.serve_forever, args=(0.01,), name="sandbox-api", daemon=True
         )
         self._thread.start()
         return int(self._listener.server_address[1])
@@ -145,6 +194,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         answer = respond(self._request(), self.server.service)
+        if answer.status == 0:
+            self.close_connection = True
+            return
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)

@@ -33,22 +33,47 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One HTTP answer. Content-Length is added by the server unless `headers` has one."""
+    """One HTTP answer. Content-Length is added by the server unless `headers` has one.
+
+    The status 0 is no answer at all: the connection is closed instead.
+    """
 
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+NO_ANSWER = Answer(0)
+
+
+class Refused(Exception):
+    """A request is not served; `answer` says why."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer)
+        self.answer = answer
+
+
 def json_answer(status: int, value: Any) -> Answer:
     """Build an answer whose body is `value` as JSON."""
-    body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-    return Answer(status, body, {"Content-Type": "application/json"})
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    if not _is_utf8(text):
+        # Half of a surrogate pair, as a client may well be sent it: only an escape can say it.
+        text = json.dumps(value, separators=(",", ":"))
+    return Answer(status, text.encode(), {"Content-Type": "application/json"})
 
 
 def error_answer(status: int, code: str, message: str) -> Answer:
     """Build an answer in the shape of ChatApp's own error bodies."""
     return json_answer(status, {"success": False, "error": {"code": code, "message": message}})
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _json_fields(body: bytes) -> dict[str, str]:

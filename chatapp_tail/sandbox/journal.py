@@ -100,6 +100,55 @@ class AuthAnswered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ApiRequested:
+    """Any HTTP request came, authorisations too; it is written down before it is answered.
+
+    `path` is percent-encoded still and without the query, whose pairs are decoded.
+    """
+
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...]
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    peer_port: int
+    at: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiAnswered:
+    """An HTTP request is about to be answered with this status; 0: it gets no answer."""
+
+    method: str
+    path: str
+    status: int
+    at: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenMade:
+    """Someone logged in and is about to get a new pair."""
+
+    email: str
+    app_id: str
+    at: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRefreshed:
+    """A pair was replaced by a new one."""
+
+    at: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenChecked:
+    """Someone asked whether a token is good, and this is the truth."""
+
+    valid: bool
+    at: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Closed:
     """A socket is gone.
 
@@ -123,6 +172,11 @@ Entry = (
     | ClientFrame
     | AuthRequested
     | AuthAnswered
+    | ApiRequested
+    | ApiAnswered
+    | TokenMade
+    | TokenRefreshed
+    | TokenChecked
     | Closed
 )
 

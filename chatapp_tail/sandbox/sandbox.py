@@ -4,22 +4,42 @@ import logging
 import secrets
 import ssl
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
+from fnmatch import fnmatchcase
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from . import frames
-from .account import MADE_UP_LICENSES, MADE_UP_TOKEN, Account
+from .account import (
+    MADE_UP_LICENSES,
+    MADE_UP_TERMS,
+    MADE_UP_TOKEN,
+    Account,
+    Terms,
+    messenger_channel,
+)
 from .certificates import Certificates
 from .events import LiveEvent
 from .faults import Faults
+from .history import KEPT_MESSAGES, History
 from .http_api import ApiServer
-from .journal import AuthRequested, Connected, Journal, Pinged
+from .journal import (
+    ApiRequested,
+    AuthRequested,
+    Connected,
+    Journal,
+    Pinged,
+    TokenChecked,
+    TokenMade,
+    TokenRefreshed,
+)
 from .live_feed import LiveFeed
 from .pusher import PusherServer
 from .service import Service
+from .throttle import Throttle
+from .token_issuer import ACCESS_LIFETIME, REFRESH_LIFETIME, TOKENS_PER_DAY, TokenIssuer
 
 # A library prints nothing: without this, logging itself would write errors to stderr.
 logging.getLogger(__package__).addHandler(logging.NullHandler())
@@ -29,11 +49,21 @@ class Sandbox:
     """A ChatApp on 127.0.0.1, for demos and for tests.
 
     `rate` is in live events a second over all subscribed channels; 0 publishes nothing by
-    itself. The same `seed` tells the same story. With `tls` both listeners speak TLS under a
-    certificate authority that `ca_file` holds. `activity_timeout` is in seconds.
+    itself. With `publish_unheard` the live events go to every messenger of the active licences,
+    subscribed or not, so that a client that was away finds history to fill its gap with; one
+    subscriber then gets only its share of the rate. The same `seed` tells the same story. With
+    `tls` both listeners speak TLS under a certificate authority that `ca_file` holds.
+    `activity_timeout` is in seconds.
 
     Use it as a context manager, or call `start()` and `stop()`. Started again after a stop it
     takes the same ports and certificate, so that a client finds it again; `ca_file` moves.
+    Tokens and history outlast a stop as well.
+
+    `token` is an access token that is good without a login and does not end; those made by a
+    login end after `access_lifetime` and `refresh_lifetime` seconds. `tokens_per_day` logins and
+    `requests_per_second` (None: any number) are answered, what is more with 429. `history` keeps
+    the last `kept_messages` that were published, whether or not anybody listened.
+
     `faults` may be changed and `journal` read at any time and from any thread.
     """
 
@@ -49,18 +79,34 @@ class Sandbox:
         app_key: str = "ChatsAppApiProdKey",
         activity_timeout: int = 30,
         licenses: Mapping[int, tuple[str, ...]] = MADE_UP_LICENSES,
+        access_lifetime: float = ACCESS_LIFETIME,
+        refresh_lifetime: float = REFRESH_LIFETIME,
+        tokens_per_day: int = TOKENS_PER_DAY,
+        requests_per_second: int | None = None,
+        kept_messages: int = KEPT_MESSAGES,
+        publish_unheard: bool = False,
     ) -> None:
         if rate < 0:
             raise ValueError(f"rate is {rate}; it cannot be negative")
-        self.account = Account(app_key, secrets.token_hex(16), token, licenses)
+        terms = MADE_UP_TERMS if licenses is MADE_UP_LICENSES else {}
+        self.account = Account(app_key, secrets.token_hex(16), token, licenses, terms=terms)
         self.faults = Faults()
         self.journal = Journal()
+        self.history = History(kept_messages)
         self.ca_file: Path | None = None
         self._port, self._api_port = port, api_port
         self._tls = tls
         self._rate = rate
         self._seed = secrets.randbits(32) if seed is None else seed
         self._activity_timeout = activity_timeout
+        self._publish_unheard = publish_unheard
+        self._throttle = Throttle(requests_per_second)
+        self._tokens = TokenIssuer(
+            token,
+            access_lifetime=access_lifetime,
+            refresh_lifetime=refresh_lifetime,
+            per_day=tokens_per_day,
+        )
         self._certificates: Certificates | None = None
         self._feed: LiveFeed | None = None
         self._resources: ExitStack | None = None
@@ -124,6 +170,9 @@ class Sandbox:
             account=self.account,
             faults=self.faults,
             journal=self.journal,
+            tokens=self._tokens,
+            history=self.history,
+            throttle=self._throttle,
             is_connected=self._server.is_connected,
             stopping=threading.Event(),
         )
@@ -135,14 +184,24 @@ class Sandbox:
         if self._rate == 0:
             return
         self._feed = LiveFeed(
-            self._rate, self._seed, channels=self._server.channels, publish=self._publish_live
+            self._rate, self._seed, channels=self._live_channels, publish=self._publish_live
         )
         self._feed.start()
         stack.callback(self._feed.stop)
 
+    def _live_channels(self) -> frozenset[str]:
+        live = self.account.live_channels()
+        return live if self._publish_unheard else live & self._server.channels()
+
     def _greet(self, channel: str) -> None:
-        if self._feed is not None:
+        if self._feed is not None and channel in self.account.live_channels():
             self._feed.greet(channel)
+
+    def _wake_feed(self, channels: Iterable[str]) -> None:
+        # A feed that has had nobody to tell sleeps until it is greeted.
+        if self._feed is not None:
+            for channel in self._live_channels().intersection(channels):
+                self._feed.greet(channel)
 
     def _publish_live(self, channel: str, event: LiveEvent) -> int:
         return self.publish(channel, event.name, event.data)
@@ -166,13 +225,62 @@ class Sandbox:
 
     @property
     def token(self) -> str:
-        """The text to send in the `Authorization` header."""
+        """A text to send in the `Authorization` header; no login is needed for it."""
         return self.account.token
+
+    @property
+    def email(self) -> str:
+        """The email to log in with."""
+        return self.account.email
+
+    @property
+    def password(self) -> str:
+        """The password to log in with."""
+        return self.account.password
+
+    @property
+    def app_id(self) -> str:
+        """The `appId` to log in with."""
+        return self.account.app_id
 
     @property
     def licenses(self) -> Mapping[int, tuple[str, ...]]:
         """Licence id to the messenger types it serves."""
         return self.account.licenses
+
+    def add_license(
+        self,
+        license_id: int,
+        messenger_types: Iterable[str],
+        *,
+        name: str | None = None,
+        active: bool = True,
+    ) -> None:
+        """Let the account have one more licence from now on, or other terms for one it has."""
+        types = tuple(messenger_types)
+        self.account.terms = {**self.account.terms, license_id: Terms(name, active)}
+        self.account.licenses = {**self.account.licenses, license_id: types}
+        self._wake_feed(messenger_channel(license_id, name) for name in types)
+
+    def remove_license(self, license_id: int) -> None:
+        """Take a licence away; who is subscribed to it stays so, in silence. Raises KeyError."""
+        licenses = dict(self.account.licenses)
+        del licenses[license_id]
+        self.account.licenses = licenses
+
+    # Ending tokens. Sockets and subscriptions stay: ChatApp looks at tokens only in the API.
+
+    def expire_access_tokens(self) -> None:
+        """End every access token made by a login or a refresh so far, but not `token`."""
+        self._tokens.expire_access_tokens()
+
+    def expire_refresh_tokens(self) -> None:
+        """End every refresh token so far; their access tokens stay good."""
+        self._tokens.expire_refresh_tokens()
+
+    def void_token(self) -> None:
+        """Refuse `token`, the fixed one, from now on."""
+        self._tokens.void_fixed()
 
     # Saying something.
 
@@ -180,8 +288,11 @@ class Sandbox:
         """Publish one event; return the number of sockets subscribed to the channel.
 
         `data` is the exact string of the Pusher frame's `data`. The call does not wait for the
-        sockets: what is not read yet is buffered, without a limit.
+        sockets: what is not read yet is buffered, without a limit. The items of an event
+        "message" are kept in `history` before anybody gets them.
         """
+        if event == "message":
+            self.history.add(channel, data)
         return self._server.send(frames.channel_event(channel, event, data), channel)
 
     def send_frame(self, text: str | bytes, *, channel: str | None = None) -> int:
@@ -237,6 +348,25 @@ class Sandbox:
     def auth_requests(self) -> int:
         """Channel authorisations asked for since the first start."""
         return self.journal.count(AuthRequested)
+
+    @property
+    def tokens_made(self) -> int:
+        """Logins that got a pair since the first start."""
+        return self.journal.count(TokenMade)
+
+    @property
+    def tokens_refreshed(self) -> int:
+        """Refreshes that got a pair since the first start."""
+        return self.journal.count(TokenRefreshed)
+
+    @property
+    def tokens_checked(self) -> int:
+        """Questions whether a token is good since the first start."""
+        return self.journal.count(TokenChecked)
+
+    def api_requests(self, path: str = "*") -> int:
+        """Count the HTTP requests in the journal whose path matches a shell pattern."""
+        return sum(fnmatchcase(entry.path, path) for entry in self.journal.of(ApiRequested))
 
     def subscribers(self, channel: str) -> int:
         """Return how many sockets are subscribed to a channel now."""

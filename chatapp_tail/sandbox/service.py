@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 from .account import Account
 from .faults import Faults
+from .history import History
 from .journal import Journal
+from .throttle import Throttle
+from .token_issuer import TokenIssuer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """The running sandbox, as the HTTP API sees it.
 
@@ -20,5 +23,8 @@ class Service:
     account: Account
     faults: Faults
     journal: Journal
+    tokens: TokenIssuer
+    history: History
+    throttle: Throttle
     is_connected: Callable[[str], bool]
     stopping: threading.Event

@@ -125,3 +125,16 @@ def ask_auth(
         verify=str(sandbox.ca_file) if sandbox.ca_file else True,
         timeout=WAIT,
     )
+
+
+def ask_api(
+    sandbox: Sandbox, path: str, *, token: str | None = None, **query: object
+) -> requests.Response:
+    """GET a path; redirects are not followed."""
+    return requests.get(
+        f"{sandbox.api_url}{path}",
+        params={name: str(value) for name, value in query.items()},
+        headers={"Authorization": sandbox.token if token is None else token},
+        allow_redirects=False,
+        timeout=WAIT,
+    )

@@ -5,8 +5,10 @@ import pytest
 
 from chatapp_tail.sandbox.account import (
     MADE_UP_LICENSES,
+    MADE_UP_TERMS,
     MADE_UP_TOKEN,
     Account,
+    Terms,
     messenger_channel,
     parse_messenger_channel,
 )
@@ -72,3 +74,15 @@ def test_secrets_stay_out_of_the_repr() -> None:
     account = Account("Key", "s3cret", "t0ken", {})
     assert "s3cret" not in repr(account)
     assert "t0ken" not in repr(account)
+
+
+def test_live_channels_are_those_of_active_licences() -> None:
+    terms = {2: Terms(active=False)}
+    account = Account("Key", "secret", "token", {1: ("a", "b"), 2: ("c",)}, terms=terms)
+    assert account.live_channels() == {messenger_channel(1, "a"), messenger_channel(1, "b")}
+    assert account.owns(messenger_channel(2, "c"))
+
+
+def test_the_made_up_terms_are_of_made_up_licences() -> None:
+    assert set(MADE_UP_TERMS) < set(MADE_UP_LICENSES)
+    assert [number for number, terms in MADE_UP_TERMS.items() if not terms.active] == [1402]

@@ -1,3 +1,5 @@
+import math
+
 from chatapp_tail.sandbox import Answer, Faults
 
 
@@ -33,10 +35,47 @@ def test_clear_switches_everything_off() -> None:
         refuse_channels={"c": 403},
         auth_delay=1.0,
         auth_hangs=True,
+        invalid_token_status=200,
+        include_last_time=True,
     )
     faults.answer_auth(500)
+    faults.answer_api("*", 500)
+    faults.hang_api("*")
     faults.refuse_upgrades(500)
     faults.clear()
     fresh = Faults()
     fields = [name for name in Faults.__dataclass_fields__ if name != "_lock"]
     assert {f: getattr(faults, f) for f in fields} == {f: getattr(fresh, f) for f in fields}
+
+
+def api_statuses(faults: Faults, *paths: str) -> list[int | None]:
+    answers = [faults.take_api_answer(path) for path in paths]
+    return [fault.answer.status if fault else None for fault in answers]
+
+
+def test_an_answer_is_for_the_paths_that_match() -> None:
+    faults = Faults()
+    faults.answer_api("/v1/*/messages", 500)
+    paths = ("/v1/licenses", "/v1/chats/a%2Fb/messages", "/v1/messages", "/V1/x/messages")
+    assert api_statuses(faults, *paths) == [None, 500, None, None]
+
+
+def test_answers_for_one_path_follow_each_other() -> None:
+    faults = Faults()
+    faults.answer_api("/a", 500, calls=2)
+    faults.answer_api("/a", 429, calls=1)
+    assert api_statuses(faults, *["/a"] * 4) == [500, 500, 429, None]
+
+
+def test_only_each_nth_matching_request_is_hit() -> None:
+    faults = Faults()
+    faults.answer_api("/a", 500, one_in=2, calls=2)
+    paths = ("/a", "/b", "/a", "/b", "/a", "/a", "/a", "/a")
+    assert api_statuses(faults, *paths) == [None, None, 500, None, None, 500, None, None]
+
+
+def test_delays_are_used_up_too() -> None:
+    faults = Faults()
+    faults.delay_api("/a", 0.5, calls=1)
+    faults.hang_api("/a", calls=1)
+    assert [faults.take_api_delay("/a") for _ in range(3)] == [0.5, math.inf, 0.0]

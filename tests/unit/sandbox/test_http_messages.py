@@ -42,3 +42,9 @@ def test_error_answer_has_chatapps_shape() -> None:
         "success": False,
         "error": {"code": "ApiInvalidTokenError", "message": "Invalid Token"},
     }
+
+
+def test_half_a_surrogate_pair_is_escaped() -> None:
+    answer = json_answer(200, {"text": "\ud83d é"})
+    assert json.loads(answer.body) == {"text": "\ud83d é"}
+    assert answer.body.isascii()

@@ -15,9 +15,9 @@ import requests
 from websockets.exceptions import ConnectionClosed
 
 import chatapp_tail.sandbox
-from chatapp_tail.sandbox import Sandbox, Subscribed
+from chatapp_tail.sandbox import Sandbox, Subscribed, messenger_channel
 
-from .client import SCALE, TELEGRAM, TEST_TIMEOUT, WAIT, WHATSAPP, ask_auth, client
+from .client import SCALE, TELEGRAM, TEST_TIMEOUT, WAIT, WHATSAPP, ask_api, ask_auth, client
 
 pytestmark = pytest.mark.timeout(TEST_TIMEOUT)
 
@@ -242,3 +242,48 @@ def test_shares_no_code_with_the_client() -> None:
                 assert not (node.module or "").startswith("chatapp_tail"), path
             if isinstance(node, ast.Import):
                 assert not any(alias.name.startswith("chatapp_tail") for alias in node.names), path
+
+
+def test_unheard_live_events_are_history() -> None:
+    with Sandbox(rate=500, publish_unheard=True) as sandbox:
+        sandbox.add_license(5, ["max"])
+        path = "/v1/chats"
+        deadline = time.monotonic() + WAIT
+        seen: set[int] = set()
+        while seen != {1229, 1230, 1315, 5} and time.monotonic() < deadline:
+            items = ask_api(sandbox, path, limit=100).json()["data"]["items"]
+            seen = {item["licenseId"] for item in items}
+    assert seen == {1229, 1230, 1315, 5}
+
+
+def test_without_listeners_nothing_happens_unless_asked_for() -> None:
+    with Sandbox(rate=500) as sandbox, client(sandbox) as opened:
+        assert opened.receives_nothing()
+        assert ask_api(sandbox, "/v1/chats").json()["data"]["items"] == []
+
+
+def test_what_came_live_can_be_read_again() -> None:
+    with Sandbox(rate=500) as sandbox, client(sandbox) as opened:
+        opened.subscribe(TELEGRAM)
+        event = opened.receive()
+        item = json.loads(event["data"])["payload"]["data"][0]
+        path = f"/v1/licenses/1229/messengers/telegram/chats/{item['chat']['id']}/messages"
+        answer = ask_api(sandbox, path, direction="next", lastTime=item["time"] - 1, limit=1)
+    assert answer.json()["data"]["items"] == [item]
+
+
+def test_a_licence_that_has_ended_is_silent() -> None:
+    ended = messenger_channel(1402, "telegram")
+    with Sandbox(rate=500) as sandbox, client(sandbox) as opened:
+        assert opened.subscribe(ended)["event"] == "pusher_internal:subscription_succeeded"
+        assert opened.receives_nothing()
+        opened.subscribe(TELEGRAM)
+        assert {opened.receive()["channel"] for _ in range(30)} == {TELEGRAM}
+
+
+def test_a_licence_made_active_again_is_heard_at_once() -> None:
+    ended = messenger_channel(1402, "telegram")
+    with Sandbox(rate=0.01) as sandbox, client(sandbox) as opened:
+        opened.subscribe(ended)
+        sandbox.add_license(1402, ["telegram"])
+        assert opened.receive()["channel"] == ended

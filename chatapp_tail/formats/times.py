@@ -1,0 +1,98 @@
+"""When a record came, as `--time` wants it."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, tzinfo
+from enum import StrEnum
+from functools import lru_cache
+
+from .ndjson import timestamp
+
+
+class TimeStyle(StrEnum):
+    """What `--time` takes."""
+
+    LOCAL = "local"
+    """`10:39:00`"""
+    UTC = "utc"
+    """`08:39:00`"""
+    ISO = "iso"
+    """`2026-11-22T08:39:00.123456Z`, as `received` in JSON"""
+    RELATIVE = "relative"
+    """`+1.2s` since the record before"""
+    NONE = "none"
+
+
+Clock = Callable[[int], str]
+"""A moment in nanoseconds since the epoch -> text; asked once a record, as one may count from the
+record before."""
+
+
+def clock_of(style: TimeStyle, timezone: tzinfo | None = None) -> Clock:
+    """Return a new clock; `timezone` None is where the machine is, and matters to `local` only."""
+    return _CLOCKS[style](timezone)
+
+
+@lru_cache(maxsize=64)
+def time_of_day(seconds: int, timezone: tzinfo | None) -> str:
+    """Return `08:39:00` for a moment in seconds since the epoch."""
+    moment = date(seconds, timezone)
+    return f"{moment:%H:%M:%S}" if moment else "--:--:--"
+
+
+def date(seconds: float, timezone: tzinfo | None) -> datetime | None:
+    """Return a moment as local date and time, None where no calendar reaches."""
+    try:
+        return datetime.fromtimestamp(seconds, timezone)
+    except (OverflowError, OSError, ValueError):
+        return None
+
+
+def span(nanoseconds: int) -> str:
+    """Return `+0.0s`, `+1.2s`, `+3m12s`, `+2h05m`, `+3d04h`; never wider than it must be."""
+    sign = "-" if nanoseconds < 0 else "+"
+    tenths = round(abs(nanoseconds) / 100_000_000)
+    if tenths < 600:
+        return f"{sign}{tenths / 10:.1f}s"
+    seconds = round(tenths / 10)
+    _, large, small, names = next(unit for unit in _UNITS if seconds < unit[0])
+    return f"{sign}{seconds // large}{names[0]}{seconds % large // small:02}{names[1]}"
+
+
+_UNITS = (
+    (3600, 60, 1, "ms"),
+    (86400, 3600, 60, "hm"),
+    (float("inf"), 86400, 3600, "dh"),
+)
+
+
+def _of_day(timezone: tzinfo | None) -> Clock:
+    return lambda moment: time_of_day(moment // 1_000_000_000, timezone)
+
+
+def _relative(_: tzinfo | None) -> Clock:
+    before: int | None = None
+
+    def since_before(moment: int) -> str:
+        nonlocal before
+        passed = 0 if before is None else moment - before
+        before = moment
+        return span(passed)
+
+    return since_before
+
+
+def _iso(_: tzinfo | None) -> Clock:
+    return lambda moment: timestamp(moment).decode()
+
+
+def _none(_: tzinfo | None) -> Clock:
+    return lambda _: ""
+
+
+_CLOCKS: dict[TimeStyle, Callable[[tzinfo | None], Clock]] = {
+    TimeStyle.LOCAL: _of_day,
+    TimeStyle.UTC: lambda _: _of_day(UTC),
+    TimeStyle.ISO: _iso,
+    TimeStyle.RELATIVE: _relative,
+    TimeStyle.NONE: _none,
+}

@@ -1,0 +1,379 @@
+"""Reads what was saved earlier: lines of `-o json` or `-o raw`, plain or compressed.
+
+A record of `-o json` comes back as it was, its item byte for byte; only its source is `replay` now.
+A frame of `-o raw` has no name, channel or time of its own: they are what its `meta` and queue say,
+and the moment it is read.
+"""
+
+import json
+import sys
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from math import inf
+from pathlib import Path
+from time import time_ns
+from typing import BinaryIO, NamedTuple, Protocol
+
+import msgspec
+from msgspec import Raw
+
+from . import rawjson
+from .chatapp.channels import of_license
+from .chatapp.events import Decoded, Record, Source, decode
+from .errors import UsageError
+from .pusher.items import ChannelEvent
+
+LONGEST = 64 * 1024 * 1024
+"""Bytes of a line that are kept; the rest of it is passed over, and so it is broken."""
+
+_CHUNK = 64 * 1024
+# Of logs, zstd makes a thousandth and less, and hands over all that it makes of what it is given.
+_COMPRESSED_CHUNK = 512
+
+
+class Broken(NamedTuple):
+    """A line that cannot be replayed; `line` counts from 1."""
+
+    file: str
+    line: int
+    reason: str
+
+
+class _Unreadable(Exception):
+    """The rest of a file is lost."""
+
+
+OnBroken = Callable[[Broken], None]
+
+
+def read_saved(
+    files: Iterable[str],
+    on_broken: OnBroken,
+    *,
+    stdin: BinaryIO,
+    now: Callable[[], int] = time_ns,
+) -> Iterator[Decoded]:
+    """Yield each saved event, a record or a frame at a time; the file `-` is `stdin`.
+
+    Records other than events (status, gap) are passed over. Any other line goes to `on_broken`, and
+    so does the end of a file that is cut off; what follows is still read. `now` returns nanoseconds
+    since the epoch. UsageError when a file cannot be opened, or needs a library to be read.
+    """
+    for file in files:
+        if file == "-":
+            yield from _read_stream("stdin", stdin, on_broken, now)
+            continue
+        try:
+            stream = Path(file).open("rb")  # noqa: SIM115 - closed below; only opening may fail here
+        except OSError as error:
+            raise UsageError(f"cannot read {file}: {error.strerror}") from None
+        with stream:
+            yield from _read_stream(file, stream, on_broken, now)
+
+
+def _read_stream(
+    file: str, stream: BinaryIO, on_broken: OnBroken, now: Callable[[], int]
+) -> Iterator[Decoded]:
+    number = 0
+    try:
+        for number, line in enumerate(_lines(_decompressed(file, stream)), 1):
+            try:
+                decoded = parse_line(line, now)
+            except ValueError as error:
+                on_broken(Broken(file, number, str(error)))
+                continue
+            if decoded:
+                yield decoded
+    except (OSError, _Unreadable) as error:
+        on_broken(Broken(file, number + 1, f"the rest cannot be read: {error}"))
+
+
+# From bytes to lines.
+
+
+class _Decompressor(Protocol):
+    """What zlib, zstandard and Python's own zstd have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, /) -> bytes: ...
+
+
+class _Compression(NamedTuple):
+    new: Callable[[], _Decompressor]
+    error: type[Exception]
+
+
+def _gzip(_: str) -> _Compression:
+    return _Compression(lambda: zlib.decompressobj(wbits=31), zlib.error)
+
+
+def _zstd(file: str) -> _Compression:
+    if sys.version_info >= (3, 14):
+        own = import_module("compression.zstd")
+        return _Compression(own.ZstdDecompressor, own.ZstdError)
+    try:
+        library = import_module("zstandard")
+    except ImportError:
+        raise UsageError(
+            f"{file} is compressed with zstd: pip install zstandard, or zstd -dc {file} | … -"
+        ) from None
+    return _Compression(lambda: library.ZstdDecompressor().decompressobj(), library.ZstdError)
+
+
+_COMPRESSIONS = {b"\x1f\x8b": _gzip, b"\x28\xb5\x2f\xfd": _zstd}
+"""First bytes of a file, which no JSON begins with -> how to read it."""
+
+
+def _decompressed(file: str, stream: BinaryIO) -> Iterator[bytes]:
+    read = getattr(stream, "read1", stream.read)
+    head = b""
+    while len(head) < max(map(len, _COMPRESSIONS)) and (more := read(_COMPRESSED_CHUNK)):
+        head += more
+    for magic, compression in _COMPRESSIONS.items():
+        if head.startswith(magic):
+            yield from _inflated(head, read, compression(file))
+            return
+    yield head
+    while chunk := read(_CHUNK):
+        yield chunk
+
+
+def _inflated(
+    data: bytes, read: Callable[[int], bytes], compression: _Compression
+) -> Iterator[bytes]:
+    """Decompress one stream after another: `cat a.gz b.gz` is a file too."""
+    stream = compression.new()
+    while data:
+        if stream.eof:
+            # Zeros may fill the last block of a tape or disk.
+            data = data.lstrip(b"\0") or read(_COMPRESSED_CHUNK)
+            if data[:1] == b"\0" or not data:
+                continue
+            stream = compression.new()
+        try:
+            yield stream.decompress(data)
+        except compression.error as error:
+            raise _Unreadable(str(error)) from None
+        data = stream.unused_data or read(_COMPRESSED_CHUNK)
+    if not stream.eof:
+        raise _Unreadable("the compressed data is cut off")
+
+
+def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    pieces: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        first, *others = chunk.split(b"\n")
+        if size < LONGEST:
+            pieces.append(first)
+            size += len(first)
+        for start in others:
+            yield b"".join(pieces)
+            pieces, size = [start], len(start)
+    if size:
+        yield b"".join(pieces)
+
+
+# From a line to an event.
+
+
+class _Saved(msgspec.Struct, gc=False):
+    """A record as `-o json` wrote it."""
+
+    event: str
+    id: str
+    channel: str | None
+    license: int | None
+    messenger: str | None
+    received: str
+    queue: str | None
+    part: int
+    parts: int
+    data: Raw
+    encoding: str | None = None
+
+
+class _Kind(msgspec.Struct, gc=False):
+    v: int | None = None
+    type: str | None = None
+
+
+_decode_saved = msgspec.json.Decoder(_Saved).decode
+_decode_kind = msgspec.json.Decoder(_Kind).decode
+
+
+def parse_line(line: bytes, now: Callable[[], int] = time_ns) -> Decoded | None:
+    """Return the event of a saved line, None where it holds none; ValueError says what is wrong."""
+    line = line.strip()
+    if not line:
+        return None
+    try:
+        kind = _decode_kind(line)
+    except (msgspec.ValidationError, RecursionError):
+        kind = _Kind()
+    except msgspec.DecodeError:
+        return _parse_unusual(line, now)
+    return _parse(kind, line, now, None)
+
+
+def _parse_unusual(line: bytes, now: Callable[[], int]) -> Decoded | None:
+    """Parse what msgspec refuses: an escaped half of a surrogate pair in the data."""
+    try:
+        members = rawjson.members(line.decode())
+    except ValueError as error:
+        raise ValueError(f"not a JSON object: {error}") from None
+    data = members.get("data", "null")
+    others = {name: value for name, value in members.items() if name != "data"}
+    if not {"v", "type"} <= others.keys():
+        return _frame(line, now)
+    document = ",".join(f"{json.dumps(name)}:{value}" for name, value in others.items())
+    line = f'{{{document},"data":null}}'.encode()
+    try:
+        return _parse(_decode_kind(line), line, now, data.encode())
+    except msgspec.DecodeError as error:
+        raise ValueError(f"not a record: {error}") from None
+
+
+def _parse(kind: _Kind, line: bytes, now: Callable[[], int], data: bytes | None) -> Decoded | None:
+    if kind.v is None or kind.type is None:
+        return _frame(line, now)
+    if kind.v != 1:
+        raise ValueError(f"version {kind.v} of records is not known, a later release wrote it")
+    if kind.type != "event":
+        return None
+    try:
+        saved = _decode_saved(line)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"not a record: {error}") from None
+    return _of_record(saved, bytes(saved.data) if data is None else data)
+
+
+def _of_record(saved: _Saved, data: bytes) -> Decoded:
+    record = Record(
+        saved.event,
+        saved.id,
+        saved.channel,
+        saved.license,
+        saved.messenger,
+        _nanoseconds(saved.received),
+        Source.REPLAY,
+        saved.queue,
+        saved.part,
+        saved.parts,
+        data,
+        saved.encoding,
+    )
+    return Decoded(_enveloped(record), [record])
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def _nanoseconds(received: str) -> int:
+    try:
+        moment = datetime.fromisoformat(received)
+        return (moment - _EPOCH) // _MICROSECOND * 1000
+    except (ValueError, TypeError):
+        raise ValueError(f"not a moment: received is {received!r}") from None
+
+
+_encode = msgspec.json.encode
+
+
+def _enveloped(record: Record) -> bytes:
+    """Return a record's item in ChatApp's envelope again, alone, where it came in one."""
+    if record.queue is None:
+        return record.data
+    return b'{"queue":%b,"payload":{"data":[%b],"meta":%b}}' % (
+        _encode(record.queue),
+        record.data,
+        _encode(
+            {
+                "type": record.event,
+                "licenseId": record.license,
+                "messengerType": record.messenger,
+            }
+        ),
+    )
+
+
+_EVENTS = {"Message": "message", "Message.Status": "messageStatus", "ChatTag": "chatTag"}
+"""What follows `Broadcast.` in the name of a queue -> event."""
+
+
+class _Meta(msgspec.Struct, gc=False):
+    type: str | None = None
+    license: int | None = msgspec.field(default=None, name="licenseId")
+    messenger: str | None = msgspec.field(default=None, name="messengerType")
+
+
+class _Payload(msgspec.Struct, gc=False):
+    meta: _Meta | None = None
+
+
+class _Frame(msgspec.Struct, gc=False):
+    payload: _Payload
+    queue: str | None = None
+
+
+_decode_frame = msgspec.json.Decoder(_Frame).decode
+_decode_meta = msgspec.json.Decoder(_Meta | None).decode
+
+
+def _frame(line: bytes, now: Callable[[], int]) -> Decoded:
+    """Decode a line of `-o raw`, as if it had come from the channel its `meta` names."""
+    try:
+        frame = _decode_frame(line)
+    except (msgspec.DecodeError, RecursionError):
+        frame = _unusual_frame(line)
+    meta = frame.payload.meta or _Meta()
+    event = meta.type or _EVENTS.get((frame.queue or "").partition(".Broadcast.")[2], "unknown")
+    return decode(ChannelEvent(now(), event, _channel(meta), line), Source.REPLAY)
+
+
+def _channel(meta: _Meta) -> str | None:
+    if meta.license is None or meta.messenger is None:
+        return None
+    return of_license(meta.license, meta.messenger)
+
+
+def _unusual_frame(line: bytes) -> _Frame:
+    """Read a frame in a webhook's shape, or one that msgspec refuses."""
+    try:
+        outer = rawjson.members(line.decode())
+        inner = rawjson.members(outer["payload"]) if "payload" in outer else outer
+        queue = rawjson.string(outer.get("queue"))
+    except ValueError as error:
+        raise ValueError(f"neither a record nor a frame: {error}") from None
+    if not ("payload" in outer or {"data", "meta"} <= outer.keys()):
+        raise ValueError("neither a record of -o json nor a frame of -o raw")
+    try:
+        meta = _decode_meta(inner.get("meta", "null"))
+    except (msgspec.DecodeError, RecursionError):
+        meta = None
+    return _Frame(_Payload(meta), queue)
+
+
+# Pace.
+
+
+def parse_speed(text: str) -> float:
+    """Return how many times as fast as it happened: `1`, `10`, `0.5`, `max`; else ValueError."""
+    try:
+        speed = inf if text == "max" else float(text.removesuffix("x"))
+    except ValueError:
+        speed = 0.0
+    if not speed > 0 or (speed == inf and text != "max"):
+        raise ValueError("a speed is a number such as 1 or 10, or max")
+    return speed
+
+
+def delay(before: int, received: int, speed: float) -> float:
+    """Return the seconds to wait between two events received then, in nanoseconds; none if back."""
+    return max(0, received - before) / 1e9 / speed

@@ -1,0 +1,151 @@
+"""Rows that any reader of RFC 4180 takes and no spreadsheet runs."""
+
+import csv
+import io
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatapp_tail.chatapp.events import decode
+from chatapp_tail.formats.csv import COLUMNS, Csv, defused
+from chatapp_tail.pusher.items import ChannelEvent
+
+from .test_fields import CHANNEL, record, values
+
+HEADER = (
+    "received,sent,event,id,channel,license,messenger,direction,chat_id,chat_name,chat_phone,"
+    "from_id,from_name,from_phone,type,text,status,error,tag,file_name,file_link,data"
+)
+
+
+def table(*items: object, form: Csv | None = None) -> bytes:
+    form = form or Csv()
+    made = [record(item) for item in items]
+    return b"".join(form(decode(ChannelEvent(0, "x", None, None)), made))
+
+
+def parsed(table: bytes) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(table.decode(), newline=""), strict=True))
+
+
+def cell(item: object, column: str) -> str:
+    header, row = parsed(table(item))
+    return row[header.index(column)]
+
+
+def says(text: str) -> dict[str, object]:
+    return {"message": {"text": text}}
+
+
+def test_the_columns_never_change() -> None:
+    assert ",".join(COLUMNS) == HEADER
+    assert table({}).split(b"\r\n")[0].decode() == HEADER
+
+
+def test_the_header_stands_once_before_the_first_record() -> None:
+    form = Csv()
+    assert form(decode(ChannelEvent(0, "x", None, None)), []) == []
+    first = form(decode(ChannelEvent(0, "x", None, None)), [record({}), record({})])
+    assert [piece.count(b"received") for piece in first] == [1, 0]
+    assert b"received" not in table({}, form=form)
+
+
+def test_a_row_is_one_piece_and_ends_as_rfc_4180_wants() -> None:
+    assert re.fullmatch(rb"[^\r\n]+\r\n[^\r\n]+\r\n", table({"id": 1}))
+
+
+def test_a_message() -> None:
+    item = {
+        "id": 696,
+        "fromMe": False,
+        "time": 1637319282,
+        "type": "image",
+        "message": {
+            "text": "",
+            "caption": 'Look, "this"\nis it',
+            "file": {"name": "a.jpg", "link": "https://example.invalid/a"},
+        },
+        "fromUser": {"id": 1480000001, "name": "Test Test", "phone": "7000000000"},
+        "chat": {"id": "group-54911000655", "name": "Team chat"},
+    }
+    _, row = parsed(table(item))
+    assert dict(zip(COLUMNS, row, strict=True)) == {
+        **dict.fromkeys(COLUMNS, ""),
+        "received": "2021-11-19T10:54:43.123456Z",
+        "sent": "2021-11-19T10:54:42Z",
+        "event": "message",
+        "id": "message:1229:telegram:696",
+        "channel": CHANNEL,
+        "license": "1229",
+        "messenger": "telegram",
+        "direction": "in",
+        "chat_id": "group-54911000655",
+        "chat_name": "Team chat",
+        "from_id": "1480000001",
+        "from_name": "Test Test",
+        "from_phone": "7000000000",
+        "type": "image",
+        "text": 'Look, "this"\nis it',
+        "file_name": "a.jpg",
+        "file_link": "https://example.invalid/a",
+        "data": json.dumps(item),
+    }
+
+
+FORMULAS = ["=1+1", "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1", "＝1", "＠x"]
+FORMULAS += ["+7 700 000-00-00", "-", "=", "+1.", "--1", "'=1", "''@x"]
+HARMLESS = ["", "a=1", "1-1", "-54911000655", "+70000000000", "-1.5", "'", "'a", "a\n=1", " a"]
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_a_formula_is_defused(text: str) -> None:
+    assert defused(text) == f"'{text}"
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_what_is_no_formula_stays(text: str) -> None:
+    assert defused(text) == text
+
+
+def test_cells_of_strangers_are_defused() -> None:
+    assert cell(says("=HYPERLINK(1)"), "text") == "'=HYPERLINK(1)"
+    assert cell({"chat": {"name": "@evil"}}, "chat_name") == "'@evil"
+    assert cell({"chat": {"phone": "+70000000000"}}, "chat_phone") == "+70000000000"
+
+
+@given(st.text() | st.from_regex(r"'*\s*[=+\-@].*"))
+def test_nothing_dangerous_begins_a_cell_and_nothing_is_lost(text: str) -> None:
+    shown = defused(text)
+    assert shown in (text, f"'{text}")
+    if shown[:1] in tuple("=+-@\t\r\n"):
+        assert re.fullmatch(r"[+-][0-9]+(\.[0-9]+)?", shown)
+    # Taking an apostrophe away wherever one would have been put gives back what was there.
+    if shown.startswith("'") and defused(shown) != shown:
+        assert shown[1:] == text
+
+
+def test_nothing_acts_on_a_terminal() -> None:
+    shown = table(says("a\x1b[2J\nb\t"), form=Csv(escape=True))
+    assert b'"a\\x1b[2J\nb"' in shown
+    assert b"\x1b" in table(says("a\x1b[2J"))
+
+
+@given(values)
+def test_any_item_is_one_row_that_can_be_read_back(item: object) -> None:
+    header, row = parsed(table(item))
+    assert len(row) == len(header)
+    assert row[-1].removeprefix("'") == record(item).data.decode()
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_text_is_quoted_so_that_it_comes_back(text: str) -> None:
+    assert cell(says(f"x{text}x"), "text") == f"x{text}x"
+    quoted = table(says(text))
+    assert quoted.decode().encode() == quoted
+
+
+def test_half_a_character_is_shown_as_an_escape() -> None:
+    assert b"\\ud800" in table(says("\ud800")).split(b"\r\n")[1]

@@ -1,0 +1,155 @@
+"""`-o json`: the documented line, to the byte."""
+
+import json
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatapp_tail.chatapp.events import Decoded, Record, Source, decode
+from chatapp_tail.formats.ndjson import encode, format_ndjson, timestamp
+from chatapp_tail.pusher.items import ChannelEvent
+
+RECORD: dict[str, Any] = {
+    "event": "message",
+    "id": "message:1229:telegram:696",
+    "channel": "private-v1.licenses.1229.messengers.telegram",
+    "license": 1229,
+    "messenger": "telegram",
+    "received": 1_795_336_740_123_456_789,
+    "source": Source.LIVE,
+    "queue": "Telegram.Broadcast.Message",
+    "part": 1,
+    "parts": 1,
+    "data": b'{"id":696}',
+}
+
+
+def record(**changed: Any) -> Record:
+    return Record(**(RECORD | changed))
+
+
+def test_the_documented_line() -> None:
+    assert encode(record()) == (
+        b'{"v":1,"type":"event","event":"message","id":"message:1229:telegram:696",'
+        b'"channel":"private-v1.licenses.1229.messengers.telegram","license":1229,'
+        b'"messenger":"telegram","received":"2026-11-22T08:39:00.123456Z","source":"live",'
+        b'"queue":"Telegram.Broadcast.Message","part":1,"parts":1,"data":{"id":696}}\n'
+    )
+
+
+def test_what_is_not_known_is_null() -> None:
+    line = encode(record(channel=None, license=None, messenger=None, queue=None, data=b"null"))
+    assert line == (
+        b'{"v":1,"type":"event","event":"message","id":"message:1229:telegram:696",'
+        b'"channel":null,"license":null,"messenger":null,'
+        b'"received":"2026-11-22T08:39:00.123456Z","source":"live","queue":null,"part":1,"parts":1,'
+        b'"data":null}\n'
+    )
+
+
+def test_text_says_so_just_before_the_data() -> None:
+    line = encode(record(encoding="text", data=b'"hi"'))
+    assert line.endswith(b'"part":1,"parts":1,"encoding":"text","data":"hi"}\n')
+
+
+KEYS = ["v", "type", "event", "id", "channel", "license", "messenger", "received", "source"]
+KEYS += ["queue", "part", "parts", "data"]
+encodable = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+data = st.sampled_from(
+    (b"1.10", b"1e400", b'{"b":1,"a":2,"b":3}', rb'"\ud800"', '"é\u2028"'.encode(), b"[ 1 ]")
+)
+
+
+@given(
+    st.builds(
+        Record,
+        event=encodable,
+        id=encodable,
+        channel=st.none() | encodable,
+        license=st.none() | st.integers(-(2**63), 2**64 - 1),
+        messenger=st.none() | encodable,
+        received=st.integers(0, 4 * 10**18),
+        source=st.sampled_from(Source),
+        queue=st.none() | encodable,
+        part=st.integers(1, 10**6),
+        parts=st.integers(1, 10**6),
+        data=data,
+        encoding=st.sampled_from((None, "text")),
+    )
+)
+def test_any_record_is_one_line_of_json_in_the_documented_order(record: Record) -> None:
+    line = encode(record)
+    assert line.count(b"\n") == 1
+    assert line.endswith(b"}\n")
+    assert b"\r" not in line
+    pairs = json.loads(line, object_pairs_hook=list)
+    keys = [key for key, _ in pairs]
+    assert [key for key in keys if key != "encoding"] == KEYS
+    assert line.endswith(b',"data":' + record.data + b"}\n")
+    read = json.loads(line)
+    for key in ("event", "id", "channel", "license", "messenger", "source", "queue", "part"):
+        assert read[key] == getattr(record, key)
+    assert read["parts"] == record.parts
+    assert read.get("encoding") == record.encoding
+    assert (read["v"], read["type"]) == (1, "event")
+
+
+def test_a_license_beyond_64_bits_is_written() -> None:
+    assert json.loads(encode(record(license=10**30)))["license"] == 10**30
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "text"),
+    [
+        (0, "1970-01-01T00:00:00.000000Z"),
+        (999, "1970-01-01T00:00:00.000000Z"),
+        (1_000, "1970-01-01T00:00:00.000001Z"),
+        (999_999_999, "1970-01-01T00:00:00.999999Z"),
+        (1_000_000_000, "1970-01-01T00:00:01.000000Z"),
+        (-1, "1969-12-31T23:59:59.999999Z"),
+        (-(10**18), "1938-04-24T22:13:20.000000Z"),
+        (1_795_336_740_123_456_789, "2026-11-22T08:39:00.123456Z"),
+        (1_709_164_800_000_000_000, "2024-02-29T00:00:00.000000Z"),
+        (2**63 - 1, "2262-04-11T23:47:16.854775Z"),
+    ],
+)
+def test_timestamps(nanoseconds: int, text: str) -> None:
+    assert timestamp(nanoseconds).decode() == text
+
+
+@given(st.integers(-(2**63), 2**63 - 1))
+def test_any_moment_is_rfc_3339_in_utc(nanoseconds: int) -> None:
+    text = timestamp(nanoseconds).decode()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", text)
+    moment = datetime.fromisoformat(text)
+    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    microseconds = (since.days * 86_400 + since.seconds) * 10**6 + since.microseconds
+    assert microseconds == nanoseconds // 1000
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/New_York"])
+def test_timestamps_do_not_depend_on_the_time_zone(
+    zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    assert timestamp(86_400_000_000_000) == b"1970-01-02T00:00:00.000000Z"
+
+
+def test_one_line_a_kept_record() -> None:
+    kept = [record(part=2), record(part=3)]
+    lines = format_ndjson(Decoded(b"{}", [record(), *kept]), kept)
+    assert lines == [encode(each) for each in kept]
+    assert format_ndjson(Decoded(b"{}", [record()]), []) == []
+
+
+@given(st.text(max_size=40), st.booleans())
+def test_whatever_the_text_the_line_can_be_read(text: str, wrapped: bool) -> None:
+    raw = json.dumps(json.dumps({"payload": {"data": [text]}}) if wrapped else text).encode()
+    decoded = decode(ChannelEvent(1, "message", "news", raw))
+    (line,) = format_ndjson(decoded, decoded.records)
+    assert json.loads(line.decode())["v"] == 1
+    assert line.count(b"\n") == 1

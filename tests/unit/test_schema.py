@@ -1,0 +1,121 @@
+"""Every record that is written is what the schema says, and the schema says all of it."""
+
+import json
+from typing import Any, get_args
+
+import jsonschema
+import pytest
+
+from chatapp_tail.chatapp.events import Source, decode
+from chatapp_tail.errors import ExitStatus
+from chatapp_tail.formats.meta import describe
+from chatapp_tail.formats.ndjson import encode
+from chatapp_tail.notices import Level, LogFormat, Notices
+from chatapp_tail.pusher import items
+from chatapp_tail.schema import schema
+
+SCHEMA = schema()
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+AT = 1637319283_123456789
+
+META: list[items.Status | items.Gap] = [
+    items.Connecting(AT, "wss://socket.example.invalid:6001"),
+    items.Connected(AT, "1234.5678"),
+    items.Subscribed(AT, "private-v1.users.685"),
+    items.Ready(AT, ["private-v1.users.685"], []),
+    items.Refused(AT, "private-v1.users.685", "403"),
+    items.Trouble(AT, "slow"),
+    items.Trouble(AT, "slow", "private-v1.users.685"),
+    items.Quiet(AT, 60.0, 1.5, None),
+    items.Quiet(AT, 60.0, 1.5, 2.5),
+    items.Lost(AT, "no answer", 4200, 12.5),
+    items.Lost(AT, "no answer", None, None),
+    items.Waiting(AT, 0.4),
+    items.Stopped(AT, items.StopCause.ASKED, ""),
+    items.Gap("private-v1.users.685", AT, AT + 1, "lost"),
+]
+
+
+def events() -> list[dict[str, Any]]:
+    channel = "private-v1.licenses.1229.messengers.telegram"
+    frames = [
+        items.ChannelEvent(AT, "message", channel, b'{"queue":"Q","payload":{"data":[1,{}]}}'),
+        items.ChannelEvent(AT, "other", None, None),
+        items.ChannelEvent(AT, "other", "x", b'"plain"'),
+    ]
+    made = [each for frame in frames for source in Source for each in decode(frame, source).records]
+    return [json.loads(encode(each)) for each in made]
+
+
+def notices() -> list[dict[str, Any]]:
+    lines: list[str] = []
+    said = Notices(lines.append, Level.FRAMES, LogFormat.JSON)
+    for each in META:
+        said.say(each)
+    said.end("it is over", ExitStatus.UNREACHABLE)
+    said.frame("<", "{}")
+    said.frame(">", "{}")
+    return [json.loads(line) for line in lines]
+
+
+RECORDS = [*events(), *map(describe, META), *notices()]
+NAMES = [f"{each['type']} {each.get('state', '')} {n}" for n, each in enumerate(RECORDS)]
+
+
+def test_the_schema_is_a_schema() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    json.dumps(SCHEMA, allow_nan=False)
+
+
+def test_every_kind_of_record_is_tried() -> None:
+    found = {(each["type"], each.get("state")) for each in RECORDS}
+    assert len(found) == len(SCHEMA["oneOf"])
+    assert {type(each) for each in META} == {*get_args(items.Status), items.Gap}
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=NAMES)
+def test_a_real_record_is_valid(record: dict[str, Any]) -> None:
+    VALIDATOR.validate(record)
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=NAMES)
+def test_every_member_of_a_real_record_is_described_in_its_order(record: dict[str, Any]) -> None:
+    (fitting,) = [
+        each
+        for each in SCHEMA["$defs"].values()
+        if jsonschema.Draft202012Validator(each).is_valid(record)
+    ]
+    described = [name for name in fitting["properties"] if name in record]
+    if record["type"] == "event":
+        described = [*(name for name in described if name not in ("data", "encoding"))]
+        described += [name for name in ("encoding", "data") if name in record]
+    assert list(record) == described
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=NAMES)
+def test_dropping_a_member_is_noticed(record: dict[str, Any]) -> None:
+    optional = {"encoding"} | ({"message"} if record["type"] != "error" else set())
+    for name in record.keys() - optional:
+        assert not VALIDATOR.is_valid({key: record[key] for key in record if key != name}), name
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=NAMES)
+def test_mistyping_a_member_is_noticed(record: dict[str, Any]) -> None:
+    for name in record.keys() - {"data"}:
+        # What is null here may be text or a number elsewhere.
+        other: list[object] = (
+            [] if record[name] is None else [{str: 1.5}.get(type(record[name]), "1")]
+        )
+        for wrong in [True, {}, [1], *other]:
+            assert not VALIDATOR.is_valid(record | {name: wrong}), (name, wrong)
+
+
+@pytest.mark.parametrize("moment", ["2026-11-22", "2026-11-22T08:39:00Z", "now", ""])
+def test_a_moment_has_microseconds(moment: str) -> None:
+    assert not VALIDATOR.is_valid(events()[0] | {"received": moment})
+    assert not VALIDATOR.is_valid(describe(META[0]) | {"at": moment})
+
+
+def test_members_of_later_releases_are_allowed() -> None:
+    for record in RECORDS:
+        VALIDATOR.validate(record | {"new": 1})

@@ -16,6 +16,9 @@ from .formats.escape import escape_line
 from .formats.meta import describe
 from .pusher import items
 
+_LONGEST = 1000
+"""Characters of a notice; what a server says may have any length."""
+
 
 class Level(IntEnum):
     """How much is said; each level includes the ones before it."""
@@ -52,7 +55,7 @@ class Notices:
         if self._as_json:
             self._write_json(describe(status) | ({"message": sentence} if sentence else {}))
         elif sentence:
-            self._write(f"chatapp-tail: {sentence}")
+            self._write(f"chatapp-tail: {sentence[:_LONGEST]}")
 
     def end(self, sentence: str, status: int) -> None:
         """Say what ends the program; at every level."""
@@ -61,13 +64,6 @@ class Notices:
             self._write_json(error)
         else:
             self._write(f"chatapp-tail: {sentence}")
-
-    def frame(self, direction: str, text: str) -> None:
-        """Show a frame to people who debug; `text` holds no secret any more."""
-        if self._as_json:
-            self._write_json({"v": 1, "type": "frame", "direction": direction, "text": text})
-        else:
-            self._write(f"chatapp-tail: {direction} {escape_line(text)}")
 
     def _write_json(self, record: dict[str, object]) -> None:
         self._write(msgspec.json.encode(record).decode())
@@ -94,6 +90,8 @@ class Notices:
                 self._troubled = True
                 where = f"{short_name(channel)}: " if channel else ""
                 return Level.TROUBLE, f"warning: {where}{escape_line(reason)}"
+            case items.Traced(_, direction, text):
+                return Level.FRAMES, f"{direction} {escape_line(text)}"
             case items.Quiet():
                 return Level.DETAIL, _quiet(status)
             case items.Lost():

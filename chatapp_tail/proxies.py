@@ -6,7 +6,9 @@ also excepts hosts from a proxy given by hand, and `ALL_PROXY` stands in for the
 
 import os
 from dataclasses import dataclass, field
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
+
+from .urls import split_base_url
 
 SCHEMES = {"http": 8080, "socks5": 1080, "socks5h": 1080}
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -27,21 +29,15 @@ class Proxy:
     @classmethod
     def parse(cls, url: str) -> "Proxy":
         """Return the proxy in `url`; ValueError says what is wrong, without the password."""
-        parts = urlsplit(url if "://" in url else f"http://{url}")
-        if parts.scheme not in SCHEMES:
-            raise ValueError("a proxy starts with http://, socks5:// or socks5h://")
-        if not parts.hostname:
-            raise ValueError("the proxy has no host")
-        try:
-            port = parts.port or SCHEMES[parts.scheme]
-        except ValueError:
-            raise ValueError("the proxy's port is not a number from 1 to 65535") from None
+        whole = url if "://" in url else f"http://{url}"
+        parts = split_base_url(whole, SCHEMES, user=True)
         username = None if parts.username is None else unquote(parts.username)
         password = None if parts.password is None else unquote(parts.password)
         # socks5h everywhere: a name that only the proxy's side knows must work.
         scheme = "http" if parts.scheme == "http" else "socks5h"
+        port = parts.port or SCHEMES[parts.scheme]
         whole = parts._replace(scheme=scheme).geturl()
-        return cls(scheme, parts.hostname, port, username, password, whole)
+        return cls(scheme, parts.hostname or "", port, username, password, whole)
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.host}:{self.port}"

@@ -14,7 +14,8 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-_scan = json.JSONDecoder(parse_constant=_refuse_constant).raw_decode
+# Numbers stay text: they may have more digits than Python converts.
+_scan = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_refuse_constant).raw_decode
 _space = re.compile(r"[ \t\n\r]*").match
 
 
@@ -90,7 +91,7 @@ def string(text: str | None) -> str | None:
 
     Half of a surrogate pair cannot leave the program as UTF-8, so it becomes a question mark.
     """
-    value = json.loads(text) if text is not None else None
-    if not isinstance(value, str):
+    if text is None or not text.startswith('"'):
         return None
+    value: str = json.loads(text)
     return value.encode("utf-8", "replace").decode()

@@ -89,6 +89,8 @@ class Spool:
 
     def put(self, batch: Sequence[Item]) -> None:
         """Keep a batch; never waits for the taker. After a failure nothing more is kept."""
+        if not batch:
+            return
         size = sum(map(_size, batch))
         with self._lock:
             if self.failure:
@@ -144,6 +146,18 @@ class Spool:
             self._segments.popleft().close()
         return _decode(chunk)
 
+    def _write(self, chunk: bytes) -> None:
+        if self._segments and self._segments[-1].size < _SEGMENT:
+            self._segments[-1].append(chunk)
+            return
+        segment = _Segment()
+        try:
+            segment.append(chunk)
+        except OSError:
+            segment.close()
+            raise
+        self._segments.append(segment)
+
     def _spill(self) -> None:
         chunk = _encode(self._tail)
         if self._disk_size + len(chunk) > self._limit:
@@ -153,9 +167,7 @@ class Spool:
             )
             return
         try:
-            if not self._segments or self._segments[-1].size >= _SEGMENT:
-                self._segments.append(_Segment())
-            self._segments[-1].append(chunk)
+            self._write(chunk)
         except OSError as error:
             self.failure = f"cannot keep what stdout does not take yet: {error.strerror}"
             return

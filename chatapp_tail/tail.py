@@ -18,13 +18,16 @@ from .errors import ExitStatus, OutputError
 from .filters import KeepEvent
 from .formats import Format
 from .pusher.connection import Connection
-from .pusher.items import ChannelEvent, Gap, Item, Status, StopCause, Stopped
+from .pusher.items import ChannelEvent, Gap, Item, Status, StopCause, Stopped, Traced, Trouble
 from .spool import Spool
 from .waker import Waker
 
 _DEAD = select.POLLERR | select.POLLHUP | select.POLLNVAL
 _GOODBYE = 1.0
+_STALL = 10.0
+"""Seconds without a byte taken after which the end no longer waits for stdout's reader."""
 _WHOLE = 1024 * 1024
+_LONGEST_POLL = 3600.0
 
 
 class ReaderGone(Exception):
@@ -67,6 +70,7 @@ class End:
 _STATUS_OF = {
     StopCause.CREDENTIALS: ExitStatus.CREDENTIALS,
     StopCause.UNREACHABLE: ExitStatus.UNREACHABLE,
+    StopCause.UNTRUSTED: ExitStatus.UNREACHABLE,
     StopCause.CHANNELS_REFUSED: ExitStatus.CHANNELS_REFUSED,
     StopCause.SERVER_REFUSED: ExitStatus.REFUSED_BY_SERVER,
     StopCause.BUG: ExitStatus.BUG,
@@ -111,6 +115,7 @@ class Tail:
         self._end: End | None = None
         self._deadline = inf
         self._patience_ends = inf
+        self._stalled_at = inf
         # Up to PIPE_BUF bytes never block once poll says that there is room (POSIX).
         regular = stat.S_ISREG(os.fstat(stdout).st_mode)
         self._at_most = _WHOLE if regular else select.PIPE_BUF
@@ -131,7 +136,9 @@ class Tail:
             return End(ExitStatus.DONE)
         finally:
             self._connection.stop()
-            self._connection.join(_GOODBYE)
+            if self._connection.join(_GOODBYE):
+                self._spool.close()
+                self._alarm.close()
 
     def _follow(self) -> End:
         while self._end is None:
@@ -161,9 +168,8 @@ class Tail:
         self._write(lines)
 
     def _take_status(self, status: Status | Gap) -> None:
-        for listener in self._listeners:
-            listener(status)
-        if self._meta:
+        self._tell(status)
+        if self._meta and not isinstance(status, Traced):
             self._write_bytes(self._meta(status))
         if not isinstance(status, Stopped):
             return
@@ -171,6 +177,10 @@ class Tail:
             self._end = self._asked_end()
         else:
             self._end = End(_STATUS_OF[status.cause], cause=status.cause, reason=status.reason)
+
+    def _tell(self, status: Status | Gap) -> None:
+        for listener in self._listeners:
+            listener(status)
 
     def _asked_end(self) -> End:
         """Return the end that was asked for: by a signal, the spool, or the clock."""
@@ -196,7 +206,9 @@ class Tail:
     def _write_bytes(self, data: bytes) -> None:
         unwritten = memoryview(data)
         while unwritten:
-            self._wait(for_room=True)
+            # A write without room would block, and then nothing could end it.
+            if not self._wait(for_room=True):
+                continue
             try:
                 written = os.write(self._stdout, unwritten[: self._at_most])
             except BlockingIOError:
@@ -207,25 +219,35 @@ class Tail:
                 raise OutputError(f"cannot write to stdout: {error.strerror}") from error
             unwritten = unwritten[written:]
             self.written += written
+            self._note_progress()
 
-    def _wait(self, *, for_room: bool = False) -> None:
-        """Wait for room in stdout or else for items, and in both cases for what ends the tail."""
+    def _wait(self, *, for_room: bool = False) -> bool:
+        """Wait for room in stdout or else for items, and in both cases for what ends the tail.
+
+        Returns whether there is room.
+        """
+        room = False
         waits = select.poll()
         waits.register(self._alarm, select.POLLIN)
         waits.register(self._stdout, select.POLLOUT if for_room else 0)
         if not for_room:
             waits.register(self._spool, select.POLLIN)
-        # A reader of stdout that is slow may take what was received as late as it likes.
-        until = self._deadline if for_room else min(self._deadline, self._patience_ends)
-        until = min(until, self._beat())
-        seconds = max(0.0, until - time.monotonic())
-        for descriptor, events in waits.poll(None if until == inf else seconds * 1000 + 1):
+        until = min(self._deadline, self._beat(), self._stalled_at if for_room else inf)
+        if not for_room:
+            until = min(until, self._patience_ends)
+        seconds = min(max(0.0, until - time.monotonic()), _LONGEST_POLL)
+        for descriptor, events in waits.poll(seconds * 1000 + 1):
             if descriptor == self._stdout and events & _DEAD:
                 raise ReaderGone
+            room = room or (descriptor == self._stdout and bool(events & select.POLLOUT))
             if descriptor == self._alarm.fileno():
                 self._alarm.clear()
-        if self._interrupted or self._spool.failure or time.monotonic() >= self._deadline:
+        now = time.monotonic()
+        if self._interrupted or self._spool.failure or now >= self._deadline:
             self._ask_to_end()
+        if for_room and now >= self._stalled_at:
+            raise OutputError(self._spool.failure or "the reader of stdout takes nothing any more")
+        return room
 
     def _beat(self) -> float:
         """Beat if it is time, as long as the socket's thread lives; return when to beat again."""
@@ -239,4 +261,12 @@ class Tail:
         if self._patience_ends == inf:
             self._deadline = inf
             self._patience_ends = time.monotonic() + _GOODBYE
+            self._note_progress()
+            if self._spool.failure:
+                self._tell(Trouble(time.time_ns(), self._spool.failure))
             self._connection.stop()
+
+    def _note_progress(self) -> None:
+        """A slow reader may take its time to the last byte, but once we end it must not stall."""
+        if self._patience_ends < inf:
+            self._stalled_at = time.monotonic() + _STALL

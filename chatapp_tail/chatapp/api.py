@@ -156,10 +156,10 @@ class Api:
 
     def _auth_answer(self, reply: Reply, channel: str) -> AuthAnswer:
         if reply.ok:
-            try:
-                return Granted(msgspec.json.decode(reply.content, type=_Auth).auth)
-            except msgspec.DecodeError:
-                return Unavailable(f"{reply.said} without a signature (is --api-url right?)")
+            auth = _signature(reply.content)
+            if auth:
+                return Granted(auth)
+            return Unavailable(f"{reply.said} without a signature (is --api-url right?)")
         if reply.passing or 300 <= reply.status < 400 or reply.status == 200:
             return Unavailable(reply.said, reply.retry_after)
         return Denied("; ".join(filter(None, (reply.said, self._explain(channel)))))
@@ -167,6 +167,13 @@ class Api:
     def _explain(self, channel: str) -> str:
         licenses = self._licenses.get(self._source.current())
         return explain_refusal(licenses, *license_and_messenger(channel)) if licenses else ""
+
+
+def _signature(content: bytes) -> str:
+    try:
+        return msgspec.json.decode(content, type=_Auth).auth
+    except (msgspec.DecodeError, RecursionError):
+        return ""
 
 
 class _Remembered(Generic[Answer]):

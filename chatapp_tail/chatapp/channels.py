@@ -6,20 +6,23 @@ ChatApp has four kinds of private channels and no wildcard: one subscription a c
 import re
 
 _PREFIX = "private-v1."
-_MESSENGER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_MESSENGER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _ALLOWED = re.compile(r"[A-Za-z0-9_\-=@,.;]{1,164}")
-_OF_LICENSE = re.compile(r"private-v1\.licenses\.(\d+)\.messengers\.([^.]+)")
+_OF_LICENSE = re.compile(r"private-v1\.licenses\.([0-9]{1,20})\.messengers\.([^.]+)")
 _SHORT_FORMS = (
-    (re.compile(r"(\d+)/([A-Za-z][A-Za-z0-9_]*)"), "licenses.{}.messengers.{}"),
-    (re.compile(r"company/(\d+)"), "companies.{}"),
-    (re.compile(r"user/(\d+)"), "users.{}"),
-    (re.compile(r"company/(\d+)/user/(\d+)"), "companies.{}.users.{}"),
+    (re.compile(r"([0-9]{1,20})/([A-Za-z][A-Za-z0-9_]{0,63})"), "licenses.{}.messengers.{}"),
+    (re.compile(r"company/([0-9]{1,20})"), "companies.{}"),
+    (re.compile(r"user/([0-9]{1,20})"), "users.{}"),
+    (re.compile(r"company/([0-9]{1,20})/user/([0-9]{1,20})"), "companies.{}.users.{}"),
 )
 _SHORT_NAMES = (
     (_OF_LICENSE, "{}/{}"),
-    (re.compile(r"private-v1\.companies\.(\d+)"), "company/{}"),
-    (re.compile(r"private-v1\.users\.(\d+)"), "user/{}"),
-    (re.compile(r"private-v1\.companies\.(\d+)\.users\.(\d+)"), "company/{}/user/{}"),
+    (re.compile(r"private-v1\.companies\.([0-9]{1,20})"), "company/{}"),
+    (re.compile(r"private-v1\.users\.([0-9]{1,20})"), "user/{}"),
+    (
+        re.compile(r"private-v1\.companies\.([0-9]{1,20})\.users\.([0-9]{1,20})"),
+        "company/{}/user/{}",
+    ),
 )
 
 EXAMPLES = "1229/telegram, company/2224, user/685, company/2224/user/685"

@@ -78,15 +78,16 @@ class _Envelope(msgspec.Struct, gc=False):
 class _Identity(msgspec.Struct, gc=False):
     id: int | str | None = None
     internal_id: int | str | None = msgspec.field(default=None, name="internalId")
-    type: str | None = None
+    type: object = None
 
 
 _decode_string = msgspec.json.Decoder(str).decode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
-_decode_meta = msgspec.json.Decoder(_Meta).decode
 _decode_identity = msgspec.json.Decoder(_Identity).decode
 
 _UNREADABLE = (msgspec.DecodeError, RecursionError)
+_LICENSE = re.compile(r"[0-9]{1,18}")
+_INTEGER = re.compile(r"-?[0-9]+")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _license_and_messenger = lru_cache(maxsize=4096)(license_and_messenger)
 
@@ -138,7 +139,7 @@ def _read(raw: bytes | None) -> _Content:
     """Read the `data` member of a frame: JSON in a string, plain JSON, plain text, or nothing."""
     if raw is None:
         return _Content(b"null", [b"null"])
-    document = _on_one_line(_unescaped(raw) if raw[:1] == b'"' else raw)
+    document = _unescaped(raw) if raw[:1] == b'"' else raw
     try:
         envelope = _decode_envelope(document)
     except _UNREADABLE:
@@ -146,7 +147,7 @@ def _read(raw: bytes | None) -> _Content:
     meta = envelope.payload.meta or _Meta()
     # An empty list still is an event somebody sent, so it is shown whole.
     items = [bytes(item) for item in envelope.payload.data] or [document]
-    return _Content(document, items, envelope.queue, meta.license, meta.messenger)
+    return _content(document, items, envelope.queue, meta.license, meta.messenger)
 
 
 def _unescaped(raw: bytes) -> bytes:
@@ -156,13 +157,6 @@ def _unescaped(raw: bytes) -> bytes:
         # Half a surrogate pair is no character, but in JSON it may stay an escape.
         text: str = json.loads(raw)
         return _LONE_SURROGATE.sub(lambda half: f"\\u{ord(half[0]):04x}", text).encode()
-
-
-def _on_one_line(document: bytes) -> bytes:
-    """Replace newlines, which JSON allows outside of strings only, by spaces."""
-    if b"\n" in document or b"\r" in document:
-        return document.translate(_NEWLINES)
-    return document
 
 
 def _read_unusual(raw: bytes, document: bytes) -> _Content:
@@ -176,10 +170,24 @@ def _read_unusual(raw: bytes, document: bytes) -> _Content:
         envelope = rawjson.members(text)
         inner = _payload_of(envelope)
     except ValueError:
-        return _Content(document, [document])
+        return _content(document, [document])
     license_id, messenger = _said_by(inner.get("meta"))
     items = [item.encode() for item in _items_of(inner.get("data"))] or [document]
-    return _Content(document, items, rawjson.string(envelope.get("queue")), license_id, messenger)
+    return _content(document, items, rawjson.string(envelope.get("queue")), license_id, messenger)
+
+
+def _content(
+    document: bytes,
+    items: list[bytes],
+    queue: str | None = None,
+    license_id: int | None = None,
+    messenger: str | None = None,
+) -> _Content:
+    """Put the content on one line; in JSON a newline stands outside of strings only."""
+    if b"\n" in document or b"\r" in document:
+        document = document.translate(_NEWLINES)
+        items = [item.translate(_NEWLINES) for item in items]
+    return _Content(document, items, queue, license_id, messenger)
 
 
 def _payload_of(envelope: dict[str, str]) -> dict[str, str]:
@@ -199,10 +207,12 @@ def _items_of(data: str | None) -> list[str]:
 
 def _said_by(meta: str | None) -> tuple[int | None, str | None]:
     try:
-        known = _decode_meta(meta or "{}")
-    except _UNREADABLE:
+        members = rawjson.members(meta or "{}")
+    except ValueError:
         return None, None
-    return known.license, known.messenger
+    number = members.get("licenseId", "")
+    license_id = int(number) if _LICENSE.fullmatch(number) else None
+    return license_id, rawjson.string(members.get("messengerType"))
 
 
 def _identify(
@@ -214,16 +224,35 @@ def _identify(
     of channel, event name and the item's bytes.
     """
     if event.event in ("message", "messageStatus"):
-        try:
-            identity = _decode_identity(item)
-        except _UNREADABLE:
-            return _hashed(event, item)
-        number = identity.internal_id if identity.id is None else identity.id
-        if number is not None:
-            line = event.channel if license_id is None else f"{license_id}:{messenger}"
-            where = f"{event.event}:{line}:{number}"
-            return where if event.event == "message" else f"{where}:{identity.type}"
+        number, kind = _identity(item)
+        line = event.channel if license_id is None else f"{license_id}:{messenger}"
+        if number and event.event == "message":
+            return f"message:{line}:{number}"
+        if number and kind:
+            return f"messageStatus:{line}:{number}:{kind}"
     return _hashed(event, item)
+
+
+def _identity(item: bytes) -> tuple[str, str]:
+    """Return an item's id as text and its type; empty where there is none to go by."""
+    try:
+        known = _decode_identity(item)
+    except _UNREADABLE:
+        return _identity_by_parts(item)
+    number = known.internal_id if known.id is None else known.id
+    kind = known.type if isinstance(known.type, str) else ""
+    return "" if number is None else str(number), kind
+
+
+def _identity_by_parts(item: bytes) -> tuple[str, str]:
+    try:
+        members = rawjson.members(item.decode())
+    except ValueError:
+        return "", ""
+    found = members.get("id", "null")
+    number = members.get("internalId", "null") if found == "null" else found
+    text = number if _INTEGER.fullmatch(number) else rawjson.string(number)
+    return text or "", rawjson.string(members.get("type")) or ""
 
 
 def _hashed(event: ChannelEvent, item: bytes) -> str:

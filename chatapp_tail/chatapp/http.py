@@ -16,6 +16,7 @@ import msgspec
 from .. import __version__
 from ..errors import ApiError
 from ..proxies import Proxy, proxy_for
+from ..urls import split_base_url
 
 if TYPE_CHECKING:
     import requests
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 INVALID_TOKEN = "ApiInvalidTokenError"
 AUTH_PATH = "/broadcasting/auth"
 _CONNECTIONS = 8
+_RETRY_AFTER_MAX = 60
 _PASSING = (408, 425, 429)
 _RETRIED = (*_PASSING, 500, 502, 503, 504)
 
@@ -35,7 +37,7 @@ class _Error(msgspec.Struct):
 class _Body(msgspec.Struct):
     """What answers have in common: ChatApp's error body, or Laravel's `{"message":…}`."""
 
-    error: _Error | None = None
+    error: _Error | str | None = None
     message: str | None = None
     success: bool | None = None
 
@@ -74,17 +76,7 @@ class Reply:
 
 def parse_url(url: str) -> str:
     """Return the base URL without a slash at the end; ValueError says what is wrong with it."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https"):
-        raise ValueError("it must start with http:// or https://")
-    if not parts.hostname:
-        raise ValueError("it has no host")
-    if parts.query or parts.fragment or parts.username is not None:
-        raise ValueError("it may hold a host, a port and a path, nothing else")
-    try:
-        parts.port  # noqa: B018 - it is checked when read
-    except ValueError:
-        raise ValueError("its port is not a number from 1 to 65535") from None
+    split_base_url(url, ("http", "https"))
     return url.rstrip("/")
 
 
@@ -136,7 +128,10 @@ class Http:
                 allow_redirects=False,
             )
         except requests.RequestException as error:
-            raise ApiError(f"{method} {url} failed: {_why(error, self._timeout)}") from error
+            why = _why(error, self._timeout)
+            raise ApiError(
+                f"{method} {url} failed: {why}; check --api-url and the network"
+            ) from error
         return _reply(f"{method} {url}", response)
 
     @cached_property
@@ -151,6 +146,7 @@ class Http:
         patient = Retry(
             total=4, connect=2, backoff_factor=0.5, status_forcelist=_RETRIED, raise_on_status=False
         )
+        patient.retry_after_max = _RETRY_AFTER_MAX
         session.mount(self.url, HTTPAdapter(pool_maxsize=_CONNECTIONS, max_retries=patient))
         session.mount(self.url + AUTH_PATH, HTTPAdapter(pool_maxsize=_CONNECTIONS))
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -170,7 +166,7 @@ def _reply(asked: str, response: "requests.Response") -> Reply:
         body = msgspec.json.decode(response.content, type=_Body)
     except (msgspec.DecodeError, RecursionError):
         body = _Body()
-    error = body.error or _Error()
+    error = _Error(message=body.error) if isinstance(body.error, str) else body.error or _Error()
     # A refusal that has no code still is one.
     code = error.code or ("no code" if body.success is False or body.error else None)
     detail = error.code or error.message or body.message

@@ -196,12 +196,12 @@ class Observation:
         self._changed = threading.Condition()
         self._items: list[Item] = []
         self._answers: list[AuthAnswer] = []
-        self._pinged: float | None = None
+        self._pinged: int | None = None
         self._round_trip: float | None = None
         self._authorise = authorise
         timing = Timing(ping_interval=0.1, pong_timeout=self.PATIENCE)
         quick = replace(settings, timing=timing, max_retries=0)
-        self._connection = Connection(quick, self._authorised, self._take, self._trace)
+        self._connection = Connection(quick, self._authorised, self._take, trace=True)
         self._connection.start()
 
     def close(self) -> None:
@@ -246,6 +246,8 @@ class Observation:
 
     def _take(self, batch: Sequence[Item]) -> None:
         with self._changed:
+            for item in batch:
+                self._note_round_trip(item)
             self._items.extend(batch)
             self._changed.notify_all()
 
@@ -256,10 +258,9 @@ class Observation:
             self._changed.notify_all()
         return answer
 
-    def _trace(self, direction: str, text: str) -> None:
-        with self._changed:
-            if direction == ">" and "pusher:ping" in text and self._pinged is None:
-                self._pinged = time.monotonic()
-            if direction == "<" and "pusher:pong" in text and self._pinged is not None:
-                self._round_trip = self._round_trip or time.monotonic() - self._pinged
-            self._changed.notify_all()
+    def _note_round_trip(self, item: Item) -> None:
+        match item:
+            case items.Traced(at, ">", text) if "pusher:ping" in text and self._pinged is None:
+                self._pinged = at
+            case items.Traced(at, "<", text) if "pusher:pong" in text and self._pinged is not None:
+                self._round_trip = self._round_trip or (at - self._pinged) / 1e9

@@ -4,6 +4,7 @@ import sys
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from .. import __version__
 from ..chatapp.channels import EXAMPLES as CHANNEL_EXAMPLES
@@ -38,7 +39,7 @@ JSON object a line in a pipe.
 Examples:
   chatapp-tail --license 1229 --messenger telegram --sandbox
       made-up events; needs no account
-  CHATAPP_TOKEN='$2y$10$…' chatapp-tail -l 1229 -m telegram
+  CHATAPP_TOKEN='$2y$10$...' chatapp-tail -l 1229 -m telegram
       one messenger of one licence; quote the token, it holds dollar signs
   chatapp-tail -l 1229 -m telegram -e message | jq -r .data.message.text
       the texts of messages, for a script
@@ -78,7 +79,7 @@ Examples:
     type=EVENT,
     multiple=True,
     metavar="NAME",
-    help="Only events of this name (message, messageStatus, chatTag, …); may be repeated.",
+    help="Only events of this name (message, messageStatus, chatTag, ...); may be repeated.",
 )
 @option(
     "-E",
@@ -179,11 +180,35 @@ Examples:
 def command(ctx: click.Context, /, **options: Any) -> int | None:
     """Tail, unless another command is named."""
     if ctx.invoked_subcommand is not None:
+        _refuse_options_before(ctx, ctx.invoked_subcommand)
         return None
-    return _tail(**options)
+    return _tail(ctx, **options)
+
+
+def _typed(ctx: click.Context, name: str) -> bool:
+    return ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
+def _refuse_options_before(ctx: click.Context, other: str) -> None:
+    """Say so when options of the tail stand before another command, where they do nothing."""
+    typed = [each.opts[-1] for each in ctx.command.params if each.name and _typed(ctx, each.name)]
+    if typed:
+        raise click.UsageError(
+            f"{typed[0]} before {other} would do nothing; put the options behind it."
+        )
+
+
+def _wanted_output(ctx: click.Context, output: str, as_json: bool) -> Output:
+    """Return which output is meant; what was typed wins over what a variable says."""
+    if as_json and (_typed(ctx, "as_json") or not _typed(ctx, "output")):
+        if _typed(ctx, "output") and output not in ("auto", "json"):
+            raise click.UsageError(f"--json and --output {output} contradict each other.")
+        return Output.JSON
+    return Output(output)
 
 
 def _tail(
+    ctx: click.Context,
     *,
     output: str,
     as_json: bool,
@@ -193,10 +218,10 @@ def _tail(
     log_format: str,
     **options: Any,
 ) -> int:
-    if as_json and output not in ("auto", "json"):
-        raise click.UsageError(f"--json and --output {output} contradict each other.")
+    if no_reconnect and max_retries:
+        raise click.UsageError("--no-reconnect and --max-retries contradict each other.")
     typed = Typed(
-        output=Output.JSON if as_json else Output(output),
+        output=_wanted_output(ctx, output, as_json),
         endpoints=ws_urls(endpoints),
         max_retries=0 if no_reconnect else max_retries,
         log_format=LogFormat(log_format),

@@ -14,7 +14,7 @@ from ..chatapp.token_store import Login, TokenStore
 from ..errors import CredentialsError, ExitStatus, UsageError
 from ..proxies import Proxy
 from .options import access_options, option, profile_option
-from .process import complain
+from .process import complain, interruptible_prompt
 
 PASSWORD_VARIABLE = "CHATAPP_PASSWORD"
 
@@ -98,7 +98,8 @@ def _left(end: int) -> str:
 
 def _ask(what: str, option_name: str) -> str:
     _need_terminal(option_name)
-    answer: str = click.prompt(what, err=True)
+    with interruptible_prompt():
+        answer: str = click.prompt(what, err=True)
     return answer
 
 
@@ -108,7 +109,8 @@ def _password(password_file: Path | None) -> Secret:
     if password := os.environ.get(PASSWORD_VARIABLE):
         return Secret(password)
     _need_terminal("--password-file")
-    return Secret(click.prompt("Password", hide_input=True, err=True))
+    with interruptible_prompt():
+        return Secret(click.prompt("Password", hide_input=True, err=True))
 
 
 def _read_password(path: Path) -> str:

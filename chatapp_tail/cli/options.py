@@ -10,7 +10,7 @@ from ..chatapp.channels import parse_channel, parse_messenger
 from ..chatapp.http import parse_url
 from ..proxies import Proxy
 from ..pusher.connection import Endpoint
-from .types import Checked, parse_app_key, parse_duration, parse_license, parse_size
+from .types import Checked, parse_app_key, parse_ca_file, parse_duration, parse_license, parse_size
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -23,11 +23,11 @@ MESSENGER = Checked("type", parse_messenger)
 CHANNEL = Checked("name", parse_channel)
 DURATION = Checked("duration", parse_duration)
 SIZE = Checked("size", parse_size)
-PROXY = Checked("url", Proxy.parse)
+PROXY = Checked("url", Proxy.parse, shown=False)
 WS_URL = Checked("url", Endpoint.parse)
 HTTP_URL = Checked("url", parse_url)
 KEY = Checked("key", parse_app_key)
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+CA_FILE = Checked("file", parse_ca_file)
 EVENT = click.STRING
 POSITIVE = click.IntRange(min=1)
 
@@ -35,7 +35,7 @@ POSITIVE = click.IntRange(min=1)
 def option(
     *names: str, of: str | None = None, also_from: str | None = None, **settings: Any
 ) -> Callable[[F], F]:
-    """Declare an option that is also read from CHATAPP_TAIL_… (and from `also_from`).
+    """Declare an option that is also read from CHATAPP_TAIL_... (and from `also_from`).
 
     The variable of an option of another command has that command's name in it.
     """
@@ -84,7 +84,7 @@ _ACCESS = (
     ),
     option(
         "--ca-file",
-        type=FILE,
+        type=CA_FILE,
         metavar="FILE",
         help="Trust the certificate authorities in this PEM file, and no others.",
     ),

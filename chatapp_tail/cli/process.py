@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
-from typing import NoReturn, Protocol
+from typing import NoReturn, Protocol, TextIO
 
 import click
 
@@ -32,23 +32,35 @@ class DeathBySignal(Exception):
         self.signum = signum
 
 
-def main() -> NoReturn:
-    """Run the command line and exit."""
+def run_process() -> NoReturn:
+    """Run the command line and exit with its status."""
     _fill_standard_descriptors()
-    status = _run()
-    # Whatever else is buffered was for people; a broken stderr is no reason to fail now.
-    with contextlib.suppress(OSError):
-        sys.stderr.flush()
+    try:
+        status = _run(sys.argv[1:])
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        status = ExitStatus.DONE
+    except OSError as error:
+        complain(f"cannot write to stdout: {error.strerror}")
+        status = ExitStatus.OUTPUT_FAILED
+    _silence_unwritten()
     sys.exit(status)
 
 
-def _run() -> int:
+def _run(arguments: list[str]) -> int:
     from .command import command
 
+    if sys.stdout is not None:
+        # For what is not a record: a terminal or a file may have any encoding.
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        return int(command.main(prog_name="chatapp-tail", standalone_mode=False) or 0)
+        with command.make_context("chatapp-tail", arguments) as context:
+            return int(command.invoke(context) or 0)
+    except click.exceptions.Exit as end:
+        return end.exit_code
     except click.ClickException as error:
-        complain(f"{error.format_message()} (chatapp-tail --help shows all options)")
+        complain(_sentence(error))
         return ExitStatus.USAGE
     except ChatAppTailError as error:
         complain(str(error))
@@ -59,6 +71,19 @@ def _run() -> int:
         die_by(signal.SIGINT)
 
 
+def _sentence(error: click.ClickException) -> str:
+    """Return what is wrong with the command line, naming a variable where one is to blame."""
+    said = error.format_message()
+    if isinstance(error, click.BadParameter) and error.ctx and error.param and error.param.name:
+        source = error.ctx.get_parameter_source(error.param.name)
+        variables = error.param.envvar
+        if source is click.core.ParameterSource.ENVIRONMENT and variables:
+            names = [variables] if isinstance(variables, str) else variables
+            variable = next((name for name in names if name in os.environ), names[0])
+            said = f"{variable}: {error.message}"
+    return said if "Did you mean" in said else f"{said} (chatapp-tail --help shows all options)"
+
+
 def complain(sentence: str) -> None:
     """Say to a person what went wrong."""
     write_line(f"chatapp-tail: {sentence}")
@@ -66,9 +91,25 @@ def complain(sentence: str) -> None:
 
 def write_line(line: str) -> None:
     """Write one line to stderr; nobody listening is not an error."""
-    with contextlib.suppress(OSError):
+    try:
         sys.stderr.write(line + "\n")
         sys.stderr.flush()
+    except OSError:
+        _drop(sys.stderr)
+
+
+def _drop(stream: TextIO) -> None:
+    """Send what a stream still holds to nowhere, lest the interpreter fails with it at its end."""
+    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - os.devnull is no path of ours
+        os.dup2(nowhere.fileno(), stream.fileno())
+
+
+def _silence_unwritten() -> None:
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError:
+            _drop(stream)
 
 
 def die_by(signum: int) -> NoReturn:
@@ -77,6 +118,16 @@ def die_by(signum: int) -> NoReturn:
     os.kill(os.getpid(), signum)
     signal.pause()
     raise AssertionError("a default signal did not end the process")
+
+
+@contextlib.contextmanager
+def interruptible_prompt() -> Iterator[None]:
+    """Let Ctrl-C be an exception while a prompt hides what is typed: the echo must come back."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager
@@ -95,7 +146,9 @@ def interrupted_by_signals(task: Interruptible) -> Iterator[None]:
         task.interrupt()
         threading.Thread(target=_kill_when_stuck, args=(task, signum), daemon=True).start()
 
-    handled = (signal.SIGINT, signal.SIGTERM)
+    # What the parent told us to ignore (a job in the background of a script) stays ignored.
+    wanted = (signal.SIGINT, signal.SIGTERM)
+    handled = [each for each in wanted if signal.getsignal(each) is not signal.SIG_IGN]
     before = {signum: signal.signal(signum, handle) for signum in handled}
     try:
         yield

@@ -26,7 +26,6 @@ from ..waker import Waker
 from .access import open_access
 from .line_watch import LineWatch
 from .process import interrupted_by_signals, write_line
-from .redaction import redact
 from .settings import Settings
 
 
@@ -75,14 +74,10 @@ def _with_channels(settings: Settings, api: Api) -> Settings:
 
 
 def _assemble(settings: Settings, api: Api, notices: Notices) -> Tail:
-    def trace(direction: str, text: str) -> None:
-        notices.frame(direction, redact(text))
-
     alarm = Waker()
     queue = spool.Spool(settings.spool_limit, alarm)
-    traced = settings.level >= Level.FRAMES
     connection = Connection(
-        settings.connection, api.authorise, queue.put, trace if traced else None
+        settings.connection, api.authorise, queue.put, trace=settings.level >= Level.FRAMES
     )
     if settings.selection.everything:
         LineWatch(api, settings.selection, connection, queue.put).start()
@@ -128,7 +123,8 @@ def _format(output: Output) -> Format:
 def _color_system() -> Literal["standard", "256", "truecolor"] | None:
     from rich.console import Console
 
-    match Console(file=sys.stdout).color_system:
+    console = Console(file=sys.stdout)
+    match None if console.no_color else console.color_system:
         case "standard" | "256" | "truecolor" as known:
             return known
         case _:
@@ -166,6 +162,8 @@ def _explain(end: End, channels: Sequence[str]) -> str:
             return f"the server refused the connection: {reason}; check --app-key and --ws-url"
         case StopCause.UNREACHABLE:
             return f"gave up on {reason}; check --ws-url and the network"
+        case StopCause.UNTRUSTED:
+            return f"{reason}; if you trust its authority, name it with --ca-file"
         case StopCause.BUG:
             return f"a bug in chatapp-tail, please report it:\n{end.reason}"
         case _:

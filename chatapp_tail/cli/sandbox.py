@@ -1,5 +1,6 @@
 """`chatapp-tail sandbox`, and the sandbox inside `--sandbox`."""
 
+import os
 import shlex
 import signal
 from collections.abc import Iterator
@@ -38,16 +39,17 @@ def open_sandbox(**options: Any) -> Iterator[OpenSandbox]:
     try:
         from ..sandbox import Sandbox
     except ImportError as error:
-        raise UsageError(
-            f"the sandbox needs the package {error.name}; pip install 'chatapp-tail[sandbox]'"
-        ) from error
+        raise _missing(error) from error
     sandbox = Sandbox(**options)
     try:
         sandbox.start()
+    except ImportError as error:
+        raise _missing(error) from error
     except OSError as error:
+        asked = [name for name in ("port", "api_port") if options.get(name)]
+        ports = " or ".join(f"--{name.replace('_', '-')} {options[name]}" for name in asked)
         raise UsageError(
-            f"cannot start the sandbox on port {options.get('port', 0)}: {error.strerror};"
-            " choose another with --port"
+            f"cannot start the sandbox: {os.strerror(error.errno or 0)}: {ports}; choose another"
         ) from error
     try:
         yield OpenSandbox(
@@ -62,6 +64,12 @@ def open_sandbox(**options: Any) -> Iterator[OpenSandbox]:
         )
     finally:
         sandbox.stop()
+
+
+def _missing(error: ImportError) -> UsageError:
+    return UsageError(
+        f"the sandbox needs the package {error.name}; pip install 'chatapp-tail[sandbox]'"
+    )
 
 
 def serve(**options: Any) -> ExitStatus:

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from ..chatapp.selection import Selection
 from ..errors import UsageError
 from ..filters import KeepEvent, by_event
 from ..formats import Output
 from ..notices import Level, LogFormat
-from ..proxies import Proxy
+from ..proxies import Proxy, proxy_for
 from ..pusher.connection import Endpoint, Timing
 from ..pusher.connection import Settings as ConnectionSettings
 from ..tail import Limits
@@ -77,6 +78,7 @@ def compile_settings(typed: Typed, *, stdout_is_terminal: bool, watched: bool) -
 
     `watched` tells whether a person sees stderr, and so whether progress is worth saying.
     """
+    _check_proxies(typed)
     selection = Selection(typed.licenses, typed.messengers, typed.channels, typed.everything)
     if selection.is_empty:
         raise UsageError(NOTHING_SELECTED)
@@ -106,6 +108,17 @@ def compile_settings(typed: Typed, *, stdout_is_terminal: bool, watched: bool) -
         level=_level(typed, watched or typed.log_format is LogFormat.JSON),
         log_format=typed.log_format,
     )
+
+
+def _check_proxies(typed: Typed) -> None:
+    """Refuse a proxy of the environment that cannot be used, before anything needs it."""
+    api = urlsplit(typed.api_url)
+    places = [(each.scheme, each.host) for each in typed.endpoints]
+    try:
+        for scheme, host in (*places, (api.scheme, api.hostname or "")):
+            proxy_for(scheme, host, typed.proxy)
+    except ValueError as error:
+        raise UsageError(f"the proxy that the environment names cannot be used: {error}") from error
 
 
 def _output(typed: Typed, stdout_is_terminal: bool) -> Output:

@@ -2,11 +2,15 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 
+from ..pusher.link import check_authorities
+
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
+_LONGEST = 366 * 86400.0
 _SIZE = re.compile(r"(\d+)(kB|MB|GB|KiB|MiB|GiB)?")
 _BYTES: dict[str | None, int] = {
     None: 1,
@@ -25,7 +29,10 @@ def parse_duration(text: str) -> float:
     found = _DURATION.fullmatch(text)
     if not found or not float(found[1]):
         raise ValueError("a duration is a number and a unit, such as 30s, 5m or 2h")
-    return float(found[1]) * _SECONDS[found[2]]
+    seconds = float(found[1]) * _SECONDS[found[2]]
+    if seconds > _LONGEST:
+        raise ValueError("a duration is a year at the most")
+    return seconds
 
 
 def parse_size(text: str) -> int:
@@ -43,6 +50,14 @@ def parse_license(text: str) -> int:
     return int(text)
 
 
+def parse_ca_file(text: str) -> Path:
+    """Return the path of a PEM file with certificates."""
+    if not Path(text).is_file():
+        raise ValueError("there is no such file")
+    check_authorities(text)
+    return Path(text)
+
+
 def parse_app_key(text: str) -> str:
     """Return the app key as given; an empty one could only ever be refused."""
     if not text.strip():
@@ -51,11 +66,12 @@ def parse_app_key(text: str) -> str:
 
 
 class Checked(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.5 on
-    """A click type made from a parser that raises ValueError."""
+    """A click type made from a parser that raises ValueError; `shown` unless it may be secret."""
 
-    def __init__(self, name: str, parse: Callable[[str], object]) -> None:
+    def __init__(self, name: str, parse: Callable[[str], object], *, shown: bool = True) -> None:
         self.name = name
         self._parse = parse
+        self._shown = shown
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -66,4 +82,4 @@ class Checked(click.ParamType):  # type: ignore[type-arg]  # generic only from c
         try:
             return self._parse(value)
         except ValueError as error:
-            self.fail(f"{value!r}: {error}", param, ctx)
+            self.fail(f"{value!r}: {error}" if self._shown and value else str(error), param, ctx)

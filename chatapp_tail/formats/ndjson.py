@@ -9,6 +9,7 @@ import msgspec
 from ..chatapp.events import Decoded, Record
 
 _encode = msgspec.json.encode
+_REMEMBERED = 1000
 
 
 def format_ndjson(_: Decoded, kept: Sequence[Record]) -> list[bytes]:
@@ -18,7 +19,11 @@ def format_ndjson(_: Decoded, kept: Sequence[Record]) -> list[bytes]:
 
 def encode(record: Record) -> bytes:
     """Return a record as its line; members in the documented order, `data` as it came."""
-    head = _head(record.event, record.channel, record.license, record.messenger)
+    # Names of any length may come; only reasonable ones are worth remembering.
+    known = len(record.event) + len(record.channel or "") < _REMEMBERED
+    head = (_head if known else _head.__wrapped__)(
+        record.event, record.channel, record.license, record.messenger
+    )
     return b"%b%b%b%b%b%b%b%d,%b%d%b%b%b}\n" % (
         head[0],
         _encode(record.id),

@@ -23,6 +23,7 @@ STABLE_AFTER = 30.0
 
 _BASE, _CAP, _CAP_OVER_CAPACITY, _FLOOR_OVER_CAPACITY = 1.0, 30.0, 60.0, 1.0
 _AT_ONCE_LIMIT = 3
+_ASKED_MAX = 300.0
 _WINDOW_DIALS, _WINDOW_SPAN = 5, 10.1
 
 
@@ -56,7 +57,8 @@ class Backoff:
             self.failures = self._at_once_in_row = 0
         delay = self._delay(retry)
         self.failures += 1
-        return max(now + delay, not_before, self._window_opens(now))
+        asked = min(not_before, now + _ASKED_MAX)
+        return max(now + delay, asked, self._window_opens(now))
 
     def _delay(self, retry: Retry) -> float:
         if retry is Retry.AT_ONCE and self._at_once_in_row < _AT_ONCE_LIMIT:
@@ -64,7 +66,8 @@ class Backoff:
             return 0.0
         span = _BASE * 2.0 ** min(self.failures, 10)
         if retry is Retry.OVER_CAPACITY:
-            return _FLOOR_OVER_CAPACITY + self._random() * min(span, _CAP_OVER_CAPACITY)
+            longest = min(span, _CAP_OVER_CAPACITY - _FLOOR_OVER_CAPACITY)
+            return _FLOOR_OVER_CAPACITY + self._random() * longest
         return self._random() * min(span, _CAP)
 
     def _window_opens(self, now: float) -> float:

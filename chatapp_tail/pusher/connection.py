@@ -19,13 +19,13 @@ from .answers import AuthAnswer
 from .authorisation import AuthorisationPool, Authorise
 from .backoff import Backoff, Retry
 from .codes import Ended
-from .conversation import AuthAnswered, Conversation, Letter, MoreWanted, Outcome, Sink, Trace
+from .conversation import AuthAnswered, Conversation, Letter, MoreWanted, Outcome, Sink
 from .coverage import Coverage
 from .items import Item, StopCause
 from .link import DialFailed, Dialler, Endpoint, Link, WokenUp
 from .protocol import AuthWanted, Protocol, Timing
 
-__all__ = ["Connection", "Endpoint", "Settings", "Sink", "Timing", "Trace"]
+__all__ = ["Connection", "Endpoint", "Settings", "Sink", "Timing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Connection:
     """Starts with `start`; its last item is `Stopped`, after `stop` or for a reason of its own."""
 
     def __init__(
-        self, settings: Settings, authorise: Authorise, sink: Sink, trace: Trace | None = None
+        self, settings: Settings, authorise: Authorise, sink: Sink, *, trace: bool = False
     ) -> None:
         self._settings = settings
         self._sink = sink

@@ -26,12 +26,10 @@ from .protocol import (
     Protocol,
     Quiet,
 )
+from .redaction import redact
 
 Sink = Callable[[Sequence[Item]], None]
 """Takes a batch of items in wire order; must not block."""
-
-Trace = Callable[[str, str], None]
-"""Takes `>` or `<` and the text of a frame, for people who debug; the receiver hides secrets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +52,7 @@ Letter = AuthAnswered | MoreWanted
 
 _GOODBYE_WAIT = 0.5
 _CLOCK_JUMP = 5.0
+_LONGEST_WAIT = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +82,7 @@ class Conversation:
         inbox: deque[Letter],
         coverage: Coverage,
         stopping: Callable[[], bool],
-        trace: Trace | None,
+        trace: bool,
     ) -> None:
         self._link = link
         self._protocol = protocol
@@ -107,7 +106,8 @@ class Conversation:
             if self._stopping():
                 self._say_goodbye()
                 break
-            self._link.wait(max(0.0, self._protocol.deadline() - time.monotonic()))
+            patience = self._protocol.deadline() - time.monotonic()
+            self._link.wait(min(max(0.0, patience), _LONGEST_WAIT))
             self._take_in()
         self._hand_on()
         ended = self._protocol.ended
@@ -144,7 +144,7 @@ class Conversation:
     def _take_message(self, message: Message, now: float, wall: int) -> None:
         opcode, payload = message
         if self._trace and opcode == TEXT:
-            self._trace("<", payload.decode("utf-8", "replace"))
+            self._show("<", payload.decode("utf-8", "replace"))
         if opcode == TEXT:
             self._protocol.receive_text(payload, now, wall)
         elif opcode == CLOSE:
@@ -176,7 +176,7 @@ class Conversation:
         """Send what the machine wants sent, and pass on what it says, in one batch."""
         for text in self._protocol.take_outgoing():
             if self._trace:
-                self._trace(">", text)
+                self._show(">", text)
             self._link.send_text(text)
         batch: list[Item] = []
         for event in self._protocol.take_events():
@@ -186,6 +186,9 @@ class Conversation:
                 self._take_event(event, batch)
         if batch:
             self._sink(batch)
+
+    def _show(self, direction: str, text: str) -> None:
+        self._sink([items.Traced(time.time_ns(), direction, redact(text))])
 
     def _take_event(self, event: Event, batch: list[Item]) -> None:
         at = time.time_ns()

@@ -68,6 +68,14 @@ class Trouble(msgspec.Struct, frozen=True, tag="trouble", tag_field="item"):
     channel: str | None = None
 
 
+class Traced(msgspec.Struct, frozen=True, tag="traced", tag_field="item"):
+    """A text frame as sent (`>`) or received (`<`), without its signature; only when asked for."""
+
+    at: int
+    direction: str
+    text: str
+
+
 class Lost(msgspec.Struct, frozen=True, tag="lost", tag_field="item"):
     """A link ended, or a dial failed.
 
@@ -116,6 +124,7 @@ class StopCause(StrEnum):
     ASKED = "asked"
     CREDENTIALS = "credentials"
     UNREACHABLE = "unreachable"
+    UNTRUSTED = "untrusted"
     CHANNELS_REFUSED = "channels_refused"
     SERVER_REFUSED = "server_refused"
     BUG = "bug"
@@ -136,6 +145,7 @@ Status = (
     | Ready
     | Refused
     | Trouble
+    | Traced
     | Quiet
     | Lost
     | Waiting

@@ -14,10 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
-from urllib.parse import SplitResult, quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from .. import __version__
 from ..proxies import Proxy, proxy_for
+from ..urls import split_base_url
 from ..waker import Waker
 from .backoff import Retry
 from .codes import Ended
@@ -45,15 +46,10 @@ class Endpoint:
     @classmethod
     def parse(cls, url: str) -> "Endpoint":
         """Return the endpoint in `url`; ValueError says what is wrong with it."""
-        parts = urlsplit(url)
-        if parts.scheme not in ("ws", "wss"):
-            raise ValueError("it must start with ws:// or wss://")
-        if not parts.hostname:
-            raise ValueError("it has no host")
-        if parts.query or parts.fragment or parts.username is not None:
-            raise ValueError("it may hold a host, a port and a path prefix, nothing else")
+        parts = split_base_url(url, ("ws", "wss"))
         tls = parts.scheme == "wss"
-        return cls(tls, parts.hostname, _port(parts, tls), parts.path.rstrip("/"))
+        port = parts.port or (443 if tls else 80)
+        return cls(tls, parts.hostname or "", port, parts.path.rstrip("/"))
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -72,14 +68,6 @@ class Endpoint:
         """Return the URL to upgrade, as Pusher's protocol 7 wants it."""
         query = urlencode({"protocol": 7, "client": "python-chatapp-tail", "version": __version__})
         return f"{self}/app/{quote(app_key, safe='')}?{query}"
-
-
-def _port(parts: SplitResult, tls: bool) -> int:
-    try:
-        port = parts.port
-    except ValueError:
-        raise ValueError("its port is not a number from 1 to 65535") from None
-    return port or (443 if tls else 80)
 
 
 class DialFailed(Exception):
@@ -116,8 +104,8 @@ class Dialler:
             proxy = proxy_for(endpoint.scheme, endpoint.host, self.proxy)
             sock = self._open(endpoint, proxy, deadline)
         except ssl.SSLCertVerificationError as error:
-            reason = f"its certificate is not trusted: {error.verify_message}"
-            raise DialFailed(Ended(reason, stop=StopCause.UNREACHABLE)) from error
+            reason = f"its certificate is not trusted ({error.verify_message})"
+            raise DialFailed(Ended(reason, stop=StopCause.UNTRUSTED)) from error
         except ssl.SSLError as error:
             reason = f"TLS failed: {error.reason or error}"
             raise DialFailed(Ended(reason, retry=Retry.BACK_OFF)) from error
@@ -173,6 +161,14 @@ class Dialler:
             raise DialFailed(Ended(_why(error, self.timeout), retry=Retry.BACK_OFF)) from error
 
 
+def check_authorities(ca_file: str) -> None:
+    """Raise ValueError unless `ca_file` holds certificates that can be trusted."""
+    try:
+        ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise ValueError(f"it holds no certificate in PEM form ({error.strerror})") from error
+
+
 def _connect_through(proxy: Proxy, address: tuple[str, int], timeout: float) -> socket.socket:
     """Return a socket to `address` that a proxy opened for us; OSError says why it did not."""
     if proxy.scheme == "http":
@@ -225,7 +221,7 @@ def _status_refused(status: int, headers: dict[str, str] | None) -> DialFailed:
         return DialFailed(Ended(reason, status, stop=StopCause.SERVER_REFUSED))
     retry_after = (headers or {}).get("retry-after", "")
     return DialFailed(
-        Ended(reason, status, retry=Retry.BACK_OFF),
+        Ended(reason, min(status, 999), retry=Retry.BACK_OFF),
         float(retry_after) if retry_after.isdecimal() else None,
     )
 

@@ -12,6 +12,8 @@ One machine lives as long as one socket: a socket id and the signatures bound to
 Times are monotonic seconds.
 """
 
+import json
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -37,6 +39,7 @@ class Timing:
     pong_timeout: float = 10.0
     established_timeout: float = 10.0
     confirm_timeout: float = 10.0
+    auth_timeout: float = 60.0
     refused_retry: float = 300.0
     audit_interval: float = 180.0
     quiet_interval: float = 60.0
@@ -145,6 +148,10 @@ _BEFORE_ESTABLISHED = (
     "pusher:ping",
     "pusher:pong",
 )
+_EXISTING, _MISSING = "Existing subscription", "No current subscription"
+_RETRY_AFTER_MAX = 300.0
+_name_in_text = re.compile(r"[A-Za-z0-9_\-=@,.;]+").findall
+_hide_signature = re.compile(r"[0-9a-f]{64}").sub
 _PING, _PONG = '{"event":"pusher:ping","data":{}}', '{"event":"pusher:pong","data":{}}'
 
 
@@ -156,14 +163,28 @@ def _document(data: bytes | None) -> object:
     if data is None:
         return None
     try:
-        value = msgspec.json.decode(data)
-        return msgspec.json.decode(value) if isinstance(value, str) else value
-    except (msgspec.DecodeError, RecursionError):
+        # Not msgspec: it refuses lone surrogates and 1e400, and a code beside them must be read.
+        value = json.loads(data)
+        return json.loads(value) if isinstance(value, str) else value
+    except (ValueError, RecursionError):
         return None
 
 
 def _member(document: object, name: str) -> object:
     return document.get(name) if isinstance(document, dict) else None
+
+
+def _code(document: object) -> int | None:
+    """Return the code of an error; None when it has none that could be a close code."""
+    code = _member(document, "code")
+    if isinstance(code, bool) or not isinstance(code, int):
+        return None
+    return code if 0 <= code < 65536 else None
+
+
+def _without_signature(text: str) -> str:
+    """Return what a server says without the signature that pusher.com repeats there."""
+    return _hide_signature("[signature]", text)
 
 
 def _text(value: object) -> str:
@@ -259,6 +280,8 @@ class Protocol:
         costs the reader nothing.
         """
         outgoing, self._outgoing = self._outgoing, []
+        if self.ended:
+            return []
         if self._pong_owed:
             self._pong_owed = False
             outgoing.append(_PONG)
@@ -421,6 +444,9 @@ class Protocol:
         if subscription.state is _State.CONFIRMING:
             waited = self._timing.confirm_timeout
             self._retry(subscription, f"the server did not confirm it for {waited:g} s", now)
+        elif subscription.state is _State.AUTHORISING:
+            waited = self._timing.auth_timeout
+            self._retry(subscription, f"channel auth did not answer for {waited:g} s", now)
         elif subscription.state is _State.AUDITED:
             self._audit_unanswered(subscription, now)
         else:
@@ -452,13 +478,17 @@ class Protocol:
     def _audit_unanswered(self, subscription: _Subscription, now: float) -> None:
         """Distrust a server that answered audits before; leave one alone that never does."""
         if self._audits_answered:
-            self._events.append(ChannelDoubted(subscription.channel))
-            self._retry(subscription, "the server no longer confirms it", now)
+            self._doubt(subscription, "the server no longer confirms it", now)
             return
         self._audit_due = inf
         for each in self._subscriptions.values():
             if each.state is _State.AUDITED:
                 each.state, each.due = _State.CONFIRMED, inf
+
+    def _doubt(self, subscription: _Subscription, reason: str, now: float) -> None:
+        """Stop vouching for a channel that was subscribed, and ask for it anew."""
+        self._events.append(ChannelDoubted(subscription.channel))
+        self._retry(subscription, reason, now)
 
     # --- protocol events
 
@@ -466,7 +496,7 @@ class Protocol:
         document = _document(data)
         socket_id = _member(document, "socket_id")
         if self.socket_id is not None:
-            self._events.append(Noted("a second pusher:connection_established ignored"))
+            self._skip("a second pusher:connection_established")
             return
         if not isinstance(socket_id, str) or not socket_id:
             self._end(Ended("pusher:connection_established has no socket id", retry=Retry.BACK_OFF))
@@ -496,29 +526,29 @@ class Protocol:
 
     def _subscription_succeeded(self, channel: str | None, _: bytes | None, now: float) -> None:
         subscription = self._subscriptions.get(channel or "")
-        if subscription is None:
-            self._events.append(Noted(f"confirmation of {channel!r}, which nobody asked for"))
+        if subscription is None or not subscription.request:
+            self._skip("a confirmation nobody asked for", f" ({channel!r})")
         else:
             self._confirm(subscription)
 
     def _subscription_error(self, channel: str | None, data: bytes | None, now: float) -> None:
         subscription = self._subscriptions.get(channel or "")
-        if subscription is None:
-            self._events.append(Noted(f"refusal of {channel!r}, which nobody asked for"))
+        if subscription is None or not subscription.request:
+            self._skip("a refusal of what nobody asked for", f" ({channel!r})")
             return
         document = _document(data)
         status = _member(document, "status")
-        reason = f"{_text(_member(document, 'error')) or 'no reason given'} (status {status})"
-        if status in (401, 403, UNAUTHORIZED) and subscription.state not in _SUBSCRIBED:
-            self._refuse(subscription, reason, now)
-        else:
-            self._retry(subscription, reason, now)
+        error = _without_signature(_text(_member(document, "error")))
+        self._refused_by_server(
+            subscription,
+            f"{error or 'no reason given'} (status {status})",
+            now,
+            for_good=status in (401, 403, UNAUTHORIZED),
+        )
 
     def _error(self, _: str | None, data: bytes | None, now: float) -> None:
         document = _document(data)
-        code, message = _member(document, "code"), _text(_member(document, "message"))
-        if not isinstance(code, int) or isinstance(code, bool):
-            code = None
+        code, message = _code(document), _without_signature(_text(_member(document, "message")))
         if self.socket_id is None:
             self._error_before_established(code, message)
             return
@@ -527,12 +557,21 @@ class Protocol:
             self._events.append(Noted(f"the server says: {message or 'error'} (code {code})"))
             if code is not None:
                 self._last_error = (code, message)
-        elif message.startswith("Existing subscription"):
+        elif message.startswith(_EXISTING):
             self._confirm(subscription)
-        elif subscription.state is _State.AUDITED:
-            self._retry(subscription, f"{message or 'no reason given'} (code {code})", now)
         else:
-            self._refuse(subscription, f"{message or 'no reason given'} (code {code})", now)
+            reason = f"{message or 'no reason given'} (code {code})"
+            self._refused_by_server(subscription, reason, now, for_good=True)
+
+    def _refused_by_server(
+        self, subscription: _Subscription, reason: str, now: float, *, for_good: bool
+    ) -> None:
+        if subscription.state in _SUBSCRIBED:
+            self._doubt(subscription, reason, now)
+        elif for_good:
+            self._refuse(subscription, reason, now)
+        else:
+            self._retry(subscription, reason, now)
 
     def _error_before_established(self, code: int | None, message: str) -> None:
         if code is None:
@@ -549,11 +588,18 @@ class Protocol:
         if code not in (None, UNAUTHORIZED):
             return None
         pending = [s for s in self._subscriptions.values() if s.state in _UNANSWERED]
-        named = [s for s in pending if s.channel in message]
-        candidates = named or [s for s in pending if s.authorised] or pending
-        if code is None and not named and len(pending) != 1:
+        names = {name.strip(",.;") for name in _name_in_text(message)}
+        if named := [s for s in pending if s.channel in names]:
+            return named[0]
+        about_another = names & self._subscriptions.keys() or any(
+            name.startswith(AUTHORISED_PREFIXES) for name in names
+        )
+        if about_another or message.startswith((_EXISTING, _MISSING)):
             return None
-        return min(candidates, key=lambda s: s.due, default=None)
+        if code is None and len(pending) != 1:
+            return None
+        asked_in_order = [s for s in pending if s.authorised] or pending
+        return min(asked_in_order, key=lambda s: s.due, default=None)
 
     _HANDLERS: dict[str, Callable[["Protocol", str | None, bytes | None, float], None]] = {  # noqa: RUF012 - a constant
         "pusher:connection_established": _connection_established,
@@ -573,7 +619,8 @@ class Protocol:
             self._subscribe(subscription, now, None)
             return
         assert self.socket_id is not None
-        subscription.state, subscription.due = _State.AUTHORISING, inf
+        subscription.state = _State.AUTHORISING
+        subscription.due = now + self._timing.auth_timeout
         self._events.append(AuthWanted(subscription.channel, self.socket_id))
 
     def _subscribe(self, subscription: _Subscription, now: float, auth: str | None) -> None:
@@ -609,7 +656,10 @@ class Protocol:
         self, subscription: _Subscription, reason: str, now: float, at_least: float = 0.0
     ) -> None:
         subscription.state = _State.WANTED
-        delay = max(at_least, (0.5 + self._random() / 2) * min(30.0, 2.0**subscription.tries))
+        delay = max(
+            min(at_least, _RETRY_AFTER_MAX),
+            (0.5 + self._random() / 2) * min(30.0, 2.0**subscription.tries),
+        )
         subscription.tries = min(subscription.tries + 1, 10)
         subscription.due = now + delay
         self._events.append(Noted(f"{reason}; asking again in {delay:.1f} s", subscription.channel))

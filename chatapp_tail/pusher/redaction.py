@@ -1,8 +1,8 @@
-"""Cuts secrets out of frames shown to people."""
+"""Cuts signatures out of frames before anybody sees or stores them."""
 
 import re
 
-_SIGNATURE = re.compile(r'("auth"\s*:\s*")[^"]*"')
+_SIGNATURE = re.compile(r'("auth"\s*:\s*")(?:[^"\\]|\\.)*"')
 
 
 def redact(frame: str) -> str:

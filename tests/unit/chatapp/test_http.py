@@ -1,0 +1,182 @@
+"""HTTP to the API: what is sent, what every answer means, and what is never sent elsewhere."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from chatapp_tail import __version__
+from chatapp_tail.chatapp.http import AUTH_PATH, Http, parse_url
+from chatapp_tail.errors import ApiError
+
+from ...conftest import TIMEOUT_SCALE
+from .server import Answer, Server, running
+
+TOKEN = {"Authorization": "made-up-token"}
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://api.example.invalid", "https://api.example.invalid"),
+        ("https://api.example.invalid/", "https://api.example.invalid"),
+        ("http://127.0.0.1:8080/base//", "http://127.0.0.1:8080/base"),
+        ("http://[::1]:1", "http://[::1]:1"),
+    ],
+)
+def test_parse_url(url: str, expected: str) -> None:
+    assert parse_url(url) == expected
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param("", id="nothing"),
+        pytest.param("api.example.invalid", id="no scheme"),
+        pytest.param("wss://h", id="another scheme"),
+        pytest.param("https://", id="no host"),
+        pytest.param("https:///path", id="path without a host"),
+        pytest.param("https://user:password@h", id="credentials"),
+        pytest.param("https://h?x=1", id="query"),
+        pytest.param("https://h#x", id="fragment"),
+        pytest.param("https://h:0", id="port 0"),
+        pytest.param("https://h:65536", id="port too high"),
+        pytest.param("https://h:x", id="port by name"),
+        pytest.param("https://[::1", id="half an IPv6 address"),
+        pytest.param("https://a..b", id="empty label in the host"),
+        pytest.param("https://" + "a" * 64, id="label too long for DNS"),
+        pytest.param("https://a b", id="space in the host"),
+        pytest.param("https://h/\x1b[31m", id="escape in the path"),
+        pytest.param("https://h?", id="empty query"),
+        pytest.param(" https://h", id="space before"),
+    ],
+)
+def test_what_no_api_can_be_at_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match=r"\S"):
+        parse_url(url)
+
+
+def test_what_is_sent(server: Server) -> None:
+    Http(server.url).send("POST", AUTH_PATH, headers=TOKEN, form={"a": "1 2", "b": "é"})
+    (asked,) = server.asked
+    assert (asked.method, asked.path) == ("POST", "/broadcasting/auth")
+    assert asked.headers["Authorization"] == "made-up-token"
+    assert asked.headers["User-Agent"] == f"chatapp-tail/{__version__}"
+    assert asked.headers["Accept"] == "application/json"
+    assert asked.body == b"a=1+2&b=%C3%A9"
+
+
+def test_json_and_query_are_sent(server: Server) -> None:
+    Http(server.url + "/base").send("POST", "/x", headers={}, json={"a": "é"}, query={"q": "1&2"})
+    (asked,) = server.asked
+    assert asked.path == "/base/x?q=1%262"
+    assert json.loads(asked.body) == {"a": "é"}
+
+
+REPLIES = {
+    "200": (Answer(200, b'{"auth":"k:s"}'), {"ok": True}),
+    "204": (Answer(204, b""), {"ok": True}),
+    "200 that failed": (Answer(200, b'{"success":false}'), {"ok": False}),
+    "200, invalid token": (
+        Answer(200, b'{"success":false,"error":{"code":"ApiInvalidTokenError","message":"m"}}'),
+        {"ok": False, "token_refused": True},
+    ),
+    "403, invalid token": (
+        Answer(403, b'{"error":{"code":"ApiInvalidTokenError"}}'),
+        {"ok": False, "token_refused": True},
+    ),
+    "401": (Answer(401, b""), {"ok": False, "token_refused": True}),
+    "403": (Answer(403, b"{}"), {"ok": False, "token_refused": False, "passing": False}),
+    "404": (Answer(404, b"<html>"), {"ok": False, "token_refused": False, "passing": False}),
+    "408": (Answer(408), {"ok": False, "passing": True}),
+    "429": (Answer(429), {"ok": False, "passing": True}),
+    "500": (Answer(500), {"ok": False, "passing": True}),
+    "503": (Answer(503), {"ok": False, "passing": True}),
+    "302": (Answer(302), {"ok": False, "passing": False}),
+    "not JSON": (Answer(200, b"\xff<html>"), {"ok": True}),
+    "JSON of another shape": (Answer(200, b"[5]"), {"ok": True}),
+    "nesting without end": (Answer(200, b"[" * 100_000), {"ok": True}),
+}
+
+
+@pytest.mark.parametrize(("answer", "expected"), REPLIES.values(), ids=REPLIES.keys())
+def test_replies(server: Server, answer: Answer, expected: dict[str, bool]) -> None:
+    server.answers[AUTH_PATH] = [answer]
+    reply = Http(server.url).send("POST", AUTH_PATH, headers=TOKEN)
+    assert {name: getattr(reply, name) for name in expected} == expected
+    assert reply.status == answer.status
+    assert str(answer.status) in reply.said
+    assert "made-up-token" not in reply.said
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("7", 7.0), ("0", 0.0), ("", None), ("soon", None), ("-1", None), ("1.5", None)],
+)
+def test_retry_after(server: Server, text: str, seconds: float | None) -> None:
+    server.answers[AUTH_PATH] = [Answer(429, headers=(("Retry-After", text),))]
+    assert Http(server.url).send("POST", AUTH_PATH, headers=TOKEN).retry_after == seconds
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed_and_the_token_goes_nowhere(server: Server, status: int) -> None:
+    with running() as other:
+        location = (("Location", f"{other.url}/elsewhere"),)
+        server.answers[AUTH_PATH] = [Answer(status, headers=location)]
+        reply = Http(server.url).send("POST", AUTH_PATH, headers=TOKEN)
+        assert reply.status == status
+        assert f"{other.url}/elsewhere" in reply.said
+        assert other.asked == []
+
+
+def test_cookies_are_not_kept(server: Server) -> None:
+    server.answers[AUTH_PATH] = [Answer(headers=(("Set-Cookie", "a=1; Path=/"),))]
+    http = Http(server.url)
+    for _ in range(2):
+        http.send("POST", AUTH_PATH, headers=TOKEN)
+    assert [asked.headers["Cookie"] for asked in server.asked] == [None, None]
+
+
+def test_netrc_does_not_replace_the_token(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login made-up password made-up\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    Http(server.url).send("POST", AUTH_PATH, headers=TOKEN)
+    assert server.asked[0].headers["Authorization"] == "made-up-token"
+
+
+def test_nobody_listens(closed_port: int) -> None:
+    http = Http(f"http://127.0.0.1:{closed_port}")
+    with pytest.raises(ApiError, match=r"POST .* failed: Connection refused") as raised:
+        http.send("POST", AUTH_PATH, headers=TOKEN)
+    assert "made-up-token" not in str(raised.value)
+
+
+def test_no_answer(server: Server) -> None:
+    server.answers[AUTH_PATH] = [Answer(hold=True)]
+    start = time.monotonic()
+    with pytest.raises(ApiError, match=r"no answer within 0\.2 s"):
+        Http(server.url, timeout=0.2).send("POST", AUTH_PATH, headers=TOKEN)
+    assert time.monotonic() - start < 10.0 * TIMEOUT_SCALE
+
+
+def test_a_name_that_cannot_be_resolved() -> None:
+    with pytest.raises(ApiError, match="failed"):
+        Http("http://made-up.invalid").send("POST", AUTH_PATH, headers=TOKEN)
+
+
+def test_a_get_that_fails_in_passing_is_repeated(server: Server) -> None:
+    server.answers["/v1/licenses"] = [Answer(503), Answer(200)]
+    assert Http(server.url).send("GET", "/v1/licenses", headers=TOKEN).ok
+    assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize("path", ["/v1/tokens", "/v1/tokens/refresh", AUTH_PATH])
+def test_a_post_is_never_repeated(server: Server, path: str) -> None:
+    server.answers[path] = [Answer(503), Answer(200)]
+    assert Http(server.url).send("POST", path, headers=TOKEN).status == 503
+    assert len(server.asked) == 1

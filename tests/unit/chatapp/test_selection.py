@@ -1,0 +1,81 @@
+"""What a user asks for → channels."""
+
+import pytest
+
+from chatapp_tail.chatapp.lines import License, Messenger
+from chatapp_tail.chatapp.selection import Selection
+
+
+def license_of(number: int, *types: str, active: bool | None = True) -> License:
+    messengers = tuple(Messenger(kind, None, None) for kind in types)
+    return License(number, None, active, None, messengers)
+
+
+ACCOUNT = [
+    license_of(1, "a", "b"),
+    license_of(2, "b", "c", active=None),
+    license_of(3, "a", active=False),
+    license_of(4),
+]
+
+SELECTIONS: dict[str, tuple[Selection, list[str], list[str]]] = {
+    "a licence and a messenger": (Selection((1,), ("a",)), ["1/a"], ["1/a"]),
+    "every combination": (
+        Selection((1, 2), ("a", "b")),
+        ["1/a", "1/b", "2/a", "2/b"],
+        ["1/a", "1/b", "2/a", "2/b"],
+    ),
+    "each once": (Selection((1, 1), ("a", "a")), ["1/a"], ["1/a"]),
+    "one the account does not list is asked for all the same": (
+        Selection((9,), ("z",)),
+        ["9/z"],
+        ["9/z"],
+    ),
+    "a licence alone": (Selection(licenses=(1,)), [], ["1/a", "1/b"]),
+    "a messenger alone": (Selection(messengers=("b",)), [], ["1/b", "2/b"]),
+    "an inactive licence": (Selection(licenses=(3,)), [], []),
+    "everything that is active": (Selection(everything=True), [], ["1/a", "1/b", "2/b", "2/c"]),
+    "nothing": (Selection(), [], []),
+}
+
+
+def full(names: list[str]) -> tuple[str, ...]:
+    pairs = (name.split("/") for name in names)
+    return tuple(f"private-v1.licenses.{number}.messengers.{kind}" for number, kind in pairs)
+
+
+@pytest.mark.parametrize(
+    ("selection", "known", "asked"),
+    [case for name, case in SELECTIONS.items() if name != "nothing"],
+    ids=[name for name in SELECTIONS if name != "nothing"],
+)
+def test_channels(selection: Selection, known: list[str], asked: list[str]) -> None:
+    assert selection.known_channels() == full(known)
+    if selection.needs_licenses:
+        assert selection.channels(ACCOUNT) == full(asked)
+    assert not selection.is_empty
+
+
+def test_names_come_last_and_once() -> None:
+    name = "private-v1.users.5"
+    selection = Selection((1,), ("a",), (name, *full(["1/a"]), name))
+    assert selection.known_channels() == (*full(["1/a"]), name)
+
+
+def test_a_pair_that_was_named_does_not_widen_the_rest() -> None:
+    assert not Selection((1,), ("a",)).needs_licenses
+    assert Selection((1,)).needs_licenses
+    assert not Selection(names=("news",)).needs_licenses
+    assert Selection(everything=True).needs_licenses
+
+
+def test_nothing_is_empty() -> None:
+    assert Selection().is_empty
+    assert not Selection(names=("news",)).is_empty
+    assert not Selection(everything=True).is_empty
+
+
+def test_what_is_not_found_is_explained_with_what_there_is() -> None:
+    said = Selection(licenses=(9,)).explain_nothing(ACCOUNT)
+    assert "9" in said
+    assert "1 (a, b)" in said

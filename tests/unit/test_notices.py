@@ -1,0 +1,205 @@
+"""What people read on stderr, and what programs do."""
+
+import json
+import re
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatapp_tail.notices import Level, LogFormat, Notices
+from chatapp_tail.pusher import items
+from chatapp_tail.pusher.items import Gap, Status, StopCause
+
+CHANNEL = "private-v1.licenses.1229.messengers.telegram"
+OTHER = "private-v1.companies.2224"
+AT = 1_763_800_000_000_000_000
+LOST = items.Lost(AT, "wss://h:6001: going away (code 1001)", 1001, 75.0)
+NEVER = items.Lost(AT, "wss://h:6001: Connection refused", None, None)
+GAP = Gap(CHANNEL, AT, AT + 12_000_000_000, "lost")
+
+
+def said(
+    *statuses: Status | Gap, level: Level = Level.DETAIL, log_format: LogFormat = LogFormat.TEXT
+) -> list[str]:
+    lines: list[str] = []
+    notices = Notices(lines.append, level, log_format)
+    for status in statuses:
+        notices.say(status)
+    return lines
+
+
+SENTENCES: dict[str, tuple[list[Status | Gap], str, Level]] = {
+    "connecting": (
+        [items.Connecting(AT, "wss://h:6001")],
+        "connecting to wss://h:6001",
+        Level.PROGRESS,
+    ),
+    "connected": ([items.Connected(AT, "1.2")], "connected, socket id 1.2", Level.DETAIL),
+    "subscribed": (
+        [items.Subscribed(AT, CHANNEL)],
+        "subscribed to 1229/telegram",
+        Level.DETAIL,
+    ),
+    "ready, one": ([items.Ready(AT, [CHANNEL], [])], "ready: 1229/telegram", Level.PROGRESS),
+    "ready, two": ([items.Ready(AT, [CHANNEL, OTHER], [])], "ready: 2 channels", Level.PROGRESS),
+    "ready, one refused": (
+        [items.Ready(AT, [CHANNEL], [OTHER])],
+        "ready: 1229/telegram (1 refused)",
+        Level.PROGRESS,
+    ),
+    "refused": (
+        [items.Refused(AT, OTHER, "no")],
+        "refused: company/2224: no",
+        Level.TROUBLE,
+    ),
+    "trouble": ([items.Trouble(AT, "odd")], "warning: odd", Level.TROUBLE),
+    "trouble of a channel": (
+        [items.Trouble(AT, "odd", OTHER)],
+        "warning: company/2224: odd",
+        Level.TROUBLE,
+    ),
+    "quiet": (
+        [items.Quiet(AT, 60.0, 1.25, None)],
+        "quiet: no event for 1m 00s; last frame 1.2 s ago, last pong none yet",
+        Level.DETAIL,
+    ),
+    "lost": (
+        [LOST, items.Waiting(AT, 0.5)],
+        "lost the connection after 1m 15s to wss://h:6001: going away (code 1001);"
+        " trying again in 0.5 s",
+        Level.TROUBLE,
+    ),
+    "lost, at once": (
+        [LOST, items.Waiting(AT, 0.0)],
+        "lost the connection after 1m 15s to wss://h:6001: going away (code 1001);"
+        " trying again at once",
+        Level.TROUBLE,
+    ),
+    "never connected": (
+        [NEVER, items.Waiting(AT, 12.0)],
+        "cannot connect to wss://h:6001: Connection refused; trying again in 12 s",
+        Level.TROUBLE,
+    ),
+}
+
+
+@pytest.mark.parametrize(("statuses", "sentence", "level"), SENTENCES.values(), ids=SENTENCES)
+def test_each_sentence_at_its_level_and_not_below(
+    statuses: list[Status | Gap], sentence: str, level: Level
+) -> None:
+    assert said(*statuses, level=level) == [f"chatapp-tail: {sentence}"]
+    assert said(*statuses, level=Level(level - 1)) == []
+
+
+def test_a_gap_names_channel_and_span() -> None:
+    (line,) = said(GAP, level=Level.TROUBLE)
+    assert re.fullmatch(
+        r"chatapp-tail: gap: events of 1229/telegram from \d\d:\d\d:\d\d to \d\d:\d\d:\d\d"
+        r" \(12 s\) may be missing",
+        line,
+    )
+
+
+def test_ready_after_trouble_is_said_as_loudly_as_the_trouble() -> None:
+    ready = items.Ready(AT, [CHANNEL], [])
+    trouble: list[Status | Gap] = [
+        LOST,
+        items.Waiting(AT, 1.0),
+        items.Connecting(AT, "ws://h"),
+        ready,
+    ]
+    assert said(*trouble, level=Level.TROUBLE)[-1] == "chatapp-tail: ready: 1229/telegram"
+    assert len(said(*trouble, ready, level=Level.TROUBLE)) == 2
+
+
+def test_quiet_says_nothing_but_the_end() -> None:
+    lines: list[str] = []
+    notices = Notices(lines.append, Level.QUIET, LogFormat.TEXT)
+    for statuses, _, _ in SENTENCES.values():
+        for status in statuses:
+            notices.say(status)
+    notices.say(GAP)
+    assert lines == []
+    notices.end("made up", 4)
+    assert lines == ["chatapp-tail: made up"]
+
+
+SPANS = [
+    (0.0, "0.0 s"),
+    (0.44, "0.4 s"),
+    (12.0, "12 s"),
+    (59.4, "59 s"),
+    (60.0, "1m 00s"),
+    (192.0, "3m 12s"),
+    (3599.6, "1h 00m"),
+    (7500.0, "2h 05m"),
+    (90_000.0, "25h 00m"),
+]
+
+
+@pytest.mark.parametrize(("seconds", "text"), SPANS)
+def test_spans(seconds: float, text: str) -> None:
+    lost = items.Lost(AT, "x", None, seconds)
+    (line,) = said(lost, items.Waiting(AT, 1.0))
+    assert f"after {text} to" in line
+
+
+FROM_THE_SERVER: dict[str, Callable[[str], list[Status | Gap]]] = {
+    "socket id": lambda text: [items.Connected(AT, text)],
+    "refusal": lambda text: [items.Refused(AT, CHANNEL, text)],
+    "trouble": lambda text: [items.Trouble(AT, text)],
+    "loss": lambda text: [items.Lost(AT, text, None, 1.0), items.Waiting(AT, 1.0)],
+    "failed dial": lambda text: [items.Lost(AT, text, None, None), items.Waiting(AT, 1.0)],
+}
+
+
+@pytest.mark.parametrize("statuses", FROM_THE_SERVER.values(), ids=FROM_THE_SERVER.keys())
+@pytest.mark.parametrize("log_format", LogFormat)
+@given(text=st.text("a\x1b\n\r\x07\x9b\u202e\x00", max_size=8))
+def test_text_of_the_server_is_one_safe_line(
+    statuses: Callable[[str], list[Status | Gap]], log_format: LogFormat, text: str
+) -> None:
+    for line in said(*statuses(text), log_format=log_format):
+        assert not re.search("[\x00-\x1f\x7f]", line)
+        if log_format is LogFormat.TEXT:
+            assert line.isprintable()
+
+
+EVERY: list[Status | Gap] = [
+    *(status for statuses, _, _ in SENTENCES.values() for status in statuses),
+    GAP,
+    items.Stopped(AT, StopCause.ASKED, "asked to stop"),
+]
+
+
+def test_as_json_every_line_is_a_record() -> None:
+    lines = said(*EVERY, level=Level.DETAIL, log_format=LogFormat.JSON)
+    records = [json.loads(line) for line in lines]
+    assert len(records) == len(EVERY)
+    assert {record["type"] for record in records} == {"status", "gap"}
+    assert all(record["v"] == 1 for record in records)
+
+
+def test_as_json_the_end_and_the_frames_are_records_too() -> None:
+    lines: list[str] = []
+    notices = Notices(lines.append, Level.FRAMES, LogFormat.JSON)
+    notices.frame("<", '{"event":"x"}\n')
+    notices.end("made up", 4)
+    frame, end = map(json.loads, lines)
+    assert frame == {"v": 1, "type": "frame", "direction": "<", "text": '{"event":"x"}\n'}
+    assert end == {"v": 1, "type": "error", "message": "made up", "exit_status": 4}
+
+
+def test_a_frame_is_shown_on_one_safe_line() -> None:
+    lines: list[str] = []
+    Notices(lines.append, Level.FRAMES, LogFormat.TEXT).frame("<", "a\x1b[31m\nb")
+    assert lines == ["chatapp-tail: < a\\x1b[31m\\x0ab"] or lines == [
+        "chatapp-tail: < a\\x1b[31m\\nb"
+    ]
+
+
+@given(st.floats(min_value=0, max_value=1e12))
+def test_any_wait_can_be_said(delay: float) -> None:
+    assert len(said(LOST, items.Waiting(AT, delay))) == 1

@@ -1,0 +1,440 @@
+"""stdout and its readers: whole lines at once, nothing lost, and a quiet end when they are gone."""
+
+import json
+import os
+import shlex
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from chatapp_tail.sandbox import Sandbox
+from tests.conftest import RunTail, StartTail
+from tests.shell.conftest import (
+    AT_ONCE,
+    CHANNEL,
+    PROMPT,
+    SELECT,
+    StartShell,
+    StartTailInto,
+    end_of,
+    is_one_line,
+    message,
+    needs,
+    numbers_in,
+    publish,
+    reaching,
+    read_whole,
+    received,
+    scaled,
+    subscribed,
+)
+
+TAIL = shlex.join(["chatapp-tail", *SELECT])
+
+
+# --- the reader goes away
+
+
+@pytest.mark.parametrize(
+    ("shell", "statuses"),
+    [
+        pytest.param("bash", "${PIPESTATUS[*]}"),
+        pytest.param("zsh", "$pipestatus", marks=needs("zsh")),
+        pytest.param("fish", "$pipestatus", marks=needs("fish")),
+    ],
+)
+def test_head_ends_the_tail_quietly(
+    shell: str, statuses: str, start_shell: StartShell, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    script = start_shell(f'{TAIL} | head -1; echo "statuses {statuses}"', env=env, shell=shell)
+    subscribed(sandbox)
+    publish(sandbox, [1])
+    assert script.wait(timeout=AT_ONCE) == 0
+    line, rest = script.stdout.text.split("\n", 1)
+    assert json.loads(line)["data"]["id"] == 1
+    assert rest == "statuses 0 0\n"
+    assert script.stderr.text == ""
+
+
+@pytest.mark.parametrize("output", ["json", "raw", "pretty"])
+def test_head_with_pipefail_is_success(
+    output: str, start_shell: StartShell, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    script = start_shell(f"set -eo pipefail; {TAIL} -o {output} | head -1; echo after", env=env)
+    subscribed(sandbox)
+    publish(sandbox, [1])
+    assert script.wait(timeout=AT_ONCE) == 0
+    assert script.stdout.all[-1] == "after"
+    assert script.stderr.text == ""
+
+
+def test_head_takes_its_line_out_of_a_burst(
+    start_shell: StartShell, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    script = start_shell(f'{TAIL} | head -1; echo "statuses ${{PIPESTATUS[*]}}"', env=env)
+    subscribed(sandbox)
+    publish_until_gone(sandbox, 1000)
+    assert script.wait() == 0
+    assert script.stdout.all[-1] == "statuses 0 0"
+    assert script.stderr.text == ""
+
+
+def test_reader_that_dies_while_nothing_happens_ends_the_tail(
+    start_tail_into: StartTailInto,
+    pipe: tuple[int, int],
+    sandbox: Sandbox,
+    env: Mapping[str, str],
+) -> None:
+    tail = start_tail_into(pipe[1], *SELECT, env=env)
+    os.close(pipe[1])
+    subscribed(sandbox)
+    os.close(pipe[0])
+    assert end_of(tail, timeout=AT_ONCE) == (0, "")
+
+
+def test_reader_that_dies_during_the_upgrade_ends_the_tail(
+    start_tail_into: StartTailInto, pipe: tuple[int, int], env: Mapping[str, str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(scaled(15))
+        url = f"ws://127.0.0.1:{silent.getsockname()[1]}"
+        tail = start_tail_into(pipe[1], *SELECT, "--ws-url", url, env=env)
+        os.close(pipe[1])
+        with silent.accept()[0]:
+            os.close(pipe[0])
+            assert end_of(tail, timeout=AT_ONCE) == (0, "")
+
+
+def test_reader_that_dies_between_retries_ends_the_tail(
+    start_tail_into: StartTailInto,
+    pipe: tuple[int, int],
+    closed_port: int,
+    env: Mapping[str, str],
+) -> None:
+    url = f"ws://127.0.0.1:{closed_port}"
+    tail = start_tail_into(pipe[1], *SELECT, "--ws-url", url, env=env)
+    os.close(pipe[1])
+    assert tail.stderr is not None
+    assert b"trying again" in tail.stderr.readline()
+    os.close(pipe[0])
+    status, _ = end_of(tail, timeout=AT_ONCE)
+    assert status == 0
+
+
+def test_reader_that_dies_with_a_full_pipe_ends_the_tail(
+    start_tail_into: StartTailInto,
+    pipe: tuple[int, int],
+    sandbox: Sandbox,
+    env: Mapping[str, str],
+) -> None:
+    tail = start_tail_into(pipe[1], *SELECT, env=env)
+    os.close(pipe[1])
+    subscribed(sandbox)
+    publish(sandbox, range(200), "x" * 4000)
+    received(sandbox)
+    os.close(pipe[0])
+    assert end_of(tail, timeout=AT_ONCE) == (0, "")
+
+
+# --- what the reader gets
+
+
+@needs("jq")
+def test_jq_reads_every_line(
+    start_shell: StartShell, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    script = start_shell(f"{TAIL} -n 5 --json | jq -r '.data.message.text // .event'", env=env)
+    subscribed(sandbox)
+    for number, text in enumerate(["one", "два", '"quoted" \\ back', "👍🏽"]):
+        sandbox.publish(CHANNEL, "message", message(number, text))
+    sandbox.publish(CHANNEL, "chatTag", '{"payload":{"data":[{"type":"add"}]}}')
+    assert script.wait() == 0
+    assert script.stdout.all == ["one", "два", '"quoted" \\ back', "👍🏽", "chatTag"]
+    assert script.stderr.text == ""
+
+
+@needs("jq")
+def test_five_made_up_events_without_an_account(start_shell: StartShell) -> None:
+    script = start_shell(
+        "set -o pipefail; chatapp-tail --license 1229 --messenger telegram --sandbox -n 5 --json"
+        " | jq -r .event",
+        env={},
+    )
+    assert script.wait(timeout=20) == 0
+    assert len(script.stdout.all) == 5
+    assert set(script.stdout.all) <= {"message", "messageStatus", "chatTag"}
+    assert script.stderr.text == ""
+
+
+@pytest.mark.parametrize("output", ["json", "raw", "pretty"])
+def test_each_event_arrives_before_the_next_is_published(
+    output: str, start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    tail = start_tail(*SELECT, "-o", output, env=env)
+    subscribed(sandbox)
+    for number in range(5):
+        publish(sandbox, [number], f"number {number}")
+        assert f"number {number}" in tail.stdout.take()
+
+
+def test_event_larger_than_the_pipe_arrives_whole_at_once(
+    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    tail = start_tail(*SELECT, env=env)
+    subscribed(sandbox)
+    publish(sandbox, [1], "x" * 300_000)
+    assert len(json.loads(tail.stdout.take())["data"]["message"]["text"]) == 300_000
+
+
+def test_burst_reaches_a_slow_reader_whole_and_in_order(
+    start_tail_into: StartTailInto,
+    pipe: tuple[int, int],
+    sandbox: Sandbox,
+    env: Mapping[str, str],
+) -> None:
+    tail = start_tail_into(pipe[1], *SELECT, "--count", "20000", env=env)
+    os.close(pipe[1])
+    subscribed(sandbox)
+    publish(sandbox, range(20_000))
+    output = b""
+    while data := os.read(pipe[0], 65536):
+        output += data
+        time.sleep(0.003)  # the slow reader
+    assert numbers_in(output.decode()) == list(range(20_000))
+    assert end_of(tail) == (0, "")
+
+
+def test_reader_that_stalls_costs_neither_the_link_nor_an_event(
+    start_tail_into: StartTailInto, pipe: tuple[int, int], tmp_path: Path
+) -> None:
+    spooled = tmp_path / "spooled"
+    spooled.mkdir()
+    with Sandbox(activity_timeout=1) as sandbox:  # so that a ping is due each second
+        tail = start_tail_into(
+            pipe[1],
+            *(*SELECT, "--count", "5000"),
+            env={**reaching(sandbox), "TMPDIR": str(spooled)},
+        )
+        os.close(pipe[1])
+        subscribed(sandbox)
+        publish(sandbox, range(5000), "x" * 10_000)
+        received(sandbox)
+        pings = sandbox.pings
+        sandbox.wait_for(lambda s: s.pings >= pings + 3, scaled(15))
+        # More than is kept in memory waits on disk, where the user wants temporary files.
+        assert any(str(spooled) in target for target in open_files(tail.pid))
+        assert numbers_in(read_whole(pipe[0])) == list(range(5000))
+        assert end_of(tail) == (0, "")
+        assert sandbox.connections == 1
+
+
+def open_files(pid: int) -> list[str]:
+    return [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
+
+
+def test_end_of_the_spool_is_said_though_nobody_reads(
+    start_shell: StartShell, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    """A limit on the size of files stands for a full disk: what waits can no longer be kept."""
+    tail = f'(ulimit -f 2048; exec {TAIL}); echo "status $?" >&2'
+    script = start_shell(f"{{ {tail}; }} | sleep 1000", env=env)
+    subscribed(sandbox)
+    publish_until_gone(sandbox, 5000, "x" * 10_000)
+    # Said at once, while a reader that is only slow may still take what was received.
+    warning = script.stderr.wait_for("warning", timeout=5)
+    assert script.stderr.wait_for("^status", timeout=20) == "status 7"
+    for line in (warning, script.stderr.all[1]):
+        is_one_line(line + "\n", "cannot keep", "File too large")
+
+
+def publish_until_gone(sandbox: Sandbox, count: int, text: str = "hello") -> None:
+    """Publish to a tail that may end before the last of it."""
+    for number in range(count):
+        sandbox.publish(CHANNEL, "message", message(number, text))
+
+
+def test_descriptor_that_does_not_block_loses_nothing(
+    start_tail_into: StartTailInto,
+    pipe: tuple[int, int],
+    sandbox: Sandbox,
+    env: Mapping[str, str],
+) -> None:
+    os.set_blocking(pipe[1], False)  # as a parent that runs an event loop leaves it
+    tail = start_tail_into(pipe[1], *SELECT, "-n", "500", env=env)
+    os.close(pipe[1])
+    subscribed(sandbox)
+    publish(sandbox, range(500), "x" * 2000)
+    received(sandbox)
+    assert numbers_in(read_whole(pipe[0])) == list(range(500))
+    assert end_of(tail) == (0, "")
+
+
+def test_loop_of_the_shell_reads_lines(
+    start_shell: StartShell, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    loop = 'while IFS= read -r line; do printf "got %s\\n" "$line"; done'
+    script = start_shell(f"{TAIL} -n 3 | {loop}", env=env)
+    subscribed(sandbox)
+    for number in range(3):
+        publish(sandbox, [number], 'back\\slash and "quotes"')
+        line = script.stdout.take()
+        assert line.startswith("got ")
+        assert json.loads(line.removeprefix("got "))["data"]["id"] == number
+    assert script.wait() == 0
+
+
+# --- files and other descriptors
+
+
+def test_file_is_complete_after_sigterm(
+    start_tail_into: StartTailInto, tmp_path: Path, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    with (tmp_path / "events").open("wb") as stdout:
+        tail = start_tail_into(stdout.fileno(), *SELECT, env=env)
+    subscribed(sandbox)
+    publish(sandbox, range(2000))
+    received(sandbox)
+    tail.terminate()
+    assert end_of(tail) == (-15, "")
+    assert numbers_in((tmp_path / "events").read_text()) == list(range(2000))
+
+
+def test_file_is_appended_to(start_shell: StartShell, greeter: Sandbox, tmp_path: Path) -> None:
+    script = start_shell(
+        'echo first >"$FILE"; for _ in 1 2; do ' + TAIL + ' -n 1 >>"$FILE" || exit; done',
+        env={**reaching(greeter), "FILE": str(tmp_path / "log")},
+    )
+    assert script.wait() == 0
+    first, *lines = (tmp_path / "log").read_text().splitlines()
+    assert first == "first"
+    assert [json.loads(line)["v"] for line in lines] == [1, 1]
+
+
+def test_socket_as_stdout(
+    start_tail_into: StartTailInto, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, ours.makefile("r", encoding="utf-8") as lines:
+        with theirs:
+            tail = start_tail_into(theirs.fileno(), *SELECT, env=env)
+        ours.settimeout(scaled(10))
+        subscribed(sandbox)
+        for number in range(3):
+            publish(sandbox, [number])
+            assert numbers_in(lines.readline()) == [number]
+    assert end_of(tail, timeout=AT_ONCE) == (0, "")
+
+
+def test_tcp_peer_that_hangs_up_ends_the_tail(
+    start_tail_into: StartTailInto, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        theirs, _ = listener.accept()
+    with ours, theirs:
+        tail = start_tail_into(theirs.fileno(), *SELECT, env=env)
+        theirs.close()
+        subscribed(sandbox)
+        publish(sandbox, range(100))
+        ours.settimeout(scaled(10))
+        assert ours.recv(10)
+    # It closed with bytes unread, which TCP tells the writer as a reset.
+    assert end_of(tail) == (0, "")
+
+
+def test_full_disk_is_said(
+    start_shell: StartShell, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    script = start_shell(f"exec {TAIL} >/dev/full", env=env)
+    subscribed(sandbox)
+    publish(sandbox, [1])
+    assert script.wait(timeout=PROMPT) == 7
+    is_one_line(script.stderr.text, "stdout", "No space left on device")
+
+
+@pytest.mark.parametrize("arguments", ["--help", "--version", "sandbox --port 0"])
+def test_full_disk_is_said_by_what_else_writes(arguments: str, start_shell: StartShell) -> None:
+    script = start_shell(f"exec chatapp-tail {arguments} >/dev/full", env={})
+    assert script.wait() == 7
+    is_one_line(script.stderr.text, "stdout", "No space left on device")
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&- >&-"])
+def test_closed_stdout_is_said(
+    closed: str, start_shell: StartShell, env: Mapping[str, str]
+) -> None:
+    script = start_shell(f"exec {TAIL} {closed}", env=env)
+    assert script.wait() == 7
+    is_one_line(script.stderr.text, "stdout is closed")
+
+
+def test_all_three_closed_ends_with_a_status(
+    start_shell: StartShell, env: Mapping[str, str]
+) -> None:
+    script = start_shell(f"{TAIL} <&- >&- 2>&-; echo $?", env=env)
+    assert script.wait() == 0
+    assert script.stdout.text == "7\n"
+
+
+@pytest.mark.parametrize("redirection", ["2>&-", "<&-", "<&- 2>&-", "2>/dev/full", "2> >(true)"])
+def test_other_descriptors_may_be_unusable(
+    redirection: str, start_shell: StartShell, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    script = start_shell(f"{TAIL} -v -n 1 {redirection}; echo status $?", env=env)
+    subscribed(sandbox)
+    publish(sandbox, [5])
+    assert script.wait() == 0
+    line, status = script.stdout.all
+    assert numbers_in(line + "\n") == [5]
+    assert status == "status 0"
+
+
+@pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"])
+def test_failure_keeps_its_status_when_it_cannot_be_said(
+    redirection: str, start_shell: StartShell
+) -> None:
+    script = start_shell(f"chatapp-tail --license x {redirection}; echo status $?", env={})
+    assert script.wait() == 0
+    assert script.stdout.text == "status 2\n"
+
+
+def test_stdin_is_left_to_others(start_shell: StartShell, greeter: Sandbox) -> None:
+    script = start_shell(
+        "printf 'one\\ntwo\\nthree\\n' | while read -r word; do "
+        + TAIL
+        + ' -n 1 >/dev/null || exit; echo "$word"; done',
+        env=reaching(greeter),
+    )
+    assert script.wait() == 0
+    assert script.stdout.all == ["one", "two", "three"]
+
+
+def test_help_into_a_reader_that_is_gone(
+    start_tail_into: StartTailInto, pipe: tuple[int, int]
+) -> None:
+    os.close(pipe[0])
+    tail = start_tail_into(pipe[1], "--help", env={})
+    assert end_of(tail, timeout=10) == (0, "")
+
+
+def test_version_is_for_scripts_too(run_tail: RunTail) -> None:
+    done = run_tail("--version")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert done.stdout.startswith("chatapp-tail ")
+    assert done.stdout.count("\n") == 1
+
+
+def test_stderr_that_nobody_reads_does_not_cost_the_link(
+    start_tail_into: StartTailInto,
+    pipe: tuple[int, int],
+) -> None:
+    """With -vv every frame is said; a pager that is paused must not stop the pings."""
+    with Sandbox(activity_timeout=1) as sandbox:
+        start_tail_into(pipe[1], *SELECT, "-vv", env=reaching(sandbox))
+        subscribed(sandbox)
+        publish(sandbox, range(100), "x" * 4000)
+        sandbox.wait_for(lambda s: s.pings >= 3, scaled(5))

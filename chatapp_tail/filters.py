@@ -28,6 +28,8 @@ def by_event(wanted: Iterable[str], unwanted: Iterable[str]) -> KeepEvent:
     wanted, unwanted = frozenset(wanted), frozenset(unwanted)
     if wanted:
         names = wanted - unwanted
+        if not names:
+            raise UsageError("--event and --exclude-event together leave no event to show")
         return names.__contains__
     return lambda event: event not in unwanted
 

@@ -15,6 +15,7 @@ from .chatapp.channels import short_name
 from .formats.escape import escape_line
 from .formats.meta import describe
 from .pusher import items
+from .summary import span
 
 _LONGEST = 1000
 """Characters of a notice; what a server says may have any length."""
@@ -65,6 +66,13 @@ class Notices:
         else:
             self._write(f"chatapp-tail: {sentence}")
 
+    def summary(self, sentence: str, figures: dict[str, object]) -> None:
+        """Say what the run did."""
+        if self._as_json:
+            self._write_json({"v": 1, "type": "summary", **figures, "message": sentence})
+        else:
+            self._write(f"chatapp-tail: {sentence}")
+
     def _write_json(self, record: dict[str, object]) -> None:
         self._write(msgspec.json.encode(record).decode())
 
@@ -101,10 +109,10 @@ class Notices:
                 assert self._lost is not None
                 return Level.TROUBLE, f"{_lost(self._lost)}; trying again {_in(delay)}"
             case items.Gap(channel, since, until, _):
-                span = f"{_clock(since)} to {_clock(until)} ({_span((until - since) / 1e9)})"
+                hole = f"{_clock(since)} to {_clock(until)} ({span((until - since) / 1e9)})"
                 return (
                     Level.TROUBLE,
-                    f"gap: events of {short_name(channel)} from {span} may be missing",
+                    f"gap: events of {short_name(channel)} from {hole} may be missing",
                 )
             case items.Stopped():
                 return Level.PROGRESS, ""
@@ -119,33 +127,21 @@ def _ready(channels: list[str], refused: list[str]) -> str:
 
 
 def _quiet(quiet: items.Quiet) -> str:
-    pong = "none yet" if quiet.last_pong is None else f"{_span(quiet.last_pong)} ago"
+    pong = "none yet" if quiet.last_pong is None else f"{span(quiet.last_pong)} ago"
     return (
-        f"quiet: no event for {_span(quiet.last_event)};"
-        f" last frame {_span(quiet.last_frame)} ago, last pong {pong}"
+        f"quiet: no event for {span(quiet.last_event)};"
+        f" last frame {span(quiet.last_frame)} ago, last pong {pong}"
     )
 
 
 def _lost(lost: items.Lost) -> str:
     if lost.lasted is None:
         return f"cannot connect to {escape_line(lost.reason)}"
-    return f"lost the connection after {_span(lost.lasted)} to {escape_line(lost.reason)}"
+    return f"lost the connection after {span(lost.lasted)} to {escape_line(lost.reason)}"
 
 
 def _in(delay: float) -> str:
-    return f"in {_span(delay)}" if delay >= 0.05 else "at once"
-
-
-def _span(seconds: float) -> str:
-    """Return seconds as a person says them: `0.4 s`, `12 s`, `3m 12s`, `2h 05m`."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes}m {rest:02}s"
-    return f"{minutes // 60}h {minutes % 60:02}m"
+    return f"in {span(delay)}" if delay >= 0.05 else "at once"
 
 
 def _clock(nanoseconds: int) -> str:

@@ -13,13 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 
-from .chatapp.events import decode
 from .errors import ExitStatus, OutputError
-from .filters import KeepEvent
-from .formats import Format
+from .pipeline import Pipeline
 from .pusher.connection import Connection
 from .pusher.items import ChannelEvent, Gap, Item, Status, StopCause, Stopped, Traced, Trouble
 from .spool import Spool
+from .stdout import ReaderGone, write_some
 from .waker import Waker
 
 _DEAD = select.POLLERR | select.POLLHUP | select.POLLNVAL
@@ -28,10 +27,6 @@ _STALL = 10.0
 """Seconds without a byte taken after which the end no longer waits for stdout's reader."""
 _WHOLE = 1024 * 1024
 _LONGEST_POLL = 3600.0
-
-
-class ReaderGone(Exception):
-    """Nobody reads stdout any more."""
 
 
 Listener = Callable[[Status | Gap], None]
@@ -51,10 +46,14 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When to stop by ourselves: after `count` lines, after `duration` seconds."""
+    """When to stop by ourselves, whichever comes first.
+
+    After `count` lines, after `duration` seconds, after `idle` seconds without a line.
+    """
 
     count: int | None = None
     duration: float | None = None
+    idle: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +62,7 @@ class End:
 
     status: ExitStatus
     interrupted: bool = False
+    reader_gone: bool = False
     cause: StopCause | None = None
     reason: str = ""
 
@@ -89,31 +89,33 @@ class Tail:
         spool: Spool,
         alarm: Waker,
         *,
-        keep_event: KeepEvent,
-        format: Format,  # noqa: A002 - the domain's word
+        pipeline: Pipeline,
         listeners: Sequence[Listener],
         meta: Meta | None,
         limits: Limits,
         stdout: int,
         heartbeat: Heartbeat | None = None,
+        on_request: Callable[[], None],
     ) -> None:
         self.written = 0
         """Bytes written so far; a watchdog sees by it whether stdout still moves."""
         self._connection = connection
         self._spool = spool
         self._alarm = alarm
-        self._keep_event = keep_event
-        self._format = format
+        self._pipeline = pipeline
         self._listeners = listeners
         self._meta = meta
         self._limits = limits
         self._heartbeat = heartbeat
+        self._on_request = on_request
+        self._requested = False
         self._beat_due = inf if heartbeat is None else 0.0
         self._stdout = stdout
         self._lines = 0
         self._interrupted = False
         self._end: End | None = None
         self._deadline = inf
+        self._idle_until = inf
         self._patience_ends = inf
         self._stalled_at = inf
         # Up to PIPE_BUF bytes never block once poll says that there is room (POSIX).
@@ -125,15 +127,27 @@ class Tail:
         self._interrupted = True
         self._alarm.wake()
 
+    def request(self) -> None:
+        """Have `on_request` called soon, from the main thread; for a signal handler."""
+        self._requested = True
+        self._alarm.wake()
+
+    def _answer_request(self) -> None:
+        if self._requested:
+            self._requested = False
+            self._on_request()
+
     def run(self) -> End:
         """Tail until something ends it; OutputError when stdout fails."""
+        now = time.monotonic()
         if self._limits.duration is not None:
-            self._deadline = time.monotonic() + self._limits.duration
+            self._deadline = now + self._limits.duration
+        self._note_line(now)
         self._connection.start()
         try:
             return self._follow()
         except ReaderGone:
-            return End(ExitStatus.DONE)
+            return End(ExitStatus.DONE, reader_gone=True)
         finally:
             self._connection.stop()
             if self._connection.join(_GOODBYE):
@@ -155,9 +169,7 @@ class Tail:
         lines: list[bytes] = []
         for item in batch:
             if type(item) is ChannelEvent:
-                if self._keep_event(item.event):
-                    decoded = decode(item)
-                    lines += self._format(decoded, decoded.records)
+                lines += self._pipeline.of_event(item)
             else:
                 assert not isinstance(item, ChannelEvent)
                 self._write(lines)
@@ -200,8 +212,15 @@ class Tail:
         if self._lines + len(lines) >= self._enough:
             del lines[int(self._enough) - self._lines :]
             self._end = self._end or End(ExitStatus.DONE)
+        if not lines:
+            return
         self._lines += len(lines)
         self._write_bytes(b"".join(lines))
+        self._note_line(time.monotonic())
+
+    def _note_line(self, now: float) -> None:
+        if self._limits.idle is not None:
+            self._idle_until = now + self._limits.idle
 
     def _write_bytes(self, data: bytes) -> None:
         unwritten = memoryview(data)
@@ -209,14 +228,7 @@ class Tail:
             # A write without room would block, and then nothing could end it.
             if not self._wait(for_room=True):
                 continue
-            try:
-                written = os.write(self._stdout, unwritten[: self._at_most])
-            except BlockingIOError:
-                continue
-            except BrokenPipeError:
-                raise ReaderGone from None
-            except OSError as error:
-                raise OutputError(f"cannot write to stdout: {error.strerror}") from error
+            written = write_some(self._stdout, unwritten[: self._at_most])
             unwritten = unwritten[written:]
             self.written += written
             self._note_progress()
@@ -232,9 +244,10 @@ class Tail:
         waits.register(self._stdout, select.POLLOUT if for_room else 0)
         if not for_room:
             waits.register(self._spool, select.POLLIN)
-        until = min(self._deadline, self._beat(), self._stalled_at if for_room else inf)
-        if not for_room:
-            until = min(until, self._patience_ends)
+        until = min(self._deadline, self._beat())
+        # Whoever waits for room is not idle, and the goodbye is over when all is written.
+        until = min(until, self._stalled_at if for_room else self._patience_ends)
+        until = until if for_room else min(until, self._idle_until)
         seconds = min(max(0.0, until - time.monotonic()), _LONGEST_POLL)
         for descriptor, events in waits.poll(seconds * 1000 + 1):
             if descriptor == self._stdout and events & _DEAD:
@@ -243,7 +256,9 @@ class Tail:
             if descriptor == self._alarm.fileno():
                 self._alarm.clear()
         now = time.monotonic()
-        if self._interrupted or self._spool.failure or now >= self._deadline:
+        self._answer_request()
+        idle = not for_room and now >= self._idle_until
+        if self._interrupted or self._spool.failure or idle or now >= self._deadline:
             self._ask_to_end()
         if for_room and now >= self._stalled_at:
             raise OutputError(self._spool.failure or "the reader of stdout takes nothing any more")
@@ -259,7 +274,7 @@ class Tail:
     def _ask_to_end(self) -> None:
         """Stop the connection once; its last item ends the tail, or else our patience does."""
         if self._patience_ends == inf:
-            self._deadline = inf
+            self._deadline = self._idle_until = inf
             self._patience_ends = time.monotonic() + _GOODBYE
             self._note_progress()
             if self._spool.failure:

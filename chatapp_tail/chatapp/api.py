@@ -80,7 +80,7 @@ class Api:
         self._http = http
         self._source = source
         self._checked = _Remembered(self._ask_whether_good)
-        self._licenses = _Remembered(lambda _: self.licenses())
+        self._licenses = _Remembered(lambda _: self.licenses(patient=False))
 
     def authorise(self, socket_id: str, channel: str) -> AuthAnswer:
         """Ask for the signature that lets `socket_id` join `channel`.
@@ -109,23 +109,23 @@ class Api:
 
     def check_token(self) -> None:
         """Return if the token is good; CredentialsError or ApiError if not."""
-        self._get("/v1/tokens/check")
+        self._get("/v1/tokens/check", patient=True)
 
-    def licenses(self) -> list[License]:
-        """Return the licences of the account."""
-        reply = self._get("/v1/licenses")
+    def licenses(self, *, patient: bool = True) -> list[License]:
+        """Return the licences of the account; `patient` as for `Http.send`."""
+        reply = self._get("/v1/licenses", patient=patient)
         try:
             return parse_licenses(msgspec.json.decode(reply.content))
         except msgspec.DecodeError as error:
             raise ApiError(f"{reply.said} without JSON (is --api-url right?)") from error
 
-    def _get(self, path: str) -> Reply:
+    def _get(self, path: str, *, patient: bool) -> Reply:
         """Return a good answer, renewing the token if need be; ApiError or CredentialsError."""
         token = self._source.current()
-        reply = self._http.send("GET", path, headers=_authorised(token))
+        reply = self._http.send("GET", path, headers=_authorised(token), patient=patient)
         if reply.token_refused:
             token = self._renewed(token, reply)
-            reply = self._http.send("GET", path, headers=_authorised(token))
+            reply = self._http.send("GET", path, headers=_authorised(token), patient=patient)
         if reply.token_refused:
             raise CredentialsError(f"the token is refused: {reply.said}")
         if not reply.ok:

@@ -16,10 +16,12 @@ import msgspec
 from .. import __version__
 from ..errors import ApiError
 from ..proxies import Proxy, proxy_for
+from ..retry_after import parse_retry_after
 from ..urls import split_base_url
 
 if TYPE_CHECKING:
     import requests
+    from urllib3 import Retry
 
 INVALID_TOKEN = "ApiInvalidTokenError"
 AUTH_PATH = "/broadcasting/auth"
@@ -69,9 +71,8 @@ class Reply:
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds the server asks to wait, if it says so in seconds."""
-        text = self.headers.get("Retry-After", "")
-        return float(text) if text.isdecimal() else None
+        """Seconds the server asks to wait, if it does."""
+        return parse_retry_after(self.headers.get("Retry-After", ""))
 
 
 def parse_url(url: str) -> str:
@@ -83,9 +84,7 @@ def parse_url(url: str) -> str:
 class Http:
     """One kept-alive session with the API at `url`, shared by up to eight threads.
 
-    GET requests that fail in passing are repeated with back-off, and Retry-After is honoured;
-    channel auth is not, since the protocol machine has a back-off of its own for it. `timeout`
-    (seconds) holds for the connect and for each read.
+    `timeout` (seconds) holds for the connect and for each read.
     """
 
     def __init__(
@@ -110,13 +109,17 @@ class Http:
         form: Mapping[str, str] | None = None,
         json: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
+        patient: bool = False,
     ) -> Reply:
-        """Send a request and return whatever answer comes; ApiError when none does."""
+        """Send a request and return whatever answer comes; ApiError when none does.
+
+        With `patient` a failure in passing is repeated a few times, with back-off.
+        """
         import requests
 
         url = self.url + path
         try:
-            response = self._session.request(
+            response = self._sessions(patient).request(
                 method,
                 url,
                 params=query,
@@ -135,20 +138,31 @@ class Http:
         return _reply(f"{method} {url}", response)
 
     @cached_property
-    def _session(self) -> "requests.Session":
+    def _impatient(self) -> "requests.Session":
+        return self._session(0)
+
+    @cached_property
+    def _patient(self) -> "requests.Session":
+        from urllib3 import Retry
+
+        retry = Retry(
+            total=4, connect=2, backoff_factor=0.5, status_forcelist=_RETRIED, raise_on_status=False
+        )
+        retry.retry_after_max = _RETRY_AFTER_MAX
+        return self._session(retry)
+
+    def _sessions(self, patient: bool) -> "requests.Session":
+        return self._patient if patient else self._impatient
+
+    def _session(self, retries: "Retry | int") -> "requests.Session":
         from http.cookiejar import DefaultCookiePolicy
 
         import requests
         from requests.adapters import HTTPAdapter
-        from urllib3 import Retry
 
         session = requests.Session()
-        patient = Retry(
-            total=4, connect=2, backoff_factor=0.5, status_forcelist=_RETRIED, raise_on_status=False
-        )
-        patient.retry_after_max = _RETRY_AFTER_MAX
-        session.mount(self.url, HTTPAdapter(pool_maxsize=_CONNECTIONS, max_retries=patient))
-        session.mount(self.url + AUTH_PATH, HTTPAdapter(pool_maxsize=_CONNECTIONS))
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS, max_retries=retries))
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         session.headers["User-Agent"] = f"chatapp-tail/{__version__}"
         session.headers["Accept"] = "application/json"

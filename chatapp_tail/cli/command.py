@@ -4,32 +4,48 @@ import sys
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from .. import __version__
 from ..chatapp.channels import EXAMPLES as CHANNEL_EXAMPLES
-from ..formats import Output
+from ..formats.times import TimeStyle
 from ..notices import LogFormat
 from ..pusher.connection import Endpoint
+from .colors import When
 from .doctor import doctor
 from .lines import lines
 from .login import login, logout
 from .options import (
     CHANNEL,
     DURATION,
-    EVENT,
     POSITIVE,
     SIZE,
     access_options,
     endpoint_options,
+    filter_options,
     licence_options,
     option,
+    output_options,
     profile_option,
     token_file_option,
+    typed,
+    wanted_output,
     ws_urls,
 )
+from .replay import replay
 from .sandbox import sandbox
+from .schema import schema
 from .settings import Typed, compile_settings
+from .showing import TypedShowing
+
+FILTERS = (
+    "events",
+    "excluded_events",
+    "incoming",
+    "outgoing",
+    "chats",
+    "patterns",
+    "where",
+)
 
 EXAMPLES = """\
 Show the events of ChatApp messengers as they happen: pretty on a terminal, one
@@ -72,34 +88,8 @@ Examples:
     is_flag=True,
     help="Every messenger of every licence of the account, and those that come to it later.",
 )
-@option(
-    "-e",
-    "--event",
-    "events",
-    type=EVENT,
-    multiple=True,
-    metavar="NAME",
-    help="Only events of this name (message, messageStatus, chatTag, ...); may be repeated.",
-)
-@option(
-    "-E",
-    "--exclude-event",
-    "excluded_events",
-    type=EVENT,
-    multiple=True,
-    metavar="NAME",
-    help="No events of this name; may be repeated.",
-)
-@option(
-    "-o",
-    "--output",
-    type=click.Choice([each.value for each in Output]),
-    default=Output.AUTO.value,
-    show_default=True,
-    help="auto is pretty on a terminal and json otherwise; raw is each frame's data as ChatApp"
-    " sends it.",
-)
-@option("--json", "as_json", is_flag=True, help="Same as -o json.")
+@filter_options
+@output_options
 @option(
     "--meta",
     is_flag=True,
@@ -113,6 +103,12 @@ Examples:
     metavar="DURATION",
     help="Stop after a time, such as 30s, 5m or 2h; with --count, status 124 when "
     "it was not reached.",
+)
+@option(
+    "--idle",
+    type=DURATION,
+    metavar="DURATION",
+    help="Stop after a time without a line; with --count, status 124 as for --for.",
 )
 @endpoint_options
 @access_options
@@ -185,26 +181,13 @@ def command(ctx: click.Context, /, **options: Any) -> int | None:
     return _tail(ctx, **options)
 
 
-def _typed(ctx: click.Context, name: str) -> bool:
-    return ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
-
-
 def _refuse_options_before(ctx: click.Context, other: str) -> None:
     """Say so when options of the tail stand before another command, where they do nothing."""
-    typed = [each.opts[-1] for each in ctx.command.params if each.name and _typed(ctx, each.name)]
-    if typed:
+    before = [each.opts[-1] for each in ctx.command.params if each.name and typed(ctx, each.name)]
+    if before:
         raise click.UsageError(
-            f"{typed[0]} before {other} would do nothing; put the options behind it."
+            f"{before[0]} before {other} would do nothing; put the options behind it."
         )
-
-
-def _wanted_output(ctx: click.Context, output: str, as_json: bool) -> Output:
-    """Return which output is meant; what was typed wins over what a variable says."""
-    if as_json and (_typed(ctx, "as_json") or not _typed(ctx, "output")):
-        if _typed(ctx, "output") and output not in ("auto", "json"):
-            raise click.UsageError(f"--json and --output {output} contradict each other.")
-        return Output.JSON
-    return Output(output)
 
 
 def _tail(
@@ -212,6 +195,9 @@ def _tail(
     *,
     output: str,
     as_json: bool,
+    template: str | None,
+    color: str,
+    time_style: str,
     endpoints: tuple[Endpoint, ...],
     no_reconnect: bool,
     max_retries: int | None,
@@ -220,15 +206,22 @@ def _tail(
 ) -> int:
     if no_reconnect and max_retries:
         raise click.UsageError("--no-reconnect and --max-retries contradict each other.")
-    typed = Typed(
-        output=_wanted_output(ctx, output, as_json),
+    showing = TypedShowing(
+        output=wanted_output(ctx, output, as_json, template),
+        template=template,
+        color=When(color),
+        time_style=TimeStyle(time_style),
+        **{name: options.pop(name) for name in FILTERS},
+    )
+    asked = Typed(
+        showing=showing,
         endpoints=ws_urls(endpoints),
         max_retries=0 if no_reconnect else max_retries,
         log_format=LogFormat(log_format),
         **options,
     )
     settings = compile_settings(
-        typed,
+        asked,
         stdout_is_terminal=sys.stdout is not None and sys.stdout.isatty(),
         watched=sys.stderr.isatty(),
     )
@@ -237,5 +230,5 @@ def _tail(
     return run(settings)
 
 
-for each in (login, logout, lines, doctor, sandbox):
+for each in (login, logout, lines, doctor, replay, schema, sandbox):
     command.add_command(each)

@@ -5,12 +5,25 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from ..chatapp.channels import parse_channel, parse_messenger
 from ..chatapp.http import parse_url
+from ..formats import Output
+from ..formats.times import TimeStyle
 from ..proxies import Proxy
 from ..pusher.connection import Endpoint
-from .types import Checked, parse_app_key, parse_ca_file, parse_duration, parse_license, parse_size
+from ..replay import parse_speed
+from .colors import When
+from .types import (
+    Checked,
+    Text,
+    parse_app_key,
+    parse_ca_file,
+    parse_duration,
+    parse_license,
+    parse_size,
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -24,11 +37,12 @@ CHANNEL = Checked("name", parse_channel)
 DURATION = Checked("duration", parse_duration)
 SIZE = Checked("size", parse_size)
 PROXY = Checked("url", Proxy.parse, shown=False)
+SPEED = Checked("factor", parse_speed)
 WS_URL = Checked("url", Endpoint.parse)
 HTTP_URL = Checked("url", parse_url)
 KEY = Checked("key", parse_app_key)
 CA_FILE = Checked("file", parse_ca_file)
-EVENT = click.STRING
+TEXT = Text("text", str)
 POSITIVE = click.IntRange(min=1)
 
 
@@ -65,6 +79,39 @@ def _add(options: Sequence[Callable[[Any], Any]], command: F) -> F:
     for add in reversed(options):
         command = add(command)
     return command
+
+
+def filter_options(command: F) -> F:
+    """Add the options that choose what to show."""
+    return _add(_FILTER, command)
+
+
+def output_options(command: F) -> F:
+    """Add the options that say how to show it."""
+    return _add(_OUTPUT, command)
+
+
+def typed(ctx: click.Context, name: str) -> bool:
+    """Return whether a parameter stands on the command line, rather than in a variable."""
+    return ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
+def wanted_output(ctx: click.Context, output: str, as_json: bool, template: str | None) -> Output:
+    """Return which output is meant; what was typed wins over what a variable says."""
+    named = {
+        Output.JSON: as_json and "as_json",
+        Output.TEMPLATE: template is not None and "template",
+    }
+    for meant, name in named.items():
+        if not name or (typed(ctx, "output") and not typed(ctx, name)):
+            continue
+        if typed(ctx, "output") and output not in ("auto", meant.value):
+            flag = "--json" if meant is Output.JSON else "--format"
+            raise click.UsageError(f"{flag} and --output {output} contradict each other.")
+        return meant
+    if output == "template" and template is None:
+        raise click.UsageError("-o template needs a --format.")
+    return Output(output)
 
 
 def ws_urls(given: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
@@ -137,6 +184,88 @@ _LICENCE = (
         metavar="TYPE",
         help="Messenger type, such as telegram or grWhatsApp; may be repeated. Every licence is"
         " combined with every messenger.",
+    ),
+)
+
+_FILTER = (
+    option(
+        "-e",
+        "--event",
+        "events",
+        multiple=True,
+        metavar="NAME",
+        help="Only events of this name (message, messageStatus, chatTag, ...); may be repeated.",
+    ),
+    option(
+        "-E",
+        "--exclude-event",
+        "excluded_events",
+        multiple=True,
+        metavar="NAME",
+        help="No events of this name; may be repeated.",
+    ),
+    option("--incoming", is_flag=True, help="No messages of our own; other events pass."),
+    option("--outgoing", is_flag=True, help="Only messages of our own; other events pass."),
+    option(
+        "--chat",
+        "chats",
+        type=TEXT,
+        multiple=True,
+        metavar="ID",
+        help="Only this chat: its id, hash, phone, username or name; may be repeated.",
+    ),
+    option(
+        "-g",
+        "--grep",
+        "patterns",
+        type=TEXT,
+        multiple=True,
+        metavar="REGEX",
+        help="Only what has this in its text or caption; case counts if the pattern has capitals."
+        " May be repeated.",
+    ),
+    option(
+        "-w",
+        "--where",
+        type=TEXT,
+        multiple=True,
+        metavar="JMESPATH",
+        help="Only records for which this is true, such as \"data.type=='failed'\"; may be"
+        " repeated.",
+    ),
+)
+_OUTPUT = (
+    option(
+        "-o",
+        "--output",
+        type=click.Choice([each.value for each in Output]),
+        default=Output.AUTO.value,
+        show_default=True,
+        help="auto is pretty on a terminal and json otherwise; raw is each frame's data as ChatApp"
+        " sends it; template needs --format.",
+    ),
+    option("--json", "as_json", is_flag=True, help="Same as -o json."),
+    option(
+        "-f",
+        "--format",
+        "template",
+        metavar="TEMPLATE",
+        help="One line a record, such as '{time} {chat}: {text}'.",
+    ),
+    option(
+        "--color",
+        type=click.Choice([each.value for each in When]),
+        default=When.AUTO.value,
+        show_default=True,
+        help="Colours in pretty output; auto heeds NO_COLOR and FORCE_COLOR.",
+    ),
+    option(
+        "--time",
+        "time_style",
+        type=click.Choice([each.value for each in TimeStyle]),
+        default=TimeStyle.LOCAL.value,
+        show_default=True,
+        help="How pretty output and templates show the time.",
     ),
 )
 

@@ -24,6 +24,9 @@ class Interruptible(Protocol):
     def interrupt(self) -> None:
         """End soon; called from a signal handler."""
 
+    def request(self) -> None:
+        """Say how it goes; called from a signal handler."""
+
 
 class DeathBySignal(Exception):
     """Everything is written; die as the signal wants it, so that a shell sees 130 or 143."""
@@ -150,6 +153,7 @@ def interrupted_by_signals(task: Interruptible) -> Iterator[None]:
     wanted = (signal.SIGINT, signal.SIGTERM)
     handled = [each for each in wanted if signal.getsignal(each) is not signal.SIG_IGN]
     before = {signum: signal.signal(signum, handle) for signum in handled}
+    before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, lambda *_: task.request())
     try:
         yield
     finally:

@@ -1,12 +1,10 @@
 """Joins the parts of a tail and runs it."""
 
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Literal, assert_never
 
 from .. import spool
 from ..chatapp.api import Api
@@ -14,12 +12,12 @@ from ..chatapp.channels import short_name
 from ..chatapp.secret import Secret
 from ..chatapp.tokens import GivenToken, TokenSource
 from ..errors import ChannelsError, ChatAppTailError, ExitStatus, OutputError
-from ..formats import Format, Output
 from ..formats.escape import escape_line
 from ..formats.meta import encode_meta
 from ..notices import Level, Notices
 from ..pusher.connection import Connection
 from ..pusher.items import StopCause
+from ..summary import Summary
 from ..systemd import Notifier
 from ..tail import End, Heartbeat, Tail
 from ..waker import Waker
@@ -56,9 +54,12 @@ def _run(settings: Settings, notices: Notices) -> ExitStatus:
         )
         if settings.selection.needs_licenses:
             settings = _with_channels(settings, api)
-        tail = _assemble(settings, api, notices)
+        summary = Summary()
+        tail, queue = _assemble(settings, api, notices, summary)
         stack.enter_context(interrupted_by_signals(tail))
         end = tail.run()
+        if not end.reader_gone and settings.level >= Level.PROGRESS:
+            notices.summary(summary.sentence(queue.peak), summary.figures(queue.peak))
         if end.cause:
             notices.end(_explain(end, settings.connection.channels), end.status)
         return end.status
@@ -73,7 +74,9 @@ def _with_channels(settings: Settings, api: Api) -> Settings:
     return replace(settings, connection=replace(settings.connection, channels=channels))
 
 
-def _assemble(settings: Settings, api: Api, notices: Notices) -> Tail:
+def _assemble(
+    settings: Settings, api: Api, notices: Notices, summary: Summary
+) -> tuple[Tail, spool.Spool]:
     alarm = Waker()
     queue = spool.Spool(settings.spool_limit, alarm)
     connection = Connection(
@@ -82,53 +85,23 @@ def _assemble(settings: Settings, api: Api, notices: Notices) -> Tail:
     if settings.selection.everything:
         LineWatch(api, settings.selection, connection, queue.put).start()
     systemd = Notifier(os.environ)
-    return Tail(
+
+    def say_summary() -> None:
+        notices.summary(summary.sentence(queue.peak), summary.figures(queue.peak))
+
+    tail = Tail(
         connection,
         queue,
         alarm,
-        keep_event=settings.keep_event,
-        format=_format(settings.output),
-        listeners=[notices.say, systemd.say],
+        pipeline=settings.showing.pipeline(summary, dict(os.environ)),
+        listeners=[notices.say, summary.note, systemd.say],
         meta=encode_meta if settings.meta else None,
         limits=settings.limits,
         stdout=sys.stdout.fileno(),
         heartbeat=Heartbeat(systemd.interval, systemd.beat) if systemd.interval else None,
+        on_request=say_summary,
     )
-
-
-def _format(output: Output) -> Format:
-    match output:
-        case Output.JSON:
-            from ..formats.ndjson import format_ndjson
-
-            return format_ndjson
-        case Output.RAW:
-            from ..formats.raw import format_raw
-
-            return format_raw
-        case Output.PRETTY:
-            from ..formats.pretty import Pretty
-
-            return Pretty(
-                width=lambda: shutil.get_terminal_size().columns,
-                color_system=_color_system(),
-                encoding=sys.stdout.encoding,
-            )
-        case Output.AUTO:
-            raise AssertionError("auto is resolved when settings are compiled")
-        case _:
-            assert_never(output)
-
-
-def _color_system() -> Literal["standard", "256", "truecolor"] | None:
-    from rich.console import Console
-
-    console = Console(file=sys.stdout)
-    match None if console.no_color else console.color_system:
-        case "standard" | "256" | "truecolor" as known:
-            return known
-        case _:
-            return None
+    return tail, queue
 
 
 def _with_sandbox(settings: Settings, stack: ExitStack) -> tuple[Settings, TokenSource]:

@@ -1,18 +1,18 @@
 """What was typed → what will run: everything validated and compiled, no network yet."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from ..chatapp.selection import Selection
 from ..errors import UsageError
-from ..filters import KeepEvent, by_event
 from ..formats import Output
 from ..notices import Level, LogFormat
 from ..proxies import Proxy, proxy_for
 from ..pusher.connection import Endpoint, Timing
 from ..pusher.connection import Settings as ConnectionSettings
 from ..tail import Limits
+from .showing import Showing, TypedShowing, compile_showing
 
 NOTHING_SELECTED = """nothing is selected; choose what to tail:
   chatapp-tail --license 1229 --messenger telegram    one messenger of one licence
@@ -28,11 +28,10 @@ class Typed:
     licenses: tuple[int, ...]
     messengers: tuple[str, ...]
     channels: tuple[str, ...]
-    events: tuple[str, ...]
-    excluded_events: tuple[str, ...]
+    showing: TypedShowing
     count: int | None
     duration: float | None
-    output: Output
+    idle: float | None
     endpoints: tuple[Endpoint, ...]
     api_url: str
     app_key: str
@@ -64,9 +63,8 @@ class Settings:
     token_file: Path | None
     profile: str
     sandbox: bool
-    keep_event: KeepEvent
+    showing: Showing
     limits: Limits
-    output: Output
     meta: bool
     spool_limit: int
     level: Level
@@ -99,9 +97,8 @@ def compile_settings(typed: Typed, *, stdout_is_terminal: bool, watched: bool) -
         token_file=typed.token_file,
         profile=typed.profile,
         sandbox=typed.sandbox,
-        keep_event=by_event(typed.events, typed.excluded_events),
-        limits=Limits(typed.count, typed.duration),
-        output=_output(typed, stdout_is_terminal),
+        showing=_showing(typed, stdout_is_terminal),
+        limits=Limits(typed.count, typed.duration, typed.idle),
         meta=typed.meta,
         spool_limit=typed.spool_limit,
         # A program that reads NDJSON on stderr wants to know of progress as much as a person.
@@ -121,12 +118,13 @@ def _check_proxies(typed: Typed) -> None:
         raise UsageError(f"the proxy that the environment names cannot be used: {error}") from error
 
 
-def _output(typed: Typed, stdout_is_terminal: bool) -> Output:
-    if typed.output is not Output.AUTO:
-        if typed.meta and typed.output is not Output.JSON:
-            raise UsageError(f"--meta adds JSON records, so it needs -o json, not {typed.output}")
-        return typed.output
-    return Output.PRETTY if stdout_is_terminal and not typed.meta else Output.JSON
+def _showing(typed: Typed, terminal: bool) -> Showing:
+    asked = typed.showing
+    if typed.meta and asked.output not in (Output.AUTO, Output.JSON):
+        raise UsageError(f"--meta adds JSON records, so it needs -o json, not {asked.output}")
+    if typed.meta:
+        asked = replace(asked, output=Output.JSON)
+    return compile_showing(asked, terminal=terminal)
 
 
 def _level(typed: Typed, watched: bool) -> Level:

@@ -66,9 +66,19 @@ def parse_app_key(text: str) -> str:
 
 
 class Checked(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.5 on
-    """A click type made from a parser that raises ValueError; `shown` unless it may be secret."""
+    """A click type made from a parser that raises ValueError.
 
-    def __init__(self, name: str, parse: Callable[[str], object], *, shown: bool = True) -> None:
+    `shown` tells whether a bad value may be repeated, which a secret may not.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        parse: Callable[[str], object],
+        *,
+        shown: bool = True,
+        one_in_variable: bool = False,
+    ) -> None:
         self.name = name
         self._parse = parse
         self._shown = shown
@@ -83,3 +93,9 @@ class Checked(click.ParamType):  # type: ignore[type-arg]  # generic only from c
             return self._parse(value)
         except ValueError as error:
             self.fail(f"{value!r}: {error}" if self._shown and value else str(error), param, ctx)
+
+
+class Text(Checked):
+    """Any text; several in a variable stand on a line each, because spaces belong to them."""
+
+    envvar_list_splitter = "\n"

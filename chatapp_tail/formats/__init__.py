@@ -17,3 +17,5 @@ class Output(StrEnum):
     PRETTY = "pretty"
     JSON = "json"
     RAW = "raw"
+    CSV = "csv"
+    TEMPLATE = "template"

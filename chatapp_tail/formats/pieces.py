@@ -1,5 +1,7 @@
 """What an entry of pretty output is made of: pieces of text, each with a style."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
@@ -34,7 +36,19 @@ class Symbol(Enum):
     MORE = ("…", "...")
 
 
-Piece = tuple[str | Symbol, Style]
+Spans = Sequence[tuple[int, int]]
+"""Parts of a text: (start, end) of each, in order, none overlapping."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What people wrote, as it came, and the spans of it that were searched for."""
+
+    text: str
+    found: Spans = ()
+
+
+Piece = tuple[str | Said | Symbol, Style]
 
 
 class Entry(NamedTuple):

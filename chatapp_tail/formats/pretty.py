@@ -23,14 +23,21 @@ from rich.text import Text
 
 from ..chatapp.channels import short_name
 from ..chatapp.events import Decoded, Record
-from .description import clock, describe
+from .description import describe
 from .escape import escape_line, escape_text
-from .pieces import CYAN, DIM, GREEN, MAGENTA, PLAIN, Piece, Symbol
+from .pieces import BOLD_RED, CYAN, DIM, GREEN, MAGENTA, PLAIN, Piece, Said, Spans, Symbol
+from .times import Clock, TimeStyle, clock_of
 
 LINE_LIMIT = 6
 """How many lines of one record are shown; a note counts what is left out."""
 
+Highlight = Callable[[str], list[tuple[int, int]]]
+"""What people wrote, as it came -> the (start, end) of what stands out, as `Grep.spans` has it."""
+
 _NARROWEST = 20
+_NARROWEST_CHANNEL = 10
+_WIDEST_TIME = 27
+_GAP = 2
 _NARROW_BLOCK = 32
 
 _CHANNEL_STYLES = (CYAN, MAGENTA, Style(color="yellow"), GREEN, Style(color="blue"))
@@ -47,7 +54,9 @@ class Pretty:
     """Lines for a terminal of `width()` cells.
 
     `color_system` None is text without any escape sequence. What `encoding` does not have is shown
-    as a backslash escape. `timezone` None is local time.
+    as a backslash escape. `clock` None is the local time of day; where it says nothing there is no
+    column. `timezone` is that of the times in notes, None where the machine is. `highlight` is
+    asked about text and caption, and only where there are colours.
     """
 
     def __init__(
@@ -56,11 +65,15 @@ class Pretty:
         width: Callable[[], int],
         color_system: Literal["standard", "256", "truecolor"] | None,
         encoding: str = "utf-8",
+        clock: Clock | None = None,
+        highlight: Highlight | None = None,
         timezone: tzinfo | None = None,
     ) -> None:
         self._width = width
-        self._screen = _Screen(color_system, encoding)
+        self._screen = _Screen(color_system, encoding, highlight)
+        self._clock = clock or clock_of(TimeStyle.LOCAL, timezone)
         self._timezone = timezone
+        self._time_cells = 0
         self._channel_cells = 0
 
     def __call__(self, decoded: Decoded, kept: Sequence[Record]) -> list[bytes]:
@@ -71,19 +84,33 @@ class Pretty:
     def _entry(self, record: Record, width: int) -> bytes:
         """Lay a record out in columns or, where they leave no room, below time and channel."""
         entry = describe(record, self._timezone)
-        limit = min(width - 10, max(20, width // 3), 40)
-        channel, channel_style = _channel(record.channel, limit)
-        self._channel_cells = min(max(self._channel_cells, len(channel)), limit)
-        time = clock(record.received // 1_000_000_000, self._timezone)
-        where: list[Piece] = [(time, DIM), ("  ", PLAIN), (channel, channel_style)]
+        time = self._time(record.received)
+        channel, style = self._channel(record.channel, width)
         mark: list[Piece] = [(entry.mark, entry.mark_style)]
-        indent = len(time) + 2 + self._channel_cells + 2 + _MARK_CELLS + 1
+        indent = self._time_cells + self._channel_cells + _GAP + _MARK_CELLS + 1
         if width - indent < _NARROW_BLOCK:
+            where: list[Piece] = [(time.lstrip(), DIM), (channel, style)]
             indent = _MARK_CELLS + 1
             return self._screen.draw(where, mark, indent, entry.groups, width - indent)
-        padding = " " * (self._channel_cells - len(channel) + 2)
-        first = [*where, (padding, PLAIN), *mark]
+        padding = " " * (self._channel_cells - len(channel) + _GAP)
+        first = [(time, DIM), (channel, style), (padding, PLAIN), *mark]
         return self._screen.draw([], first, indent, entry.groups, width - indent)
+
+    def _time(self, moment: int) -> str:
+        """Return the time to the right of its column, which is as wide as the widest so far."""
+        time = self._clock(moment)[:_WIDEST_TIME]
+        if time:
+            self._time_cells = max(self._time_cells, len(time) + _GAP)
+            time += " " * _GAP
+        return time.rjust(self._time_cells)
+
+    def _channel(self, name: str | None, width: int) -> tuple[str, Style]:
+        """Return the channel and its style; the column is as wide as the longest so far."""
+        beside_time = max(width - self._time_cells, _NARROWEST_CHANNEL)
+        limit = min(beside_time, max(20, width // 3), 40)
+        channel, style = _channel(name, limit)
+        self._channel_cells = min(max(self._channel_cells, len(channel)), limit)
+        return channel, style
 
 
 # Layout: from pieces to bytes.
@@ -92,8 +119,11 @@ class Pretty:
 class _Screen:
     """One terminal: its colours, its encoding and the symbols it has."""
 
-    def __init__(self, color_system: str | None, encoding: str) -> None:
+    def __init__(
+        self, color_system: str | None, encoding: str, highlight: Highlight | None
+    ) -> None:
         self._colors = None if color_system is None else _COLOR_SYSTEMS[color_system]
+        self._highlight = highlight if self._colors is not None else None
         self._encoding = encoding
         self._is_utf8 = codecs.lookup(encoding).name == "utf-8"
         self._console = Console(file=StringIO(), color_system=None, _environ={})
@@ -110,30 +140,47 @@ class _Screen:
         left = self.text(first)
         left.pad_right(indent - _cells(left.plain))
         start = self._rendered(left)
-        lines = [self._rendered(self.text(above))] if above else []
+        lines = self._above(above, indent + width)
         for line in self._block(groups, width):
             lines.append(start + self._rendered(line))
             start = " " * indent
         text = "\n".join(line.rstrip() for line in lines)
         return f"{text}\n".encode(self._encoding, "backslashreplace")
 
+    def _above(self, pieces: list[Piece], width: int) -> list[str]:
+        if not pieces:
+            return []
+        return [self._rendered(line).rstrip() for line in _wrapped(self.text(pieces), width)]
+
     def text(self, pieces: Iterable[Piece]) -> Text:
         """Return the pieces as a `Text`, escaped: there is no other way to the terminal."""
         text = Text()
         for piece, style in pieces:
-            text.append(self._safe(piece), style)
+            if isinstance(piece, Symbol):
+                text.append(piece.value[0 if self._is_utf8 else 1], style)
+                continue
+            raw, before = _raw(piece), len(text)
+            safe = self._safe(raw)
+            text.append(safe, style)
+            if isinstance(piece, Said) and piece.found:
+                for start, end in _moved(piece.found, raw, safe):
+                    text.stylize(BOLD_RED, before + start, before + end)
         return text
 
-    def _safe(self, piece: str | Symbol) -> str:
-        if isinstance(piece, Symbol):
-            return piece.value[0 if self._is_utf8 else 1]
-        safe = escape_text(piece)
+    def _safe(self, text: str) -> str:
+        safe = escape_text(text)
         if self._is_utf8:
             return safe
         return safe.encode(self._encoding, "backslashreplace").decode(self._encoding)
 
+    def _searched(self, piece: Piece) -> Piece:
+        said, style = piece
+        if self._highlight is None or not isinstance(said, Said):
+            return piece
+        return Said(said.text, self._highlight(said.text)), style
+
     def _block(self, groups: list[list[Piece]], width: int) -> list[Text]:
-        pieces, hidden = _cut(_spaced(groups), width * (LINE_LIMIT + 1))
+        pieces, hidden = _cut(map(self._searched, _spaced(groups)), width * (LINE_LIMIT + 1))
         lines = _wrapped(self.text(pieces), width)
         # A note in the place of a single line would save nothing.
         if hidden or len(lines) > LINE_LIMIT + 1:
@@ -176,12 +223,48 @@ def _cut(pieces: Iterable[Piece], budget: int) -> tuple[list[Piece], int]:
     kept: list[Piece] = []
     hidden = 0
     for piece, style in pieces:
-        if isinstance(piece, str):
-            hidden += max(0, len(piece) - budget)
-            piece = piece[:budget]
-            budget -= len(piece)
+        if not isinstance(piece, Symbol):
+            raw = _raw(piece)
+            if len(raw) > budget:
+                hidden += len(raw) - budget
+                raw = raw[:budget]
+                piece = Said(raw, piece.found) if isinstance(piece, Said) else raw
+            budget -= len(raw)
         kept.append((piece, style))
     return kept, hidden
+
+
+def _raw(piece: str | Said) -> str:
+    return piece.text if isinstance(piece, Said) else piece
+
+
+def _moved(spans: Spans, raw: str, safe: str) -> Spans:
+    """Return where the parts of `raw` stand after escaping; what was cut off stands at the end."""
+    if raw == safe:
+        return spans
+    offsets, end = _offsets(raw, safe), len(raw)
+    return [(offsets[min(start, end)], offsets[min(stop, end)]) for start, stop in spans]
+
+
+def _offsets(raw: str, safe: str) -> list[int]:
+    """Return where each character of `raw` begins in `safe`, and where the last one ends."""
+    offsets = [0]
+    for character in raw:
+        offsets.append(offsets[-1] + _escaped_length(character, safe, offsets[-1]))
+    return offsets
+
+
+def _escaped_length(character: str, safe: str, offset: int) -> int:
+    """Return how long a character became: its escape begins otherwise than it does."""
+    if safe.startswith(character, offset):
+        return 1
+    if character == "\t":
+        return 4
+    if character == "\r" and safe.startswith("\n", offset):
+        return 0
+    escape = ascii(character)[1:-1]
+    # Some encodings have one character for two, as Shift JIS for yen and backslash.
+    return len(escape) if safe.startswith(escape, offset) else 1
 
 
 def _wrapped(text: Text, width: int) -> list[Text]:
@@ -233,7 +316,9 @@ def _cells(text: str) -> int:
     return len(text) if text.isascii() else sum(map(_character_cells, text))
 
 
-_WIDER = {"\ufe0f": 1, **dict.fromkeys("🏻🏼🏽🏾🏿", 2)}
+# What rich counts with the character before it; a letter of a flag that does not join is a square.
+_FLAG_LETTERS = map(chr, range(0x1F1E6, 0x1F200))
+_WIDER = {"\ufe0f": 1, **dict.fromkeys("🏻🏼🏽🏾🏿", 2), **dict.fromkeys(_FLAG_LETTERS, 2)}
 
 
 @lru_cache(maxsize=4096)

@@ -32,6 +32,11 @@ def clock_of(style: TimeStyle, timezone: tzinfo | None = None) -> Clock:
     return _CLOCKS[style](timezone)
 
 
+def zone_of(style: TimeStyle) -> tzinfo | None:
+    """Return the timezone for dates beside such times; None is where the machine is."""
+    return UTC if style in (TimeStyle.UTC, TimeStyle.ISO) else None
+
+
 @lru_cache(maxsize=64)
 def time_of_day(seconds: int, timezone: tzinfo | None) -> str:
     """Return `08:39:00` for a moment in seconds since the epoch."""

@@ -46,9 +46,9 @@ class Backoff:
         self._dials.append(now)
 
     def next_dial(
-        self, now: float, retry: Retry, *, stable_for: float, not_before: float = 0.0
+        self, since: float, retry: Retry, *, stable_for: float, not_before: float = 0.0
     ) -> float:
-        """Return when to dial after a link ended.
+        """Return when to dial after a link ended, or a dial that began, at `since`.
 
         `stable_for` is how many seconds it was subscribed, `not_before` what the server asked for
         (Retry-After).
@@ -57,8 +57,8 @@ class Backoff:
             self.failures = self._at_once_in_row = 0
         delay = self._delay(retry)
         self.failures += 1
-        asked = min(not_before, now + _ASKED_MAX)
-        return max(now + delay, asked, self._window_opens(now))
+        asked = min(not_before, since + _ASKED_MAX)
+        return max(since + delay, asked, self._window_opens(since))
 
     def _delay(self, retry: Retry) -> float:
         if retry is Retry.AT_ONCE and self._at_once_in_row < _AT_ONCE_LIMIT:

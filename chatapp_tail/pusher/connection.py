@@ -73,7 +73,9 @@ class Connection:
         self._endpoints = deque(settings.endpoints)
         self._protocol: Protocol | None = None
         self._ever_established = False
+        self._dialled_at = 0.0
         self._failures_in_row = 0
+        self._refused_in_row = 0
         self._thread = threading.Thread(target=self._run, name="chatapp-tail-socket", daemon=True)
 
     def start(self) -> None:
@@ -124,7 +126,8 @@ class Connection:
         except Exception:
             # A dead thread behind a living process is the fault this program exists to end.
             stopped = (StopCause.BUG, traceback.format_exc())
-        self._say(items.Stopped(time.time_ns(), *stopped))
+        now = time.time_ns()
+        self._say(*self._coverage.close(now), items.Stopped(now, *stopped))
 
     def _keep_connected(self) -> tuple[StopCause, str]:
         next_dial = 0.0
@@ -142,7 +145,8 @@ class Connection:
 
     def _try(self, endpoint: Endpoint) -> Outcome:
         """Dial once and converse for as long as the link lasts."""
-        self._backoff.dialled(time.monotonic())
+        self._dialled_at = time.monotonic()
+        self._backoff.dialled(self._dialled_at)
         self._say(items.Connecting(time.time_ns(), str(endpoint)))
         try:
             link = self._dialler.dial(endpoint)
@@ -150,6 +154,7 @@ class Connection:
             return Outcome(None)
         except DialFailed as failure:
             self._endpoints.rotate(-1)
+            self._refused_in_row += failure.ended.stop is StopCause.SERVER_REFUSED
             ended = self._softened(failure.ended)
             return Outcome(ended, retry_after=failure.retry_after or 0.0)
         try:
@@ -186,8 +191,12 @@ class Connection:
         return outcome
 
     def _softened(self, ended: Ended) -> Ended:
-        """Retry an HTTP refusal by a server that did accept us before: a deploy looks like it."""
-        if self._ever_established and ended.stop is StopCause.SERVER_REFUSED:
+        """Retry an HTTP refusal while another endpoint is untried.
+
+        And one by a server that did accept us before: a deploy looks like it.
+        """
+        untried = self._refused_in_row < len(self._endpoints)
+        if ended.stop is StopCause.SERVER_REFUSED and (self._ever_established or untried):
             return replace(ended, stop=None, retry=Retry.BACK_OFF)
         return ended
 
@@ -201,7 +210,7 @@ class Connection:
             return StopCause.SERVER_REFUSED
         if ended.needs_tls:
             self._endpoints[self._endpoints.index(endpoint)] = endpoint.with_tls()
-        self._failures_in_row = 1 if outcome.ready_for else self._failures_in_row + 1
+        self._failures_in_row = 1 if outcome.subscribed_for else self._failures_in_row + 1
         limit = self._settings.max_retries
         return (
             StopCause.UNREACHABLE if limit is not None and self._failures_in_row > limit else None
@@ -210,13 +219,15 @@ class Connection:
     def _plan(self, outcome: Outcome) -> float:
         assert outcome.ended is not None
         now = time.monotonic()
+        # The wait counts from the loss; of a dial that hung, from its begin: it waited already.
+        since = now if outcome.lasted is not None else self._dialled_at
         next_dial = self._backoff.next_dial(
-            now,
+            since,
             outcome.ended.retry or Retry.BACK_OFF,
-            stable_for=outcome.ready_for,
+            stable_for=outcome.subscribed_for,
             not_before=now + outcome.retry_after,
         )
-        self._say(items.Waiting(time.time_ns(), next_dial - now))
+        self._say(items.Waiting(time.time_ns(), max(0.0, next_dial - now)))
         return next_dial
 
     def _say(self, *said: Item) -> None:

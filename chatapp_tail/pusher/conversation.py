@@ -9,13 +9,14 @@ from typing import assert_never
 from . import items
 from .answers import AuthAnswer
 from .codes import Ended
-from .coverage import Coverage
+from .coverage import Coverage, Proof
 from .frames import BINARY, CLOSE, PING, TEXT, Message, parse_close
 from .items import ChannelEvent, Item
 from .link import Link
 from .protocol import (
     AllDecided,
     AuthWanted,
+    ChannelAsked,
     ChannelConfirmed,
     ChannelDoubted,
     ChannelRefused,
@@ -23,6 +24,8 @@ from .protocol import (
     Established,
     Event,
     Noted,
+    PingSent,
+    PongReceived,
     Protocol,
     Quiet,
 )
@@ -52,7 +55,8 @@ Letter = AuthAnswered | MoreWanted
 
 _GOODBYE_WAIT = 0.5
 _CLOCK_JUMP = 5.0
-_LONGEST_WAIT = 3600.0
+_LONGEST_WAIT = 5.0
+"""A sleep of the machine is seen by a clock that jumped, so somebody must look now and then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +64,13 @@ class Outcome:
     """How a link, or the attempt to get one, ended.
 
     `ended` is None when a stop was asked. `lasted` is for how many seconds it was established
-    (None when it never was), `ready_for` for how many all channels were decided.
+    (None when it never was), `subscribed_for` for how many a channel was
+    subscribed.
     """
 
     ended: Ended | None
     lasted: float | None = None
-    ready_for: float = 0.0
+    subscribed_for: float = 0.0
     retry_after: float = 0.0
 
 
@@ -92,11 +97,10 @@ class Conversation:
         self._coverage = coverage
         self._stopping = stopping
         self._trace = trace
-        self._proved: dict[str, int] = {}
-        """Subscribed channel -> when the server last confirmed it, in wall-clock nanoseconds."""
-        self._last_inbound = time.time_ns()
+        self._proof = Proof()
+        self._ping: bytes | None = None
         self._established_at: float | None = None
-        self._ready_at: float | None = None
+        self._subscribed_at: float | None = None
         self._clock_offset = time.time() - time.monotonic()
 
     def run(self) -> Outcome:
@@ -111,18 +115,21 @@ class Conversation:
             self._take_in()
         self._hand_on()
         ended = self._protocol.ended
-        reason = ended.reason if ended else "asked to stop"
-        self._coverage.lost(self._proved, self._last_inbound, reason)
-        return Outcome(ended, _since(self._established_at), _since(self._ready_at) or 0.0)
+        if ended:
+            for channel, until in self._proof.covered_until().items():
+                self._coverage.lost(channel, until, ended.reason)
+        return Outcome(ended, _since(self._established_at), _since(self._subscribed_at) or 0.0)
 
     def _take_in(self) -> None:
         """Give the machine everything that happened: messages, answers, the end, the time."""
         messages = self._link.read()
         now, wall = time.monotonic(), time.time_ns()
-        if messages:
-            self._last_inbound = wall
         for message in messages:
             self._take_message(message, now, wall)
+        if self._ping is not None:
+            # Only the latest of many pings need be answered (RFC 6455 section 5.5.3).
+            self._link.send_pong(self._ping)
+            self._ping = None
         while self._inbox:
             self._take_letter(self._inbox.popleft(), now)
         if self._link.end:
@@ -156,7 +163,7 @@ class Conversation:
         else:
             self._protocol.receive_control(now)
             if opcode == PING:
-                self._link.send_pong(payload)
+                self._ping = payload
 
     def _take_end(self, code: int, reason: str) -> None:
         if self._link.faulty:
@@ -173,11 +180,7 @@ class Conversation:
         return jumped
 
     def _hand_on(self) -> None:
-        """Send what the machine wants sent, and pass on what it says, in one batch."""
-        for text in self._protocol.take_outgoing():
-            if self._trace:
-                self._show(">", text)
-            self._link.send_text(text)
+        """Pass on what the machine says, in one batch, and send what it wants sent."""
         batch: list[Item] = []
         for event in self._protocol.take_events():
             if type(event) is ChannelEvent:
@@ -186,6 +189,10 @@ class Conversation:
                 self._take_event(event, batch)
         if batch:
             self._sink(batch)
+        for text in self._protocol.take_outgoing():
+            if self._trace:
+                self._show(">", text)
+            self._link.send_text(text)
 
     def _show(self, direction: str, text: str) -> None:
         self._sink([items.Traced(time.time_ns(), direction, redact(text))])
@@ -199,18 +206,24 @@ class Conversation:
                 self._established_at = time.monotonic()
                 batch.append(items.Connected(at, socket_id))
             case ChannelConfirmed(channel):
-                self._proved[channel] = at
+                self._proof.channel_confirmed(channel)
+                self._subscribed_at = self._subscribed_at or time.monotonic()
                 batch.append(items.Subscribed(at, channel))
                 if gap := self._coverage.regained(channel, at):
                     batch.append(gap)
             case AllDecided(confirmed, refused):
-                self._ready_at = time.monotonic()
                 batch.append(items.Ready(at, confirmed, refused))
             case ChannelVouched(channel):
-                self._proved[channel] = at
+                self._proof.channel_confirmed(channel)
             case ChannelDoubted(channel):
                 forgotten = "the server forgot the subscription"
-                self._coverage.lost([channel], self._proved.pop(channel), forgotten)
+                self._coverage.lost(channel, self._proof.forget(channel), forgotten)
+            case ChannelAsked(channel):
+                self._proof.channel_asked(channel, at)
+            case PingSent():
+                self._proof.ping_sent(at)
+            case PongReceived():
+                self._proof.pong_came()
             case Quiet(last_event, last_frame, last_pong):
                 batch.append(items.Quiet(at, last_event, last_frame, last_pong))
             case ChannelRefused(channel, reason):

@@ -5,6 +5,8 @@ reading is `frames`' work. A dial has one deadline for all of it (DNS excepted, 
 interrupted), and a wake-up ends it early.
 """
 
+import errno
+import os
 import selectors
 import socket
 import ssl
@@ -13,11 +15,13 @@ from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from math import ceil
+from math import ceil, inf
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from .. import __version__
 from ..proxies import Proxy, proxy_for
+from ..retry_after import parse_retry_after
 from ..urls import split_base_url
 from ..waker import Waker
 from .backoff import Retry
@@ -30,6 +34,7 @@ MAX_MESSAGE = 16 * 1024 * 1024
 
 _BLOCK = 256 * 1024
 _AT_MOST = 4 * _BLOCK
+_LONGEST_ANSWER = 256 * 1024
 _UNSENT_LIMIT = 1024 * 1024
 _RETRYABLE_STATUSES = (408, 425, 429)
 
@@ -96,69 +101,130 @@ class Dialler:
     timeout: float
     waker: Waker
     stopping: Callable[[], bool]
+    _failures: int = 0
 
     def dial(self, endpoint: Endpoint) -> "Link":
         """Return an upgraded link, or raise `DialFailed` (or `WokenUp`)."""
-        deadline = time.monotonic() + self.timeout
+        guard = _Guard(time.monotonic() + self.timeout, self.waker, self.stopping)
+        proxy = proxy_for(endpoint.scheme, endpoint.host, self.proxy)
         try:
-            proxy = proxy_for(endpoint.scheme, endpoint.host, self.proxy)
-            sock = self._open(endpoint, proxy, deadline)
-        except ssl.SSLCertVerificationError as error:
-            reason = f"its certificate is not trusted ({error.verify_message})"
-            raise DialFailed(Ended(reason, stop=StopCause.UNTRUSTED)) from error
-        except ssl.SSLError as error:
-            reason = f"TLS failed: {error.reason or error}"
-            raise DialFailed(Ended(reason, retry=Retry.BACK_OFF)) from error
-        except OSError as error:
-            reason = _why(error, self.timeout) + (f" (through the proxy {proxy})" if proxy else "")
-            raise DialFailed(Ended(reason, retry=Retry.BACK_OFF)) from error
-        try:
-            self._upgrade(sock, endpoint, deadline)
-        except BaseException:
-            sock.close()
+            sock = self._open(endpoint, proxy, guard)
+            try:
+                self._upgrade(sock, endpoint, guard)
+            except BaseException:
+                sock.close()
+                raise
+        except WokenUp:
             raise
+        except Exception as error:
+            # The next dial begins with the host's next address: this one may be sick.
+            self._failures += 1
+            raise _failed(error, self.timeout, proxy) from error
         return Link(sock)
 
-    def _open(self, endpoint: Endpoint, proxy: Proxy | None, deadline: float) -> socket.socket:
-        address = (endpoint.host, endpoint.port)
+    def _open(self, endpoint: Endpoint, proxy: Proxy | None, guard: "_Guard") -> socket.socket:
         if proxy:
+            address = (endpoint.host, endpoint.port)
             sock = _connect_through(proxy, address, self.timeout)
         else:
-            sock = socket.create_connection(address, timeout=self.timeout)
+            sock = self._connect(endpoint, guard)
         try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if endpoint.tls:
-                sock.settimeout(max(0.001, deadline - time.monotonic()))
-                sock = self._tls.wrap_socket(sock, server_hostname=endpoint.host)
             sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return self._secured(sock, endpoint, guard) if endpoint.tls else sock
         except BaseException:
             sock.close()
             raise
-        return sock
+
+    def _connect(self, endpoint: Endpoint, guard: "_Guard") -> socket.socket:
+        """Connect to the first of the host's addresses that answers, each given a fair time."""
+        found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+        first = self._failures % len(found)
+        addresses = [*found[first:], *found[:first]]
+        for left, (family, kind, protocol, _, address) in zip(
+            range(len(addresses), 0, -1), addresses, strict=True
+        ):
+            sock = socket.socket(family, kind, protocol)
+            try:
+                guard.connect(sock, address, left)
+            except OSError:
+                sock.close()
+                if left == 1:
+                    raise
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                return sock
+        raise OSError("its name has no address")
+
+    def _secured(self, sock: socket.socket, endpoint: Endpoint, guard: "_Guard") -> socket.socket:
+        secured = self._tls.wrap_socket(
+            sock, server_hostname=endpoint.host, do_handshake_on_connect=False
+        )
+        try:
+            while True:
+                try:
+                    secured.do_handshake()
+                except ssl.SSLWantReadError:
+                    guard.wait(secured, selectors.EVENT_READ)
+                except ssl.SSLWantWriteError:
+                    guard.wait(secured, selectors.EVENT_WRITE)
+                else:
+                    return secured
+        except BaseException:
+            secured.close()
+            raise
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=self.ca_file)
 
-    def _upgrade(self, sock: socket.socket, endpoint: Endpoint, deadline: float) -> None:
+    def _upgrade(self, sock: socket.socket, endpoint: Endpoint, guard: "_Guard") -> None:
         import websocket  # 33 ms: while the server answers the TCP handshake, not at start
 
-        guarded = _GuardedSocket(sock, deadline, self.waker, self.stopping)
+        client = websocket.WebSocket()
         try:
-            websocket.WebSocket().connect(  # type: ignore[no-untyped-call]
+            client.connect(  # type: ignore[no-untyped-call]
                 endpoint.url(self.app_key),
-                socket=guarded,
+                socket=_GuardedSocket(sock, guard),
                 suppress_origin=True,
                 redirect_limit=0,
                 header={"User-Agent": f"chatapp-tail/{__version__}"},
             )
         except websocket.WebSocketBadStatusException as error:
             raise _status_refused(error.status_code, error.resp_headers) from error
+        except websocket.WebSocketTimeoutException as error:
+            raise TimeoutError from error
         except websocket.WebSocketException as error:
-            reason = f"the WebSocket upgrade failed: {error}"
-            raise DialFailed(Ended(reason, retry=Retry.BACK_OFF)) from error
-        except OSError as error:
-            raise DialFailed(Ended(_why(error, self.timeout), retry=Retry.BACK_OFF)) from error
+            answer = client.handshake_response
+            if answer is not None and answer.status != _SWITCHING_PROTOCOLS:
+                raise _status_refused(answer.status, answer.headers) from error
+            raise
+
+
+_SWITCHING_PROTOCOLS = 101
+
+
+def _failed(error: Exception, timeout: float, proxy: Proxy | None) -> DialFailed:
+    """Return what any failure on the way to a link means.
+
+    Anything but a certificate may get better; so may whatever websocket-client raises on an answer
+    it cannot read, which is more than its documented exceptions.
+    """
+    if isinstance(error, DialFailed):
+        return error
+    if isinstance(error, ssl.SSLCertVerificationError):
+        reason = f"its certificate is not trusted ({error.verify_message})"
+        return DialFailed(Ended(reason, stop=StopCause.UNTRUSTED))
+    if isinstance(error, ssl.SSLError):
+        reason = f"TLS failed: {error.reason or error}"
+    elif isinstance(error, OSError):
+        reason = _why(error, timeout)
+    else:
+        reason = f"the WebSocket upgrade failed: {error or type(error).__name__}"
+    through = f" (through the proxy {proxy})" if proxy else ""
+    return DialFailed(Ended(reason + through, retry=Retry.BACK_OFF))
 
 
 def check_authorities(ca_file: str) -> None:
@@ -214,36 +280,79 @@ def _why(error: OSError, timeout: float) -> str:
     return error.strerror or str(error) or type(error).__name__
 
 
-def _status_refused(status: int, headers: dict[str, str] | None) -> DialFailed:
+def _status_refused(status: int | None, headers: dict[str, str] | None) -> DialFailed:
     """Return what an HTTP answer to the upgrade means: most of 4xx will not get better."""
+    status = min(status or 0, 999)
     reason = f"it answered the WebSocket upgrade with HTTP status {status}"
     if 400 <= status < 500 and status not in _RETRYABLE_STATUSES:
         return DialFailed(Ended(reason, status, stop=StopCause.SERVER_REFUSED))
-    retry_after = (headers or {}).get("retry-after", "")
-    return DialFailed(
-        Ended(reason, min(status, 999), retry=Retry.BACK_OFF),
-        float(retry_after) if retry_after.isdecimal() else None,
-    )
+    retry_after = parse_retry_after((headers or {}).get("retry-after", ""))
+    return DialFailed(Ended(reason, status, retry=Retry.BACK_OFF), retry_after)
+
+
+@dataclass(frozen=True, slots=True)
+class _Guard:
+    """One deadline for all steps of a dial, and a stop that ends each of them early."""
+
+    deadline: float
+    waker: Waker
+    stopping: Callable[[], bool]
+
+    def check(self) -> None:
+        """Raise `WokenUp` or TimeoutError if the dial is over."""
+        if self.stopping():
+            raise WokenUp
+        if time.monotonic() >= self.deadline:
+            raise TimeoutError
+
+    def wait(self, sock: socket.socket, event: int, until: float = inf) -> None:
+        """Wait until `sock` is ready for `event`; TimeoutError at `until` or the deadline."""
+        self.check()
+        until = min(until, self.deadline)
+        with selectors.DefaultSelector() as selector:
+            selector.register(sock, event)
+            selector.register(self.waker, selectors.EVENT_READ)
+            ready = selector.select(max(0.0, until - time.monotonic()))
+        if any(key.fileobj is self.waker for key, _ in ready):
+            self.waker.clear()
+        self.check()
+        if not ready:
+            raise TimeoutError
+
+    def connect(self, sock: socket.socket, address: Any, sharers: int) -> None:
+        """Connect within a fair share of the time left; OSError says why not."""
+        sock.setblocking(False)
+        until = time.monotonic() + (self.deadline - time.monotonic()) / sharers
+        code = sock.connect_ex(address)
+        while code in (errno.EINPROGRESS, errno.EALREADY):
+            self.wait(sock, selectors.EVENT_WRITE, until)
+            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code == 0 and not _is_connected(sock):
+                code = errno.EINPROGRESS
+        if code:
+            raise OSError(code, os.strerror(code))
+
+
+def _is_connected(sock: socket.socket) -> bool:
+    """Tell a finished connect from a wake-up that came first."""
+    try:
+        sock.getpeername()
+    except OSError:
+        return False
+    return True
 
 
 class _GuardedSocket:
     """A socket as websocket-client's upgrade sees it.
 
     It reads the answer byte by byte with a timeout for each; here one deadline holds for all of
-    them, so a server that drips its answer cannot keep the dial for ever.
+    them, so a server that drips its answer, or never ends it, cannot keep the dial for ever.
     """
 
-    def __init__(
-        self,
-        sock: socket.socket,
-        deadline: float,
-        waker: Waker,
-        stopping: Callable[[], bool],
-    ) -> None:
+    def __init__(self, sock: socket.socket, guard: _Guard) -> None:
         self._sock = sock
-        self._deadline = deadline
-        self._waker = waker
-        self._stopping = stopping
+        self._guard = guard
+        self._left = _LONGEST_ANSWER
 
     def gettimeout(self) -> float:
         """Tell websocket-client that waiting is not its business."""
@@ -252,10 +361,16 @@ class _GuardedSocket:
     def recv(self, size: int) -> bytes:
         """Return up to `size` bytes, waiting for them until the deadline."""
         while True:
+            self._guard.check()
             try:
-                return self._sock.recv(size)
+                data = self._sock.recv(size)
             except (BlockingIOError, ssl.SSLWantReadError):
-                self._wait(selectors.EVENT_READ)
+                self._guard.wait(self._sock, selectors.EVENT_READ)
+                continue
+            self._left -= len(data)
+            if self._left < 0:
+                raise OSError("its answer to the WebSocket upgrade has no end")
+            return data
 
     def send(self, data: bytes) -> int:
         """Send some of `data`, waiting for room until the deadline."""
@@ -263,23 +378,11 @@ class _GuardedSocket:
             try:
                 return self._sock.send(data)
             except (BlockingIOError, ssl.SSLWantWriteError):
-                self._wait(selectors.EVENT_WRITE)
+                self._guard.wait(self._sock, selectors.EVENT_WRITE)
 
     def close(self) -> None:
         """Close the socket beneath."""
         self._sock.close()
-
-    def _wait(self, event: int) -> None:
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._sock, event)
-            selector.register(self._waker, selectors.EVENT_READ)
-            ready = selector.select(self._deadline - time.monotonic())
-        if self._stopping():
-            raise WokenUp
-        if time.monotonic() >= self._deadline:
-            raise TimeoutError
-        if any(key.fileobj is self._waker for key, _ in ready):
-            self._waker.clear()
 
 
 class Link:
@@ -302,7 +405,9 @@ class Link:
         """Wait until something can be read or written, a wake-up, or `timeout` seconds."""
         if isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
             return
-        self._selector.select(timeout)
+        for key, _ in self._selector.select(timeout):
+            if isinstance(key.fileobj, Waker):
+                key.fileobj.clear()
 
     def read(self) -> list[Message]:
         """Return the messages that came whole; `end` is set when no more will."""

@@ -64,6 +64,23 @@ class AuthWanted:
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelAsked:
+    """A request for the channel is about to be sent."""
+
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class PingSent:
+    """A ping is about to be sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class PongReceived:
+    """`pusher:pong` came."""
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelConfirmed:
     """`pusher_internal:subscription_succeeded` came for a wanted channel, for the first time."""
 
@@ -121,6 +138,9 @@ Event = (
     ChannelEvent
     | Established
     | AuthWanted
+    | PingSent
+    | PongReceived
+    | ChannelAsked
     | ChannelConfirmed
     | ChannelRefused
     | ChannelVouched
@@ -182,11 +202,6 @@ def _code(document: object) -> int | None:
     return code if 0 <= code < 65536 else None
 
 
-def _without_signature(text: str) -> str:
-    """Return what a server says without the signature that pusher.com repeats there."""
-    return _hide_signature("[signature]", text)
-
-
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
@@ -208,7 +223,8 @@ _UNANSWERED = {_State.CONFIRMING, _State.AUDITED}
 class _Subscription:
     """One wanted channel.
 
-    `due` is when the state stops waiting, `tries` how often it failed, `request` the subscribe
+    `due` is when the state stops waiting, `asked` its place in the order of the requests sent,
+    `tries` how often it failed, `request` the subscribe
     message sent on this socket, whose signature stays good as long as the socket id.
     """
 
@@ -216,6 +232,7 @@ class _Subscription:
     request: str = field(default="", repr=False)
     state: _State = _State.WANTED
     due: float = inf
+    asked: int = 0
     tries: int = 0
     refusal: str | None = None
 
@@ -240,6 +257,8 @@ class Protocol:
         self.ended: Ended | None = None
         self.ready = False
         self.skipped: dict[str, int] = {}
+        self._asked = 0
+        self._signatures: set[str] = set()
         self._subscriptions = {name: _Subscription(name) for name in channels}
         self._timing = timing
         self._random = random
@@ -269,7 +288,11 @@ class Protocol:
     # --- drained by the shell
 
     def take_events(self) -> list[Event]:
-        """Return what happened since the last call, in wire order."""
+        """Return what happened since the last call, in wire order.
+
+        To be called before `take_outgoing`, so that moments noted for what is "about to be sent"
+        are not too late.
+        """
         events, self._events = self._events, []
         return events
 
@@ -436,6 +459,7 @@ class Protocol:
                 self._subscription_due(subscription, now)
 
     def _ping(self, now: float) -> None:
+        self._events.append(PingSent())
         self._outgoing.append(_PING)
         self._ping_due = now + self._ping_interval
         self._pong_due = min(self._pong_due, now + self._timing.pong_timeout)
@@ -471,6 +495,7 @@ class Protocol:
         self._audit_due = now + self._timing.audit_interval
         for subscription in self._subscriptions.values():
             if subscription.state is _State.CONFIRMED:
+                self._events.append(ChannelAsked(subscription.channel))
                 self._outgoing.append(subscription.request)
                 subscription.state = _State.AUDITED
                 subscription.due = now + self._timing.confirm_timeout
@@ -508,8 +533,7 @@ class Protocol:
         self._audit_due = now + self._timing.audit_interval
         self._quiet_due = now + self._timing.quiet_interval
         self._events.append(Established(socket_id))
-        # Public channels need no signature: they go out before any auth is waited for.
-        for subscription in sorted(self._subscriptions.values(), key=lambda s: s.authorised):
+        for subscription in self._subscriptions.values():
             self._begin(subscription, now)
 
     def _ping_interval_for(self, activity_timeout: object) -> float:
@@ -523,6 +547,7 @@ class Protocol:
 
     def _ponged(self, _: str | None, __: bytes | None, now: float) -> None:
         self._last_pong = now
+        self._events.append(PongReceived())
 
     def _subscription_succeeded(self, channel: str | None, _: bytes | None, now: float) -> None:
         subscription = self._subscriptions.get(channel or "")
@@ -533,12 +558,12 @@ class Protocol:
 
     def _subscription_error(self, channel: str | None, data: bytes | None, now: float) -> None:
         subscription = self._subscriptions.get(channel or "")
-        if subscription is None or not subscription.request:
+        if subscription is None or subscription.state not in _SUBSCRIBED | _UNANSWERED:
             self._skip("a refusal of what nobody asked for", f" ({channel!r})")
             return
         document = _document(data)
         status = _member(document, "status")
-        error = _without_signature(_text(_member(document, "error")))
+        error = self._without_signature(_text(_member(document, "error")))
         self._refused_by_server(
             subscription,
             f"{error or 'no reason given'} (status {status})",
@@ -548,13 +573,16 @@ class Protocol:
 
     def _error(self, _: str | None, data: bytes | None, now: float) -> None:
         document = _document(data)
-        code, message = _code(document), _without_signature(_text(_member(document, "message")))
+        code, message = (
+            _code(document),
+            self._without_signature(_text(_member(document, "message"))),
+        )
         if self.socket_id is None:
             self._error_before_established(code, message)
             return
         subscription = self._subscription_meant(code, message)
         if subscription is None:
-            self._events.append(Noted(f"the server says: {message or 'error'} (code {code})"))
+            self._skip(f"an error, code {code}", f": {message}")
             if code is not None:
                 self._last_error = (code, message)
         elif message.startswith(_EXISTING):
@@ -594,12 +622,16 @@ class Protocol:
         about_another = names & self._subscriptions.keys() or any(
             name.startswith(AUTHORISED_PREFIXES) for name in names
         )
+        if message.startswith(_EXISTING):
+            # Also while it is being signed anew, after an answer that came too late.
+            asked_before = (s for s in self._subscriptions.values() if s.request)
+            return next((s for s in asked_before if s.channel in names), None)
         if about_another or message.startswith((_EXISTING, _MISSING)):
             return None
         if code is None and len(pending) != 1:
             return None
         asked_in_order = [s for s in pending if s.authorised] or pending
-        return min(asked_in_order, key=lambda s: s.due, default=None)
+        return min(asked_in_order, key=lambda s: s.asked, default=None)
 
     _HANDLERS: dict[str, Callable[["Protocol", str | None, bytes | None, float], None]] = {  # noqa: RUF012 - a constant
         "pusher:connection_established": _connection_established,
@@ -611,6 +643,12 @@ class Protocol:
         "pusher:subscription_succeeded": _subscription_succeeded,
         "pusher_internal:subscription_succeeded": _subscription_succeeded,
     }
+
+    def _without_signature(self, text: str) -> str:
+        """Return what a server says without the signature that pusher.com repeats there."""
+        for signature in self._signatures:
+            text = text.replace(signature, "[signature]")
+        return _hide_signature("[signature]", text)
 
     # --- subscriptions
 
@@ -627,8 +665,12 @@ class Protocol:
         # Members without a value are left out: laravel-websockets signs whatever is present.
         data = {"channel": subscription.channel} | ({"auth": auth} if auth else {})
         request = msgspec.json.encode({"event": "pusher:subscribe", "data": data}).decode()
+        self._events.append(ChannelAsked(subscription.channel))
         self._outgoing.append(request)
-        subscription.request = request
+        self._asked += 1
+        subscription.request, subscription.asked = request, self._asked
+        if auth:
+            self._signatures.add(auth.rpartition(":")[2])
         subscription.state = _State.CONFIRMING
         subscription.due = now + self._timing.confirm_timeout
 

@@ -1,17 +1,25 @@
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, timedelta, timezone
+from itertools import pairwise
 from typing import Any
+from unicodedata import combining, normalize
 
 import msgspec
+import pyte
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyte.screens import Char
 from rich.cells import cell_len
+from wcwidth import wcwidth
 
 from chatapp_tail.chatapp.events import Decoded, Record, Source
-from chatapp_tail.formats.pretty import LINE_LIMIT, Pretty
+from chatapp_tail.filters import compile_grep
+from chatapp_tail.formats.escape import escape_text
+from chatapp_tail.formats.pretty import LINE_LIMIT, Pretty, _offsets
+from chatapp_tail.formats.times import TimeStyle, clock_of
 
 RECEIVED = 1637319283
 TELEGRAM = "private-v1.licenses.1229.messengers.telegram"
@@ -238,6 +246,69 @@ def test_local_time_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     assert re.match(r"\d\d:54:43  ", shown(record(MESSAGE), timezone=None))
 
 
+SECOND = 1_000_000_000
+
+
+def times(*moments: float, **options: Any) -> list[str]:
+    kept = [record(MESSAGE, received=round(moment * SECOND)) for moment in moments]
+    show = pretty(width=options.pop("width", 120), **options)
+    return [entry.decode() for entry in show(Decoded(b"", kept), kept)]
+
+
+CLOCKS = [
+    (TimeStyle.LOCAL, "10:54:43  1229/telegram  ←  "),
+    (TimeStyle.UTC, "10:54:43  1229/telegram  ←  "),
+    (TimeStyle.ISO, "2021-11-19T10:54:43.000000Z  1229/telegram  ←  "),
+    (TimeStyle.RELATIVE, "+0.0s  1229/telegram  ←  "),
+    (TimeStyle.NONE, "1229/telegram  ←  "),
+]
+
+
+@pytest.mark.parametrize(("style", "start"), CLOCKS)
+def test_time_is_said_in_each_style(style: TimeStyle, start: str) -> None:
+    (line,) = times(RECEIVED, clock=clock_of(style, UTC))
+    assert line.startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("style", "start"),
+    [
+        (
+            TimeStyle.ISO,
+            ["2021-11-19T10:54:43.000000Z  1229...gram", "←  Test Test @username_test  Test"],
+        ),
+        (TimeStyle.RELATIVE, ["+0.0s  1229/telegram", "←  Test Test @username_test  Test"]),
+        (TimeStyle.NONE, ["1229/telegram", "←  Test Test @username_test  Test"]),
+    ],
+)
+def test_each_style_on_a_narrow_terminal(style: TimeStyle, start: list[str]) -> None:
+    (entry,) = times(RECEIVED, clock=clock_of(style), width=40)
+    assert entry.splitlines()[:2] == start
+
+
+def test_time_may_have_a_line_of_its_own() -> None:
+    (entry,) = times(RECEIVED, clock=clock_of(TimeStyle.ISO), width=30)
+    assert entry.splitlines()[:2] == ["2021-11-19T10:54:43.000000Z", "1229...ram"]
+
+
+def test_spans_stand_to_the_right_of_a_column_that_grows() -> None:
+    lines = times(0, 1, 75, 76, clock=clock_of(TimeStyle.RELATIVE))
+    starts = [line.partition("1229")[0] for line in lines]
+    assert starts == ["+0.0s  ", "+1.0s  ", "+1m14s  ", " +1.0s  "]
+
+
+def test_a_column_of_times_grows_up_to_a_limit() -> None:
+    lines = times(0, 1, clock=lambda moment: "" if moment else "x" * 500)
+    assert [line.index("1229") for line in lines] == [29, 29]
+
+
+def test_dates_in_notes_are_in_the_given_zone() -> None:
+    zone = timezone(timedelta(hours=5))
+    item = message(time=RECEIVED - 600)
+    line = shown(record(item), timezone=zone, clock=clock_of(TimeStyle.NONE))
+    assert "(sent 15:44)" in line
+
+
 def test_columns_line_up_from_the_longest_channel_on() -> None:
     show = pretty(width=100)
     kept = [record(MESSAGE, channel=name) for name in (WHATSAPP, "private-v1.users.6", TELEGRAM)]
@@ -459,3 +530,303 @@ def lines_of(entry: bytes, encoding: str) -> Iterator[str]:
 
 def is_allowed(code: str) -> bool:
     return bool(re.fullmatch(r"0|(1;|2;)?3[1-6]|1|2|38;2;\d+;\d+;\d+", code))
+
+
+# What a terminal makes of it.
+
+
+HOSTILE = {
+    "erase": "\x1b[2J\x1b[H",
+    "title": "\x1b]0;owned\x07\x1b]2;owned\x1b\\",
+    "link": "\x1b]8;;https://x.invalid\x1b\\x\x1b]8;;\x1b\\",
+    "other screen": "\x1b[?1049h\x1b[?25l\x1b[?5h",
+    "one character each": "\x9b31m\x9d0;owned\x9c\x84\x85\x8d",
+    "colours": "\x1b[31;5;7;41mred\x1b[38;5;9m\x1b[48;2;1;2;3m",
+    "moves": "\x1b[5A\x1b[3;3r\x1b[10C\x1b7\x1b8\x1bM\x1bD\x08\x08\r\x0b\x0c",
+    "answers": "\x1b[c\x1b[6n\x05\x1b[21t\x1bP$q\x1b\\",
+    "character sets": "\x0e\x1b(0lqqk\x0f\x1b%@\x1b#8",
+    "unfinished": "\x1b[",
+    "unfinished at the end": "abc\x1b]0;",
+    "resets": "\x1bc\x1b[!p\x7f\x00",
+    "half": "\ud83d\x1b[1m",
+}
+TEXTS = {
+    "Latin": "Grüße aus Zürich, naïve façade " * 5,
+    "Cyrillic": "Когда приедет мой заказ? " * 9,
+    "Greek": "Πότε θα έρθει η παραγγελία μου; " * 5,
+    "Hebrew": "מתי תגיע ההזמנה שלי? שָׁלוֹם " * 6,
+    "Arabic": "متى يصل طلبي؟ السَّلامُ عليكم " * 6,
+    "Persian": "می\u200cخواهم بدانم سفارش من کجاست " * 5,
+    "both directions": "Order 123 של Alice הגיע at 10:00 \u200f" * 5,
+    "override": "\u202egnp.exe\u202c and \u2066more\u2069",
+    "Hindi": "मेरा ऑर्डर कब आएगा? क्\u200dष " * 6,
+    "Thai": "คำสั่งซื้อของฉันจะมาถึงเมื่อไหร่น้ำ" * 5,
+    "Chinese": "订单什么时候到？我已经等了三天了。" * 8,
+    "Japanese": "注文はいつ届きますか。ｶﾀｶﾅ、ひらがな" * 7,
+    "Korean": "주문이 언제 도착하나요? " * 12,
+    "decomposed Korean": normalize("NFD", "주문이 언제 도착하나요? ") * 12,
+    "emoji": "😀👍🏽❤️1️⃣🇰🇿" * 20,
+    "joined emoji": "👨\u200d👩\u200d👧\u200d👦 🏃🏽\u200d♀️" * 15,
+    "flags": "🏴\U000e0067\U000e0062\U000e0077\U000e006c\U000e0073\U000e007f🇫🇷" * 20,
+    "combining": "e\u0301a\u0308o\u0302" * 60,
+    "a tower": "Z" + "\u0301\u0327" * 60 + "algo",
+    "full width": "ＡＢＣ＝１２３" * 20,
+    "one long word": "x" * 700,
+    "spaces and tabs": "a\tb  c \u3000 d\xa0e" * 20,
+    "lines": "one\n\n  two\r\nthree\n" * 4,
+    "exactly the width": "x" * 40 + "\n" + "中" * 20 + "\n" + "y" * 80,
+} | {f"hostile: {name}": text + "after" for name, text in HOSTILE.items()}
+
+
+def as_data(item: object) -> bytes:
+    return json.dumps(item).encode()
+
+
+def of_every_kind(text: str) -> list[Record]:
+    """Return records with this text wherever a stranger can write one."""
+    person = {"id": text, "name": text, "username": text, "phone": text}
+    failed = {**FAILED, "chat": person, "id": text, "error": {"code": 1, "message": text}}
+    tag = {"type": "add", "tag": {**TAG["tag"], "name": text, "category": {"name": text}}}
+    return [
+        record(message(message=content(text=text))),
+        record(message(fromMe=True, chat=person, id=text, message=content(caption=text))),
+        record(message(fromUser=person, chat=GROUP, quotedMessage={"text": text})),
+        record(media("file", caption=text, file={"name": text, "size": 2408448})),
+        record(media(text, text=text, more=[text])),
+        record(failed, "messageStatus"),
+        record({**STATUS, "type": "viewed", "chat": {"name": text}}, "messageStatus"),
+        record({**tag, "chat": person}, "chatTag"),
+        record([text, {text: text}], text, channel=f"private-{text}"),
+        record(as_data(text), "custom", encoding="text", channel=None),
+    ]
+
+
+MIXED = [each for text in TEXTS.values() for each in of_every_kind(text)[:2]] + [
+    *(record(item, width) for item, width in ((TAG, "chatTag"), (STATUS, "messageStatus"))),
+    *(each for name in ("Hebrew", "joined emoji") for each in of_every_kind(TEXTS[name])[2:]),
+]
+WIDTHS = [40, 80, 200]
+COLORS = ["standard", "256", "truecolor"]
+DEFAULT = Char(" ")
+
+
+def entries(kept: list[Record], width: int, **options: Any) -> list[str]:
+    show = pretty(width, **{"color_system": "standard", **options})
+    return [entry.decode() for entry in show(Decoded(b"", kept), kept)]
+
+
+def lines_shown(kept: list[Record], width: int, **options: Any) -> list[str]:
+    return "".join(entries(kept, width, **options)).split("\n")[:-1]
+
+
+def feed(target: object, text: str) -> None:
+    # One by one, as pyte forgets what comes after a joiner in what it is given.
+    stream = pyte.Stream(target)  # type: ignore[arg-type]
+    for character in text:
+        stream.feed(character)
+
+
+def screen(lines: list[str], width: int) -> pyte.Screen:
+    """Return a screen that these lines were written to, with room for as many more."""
+    made = pyte.Screen(width, 2 * len(lines))
+    feed(made, "".join(f"{line}\r\n" for line in lines))
+    return made
+
+
+def row(screen: pyte.Screen, number: int) -> str:
+    cells = screen.buffer[number]
+    return normalize("NFC", "".join(cells[x].data for x in range(screen.columns)).rstrip())
+
+
+def drawn(line: str) -> str:
+    """Return what pyte keeps of a line: no codes, no joiners, no selectors."""
+    plain = SGR.sub("", line)
+    kept = "".join(c for c in plain if wcwidth(c) > 0 or combining(c))
+    return normalize("NFC", kept.rstrip())
+
+
+@pytest.mark.parametrize("colors", COLORS)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_each_line_is_one_row_of_the_terminal(width: int, colors: str) -> None:
+    lines = lines_shown(MIXED, width, color_system=colors)
+    made = screen(lines, width)
+    assert made.cursor.y == len(lines)
+    assert [row(made, y) for y in range(len(lines))] == [drawn(line) for line in lines]
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_text_of_any_kind_wraps(width: int, text: str) -> None:
+    lines = lines_shown(of_every_kind(text), width, highlight=compile_grep([r"\w+ "]).spans)
+    for line in lines:
+        assert sum(max(wcwidth(character), 0) for character in SGR.sub("", line)) <= width
+    made = screen(lines, width)
+    assert made.cursor.y == len(lines)
+    assert row(made, len(lines)) == ""
+
+
+@pytest.mark.parametrize("colors", COLORS)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_is_left_on_after_a_newline(width: int, colors: str) -> None:
+    lines = lines_shown(MIXED, width, color_system=colors, highlight=compile_grep(["."]).spans)
+    made = pyte.Screen(width, 2 * len(lines))
+    for line in lines:
+        feed(made, f"{line}\r\n")
+        assert made.cursor.attrs == DEFAULT
+
+
+@pytest.mark.parametrize("style", TimeStyle)
+@pytest.mark.parametrize("width", WIDTHS[1:])
+def test_columns_are_straight(width: int, style: TimeStyle) -> None:
+    # The first is the widest; after it no column moves.
+    before = [(RECEIVED - seconds) * SECOND for seconds in (9999, 1)]
+    wide = [record(MESSAGE, channel=WHATSAPP, received=moment) for moment in before]
+    kept = [*wide, *of_every_kind("word " * 60)[:-3]]
+    made = entries(kept, width, clock=clock_of(style))
+    starts = []
+    for entry in made[1:]:
+        lines = entry.split("\n")[:-1]
+        there = screen(lines, width)
+        mark = next(x for x in range(width) if there.buffer[0][x].data in "←→✓✗•")
+        starts += [mark, *(x - 3 for x in map(indent, map(uncoloured, lines[1:])))]
+    assert len(set(starts)) == 1
+
+
+def uncoloured(line: str) -> str:
+    return SGR.sub("", line)
+
+
+def indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+class Calls:
+    """Remembers what a terminal was asked to do."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_, **__: self.names.add(name)
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_a_terminal_is_asked_for_text_colour_and_new_lines_alone(text: str) -> None:
+    calls = Calls()
+    feed(calls, "\n".join(lines_shown(of_every_kind(text), 80)))
+    assert calls.names == {"draw", "select_graphic_rendition", "linefeed"}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_a_screen_is_as_before_but_for_the_text(text: str) -> None:
+    made = screen(lines_shown(of_every_kind(text), 80), 80)
+    fresh = pyte.Screen(80, made.lines)
+    for name in ("title", "icon_name", "mode", "margins", "charset", "tabstops", "savepoints"):
+        assert getattr(made, name) == getattr(fresh, name)
+    cells = [cell for cells in made.buffer.values() for cell in cells.values()]
+    assert {cell.bg for cell in cells} == {"default"}
+    assert not any(c.reverse or c.blink or c.underscore or c.strikethrough for c in cells)
+
+
+# What was searched for.
+
+
+def found_on_screen(text: str, *patterns: str, width: int = 80, **options: Any) -> list[str]:
+    """Return what stands out, row by row; the wide characters' empty halves are empty text."""
+    item = message(message=content(text=text), fromUser={"name": "A"}, chat=None)
+    spans = compile_grep(patterns).spans
+    made = screen(lines_shown([record(item)], width, highlight=spans, **options), width)
+    rows = []
+    for y in range(made.lines - 1):
+        cells = [made.buffer[y][x] for x in range(made.columns)]
+        marks = [cell.data if cell.bold and cell.fg == "red" else "\0" for cell in cells]
+        rows.append(" ".join(re.findall("[^\0]+", "".join(marks))))
+    return rows
+
+
+FOUND = [
+    ("where is my order", ["order"], ["order"]),
+    ("Order, order", ["order"], ["Order order"]),
+    ("a\x1b[2Jb", ["b"], ["b"]),
+    ("a\x1b[2Jb", [r"\x1b"], [r"\x1b"]),
+    ("a\x1b[2Jb", ["J"], ["J"]),
+    ("\u202eabc\u202c def", ["def"], ["def"]),
+    ("tab\tafter", ["after"], ["after"]),
+    ("tab\tafter", [r"b\sa"], ["b    a"]),
+    ("one\r\ntwo\nthree", ["two", "thr"], ["", "two", "thr"]),
+    ("one\r\ntwo", [r"e\s+t"], ["e", "t"]),
+    ("订单什么时候到", ["什么"], ["什么"]),
+    ("привет, мир", ["мир"], ["мир"]),
+    ("e\u0301x\x00y", ["y"], ["y"]),
+    ("[red]x[/red]", [r"\[red"], ["[red"]),
+    ("word " * 20, ["d w"], None),
+    ("nothing", ["other"], [""]),
+    ("half \ud83d pair", ["pair"], ["pair"]),
+    ("😀 smile", ["smile"], ["smile"]),
+    ("abc", [""], [""]),
+]
+
+
+@pytest.mark.parametrize("colors", COLORS)
+@pytest.mark.parametrize(("text", "patterns", "expected"), FOUND)
+def test_what_was_searched_for_stands_out(
+    text: str, patterns: list[str], expected: list[str] | None, colors: str
+) -> None:
+    found = found_on_screen(text, *patterns, color_system=colors)
+    if expected is not None:
+        assert found == expected
+    else:
+        # Broken between lines: the ends of a span stand out on both.
+        assert found[0].split(" d w ")[0].startswith("d w")
+        assert found[1].startswith("w")
+
+
+def test_only_text_and_caption_are_searched() -> None:
+    item = media("file", text="report one", caption="report two", file={"name": "report"})
+    line = shown(record(item), color_system="standard", highlight=compile_grep(["report"]).spans)
+    assert line.count("\x1b[1;31mreport\x1b[0m") == 2
+
+
+def test_the_search_sees_all_of_a_text_that_is_too_long() -> None:
+    item = message(message=content(text="a" + "x" * 9999 + "z"))
+    spans = compile_grep(["a.*z"]).spans
+    entry = shown(record(item), width=80, color_system="standard", highlight=spans)
+    assert entry.count("\x1b[1;31m") == LINE_LIMIT
+    assert "\x1b[2m…" in entry
+
+
+def test_text_without_colours_is_not_searched() -> None:
+    def refuse(_: str) -> list[tuple[int, int]]:
+        raise AssertionError("searched")
+
+    assert shown(record(MESSAGE), highlight=refuse) == shown(record(MESSAGE))
+
+
+@pytest.mark.parametrize("spans", [[(2, 999)], [(500, 999)], [(0, 0)], []])
+def test_spans_may_end_anywhere(spans: list[tuple[int, int]]) -> None:
+    for text in ("Test", "\x1bTest"):
+        item = message(message=content(text=text))
+        line = shown(record(item), color_system="standard", highlight=lambda _: spans)
+        assert SGR.sub("", line) == shown(record(item))
+
+
+@given(st.text(st.characters()) | st.text("\r\n\t\\ab\x1b¥é\u200d\ud800"))
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "cp1251"])
+def test_every_character_is_known_again_after_escaping(encoding: str, text: str) -> None:
+    safe = escape_text(text).encode(encoding, "backslashreplace").decode(encoding)
+    offsets = _offsets(text, safe)
+    for character, (start, end) in zip(text, pairwise(offsets), strict=True):
+        expected = {character, ascii(character)[1:-1]}
+        expected |= {"\t": {"    "}, "\r": {""}}.get(character, set())
+        assert safe[start:end] in expected
+    assert offsets[-1] == len(safe)
+
+
+@given(kept=st.lists(records(), min_size=1, max_size=2), pattern=st.sampled_from(["", ".", r"\w"]))
+def test_searching_changes_nothing_but_colour(kept: list[Record], pattern: str) -> None:
+    plain = pretty(60)(Decoded(b"", kept), kept)
+    spans = compile_grep([pattern]).spans
+    show = pretty(60, color_system="standard", highlight=spans)
+    assert [SGR.sub("", e.decode()) for e in show(Decoded(b"", kept), kept)] == [
+        entry.decode() for entry in plain
+    ]

@@ -1,0 +1,15 @@
+"""`chatapp-tail schema`: what the records look like, for programs."""
+
+import click
+import msgspec
+
+from ..errors import ExitStatus
+
+
+@click.command(short_help="Print the JSON Schema of the records.")
+def schema() -> int:
+    """Print the JSON Schema (2020-12) of the records of -o json, --meta and --log-format."""
+    from ..schema import schema as build
+
+    click.echo(msgspec.json.format(msgspec.json.encode(build()), indent=2).decode())
+    return ExitStatus.DONE

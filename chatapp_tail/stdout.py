@@ -1,0 +1,28 @@
+"""Writes to stdout, and tells a reader that is gone from a disk that is full."""
+
+import os
+
+from .errors import OutputError
+
+
+class ReaderGone(Exception):
+    """Nobody reads stdout any more; that is no error."""
+
+
+def write_some(descriptor: int, data: memoryview) -> int:
+    """Write what is taken of `data` and return how much; 0 when there is no room just now."""
+    try:
+        return os.write(descriptor, data)
+    except BlockingIOError:
+        return 0
+    except BrokenPipeError:
+        raise ReaderGone from None
+    except OSError as error:
+        raise OutputError(f"cannot write to stdout: {error.strerror}") from error
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of `data`, however long its reader takes."""
+    unwritten = memoryview(data)
+    while unwritten:
+        unwritten = unwritten[write_some(descriptor, unwritten) :]

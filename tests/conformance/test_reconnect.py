@@ -1,0 +1,492 @@
+"""RC: when it dials again, how often, and what is the same and what is new afterwards."""
+
+import base64
+import gc
+import hashlib
+import os
+import random
+import re
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chatapp_tail.pusher import items
+from chatapp_tail.pusher.answers import AuthAnswer, Denied, Granted, Unavailable
+from chatapp_tail.pusher.backoff import STABLE_AFTER, Backoff, Retry
+from chatapp_tail.pusher.connection import Connection, Endpoint, Settings, Timing
+from chatapp_tail.pusher.items import Item, StopCause
+from tests.conftest import TIMEOUT_SCALE
+
+from .frames import TEXT, encode
+from .harness import CHANNEL, OTHER, PUBLIC, Auth, Client, Machine, signature
+from .server import Peer, Server, good, mute
+
+SHORT = 0.3 * TIMEOUT_SCALE
+ALMOST_ONE = 0.999999
+
+
+def ready(peer: Peer) -> None:
+    """Bring a connection of one channel to where all is well."""
+    peer.upgrade()
+    peer.establish()
+    peer.wait_event("pusher:subscribe")
+    peer.confirm(CHANNEL)
+
+
+def ready_then_end(peer: Peer) -> None:
+    """Confirm the channel and end the stream."""
+    ready(peer)
+    peer.fin()
+
+
+def delays(
+    retries: Sequence[Retry], jitter: float, *, stable_for: float = 0.0, apart: float = 100.0
+) -> list[float]:
+    """Return how long `Backoff` waits after each of these ends, `apart` seconds apart."""
+    backoff = Backoff(lambda: jitter)
+    now, waits = 0.0, []
+    for retry in retries:
+        backoff.dialled(now)
+        waits.append(backoff.next_dial(now, retry, stable_for=stable_for) - now)
+        now += apart
+    return waits
+
+
+def test_rc_122_the_first_loss_of_a_stable_link_waits_less_than_a_second() -> None:
+    assert delays([Retry.BACK_OFF], 0.0) == [0.0]
+    assert 0.99 < delays([Retry.BACK_OFF], ALMOST_ONE)[0] < 1.0
+    assert max(delays([Retry.BACK_OFF] * 50, ALMOST_ONE, stable_for=61.0)) < 1.0
+
+
+def test_rc_123_further_failures_wait_a_doubling_full_jitter_to_30_seconds() -> None:
+    longest = delays([Retry.BACK_OFF] * 8, ALMOST_ONE)
+    assert [round(delay) for delay in longest] == [1, 2, 4, 8, 16, 30, 30, 30]
+    assert delays([Retry.BACK_OFF] * 8, 0.0) == [0.0] * 8
+    half = delays([Retry.BACK_OFF] * 8, 0.5)
+    assert half == [0.5, 1, 2, 4, 8, 15, 15, 15]
+
+
+def test_rc_123_over_capacity_waits_up_to_60_seconds_and_at_least_one() -> None:
+    longest = delays([Retry.OVER_CAPACITY] * 9, ALMOST_ONE)
+    assert longest == sorted(longest)
+    assert 59 <= longest[-1] <= 60
+    assert delays([Retry.OVER_CAPACITY] * 9, 0.0) == [1.0] * 9
+
+
+def test_rc_123_a_failure_for_months_overflows_nothing() -> None:
+    assert delays([Retry.BACK_OFF] * 5000, ALMOST_ONE)[-1] < 30.0
+
+
+def test_rc_124_the_fourth_4200_in_a_row_falls_into_back_off() -> None:
+    waits = delays([Retry.AT_ONCE] * 6, ALMOST_ONE)
+    assert waits[:3] == [0.0, 0.0, 0.0]
+    assert min(waits[3:]) > 0.9
+    assert waits[3:] == sorted(waits[3:])
+
+
+def test_rc_125_only_a_link_that_was_subscribed_and_stable_resets_the_counter() -> None:
+    for stable_for, expected in ((0.0, 16), (STABLE_AFTER - 0.1, 16), (STABLE_AFTER, 1)):
+        backoff = Backoff(lambda: ALMOST_ONE)
+        for _ in range(4):
+            backoff.next_dial(0.0, Retry.BACK_OFF, stable_for=0.0)
+        delay = backoff.next_dial(100.0, Retry.BACK_OFF, stable_for=stable_for) - 100.0
+        assert round(delay) == expected
+
+
+def test_rc_125_being_connected_and_subscribed_for_a_moment_resets_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(random, "random", lambda: 0.25)
+    with Server(ready_then_end) as server, Client(server) as client:
+        client.wait_for(items.Waiting, count=3)
+        waits = [round(waiting.delay, 2) for waiting in client.all(items.Waiting)]
+        assert waits == [0.25, 0.5, 1.0]
+
+
+def most_in_ten_seconds(times: Sequence[float]) -> int:
+    """Return how many of the moments fall into the busiest ten seconds."""
+    return max(sum(start <= at <= start + 10.0 for at in times) for start in times)
+
+
+@pytest.mark.timeout(60)
+def test_rc_126_never_more_than_five_dials_in_ten_seconds(
+    closed_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(random, "random", lambda: 0.0)  # the worst luck there is
+
+    def close_4200(peer: Peer) -> None:
+        ready(peer)
+        peer.close(4200)
+
+    def error_4200(peer: Peer) -> None:
+        peer.upgrade()
+        peer.error(4200, "Server closed. Please reconnect shortly.")
+        peer.close(4200)
+
+    scripts: list[Callable[[Peer], None]] = [close_4200, error_4200, Peer.rst, Peer.fin]
+    servers = [Server(script) for script in scripts]
+    clients = [Client(server) for server in servers]
+    clients.append(Client([f"ws://127.0.0.1:{closed_port}"]))
+    for client in clients:
+        client.__enter__()
+    for client in clients:
+        client.wait_for(items.Connecting, count=7, timeout=14.0)
+        client.stop()
+        dials = [item.at / 1e9 for item in client.all(items.Connecting)]
+        assert most_in_ten_seconds(dials) <= 5
+    for server in servers:
+        with server:
+            assert most_in_ten_seconds(server.times) <= 5
+
+
+def test_rc_128_attempts_are_unlimited_by_default_and_limited_by_option(closed_port: int) -> None:
+    url = f"ws://127.0.0.1:{closed_port}"
+    with Client([url], max_retries=1) as client:
+        stopped = client.wait_stopped()
+        assert (stopped.cause, "refused" in stopped.reason.lower()) == (StopCause.UNREACHABLE, True)
+        assert len(client.all(items.Connecting)) == 2
+
+
+def test_rc_128_losses_between_which_it_worked_are_no_failures_in_a_row(no_jitter: None) -> None:
+    with Server(*[ready_then_end] * 4, good) as server, Client(server, max_retries=1) as client:
+        client.wait_for(items.Ready, count=5)
+
+
+def test_rc_128_a_link_that_worked_but_for_one_channel_did_work(no_jitter: None) -> None:
+    def answer(socket_id: str, channel: str) -> AuthAnswer:
+        if channel == OTHER:
+            return Unavailable("answered 503")
+        return Granted(signature(socket_id, channel))
+
+    def script(peer: Peer) -> None:
+        ready(peer)
+        peer.send_json(event="message", channel=CHANNEL, data="{}")
+        peer.fin()
+
+    with (
+        Server(*[script] * 4, good) as server,
+        Client(server, (CHANNEL, OTHER), auth=Auth(answer), max_retries=2) as client,
+    ):
+        client.wait_for(items.Subscribed, count=5)
+
+
+def test_rc_129_there_is_only_one_connection_at_a_time(no_jitter: None) -> None:
+    def mute_then_left(peer: Peer) -> None:
+        ready(peer)
+        peer.wait_end()
+
+    def closed(peer: Peer) -> None:
+        ready(peer)
+        peer.close(4200)
+        peer.wait_end()
+
+    timing = Timing(ping_interval=SHORT, pong_timeout=SHORT)
+    with (
+        Server(mute_then_left, closed, Peer.upgrade, ready_then_end, good) as server,
+        Client(server, timing=timing) as client,
+    ):
+        client.wait_for(items.Ready, count=4)
+        assert server.overlaps == 0
+
+
+def test_rc_130_the_new_socket_id_is_used_everywhere_and_all_channels_return(
+    no_jitter: None,
+) -> None:
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        peer.establish("first.1")
+        peer.wait_event("pusher:subscribe", count=3)
+        for channel in (CHANNEL, OTHER, PUBLIC):
+            peer.confirm(channel)
+        peer.fin()
+
+    auth, channels = Auth(), (CHANNEL, OTHER, PUBLIC)
+    with Server(script, good) as server, Client(server, channels, auth=auth) as client:
+        again = client.wait_for(items.Ready, count=2)
+        assert again.channels == list(channels)
+        assert sorted(server.peer(1).subscribed()) == sorted(channels)
+        sent = {m["data"]["channel"]: m["data"] for m in server.peer(1).events("pusher:subscribe")}
+        assert sent[CHANNEL]["auth"] == signature("2.1", CHANNEL)
+        assert sent[OTHER]["auth"] == signature("2.1", OTHER)
+        assert {socket_id for socket_id, _ in auth.calls} == {"first.1", "2.1"}
+
+
+def test_rc_131_a_channel_that_does_not_come_back_disturbs_no_other_and_is_retried(
+    no_jitter: None,
+) -> None:
+    calls: list[str] = []
+
+    def answer(socket_id: str, channel: str) -> AuthAnswer:
+        calls.append(f"{socket_id} {channel}")
+        if channel == OTHER and calls.count(f"2.1 {OTHER}") == 1:
+            return Unavailable("answered 503")
+        return Granted(signature(socket_id, channel))
+
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        peer.establish()
+        peer.wait_event("pusher:subscribe", count=2)
+        peer.confirm(CHANNEL)
+        peer.confirm(OTHER)
+        peer.fin()
+
+    with Server(script, good) as server, Client(server, (CHANNEL, OTHER), auth=answer) as client:
+        client.wait_for(items.Ready, count=2)
+        again = [item.channel for item in client.all(items.Subscribed)][2:]
+        assert again == [CHANNEL, OTHER]
+        assert calls.count(f"2.1 {OTHER}") == 2
+
+
+def test_rc_131_a_channel_refused_after_a_reconnect_disturbs_no_other(no_jitter: None) -> None:
+    def answer(socket_id: str, channel: str) -> AuthAnswer:
+        if (socket_id, channel) == ("2.1", OTHER):
+            return Denied("answered 403")
+        return Granted(signature(socket_id, channel))
+
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        peer.establish()
+        peer.wait_event("pusher:subscribe", count=2)
+        peer.confirm(CHANNEL)
+        peer.confirm(OTHER)
+        peer.fin()
+
+    with Server(script, good) as server, Client(server, (CHANNEL, OTHER), auth=answer) as client:
+        again = client.wait_for(items.Ready, count=2)
+        assert (again.channels, again.refused) == ([CHANNEL], [OTHER])
+
+
+def test_rc_133_states_are_announced_in_order_and_once(no_jitter: None) -> None:
+    with Server(Peer.fin, ready_then_end, good) as server, Client(server) as client:
+        client.wait_for(items.Ready, count=2)
+        client.stop()
+        names = [type(item).__name__ for item in client.said]
+        failed = ["Connecting", "Lost", "Waiting"]
+        worked = ["Connecting", "Connected", "Subscribed", "Ready"]
+        again = ["Connecting", "Connected", "Subscribed", "Gap", "Ready"]
+        assert names == [*failed, *worked, "Lost", "Waiting", *again, "Stopped"]
+
+
+class Names:
+    """A made-up DNS: answers for one host and counts the questions."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked = 0
+        self.ports: list[int] = []
+        self._real = socket.getaddrinfo
+        monkeypatch.setattr(socket, "getaddrinfo", self._look_up)
+
+    def _look_up(self, host: Any, *rest: Any, **named: Any) -> Any:
+        if host != "pusher.example":
+            return self._real(host, *rest, **named)
+        self.asked += 1
+        # Addresses that differ in their port only: one machine plays many.
+        return [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in self.ports
+        ]
+
+
+def test_rc_134_names_are_looked_up_again_for_each_attempt(
+    monkeypatch: pytest.MonkeyPatch, no_jitter: None
+) -> None:
+    names = Names(monkeypatch)
+    with Server(ready_then_end) as before, Server() as after:
+        names.ports = [before.port]
+        with Client(["ws://pusher.example"]) as client:
+            client.wait_for(items.Ready)
+            names.ports = [after.port]
+            client.wait_for(items.Ready, count=2)
+            after.peer()
+        assert names.asked >= 2
+
+
+def test_rc_134_every_address_of_a_name_is_tried(
+    monkeypatch: pytest.MonkeyPatch, closed_port: int
+) -> None:
+    names = Names(monkeypatch)
+    with Server() as server:
+        names.ports = [closed_port, server.port]
+        with Client(["ws://pusher.example"]) as client:
+            client.wait_for(items.Ready)
+            assert client.all(items.Lost) == []
+
+
+@pytest.mark.parametrize("sick", [mute, lambda peer: peer.refuse(503)], ids=["mute", "503"])
+def test_rc_134_an_address_that_accepts_and_does_not_work_does_not_hide_the_next(
+    sick: Callable[[Peer], None], monkeypatch: pytest.MonkeyPatch, no_jitter: None
+) -> None:
+    names = Names(monkeypatch)
+    with Server(sick) as first, Server() as second:
+        names.ports = [first.port, second.port]
+        with Client(["ws://pusher.example"], connect_timeout=SHORT) as client:
+            client.wait_for(items.Ready, timeout=5)
+
+
+def test_rc_135_a_gap_goes_from_the_last_proof_to_the_new_confirmation_per_channel(
+    no_jitter: None,
+) -> None:
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        peer.establish()
+        peer.wait_event("pusher:subscribe", count=2)
+        peer.confirm(CHANNEL)
+        peer.confirm(OTHER)
+        peer.send_json(event="message", channel=CHANNEL, data="{}")
+        peer.wait_end()  # half a second of nothing, and that is part of the gap
+
+    timing = Timing(ping_interval=SHORT, pong_timeout=SHORT)
+    with Server(script, good) as server, Client(server, (CHANNEL, OTHER), timing=timing) as client:
+        client.wait_for(items.Gap, count=2)
+        client.wait_for(items.Ready, count=2)
+        gaps = client.all(items.Gap)
+        last_event = client.all(items.ChannelEvent)[-1]
+        confirmed = {item.channel: item.at for item in client.all(items.Subscribed)[2:]}
+        assert sorted(gap.channel for gap in gaps) == sorted([CHANNEL, OTHER])
+        # The last proof is the request that was confirmed; no ping was answered after it.
+        assert all(gap.since <= last_event.received for gap in gaps)
+        assert {gap.channel: gap.until for gap in gaps} == confirmed
+        assert all(gap.until - gap.since >= 1.5 * SHORT * 1e9 for gap in gaps)
+        assert all("no answer to a ping" in gap.reason for gap in gaps)
+
+
+def test_rc_135_a_failed_attempt_in_between_leaves_one_gap_from_its_true_start(
+    no_jitter: None,
+) -> None:
+    scripts = (ready_then_end, Peer.rst, lambda peer: peer.refuse(503), good)
+    with Server(*scripts) as server, Client(server) as client:
+        client.wait_for(items.Ready, count=2)
+        (gap,) = client.all(items.Gap)
+        assert gap.since <= client.all(items.Lost)[0].at
+        assert gap.until == client.all(items.Subscribed)[1].at
+
+
+def test_rc_135_a_first_connection_has_no_gap() -> None:
+    with Server(Peer.fin, good) as server, Client(server) as client:
+        client.wait_for(items.Ready)
+        assert client.all(items.Gap) == []
+
+
+def test_rc_135_a_subscription_that_the_server_revokes_and_grants_again_is_a_gap() -> None:
+    def script(peer: Peer) -> None:
+        ready(peer)
+        data = {"type": "Revoked", "error": "made up", "status": 4302}
+        peer.send_json(event="pusher:subscription_error", channel=CHANNEL, data=data)
+        peer.wait_event("pusher:subscribe", count=2)
+        peer.confirm(CHANNEL)
+        peer.serve()
+
+    with Server(script) as server, Client(server) as client:
+        client.wait_for(items.Subscribed, count=2)
+        client.wait_for(items.Gap, timeout=2)
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What a process holds."""
+
+    threads: int
+    descriptors: int
+    objects: int
+    kilobytes: int
+
+    @classmethod
+    def now(cls) -> "Footprint":
+        gc.collect()
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return cls(
+            threading.active_count(),
+            len(os.listdir("/proc/self/fd")),  # noqa: PTH208 - names only
+            len(gc.get_objects()),
+            pages * os.sysconf("SC_PAGE_SIZE") // 1024,
+        )
+
+
+class Dropper:
+    """Establishes, confirms and drops each connection at once; one thread that keeps nothing."""
+
+    GREETING = b"".join(
+        encode(TEXT, text)
+        for text in (
+            b'{"event":"pusher:connection_established","data":"{\\"socket_id\\":\\"1.1\\"}"}',
+            b'{"event":"pusher_internal:subscription_succeeded","channel":"news"}',
+            b'{"event":"message","channel":"news","data":"{}"}',
+        )
+    )
+
+    def __enter__(self) -> int:
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=16)
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+        port: int = self._listener.getsockname()[1]
+        return port
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            with sock:
+                request = b""
+                while not request.endswith(b"\r\n\r\n"):
+                    request += sock.recv(4096)
+                found = re.search(rb"Sec-WebSocket-Key: (\S+)", request)
+                assert found is not None
+                digest = hashlib.sha1(found[1] + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
+                sock.sendall(
+                    b"HTTP/1.1 101 Yes\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                    b"Sec-WebSocket-Accept: " + base64.b64encode(digest) + b"\r\n\r\n"
+                    + self.GREETING
+                )  # fmt: skip
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(10)
+
+
+@pytest.mark.timeout(120)
+def test_rc_136_ten_thousand_reconnects_leave_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Backoff, "next_dial", lambda _, now, *__, **___: now)
+    done = threading.Event()
+    lost: list[None] = []
+    footprints: list[Footprint] = []
+
+    def sink(batch: Sequence[Item]) -> None:
+        for item in batch:
+            if not isinstance(item, items.Lost) or done.is_set():
+                continue
+            lost.append(None)
+            if len(lost) in (1000, 10_000):
+                footprints.append(Footprint.now())
+            if len(lost) == 10_000:
+                done.set()
+
+    with Dropper() as port:
+        settings = Settings((Endpoint.parse(f"ws://127.0.0.1:{port}"),), "MadeUpKey", (PUBLIC,))
+        connection = Connection(settings, Auth(), sink)
+        connection.start()
+        assert done.wait(100 * TIMEOUT_SCALE), f"only {len(lost)} reconnects"
+        connection.stop()
+        assert connection.join(5 * TIMEOUT_SCALE)
+    early, late = footprints
+    assert late.threads == early.threads
+    assert late.descriptors <= early.descriptors + 1
+    assert late.objects < early.objects + 1000
+    assert late.kilobytes < early.kilobytes + 4096
+
+
+def test_rc_136_a_machine_that_ended_waits_for_nothing() -> None:
+    machine = Machine()
+    machine.subscribe()
+    machine.close(1006)
+    assert machine.protocol.deadline() == float("inf")
+    machine.advance(1000)
+    assert machine.sent_events("pusher:ping") == []

@@ -71,7 +71,8 @@ class Notices:
         if self._as_json:
             self._write_json({"v": 1, "type": "summary", **figures, "message": sentence})
         else:
-            self._write(f"chatapp-tail: {sentence}")
+            # The names of events and channels are the server's.
+            self._write(f"chatapp-tail: {escape_line(sentence)[:_LONGEST]}")
 
     def _write_json(self, record: dict[str, object]) -> None:
         self._write(msgspec.json.encode(record).decode())

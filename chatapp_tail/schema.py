@@ -29,7 +29,7 @@ def schema() -> Schema:
         **{f"status_{each['properties']['state']['const']}": each for each in states},
         "gap": _gap(),
         "error": _error(),
-        "frame": _frame(),
+        "summary": _summary(),
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -83,9 +83,21 @@ def _error() -> Schema:
     return _record("error", {"message": {"type": "string"}, "exit_status": status})
 
 
-def _frame() -> Schema:
-    direction = {"enum": ["<", ">"], "description": "from the server, to the server"}
-    return _record("frame", {"direction": direction, "text": {"type": "string"}})
+def _summary() -> Schema:
+    count: Schema = {"type": "integer", "minimum": 0}
+    counts: Schema = {"type": "object", "additionalProperties": count}
+    members: Schema = {
+        "seconds": {"type": "number", "minimum": 0},
+        "records": count,
+        "events": counts,
+        "channels": counts,
+        "filtered": count,
+        "reconnects": count,
+        "gaps": count,
+        "spool_peak": count,
+        "message": {"type": "string"},
+    }
+    return _record("summary", members)
 
 
 def _members(kind: type[msgspec.Struct]) -> Schema:

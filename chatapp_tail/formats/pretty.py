@@ -1,8 +1,8 @@
 """Records for people: time, channel, a mark, who, and what; one line each where it fits.
 
 A record is first described, as pieces of plain text with a style, then laid out. What came from
-outside is escaped in one place, `_Screen.text`, and rich only ever sees the result as a `Text`: no
-markup, no highlighting, nothing from the environment.
+outside is escaped in one place, `_Screen.runs`, and only the result is measured, broken into lines
+and coloured; of rich that takes widths and colours: no markup, nothing from the environment.
 """
 
 import codecs
@@ -10,16 +10,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import tzinfo
 from functools import lru_cache
-from io import StringIO
+from itertools import pairwise
 from typing import Literal
 from unicodedata import category
 from zlib import crc32
 
 from rich.cells import get_character_cell_size
 from rich.color import ColorSystem
-from rich.console import Console
 from rich.style import Style
-from rich.text import Text
 
 from ..chatapp.channels import short_name
 from ..chatapp.events import Decoded, Record
@@ -116,6 +114,10 @@ class Pretty:
 # Layout: from pieces to bytes.
 
 
+_Run = tuple[str, Style]
+"""Text that is safe to show, and its style."""
+
+
 class _Screen:
     """One terminal: its colours, its encoding and the symbols it has."""
 
@@ -126,7 +128,6 @@ class _Screen:
         self._highlight = highlight if self._colors is not None else None
         self._encoding = encoding
         self._is_utf8 = codecs.lookup(encoding).name == "utf-8"
-        self._console = Console(file=StringIO(), color_system=None, _environ={})
 
     def draw(
         self,
@@ -137,35 +138,27 @@ class _Screen:
         width: int,
     ) -> bytes:
         """Return a block of `groups`, `width` wide and beside `first`, with `above` over it."""
-        left = self.text(first)
-        left.pad_right(indent - _cells(left.plain))
-        start = self._rendered(left)
-        lines = self._above(above, indent + width)
+        left = self.runs(first)
+        start = self._rendered(left) + " " * (indent - _cells(_plain(left)))
+        lines = self._wrapped(self.runs(above), indent + width) if above else []
         for line in self._block(groups, width):
-            lines.append(start + self._rendered(line))
+            lines.append(start + line)
             start = " " * indent
         text = "\n".join(line.rstrip() for line in lines)
         return f"{text}\n".encode(self._encoding, "backslashreplace")
 
-    def _above(self, pieces: list[Piece], width: int) -> list[str]:
-        if not pieces:
-            return []
-        return [self._rendered(line).rstrip() for line in _wrapped(self.text(pieces), width)]
-
-    def text(self, pieces: Iterable[Piece]) -> Text:
-        """Return the pieces as a `Text`, escaped: there is no other way to the terminal."""
-        text = Text()
+    def runs(self, pieces: Iterable[Piece]) -> list[_Run]:
+        """Return the pieces escaped: there is no other way to the terminal."""
+        runs: list[_Run] = []
         for piece, style in pieces:
             if isinstance(piece, Symbol):
-                text.append(piece.value[0 if self._is_utf8 else 1], style)
-                continue
-            raw, before = _raw(piece), len(text)
-            safe = self._safe(raw)
-            text.append(safe, style)
-            if isinstance(piece, Said) and piece.found:
-                for start, end in _moved(piece.found, raw, safe):
-                    text.stylize(BOLD_RED, before + start, before + end)
-        return text
+                runs.append((piece.value[0 if self._is_utf8 else 1], style))
+            elif isinstance(piece, Said) and piece.found:
+                safe = self._safe(piece.text)
+                runs += _marked(safe, moved(piece.found, piece.text, safe), style)
+            else:
+                runs.append((self._safe(_raw(piece)), style))
+        return runs
 
     def _safe(self, text: str) -> str:
         safe = escape_text(text)
@@ -179,26 +172,29 @@ class _Screen:
             return piece
         return Said(said.text, self._highlight(said.text)), style
 
-    def _block(self, groups: list[list[Piece]], width: int) -> list[Text]:
+    def _block(self, groups: list[list[Piece]], width: int) -> list[str]:
         pieces, hidden = _cut(map(self._searched, _spaced(groups)), width * (LINE_LIMIT + 1))
-        lines = _wrapped(self.text(pieces), width)
+        runs = self.runs(pieces)
+        parts = _parts(_plain(runs), width)
         # A note in the place of a single line would save nothing.
-        if hidden or len(lines) > LINE_LIMIT + 1:
-            hidden += sum(map(len, lines[LINE_LIMIT:]))
-            note = (f" ({hidden} more characters, -o json shows all)", DIM)
-            lines[LINE_LIMIT:] = _wrapped(self.text([(Symbol.MORE, DIM), note]), width)
-        for line in lines:
-            line.rstrip()
-        return lines
+        if not hidden and len(parts) <= LINE_LIMIT + 1:
+            return [self._rendered(_sliced(runs, *part)) for part in parts]
+        hidden += sum(end - start for start, end in parts[LINE_LIMIT:])
+        said = f" ({hidden} more characters, -o json shows all)"
+        note = self._wrapped(self.runs([(Symbol.MORE, DIM), (said, DIM)]), width)
+        return [self._rendered(_sliced(runs, *part)) for part in parts[:LINE_LIMIT]] + note
 
-    def _rendered(self, line: Text) -> str:
+    def _wrapped(self, runs: list[_Run], width: int) -> list[str]:
+        parts = _parts(_plain(runs), width)
+        return [self._rendered(_sliced(runs, *part)) for part in parts]
+
+    def _rendered(self, runs: list[_Run]) -> str:
         if self._colors is None:
-            return line.plain
-        segments = line.render(self._console)
-        return "".join(self._styled(text, style) for text, style, _ in segments)
+            return _plain(runs)
+        return "".join([self._styled(text, style) for text, style in runs])
 
-    def _styled(self, text: str, style: Style | None) -> str:
-        if style is None or text.isspace():
+    def _styled(self, text: str, style: Style) -> str:
+        if style is PLAIN or text.isspace():
             return text
         # The nearest of few colours to a tag's own may be the one of the background.
         if _is_rgb(style) and self._colors is not ColorSystem.TRUECOLOR:
@@ -238,7 +234,7 @@ def _raw(piece: str | Said) -> str:
     return piece.text if isinstance(piece, Said) else piece
 
 
-def _moved(spans: Spans, raw: str, safe: str) -> Spans:
+def moved(spans: Spans, raw: str, safe: str) -> Spans:
     """Return where the parts of `raw` stand after escaping; what was cut off stands at the end."""
     if raw == safe:
         return spans
@@ -267,11 +263,45 @@ def _escaped_length(character: str, safe: str, offset: int) -> int:
     return len(escape) if safe.startswith(escape, offset) else 1
 
 
-def _wrapped(text: Text, width: int) -> list[Text]:
-    if "\n" not in text.plain and _cells(text.plain) <= width:
-        return [text]
-    lines = text.split("\n", allow_blank=True)
-    return [part for line in lines for part in line.divide(_breaks(line.plain, width))]
+def _marked(text: str, spans: Spans, style: Style) -> Iterator[_Run]:
+    end = 0
+    for start, stop in spans:
+        yield text[end:start], style
+        yield text[start:stop], BOLD_RED
+        end = stop
+    yield text[end:], style
+
+
+def _plain(runs: list[_Run]) -> str:
+    return "".join([text for text, _ in runs])
+
+
+def _sliced(runs: list[_Run], start: int, end: int) -> list[_Run]:
+    """Return one line of a text of which `runs` are all parts, without the spaces it ends in."""
+    sliced: list[_Run] = []
+    for text, style in runs:
+        if part := text[max(start, 0) : max(end, 0)]:
+            sliced.append((part, style))
+        start -= len(text)
+        end -= len(text)
+    while sliced and sliced[-1][0][-1].isspace():
+        text, style = sliced.pop()
+        if text := text.rstrip():
+            sliced.append((text, style))
+    return sliced
+
+
+def _parts(text: str, width: int) -> list[tuple[int, int]]:
+    """Return the (start, end) of each line; all are no wider than `width` once stripped."""
+    if "\n" not in text and _cells(text) <= width:
+        return [(0, len(text))]
+    parts: list[tuple[int, int]] = []
+    offset = 0
+    for line in text.split("\n"):
+        ends = pairwise([0, *_breaks(line, width), len(line)])
+        parts += [(offset + start, offset + end) for start, end in ends]
+        offset += len(line) + 1
+    return parts
 
 
 _WIDE = "\u2e80-\u9fff\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff60\U00020000-\U0003fffd"

@@ -195,7 +195,8 @@ class Conversation:
             self._link.send_text(text)
 
     def _show(self, direction: str, text: str) -> None:
-        self._sink([items.Traced(time.time_ns(), direction, redact(text))])
+        shown = self._protocol.without_signature(redact(text))
+        self._sink([items.Traced(time.time_ns(), direction, shown)])
 
     def _take_event(self, event: Event, batch: list[Item]) -> None:
         at = time.time_ns()

@@ -563,7 +563,7 @@ class Protocol:
             return
         document = _document(data)
         status = _member(document, "status")
-        error = self._without_signature(_text(_member(document, "error")))
+        error = self.without_signature(_text(_member(document, "error")))
         self._refused_by_server(
             subscription,
             f"{error or 'no reason given'} (status {status})",
@@ -573,23 +573,22 @@ class Protocol:
 
     def _error(self, _: str | None, data: bytes | None, now: float) -> None:
         document = _document(data)
-        code, message = (
-            _code(document),
-            self._without_signature(_text(_member(document, "message"))),
-        )
+        code, message = _code(document), _text(_member(document, "message"))
+        # What is decided goes by the text as it came; only what is said goes without signatures.
+        said = f"{self.without_signature(message) or 'no reason given'} (code {code})"
         if self.socket_id is None:
             self._error_before_established(code, message)
             return
         subscription = self._subscription_meant(code, message)
         if subscription is None:
-            self._skip(f"an error, code {code}", f": {message}")
+            if self._is_first(f"error {code}"):
+                self._events.append(Noted(f"the server says: {said}"))
             if code is not None:
                 self._last_error = (code, message)
         elif message.startswith(_EXISTING):
             self._confirm(subscription)
         else:
-            reason = f"{message or 'no reason given'} (code {code})"
-            self._refused_by_server(subscription, reason, now, for_good=True)
+            self._refused_by_server(subscription, said, now, for_good=True)
 
     def _refused_by_server(
         self, subscription: _Subscription, reason: str, now: float, *, for_good: bool
@@ -644,7 +643,7 @@ class Protocol:
         "pusher_internal:subscription_succeeded": _subscription_succeeded,
     }
 
-    def _without_signature(self, text: str) -> str:
+    def without_signature(self, text: str) -> str:
         """Return what a server says without the signature that pusher.com repeats there."""
         for signature in self._signatures:
             text = text.replace(signature, "[signature]")
@@ -734,10 +733,13 @@ class Protocol:
         self._events.append(ended)
 
     def _skip(self, kind: str, detail: str = "") -> None:
-        """Count what cannot be used; say the first of each kind, not the flood."""
-        if kind not in self.skipped:
+        """Say the first of what cannot be used of each kind, not the flood."""
+        if self._is_first(kind):
             self._events.append(Noted(f"skipped {kind}{detail}, and will skip more like it"))
+
+    def _is_first(self, kind: str) -> bool:
         self.skipped[kind] = self.skipped.get(kind, 0) + 1
+        return self.skipped[kind] == 1
 
     def _frame_refused_by_msgspec(self, payload: bytes) -> _Frame | None:
         """Read a frame the slow way: lone surrogates are legal JSON, wrong member types are not."""

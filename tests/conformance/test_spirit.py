@@ -2,9 +2,10 @@
 
 import json
 import os
-import time
+import threading
 from collections.abc import Callable, Sequence
 from math import inf
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -125,7 +126,7 @@ def test_spirit_whatever_stalls_a_stop_ends_it_at_once(stall: Script) -> None:
         peer = server.peer()
         peer.wait_request()
         if stall.__name__.startswith("endless_") and stall is not endless_fragments:
-            peer.wait(lambda: peer.sent > 1_000_000, "a megabyte sent")
+            peer.wait(lambda: peer.sent > 100_000, "much sent")
         client.stop(within=1.5)
 
 
@@ -160,9 +161,17 @@ def test_spirit_a_peer_that_never_reads_holds_nothing_up() -> None:
 def test_spirit_a_quiet_link_takes_no_processor_time() -> None:
     with Server() as server, Client(server) as client:
         client.wait_for(items.Ready)
-        before = time.process_time()
+        (thread,) = (t for t in threading.enumerate() if t.name == "chatapp-tail-socket")
+        before = processor_seconds(thread)
         assert server.never_connected(1, within=1.0)
-        assert time.process_time() - before < 0.1
+        assert processor_seconds(thread) - before < 0.1
+
+
+def processor_seconds(thread: threading.Thread) -> float:
+    """What one thread has used so far (proc(5)); others of the suite may be busy beside it."""
+    stat = Path(f"/proc/self/task/{thread.native_id}/stat").read_text()
+    user, system = stat.rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def test_spirit_a_frame_in_single_bytes_is_the_same_frame() -> None:
@@ -255,7 +264,9 @@ def test_spirit_a_cookie_that_is_none_is_no_bug() -> None:
         peer.serve()
 
     with Server(script) as server, Client(server) as client:
-        client.wait_for(items.Ready)
+        # It is no answer that can be read, so it is said, and tried again.
+        assert "upgrade failed" in client.wait_for(items.Lost).reason
+        client.wait_for(items.Connecting, count=2)
 
 
 @pytest.mark.parametrize("wish", ["99999999999", "9" * 400, "-1", "soon", "1e9", ""])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatapp_tail.formats.times import TimeStyle, clock_of, date, span, time_of_day
+from chatapp_tail.formats.times import TimeStyle, clock_of, date, span, time_of_day, zone_of
 
 SECOND = 1_000_000_000
 MOMENT = 1637319283_123456789
@@ -35,6 +35,11 @@ def test_local_time_is_that_of_the_machine() -> None:
     here = date(MOMENT // SECOND, None)
     assert here is not None
     assert clock_of(TimeStyle.LOCAL)(MOMENT) == f"{here:%H:%M:%S}"
+
+
+@pytest.mark.parametrize("style", TimeStyle)
+def test_dates_beside_times_are_in_their_timezone(style: TimeStyle) -> None:
+    assert zone_of(style) == (UTC if style in ("utc", "iso") else None)
 
 
 def test_relative_time_counts_from_the_record_before() -> None:

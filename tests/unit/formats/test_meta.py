@@ -1,0 +1,87 @@
+"""Status and gap records: the documented members, in their order, one line each."""
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatapp_tail.formats.meta import describe, encode_meta
+from chatapp_tail.pusher import items
+
+AT = 1_795_336_740_123_456_789
+MOMENT = "2026-11-22T08:39:00.123456Z"
+
+RECORDS: dict[str, tuple[items.Status | items.Gap, str]] = {
+    "connecting": (items.Connecting(AT, "wss://h:1"), '"url":"wss://h:1"'),
+    "connected": (items.Connected(AT, "1.2"), '"socket_id":"1.2"'),
+    "subscribed": (items.Subscribed(AT, "a"), '"channel":"a"'),
+    "ready": (items.Ready(AT, ["a"], ["b"]), '"channels":["a"],"refused":["b"]'),
+    "refused": (items.Refused(AT, "a", "no"), '"channel":"a","reason":"no"'),
+    "trouble": (items.Trouble(AT, "odd"), '"reason":"odd","channel":null'),
+    "quiet": (
+        items.Quiet(AT, 60.0, 1.5, None),
+        '"last_event":60.0,"last_frame":1.5,"last_pong":null',
+    ),
+    "lost": (
+        items.Lost(AT, "bye", 1006, 2.5),
+        '"reason":"bye","code":1006,"lasted":2.5',
+    ),
+    "waiting": (items.Waiting(AT, 0.25), '"delay":0.25'),
+    "stopped": (
+        items.Stopped(AT, items.StopCause.ASKED, "asked to stop"),
+        '"cause":"asked","reason":"asked to stop"',
+    ),
+}
+
+
+@pytest.mark.parametrize("state", RECORDS)
+def test_status_records(state: str) -> None:
+    item, members = RECORDS[state]
+    head = f'{{"v":1,"type":"status","state":"{state}","at":"{MOMENT}",'
+    assert encode_meta(item).decode() == f"{head}{members}}}\n"
+
+
+def test_gap_records() -> None:
+    gap = items.Gap("a", AT, AT + 25_000_000_000, "the connection was lost")
+    assert encode_meta(gap).decode() == (
+        f'{{"v":1,"type":"gap","channel":"a","from":"{MOMENT}",'
+        '"to":"2026-11-22T08:39:25.123456Z","reason":"the connection was lost","recovered":0}\n'
+    )
+
+
+def test_every_status_has_a_record() -> None:
+    named = {type(item) for item, _ in RECORDS.values()} | {items.Traced}
+    assert named == set(items.Status.__args__)
+
+
+TEXT = st.text(st.characters())
+
+
+@given(reason=TEXT, channel=TEXT)
+def test_any_text_is_one_line_of_json(reason: str, channel: str) -> None:
+    """Half of a surrogate pair may come from a server, and is not UTF-8."""
+    for item in (
+        items.Trouble(AT, reason, channel),
+        items.Refused(AT, channel, reason),
+        items.Lost(AT, reason, None, None),
+        items.Gap(channel, AT, AT, reason),
+    ):
+        line = encode_meta(item)
+        assert line.count(b"\n") == 1
+        assert json.loads(line.decode())["v"] == 1
+
+
+@given(seconds=st.floats(allow_nan=True, allow_infinity=True))
+def test_spans_are_json(seconds: float) -> None:
+    found = json.loads(encode_meta(items.Waiting(AT, seconds)))["delay"]
+    assert found == seconds if math.isfinite(seconds) else found is None
+
+
+@given(at=st.integers(0, 4_102_444_800_000_000_000))
+def test_moments_are_utc_with_microseconds(at: int) -> None:
+    moment = describe(items.Connected(at, "1.2"))["at"]
+    assert isinstance(moment, str)
+    assert len(moment) == len(MOMENT)
+    assert moment.endswith(f".{at // 1000 % 1_000_000:06d}Z")

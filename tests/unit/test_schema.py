@@ -13,6 +13,7 @@ from chatapp_tail.formats.ndjson import encode
 from chatapp_tail.notices import Level, LogFormat, Notices
 from chatapp_tail.pusher import items
 from chatapp_tail.schema import schema
+from chatapp_tail.summary import Summary
 
 SCHEMA = schema()
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
@@ -26,6 +27,7 @@ META: list[items.Status | items.Gap] = [
     items.Refused(AT, "private-v1.users.685", "403"),
     items.Trouble(AT, "slow"),
     items.Trouble(AT, "slow", "private-v1.users.685"),
+    items.Traced(AT, ">", "{}"),
     items.Quiet(AT, 60.0, 1.5, None),
     items.Quiet(AT, 60.0, 1.5, 2.5),
     items.Lost(AT, "no answer", 4200, 12.5),
@@ -53,8 +55,9 @@ def notices() -> list[dict[str, Any]]:
     for each in META:
         said.say(each)
     said.end("it is over", ExitStatus.UNREACHABLE)
-    said.frame("<", "{}")
-    said.frame(">", "{}")
+    summary = Summary()
+    summary.shown["message", "made-up"] += 2
+    said.summary(summary.sentence(0), summary.figures(0))
     return [json.loads(line) for line in lines]
 
 

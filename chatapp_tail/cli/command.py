@@ -10,8 +10,10 @@ from ..chatapp.channels import EXAMPLES as CHANNEL_EXAMPLES
 from ..formats.times import TimeStyle
 from ..notices import LogFormat
 from ..pusher.connection import Endpoint
+from .choices import Choice
 from .colors import When
 from .doctor import doctor
+from .grouping import GroupedHelp
 from .lines import lines
 from .login import login, logout
 from .options import (
@@ -65,6 +67,7 @@ Examples:
 
 
 @click.group(
+    cls=GroupedHelp,
     invoke_without_command=True,
     help=EXAMPLES,
     context_settings={
@@ -166,7 +169,7 @@ Examples:
 )
 @option(
     "--log-format",
-    type=click.Choice([each.value for each in LogFormat]),
+    type=Choice([each.value for each in LogFormat]),
     default=LogFormat.TEXT.value,
     show_default=True,
     help="Notices on stderr as text or as one JSON object a line.",

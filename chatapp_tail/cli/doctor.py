@@ -16,6 +16,7 @@ from ..proxies import Proxy
 from ..pusher.connection import Endpoint, Settings
 from .access import open_access
 from .checks import Check, CheckFailed, Patient
+from .choices import Choice
 from .options import (
     access_options,
     endpoint_options,
@@ -45,7 +46,7 @@ class Finding:
     "-o",
     "--output",
     of="doctor",
-    type=click.Choice(["text", "json"]),
+    type=Choice(["text", "json"]),
     default="text",
     show_default=True,
     help="json is one object a line.",

@@ -9,10 +9,12 @@ import click
 import msgspec
 
 from ..chatapp.lines import License, Messenger
+from ..chatapp.lines_cache import remember_lines
 from ..errors import ExitStatus
 from ..formats.escape import escape_line
 from ..proxies import Proxy
 from .access import open_access
+from .choices import Choice
 from .options import access_options, option, profile_option, token_file_option
 
 HEADINGS = ("licence", "messenger", "phone", "active", "until", "name")
@@ -23,7 +25,7 @@ HEADINGS = ("licence", "messenger", "phone", "active", "until", "name")
     "-o",
     "--output",
     of="lines",
-    type=click.Choice(["auto", "table", "json"]),
+    type=Choice(["auto", "table", "json"]),
     default="auto",
     show_default=True,
     help="auto is a table on a terminal and json, one object a line, otherwise.",
@@ -51,6 +53,7 @@ def lines(
         profile=profile,
     )
     licenses = api.licenses()
+    remember_lines(licenses)
     if output == "table" or (output == "auto" and sys.stdout.isatty()):
         _print_table(licenses)
     else:

@@ -9,6 +9,7 @@ import click
 
 from ..chatapp.api import make_tokens
 from ..chatapp.http import Http
+from ..chatapp.lines_cache import remember_lines
 from ..chatapp.secret import Secret
 from ..chatapp.token_store import Login, TokenStore
 from ..errors import CredentialsError, ExitStatus, UsageError
@@ -69,6 +70,7 @@ def logout(profile: str) -> int:
     store = TokenStore()
     with store.locked():
         removed = store.remove(profile)
+    remember_lines([])
     complain(
         f"the login of profile {profile} is removed from {store.path}"
         if removed

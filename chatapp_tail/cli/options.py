@@ -14,6 +14,7 @@ from ..formats.times import TimeStyle
 from ..proxies import Proxy
 from ..pusher.connection import Endpoint
 from ..replay import parse_speed
+from .choices import Choice
 from .colors import When
 from .types import (
     Checked,
@@ -183,7 +184,7 @@ _LICENCE = (
         multiple=True,
         metavar="TYPE",
         help="Messenger type, such as telegram or grWhatsApp; may be repeated. Every licence is"
-        " combined with every messenger.",
+        " combined with every messenger; of one without the other, all of the other is meant.",
     ),
 )
 
@@ -238,7 +239,7 @@ _OUTPUT = (
     option(
         "-o",
         "--output",
-        type=click.Choice([each.value for each in Output]),
+        type=Choice([each.value for each in Output]),
         default=Output.AUTO.value,
         show_default=True,
         help="auto is pretty on a terminal and json otherwise; raw is each frame's data as ChatApp"
@@ -254,7 +255,7 @@ _OUTPUT = (
     ),
     option(
         "--color",
-        type=click.Choice([each.value for each in When]),
+        type=Choice([each.value for each in When]),
         default=When.AUTO.value,
         show_default=True,
         help="Colours in pretty output; auto heeds NO_COLOR and FORCE_COLOR.",
@@ -262,7 +263,7 @@ _OUTPUT = (
     option(
         "--time",
         "time_style",
-        type=click.Choice([each.value for each in TimeStyle]),
+        type=Choice([each.value for each in TimeStyle]),
         default=TimeStyle.LOCAL.value,
         show_default=True,
         help="How pretty output and templates show the time.",

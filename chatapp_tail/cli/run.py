@@ -9,6 +9,7 @@ from dataclasses import replace
 from .. import spool
 from ..chatapp.api import Api
 from ..chatapp.channels import short_name
+from ..chatapp.lines_cache import remember_lines
 from ..chatapp.secret import Secret
 from ..chatapp.tokens import GivenToken, TokenSource
 from ..errors import ChannelsError, ChatAppTailError, ExitStatus, OutputError
@@ -68,6 +69,8 @@ def _run(settings: Settings, notices: Notices) -> ExitStatus:
 def _with_channels(settings: Settings, api: Api) -> Settings:
     """Look up what was meant by a licence or a messenger alone, or by --all."""
     licenses = api.licenses()
+    if not settings.sandbox:
+        remember_lines(licenses)
     channels = settings.selection.channels(licenses)
     if not channels:
         raise ChannelsError(settings.selection.explain_nothing(licenses))

@@ -8,7 +8,7 @@ from typing import assert_never
 
 from ..filters import Grep, KeepEvent, KeepRecord, by_event, by_record, compile_grep
 from ..formats import Format, Output
-from ..formats.times import TimeStyle, clock_of
+from ..formats.times import TimeStyle, clock_of, zone_of
 from ..pipeline import Pipeline
 from ..summary import Summary
 from .colors import When, color_system
@@ -89,6 +89,7 @@ class Showing:
             color_system=color_system(self.color, environment, terminal=self.terminal),
             encoding=sys.stdout.encoding,
             clock=clock_of(self.time_style),
+            timezone=zone_of(self.time_style),
             highlight=self.grep.spans if self.grep else None,
         )
 

@@ -1,0 +1,65 @@
+"""Options of the tail in groups: how `--help` and the manual show them."""
+
+from collections.abc import Iterator, Sequence
+
+import click
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Select": ("license", "messenger", "channel", "all"),
+    "Filter": ("event", "exclude-event", "incoming", "outgoing", "chat", "grep", "where"),
+    "Output": ("output", "json", "format", "color", "time", "meta", "spool-limit"),
+    "Limit": ("count", "for", "idle"),
+    "Connection": (
+        "ws-url",
+        "api-url",
+        "app-key",
+        "ca-file",
+        "proxy",
+        "ping-interval",
+        "pong-timeout",
+        "connect-timeout",
+        "no-reconnect",
+        "max-retries",
+        "strict",
+        "sandbox",
+    ),
+    "Credentials": ("token-file", "profile"),
+    "Talk": ("quiet", "verbose", "log-format", "version", "help"),
+}
+"""Heading -> long names, in the order they are shown in."""
+
+OTHERS = "Options"
+_WIDEST = 26
+
+
+class GroupedHelp(click.Group):
+    """A group whose `--help` has its options under the headings of `GROUPS`."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the groups, then the commands."""
+        groups = [
+            (heading, [record for each in options if (record := each.get_help_record(ctx))])
+            for heading, options in grouped(self.get_params(ctx))
+        ]
+        widths = [len(names) for _, records in groups for names, _ in records]
+        width = max((each for each in widths if each <= _WIDEST), default=0)
+        for heading, records in groups:
+            with formatter.section(heading):
+                # The same column in every group: click makes it as wide as the widest name.
+                formatter.write_dl([(names.ljust(width), text) for names, text in records], width)
+        self.format_commands(ctx, formatter)
+
+
+def grouped(params: Sequence[click.Parameter]) -> Iterator[tuple[str, list[click.Option]]]:
+    """Yield the headings that have options; what no group names comes last, as `OTHERS`."""
+    options = {long_name(each): each for each in params if isinstance(each, click.Option)}
+    for heading, names in GROUPS.items():
+        if found := [options.pop(name) for name in names if name in options]:
+            yield heading, found
+    if options:
+        yield OTHERS, list(options.values())
+
+
+def long_name(option: click.Option) -> str:
+    """Return `license` for `-l/--license`."""
+    return max(option.opts, key=len).lstrip("-")

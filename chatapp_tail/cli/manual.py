@@ -1,0 +1,236 @@
+"""The manual page, chatapp-tail(1), made from the same help as `--help`."""
+
+import inspect
+import re
+import textwrap
+from collections.abc import Iterable, Iterator
+
+import click
+
+from .. import __version__
+from ..errors import ExitStatus
+from .completion.tree import metavar, open_context
+from .grouping import grouped, long_name
+
+_PREFIX = "CHATAPP_TAIL_"
+
+STATUSES = {
+    ExitStatus.DONE: "Done: the count was reached, the time was over and there was no count, or"
+    " the reader of standard output is gone.",
+    ExitStatus.BUG: "A bug, with a traceback.",
+    ExitStatus.USAGE: "The command line or the environment asks for something that cannot be.",
+    ExitStatus.CREDENTIALS: "Credentials are missing or were refused.",
+    ExitStatus.UNREACHABLE: "The server cannot be reached, and --no-reconnect, --max-retries or a"
+    " certificate that is not trusted forbids to go on.",
+    ExitStatus.CHANNELS_REFUSED: "Every wanted channel was refused; with --strict, any.",
+    ExitStatus.REFUSED_BY_SERVER: "The server refused the app key or the protocol.",
+    ExitStatus.OUTPUT_FAILED: "Standard output failed: the disk is full, it is closed, or its"
+    " reader fell too far behind.",
+    ExitStatus.COUNT_NOT_REACHED: "--count was not reached in time.",
+}
+_SIGNALS = "SIGINT, SIGTERM: what was received is written, then the process dies by that signal."
+
+_OUTPUT = """\
+Standard output holds records and nothing else, each line whole and written at once. Standard
+error holds notices: trouble always, progress when it is a terminal or with --verbose.
+
+In a pipe, or with -o json, each item of an event is one line: a JSON object with these members,
+in this order. Later versions only add some; chatapp-tail schema prints the JSON Schema.
+"""
+_MEMBERS = {
+    "v": "1, the version of this format.",
+    "type": "event; with --meta also status and gap.",
+    "event": "What happened: message, messageStatus, chatTag, ... whatever the server sends.",
+    "id": "The same for the same event on every machine and in every run.",
+    "channel": "The Pusher channel it came through.",
+    "license, messenger": "Licence number and messenger type, or null.",
+    "received": "When it came, UTC, as 2026-11-22T08:39:00.123456Z.",
+    "source": "Where it came from: live, backfill or replay.",
+    "queue": "ChatApp's name of its queue, or null.",
+    "part, parts": "Which item of the event this is, of how many.",
+    "encoding": "text, only where the data was not JSON.",
+    "data": "The item byte for byte as it came.",
+}
+_VARIABLES = {
+    "CHATAPP_TOKEN": "The access token, unless --token-file names a file. Quote it: it holds dollar"
+    " signs.",
+    "CHATAPP_PASSWORD": "The password for login, unless --password-file names a file.",
+    "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY": "The proxy to go through, and the hosts that"
+    " are excepted, unless --proxy is given.",
+    "NO_COLOR, FORCE_COLOR, CLICOLOR_FORCE": "Whether there are colours, unless --color says so.",
+    "TMPDIR": "Where what a slow reader has not taken yet waits, in a file without a name.",
+    "NOTIFY_SOCKET, WATCHDOG_USEC": "Set by systemd: it is told when every channel is decided, and"
+    " its watchdog is fed.",
+}
+_FILES = {
+    "${XDG_STATE_HOME:-~/.local/state}/chatapp-tail/tokens.json": "The logins, readable by you"
+    " only.",
+    "${XDG_CACHE_HOME:-~/.cache}/chatapp-tail/lines": "Licences and messengers seen last, one pair"
+    " a line, for the completion of shells. May be removed at any time.",
+}
+
+
+def manual(command: click.Group, note: str) -> str:
+    """Return the page as roff for man(7) macros; `note` says in one line where it comes from."""
+    context = open_context(command)
+    sections = {
+        "NAME": [r"chatapp\-tail \- show the events of ChatApp messengers as they happen"],
+        "SYNOPSIS": _synopsis(),
+        "DESCRIPTION": _prose(_introduction(command)),
+        "EXAMPLES": _examples(command),
+        "OPTIONS": _options(command.get_params(context)),
+        "COMMANDS": _commands(command, context),
+        "OUTPUT": [*_prose(_OUTPUT), *_list(_MEMBERS)],
+        "EXIT STATUS": _exit_statuses(),
+        "ENVIRONMENT": _environment(command),
+        "FILES": _list(_FILES),
+        "SEE ALSO": [r".BR jq (1),", r".BR tail (1)"],
+    }
+    title = f'.TH CHATAPP\\-TAIL 1 "" "{_escape(f"chatapp-tail {__version__}")}" "User Commands"'
+    # No hyphens in words and no wide gaps: addresses and options are copied from here.
+    lines = [f'.\\" {note}', title, ".nh", ".ad l"]
+    for heading, body in sections.items():
+        lines += [f".SH {heading}", *body]
+    return "\n".join(lines) + "\n"
+
+
+def _synopsis() -> Iterator[str]:
+    yield r".B chatapp\-tail"
+    yield r"[\fIOPTION\fR]..."
+    yield ".br"
+    yield r".B chatapp\-tail"
+    yield r"\fICOMMAND\fR [\fIOPTION\fR]... [\fIARGUMENT\fR]..."
+
+
+def _paragraphs(command: click.Command) -> list[str]:
+    return inspect.cleandoc(command.help or "").split("\n\n")
+
+
+def _introduction(command: click.Command) -> str:
+    return "\n\n".join(each for each in _paragraphs(command) if not each.startswith("\b"))
+
+
+def _examples(command: click.Command) -> Iterator[str]:
+    """Yield what `--help` shows as examples: commands, each with an indented line about it."""
+    lines = [
+        line
+        for each in _paragraphs(command)
+        if each.startswith("\b")
+        for line in each.splitlines()
+        if line.startswith("  ")
+    ]
+    for line in lines:
+        if line.startswith("   "):
+            yield _escape(line.strip())
+        else:
+            yield from (".TP", rf"\fB{_escape(line.strip())}\fR")
+
+
+def _options(params: list[click.Parameter]) -> Iterator[str]:
+    for heading, options in grouped(params):
+        yield f".SS {heading}"
+        for each in options:
+            yield from _option(each)
+
+
+def _option(option: click.Option) -> Iterator[str]:
+    value = "" if option.is_flag or option.count else rf" \fI{_escape(metavar(option))}\fR"
+    names = sorted([*option.opts, *option.secondary_opts], key=len)
+    yield ".TP"
+    yield ", ".join(rf"\fB{_escape(name)}\fR" for name in names) + value
+    yield from _filled(_help(option))
+
+
+def _help(option: click.Option) -> str:
+    said = " ".join((option.help or "").split())
+    shown = option.show_default and option.default is not None
+    return f"{said}  [default: {option.default}]" if shown else said
+
+
+def _commands(group: click.Group, context: click.Context) -> Iterator[str]:
+    known = {_help(each) for each in group.params if isinstance(each, click.Option)}
+    for name, command in sorted(group.commands.items()):
+        if not command.hidden:
+            yield from _command(name, command, context, known)
+
+
+def _command(
+    name: str, command: click.Command, parent: click.Context, known: set[str]
+) -> Iterator[str]:
+    """Yield a command; options that mean what they mean to the tail are only named."""
+    context = open_context(command, parent)
+    params = command.get_params(context)
+    arguments = [each.make_metavar(context) for each in params if isinstance(each, click.Argument)]
+    options = [each for each in params if isinstance(each, click.Option) and not each.hidden]
+    options = [each for each in options if long_name(each) != "help"]
+    words = " ".join(["chatapp-tail", name, *arguments])
+    yield f'.SS "{_escape(words)}"'
+    yield from _prose("\n\n".join(_paragraphs(command)).replace("\b\n", ""))
+    for each in options:
+        if _help(each) not in known:
+            yield from _option(each)
+    if same := [f"--{long_name(each)}" for each in options if _help(each) in known]:
+        yield ".PP"
+        yield from _filled(f"As above: {', '.join(same)}.")
+
+
+def _exit_statuses() -> Iterator[str]:
+    yield from _list({str(int(status)): text for status, text in STATUSES.items()})
+    yield from _list({"130, 143": _SIGNALS})
+
+
+def _environment(group: click.Group) -> Iterator[str]:
+    yield from _prose(
+        f"Every option is also read from a variable, {_PREFIX} and its long name, such as"
+        f" {_PREFIX}LICENSE and {_PREFIX}WS_URL; what is typed wins. Values of an option that may"
+        " be repeated are divided by spaces. The variable of an option of another command has that"
+        f" command's name in it: {_PREFIX}SANDBOX_PORT."
+    )
+    yield from _list(_VARIABLES | dict(_aliases(group)))
+
+
+def _aliases(group: click.Group) -> Iterator[tuple[str, str]]:
+    """Yield the variables of options that are not made of their names."""
+    for command in (group, *group.commands.values()):
+        for each in command.params:
+            names = [each.envvar] if isinstance(each.envvar, str) else each.envvar or []
+            for name in names:
+                if not name.startswith(_PREFIX) and isinstance(each, click.Option):
+                    yield name, f"The same as --{long_name(each)}."
+
+
+def _list(entries: dict[str, str]) -> Iterator[str]:
+    for term, text in entries.items():
+        yield from (".TP", rf"\fB{_escape(term)}\fR", *_filled(text))
+
+
+def _prose(text: str) -> Iterator[str]:
+    for number, paragraph in enumerate(text.strip().split("\n\n")):
+        if number:
+            yield ".PP"
+        yield from _filled(paragraph)
+
+
+def _filled(text: str) -> Iterable[str]:
+    """Wrap a paragraph: roff fills it again, and short lines make changes easy to see."""
+    return map(_escape, textwrap.wrap(text, 72, break_on_hyphens=False, break_long_words=False))
+
+
+_CHARACTERS = {
+    "\\": r"\e",
+    "-": r"\-",
+    "'": r"\(aq",
+    "`": r"\(ga",
+    "^": r"\(ha",
+    "~": r"\(ti",
+    '"': r"\(dq",
+}
+
+
+def _escape(text: str) -> str:
+    """Return text as roff that shows it as it is, and can be copied from a terminal."""
+    escaped = "".join(
+        _CHARACTERS.get(each) or (each if each.isascii() else rf"\[u{ord(each):04X}]")
+        for each in text
+    )
+    return re.sub(r"^\.", r"\\&.", escaped)

@@ -1,0 +1,113 @@
+"""The manual page: what is in it, and that roff has nothing to complain about."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import click
+import pytest
+
+from chatapp_tail.cli.command import command
+from chatapp_tail.cli.manual import STATUSES, manual
+from chatapp_tail.errors import ExitStatus
+
+PAGE = Path(__file__).parents[3] / "completions" / "chatapp-tail.1"
+SECTIONS = ["NAME", "SYNOPSIS", "DESCRIPTION", "EXAMPLES", "OPTIONS", "COMMANDS", "OUTPUT"]
+SECTIONS += ["EXIT STATUS", "ENVIRONMENT", "FILES", "SEE ALSO"]
+
+
+def need(program: str) -> str:
+    found = shutil.which(program)
+    if found is None:
+        pytest.skip(f"{program} is not installed")
+    return found
+
+
+def read(page: str) -> str:
+    """The page as a person sees it, in lines of any length."""
+    argv = [need("groff"), "-man", "-ww", "-Tascii", "-P-cbou", "-rLL=2000n"]
+    done = subprocess.run(argv, input=page, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def shown() -> str:
+    return read(PAGE.read_text(encoding="utf-8"))
+
+
+def test_the_sections() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert re.findall(r"^\.SH (.*)", page, re.MULTILINE) == SECTIONS
+
+
+def test_groff_has_nothing_to_complain_about() -> None:
+    argv = [need("groff"), "-man", "-ww", "-z", str(PAGE)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert done.stdout + done.stderr == ""
+
+
+def test_man_has_nothing_to_complain_about() -> None:
+    argv = [need("man"), "--warnings", "-l", str(PAGE)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert "chatapp-tail" in done.stdout
+
+
+def test_the_groups_of_options(shown: str) -> None:
+    headings = re.findall(r"^   (\w+)$", shown, re.MULTILINE)
+    assert headings[:7] == [
+        "Select",
+        "Filter",
+        "Output",
+        "Limit",
+        "Connection",
+        "Credentials",
+        "Talk",
+    ]
+
+
+def test_every_option_of_the_tail(shown: str) -> None:
+    for each in command.params:
+        assert isinstance(each, click.Option)
+        assert ", ".join(sorted(each.opts, key=len)) in shown
+        assert " ".join((each.help or "").split()).replace("  ", " ") in " ".join(shown.split())
+
+
+@pytest.mark.parametrize("name", sorted(command.commands))
+def test_every_command_and_its_options(name: str, shown: str) -> None:
+    part = shown[shown.index("\nCOMMANDS") : shown.index("\nOUTPUT")]
+    own = part[part.index(f"chatapp-tail {name}") :]
+    for each in command.commands[name].params:
+        if isinstance(each, click.Option):
+            assert max(each.opts, key=len) in own
+
+
+def test_every_exit_status(shown: str) -> None:
+    assert list(STATUSES) == list(ExitStatus)
+    part = shown[shown.index("\nEXIT STATUS") : shown.index("\nENVIRONMENT")]
+    listed = re.findall(r"^ {7}(\d+)\b", part, re.MULTILINE)
+    assert listed == [*(str(int(each)) for each in ExitStatus), "130"]
+
+
+def test_examples_can_be_copied(shown: str) -> None:
+    assert "CHATAPP_TOKEN='$2y$10$...' chatapp-tail -l 1229 -m telegram\n" in shown
+    assert "| jq -r .data.message.text\n" in shown
+
+
+def test_variables(shown: str) -> None:
+    part = shown[shown.index("\nENVIRONMENT") : shown.index("\nFILES")]
+    for name in ("CHATAPP_TOKEN", "CHATAPP_WS_URL", "CHATAPP_API_URL", "CHATAPP_APP_KEY"):
+        assert name in part
+
+
+def test_odd_text_is_shown_as_it_is() -> None:
+    odd = r".it's \fB a \ 'b' `c` ^ ~ \"d\" -- \n"
+    group = click.Group("chatapp-tail", help=f"{odd}\n\n.br\n\n'quoted")
+    group.params = [click.Option(["--odd"], help=f"Odd: {odd}", metavar="'X'")]
+    shown = " ".join(read(manual(group, "note")).split())
+    assert odd in shown
+    assert "--odd 'X'" in shown
+    assert ".br" in shown
+    assert "'quoted" in shown

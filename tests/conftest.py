@@ -27,6 +27,9 @@ TEST_TIMEOUT = 60.0
 
 PROGRAM = (sys.executable, "-m", "chatapp_tail")
 
+# A suite in the background of a script is told to ignore SIGINT, and what it starts would inherit it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give every test a safety timeout, so that a hang is a failure and not a stuck run."""

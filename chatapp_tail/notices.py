@@ -109,10 +109,11 @@ class Notices:
             case items.Waiting(_, delay):
                 assert self._lost is not None
                 return Level.TROUBLE, f"{_lost(self._lost)}; trying again {_in(delay)}"
-            case items.Gap(channel, since, until, _):
+            case items.Gap(channel, since, until, _, final):
                 hole = f"{_clock(since)} to {_clock(until)} ({span((until - since) / 1e9)})"
                 return (
-                    Level.TROUBLE,
+                    # What ends the program says enough.
+                    Level.DETAIL if final else Level.TROUBLE,
                     f"gap: events of {short_name(channel)} from {hole} may be missing",
                 )
             case items.Stopped():

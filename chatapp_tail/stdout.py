@@ -1,6 +1,7 @@
 """Writes to stdout, and tells a reader that is gone from a disk that is full."""
 
 import os
+import select
 
 from .errors import OutputError
 
@@ -25,4 +26,7 @@ def write_all(descriptor: int, data: bytes) -> None:
     """Write all of `data`, however long its reader takes."""
     unwritten = memoryview(data)
     while unwritten:
-        unwritten = unwritten[write_some(descriptor, unwritten) :]
+        written = write_some(descriptor, unwritten)
+        if not written:
+            select.select([], [descriptor], [])
+        unwritten = unwritten[written:]

@@ -23,7 +23,7 @@ class Summary:
     def note(self, status: items.Status | items.Gap) -> None:
         """Count reconnects and gaps."""
         match status:
-            case items.Lost():
+            case items.Lost(lasted=float()):
                 self._lost = True
             case items.Ready():
                 self._reconnects += self._lost
@@ -82,9 +82,9 @@ def _most(counts: object) -> str:
 
 def span(seconds: float) -> str:
     """Return seconds as a person says them: `0.4 s`, `12 s`, `3m 12s`, `2h 05m`."""
-    if seconds < 10:
+    if seconds < 9.95:
         return f"{seconds:.1f} s"
-    if seconds < 60:
+    if seconds < 59.5:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:

@@ -11,7 +11,11 @@ def split_base_url(url: str, schemes: Collection[str], *, user: bool = False) ->
     """
     if not url.isprintable() or " " in url:
         raise ValueError("it holds a space or another character that no URL has")
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        # Its own words repeat what was given.
+        raise ValueError("it is no URL") from None
     if parts.scheme not in schemes:
         raise ValueError(f"it must start with {' or '.join(f'{each}://' for each in schemes)}")
     if not parts.hostname:

@@ -27,7 +27,7 @@ TEST_TIMEOUT = 60.0
 
 PROGRAM = (sys.executable, "-m", "chatapp_tail")
 
-# A suite in the background of a script is told to ignore SIGINT, and what it starts would inherit it.
+# A suite in the background of a script is told to ignore SIGINT; what it starts would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -112,7 +112,7 @@ class Api:
         self._get("/v1/tokens/check", patient=True)
 
     def licenses(self, *, patient: bool = True) -> list[License]:
-        """Return the licences of the account; `patient` as for `Http.send`."""
+        """Return the licences of the account; `patient` as for `Http.get_patiently`."""
         reply = self._get("/v1/licenses", patient=patient)
         try:
             return parse_licenses(msgspec.json.decode(reply.content))
@@ -121,11 +121,16 @@ class Api:
 
     def _get(self, path: str, *, patient: bool) -> Reply:
         """Return a good answer, renewing the token if need be; ApiError or CredentialsError."""
+
+        def send(token: Secret) -> Reply:
+            if patient:
+                return self._http.get_patiently(path, headers=_authorised(token))
+            return self._http.send("GET", path, headers=_authorised(token))
+
         token = self._source.current()
-        reply = self._http.send("GET", path, headers=_authorised(token), patient=patient)
+        reply = send(token)
         if reply.token_refused:
-            token = self._renewed(token, reply)
-            reply = self._http.send("GET", path, headers=_authorised(token), patient=patient)
+            reply = send(self._renewed(token, reply))
         if reply.token_refused:
             raise CredentialsError(f"the token is refused: {reply.said}")
         if not reply.ok:

@@ -5,6 +5,7 @@ auth thread while the socket is already up.
 """
 
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,14 +22,14 @@ from ..urls import split_base_url
 
 if TYPE_CHECKING:
     import requests
-    from urllib3 import Retry
 
 INVALID_TOKEN = "ApiInvalidTokenError"
 AUTH_PATH = "/broadcasting/auth"
 _CONNECTIONS = 8
-_RETRY_AFTER_MAX = 60
+_RETRY_AFTER_MAX = 60.0
+_WAITS = (0.5, 1.0, 2.0, 4.0)
+_WAIT_FOR_CONNECTION = 2.0
 _PASSING = (408, 425, 429)
-_RETRIED = (*_PASSING, 500, 502, 503, 504)
 
 
 class _Error(msgspec.Struct):
@@ -109,17 +110,13 @@ class Http:
         form: Mapping[str, str] | None = None,
         json: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
-        patient: bool = False,
     ) -> Reply:
-        """Send a request and return whatever answer comes; ApiError when none does.
-
-        With `patient` a failure in passing is repeated a few times, with back-off.
-        """
+        """Send a request and return whatever answer comes; ApiError when none does."""
         import requests
 
         url = self.url + path
         try:
-            response = self._sessions(patient).request(
+            response = self._session.request(
                 method,
                 url,
                 params=query,
@@ -137,24 +134,28 @@ class Http:
             ) from error
         return _reply(f"{method} {url}", response)
 
-    @cached_property
-    def _impatient(self) -> "requests.Session":
-        return self._session(0)
+    def get_patiently(self, path: str, *, headers: Mapping[str, str]) -> Reply:
+        """GET, a few times over as long as it fails in passing, and never for more than minutes.
+
+        Not urllib3's Retry: it gives up on a Retry-After that it cannot read, and waits for hours
+        on one that it can.
+        """
+        for wait in _WAITS:
+            try:
+                reply = self.send("GET", path, headers=headers)
+            except ApiError:
+                if wait >= _WAIT_FOR_CONNECTION:
+                    raise
+                asked = 0.0
+            else:
+                if not reply.passing:
+                    return reply
+                asked = min(reply.retry_after or 0.0, _RETRY_AFTER_MAX)
+            time.sleep(max(wait, asked))
+        return self.send("GET", path, headers=headers)
 
     @cached_property
-    def _patient(self) -> "requests.Session":
-        from urllib3 import Retry
-
-        retry = Retry(
-            total=4, connect=2, backoff_factor=0.5, status_forcelist=_RETRIED, raise_on_status=False
-        )
-        retry.retry_after_max = _RETRY_AFTER_MAX
-        return self._session(retry)
-
-    def _sessions(self, patient: bool) -> "requests.Session":
-        return self._patient if patient else self._impatient
-
-    def _session(self, retries: "Retry | int") -> "requests.Session":
+    def _session(self) -> "requests.Session":
         from http.cookiejar import DefaultCookiePolicy
 
         import requests
@@ -162,7 +163,7 @@ class Http:
 
         session = requests.Session()
         for scheme in ("http://", "https://"):
-            session.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS, max_retries=retries))
+            session.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS))
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         session.headers["User-Agent"] = f"chatapp-tail/{__version__}"
         session.headers["Accept"] = "application/json"

@@ -35,7 +35,7 @@ class Coverage:
 
     def close(self, until: int) -> list[Gap]:
         """Return the holes still open when everything ends."""
-        gaps = [Gap(channel, since, until, why) for channel, (since, why) in self._open.items()]
+        gaps = [Gap(name, since, until, why, True) for name, (since, why) in self._open.items()]
         self._open.clear()
         return gaps
 

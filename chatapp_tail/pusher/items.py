@@ -108,14 +108,15 @@ class Quiet(msgspec.Struct, frozen=True, tag="quiet", tag_field="item"):
 class Gap(msgspec.Struct, frozen=True, tag="gap", tag_field="item"):
     """Events of `channel` between two moments may be missing.
 
-    From the last frame of the lost link, which is the last proof that it worked, to the new
-    confirmation.
+    From the last proof that the lost link worked (see `coverage`) to the new confirmation, or,
+    when there will be none, to the end: then it is `final`.
     """
 
     channel: str
     since: int
     until: int
     reason: str
+    final: bool = False
 
 
 class StopCause(StrEnum):

@@ -246,7 +246,7 @@ def test_version_and_help_need_nothing(run_tail: RunTail) -> None:
     version, brief, long = (run_tail(o, env=nothing) for o in ("--version", "-h", "--help"))
     assert (version.returncode, brief.returncode, long.returncode) == (0, 0, 0)
     assert brief.stdout == long.stdout
-    assert brief.stdout.index("Examples") < brief.stdout.index("Options")
+    assert brief.stdout.index("Examples") < brief.stdout.index("Select:")
     assert max(map(len, brief.stdout.splitlines())) <= 80
 
 

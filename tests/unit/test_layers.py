@@ -21,33 +21,28 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "rawjson": (),
     "waker": (),
     "urls": (),
+    "retry_after": (),
+    "stdout": ("errors",),
     "proxies": ("urls",),
     "filters": ("chatapp.events", "errors", "formats"),
-    "pusher": ("pusher", "rawjson", "waker", "proxies", "urls"),
+    "pusher": ("pusher", "rawjson", "waker", "proxies", "urls", "retry_after"),
     "chatapp": (
         "chatapp",
         "errors",
         "rawjson",
         "proxies",
         "urls",
+        "retry_after",
         "pusher.items",
         "pusher.answers",
     ),
     "spool": ("pusher.items", "waker"),
     "systemd": ("pusher.items",),
     "formats": ("formats", "errors", "chatapp.events", "chatapp.channels", "pusher.items"),
-    "notices": ("formats.escape", "formats.meta", "chatapp.channels", "pusher.items"),
-    "tail": (
-        "chatapp",
-        "errors",
-        "filters",
-        "formats",
-        "notices",
-        "pusher",
-        "spool",
-        "systemd",
-        "waker",
-    ),
+    "summary": ("chatapp.channels", "pusher.items"),
+    "notices": ("formats.escape", "formats.meta", "chatapp.channels", "pusher.items", "summary"),
+    "pipeline": ("chatapp.events", "filters", "formats.__init__", "pusher.items", "summary"),
+    "tail": ("errors", "pipeline", "pusher.connection", "pusher.items", "spool", "stdout", "waker"),
     "replay": ("chatapp.channels", "chatapp.events", "errors", "pusher.items", "rawjson"),
     "schema": ("chatapp.events", "errors", "pusher.items"),
     "sandbox": ("sandbox",),
@@ -58,7 +53,10 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 
 PURE = {
     f"pusher.{name}"
-    for name in ("frames", "backoff", "items", "protocol", "coverage", "codes", "answers")
+    for name in (
+        *("frames", "backoff", "items", "protocol", "coverage", "codes", "answers"),
+        "redaction",
+    )
 }
 IMPURE = {"socket", "threading", "time", "ssl", "select", "selectors", "asyncio", "os", "queue"}
 ONLY_IN: dict[str, tuple[str, ...]] = {
@@ -152,10 +150,27 @@ def test_a_module_imports_what_its_place_allows(name: str) -> None:
     assert {each for each in own(name) - packages if not within(each, allowed)} == set()
 
 
+def test_every_place_is_in_the_table_and_nothing_else() -> None:
+    assert {name.partition(".")[0] for name in NAMES} - {"__init__"} == MAY_IMPORT.keys()
+
+
+def test_what_may_be_imported_is_there() -> None:
+    wanted = {place for places in MAY_IMPORT.values() for place in places}
+    assert {place for place in wanted if not any(within(name, (place,)) for name in NAMES)} == set()
+
+
 def test_no_modules_import_one_another() -> None:
     # Commands import one another late, because what they need is slow to import.
     below = [name for name in NAMES if not name.startswith("cli.")]
     TopologicalSorter({name: own(name) - {name} for name in below}).prepare()
+
+
+def test_no_modules_load_one_another() -> None:
+    loads = {
+        name: {known(each.module) for each in imports(name) if not each.inside} for name in NAMES
+    }
+    names = {f"chatapp_tail.{name}": loads[name] - {None} for name in NAMES}
+    TopologicalSorter({name: each - {name} for name, each in names.items()}).prepare()
 
 
 def test_nothing_imports_the_command_line_or_the_sandbox() -> None:

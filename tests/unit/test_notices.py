@@ -60,6 +60,11 @@ SENTENCES: dict[str, tuple[list[Status | Gap], str, Level]] = {
         "warning: company/2224: odd",
         Level.TROUBLE,
     ),
+    "frame": (
+        [items.Traced(AT, "<", "a\x1b[31m\nb")],
+        r"< a\x1b[31m\nb",
+        Level.FRAMES,
+    ),
     "quiet": (
         [items.Quiet(AT, 60.0, 1.25, None)],
         "quiet: no event for 1m 00s; last frame 1.2 s ago, last pong none yet",
@@ -126,30 +131,11 @@ def test_quiet_says_nothing_but_the_end() -> None:
     assert lines == ["chatapp-tail: made up"]
 
 
-SPANS = [
-    (0.0, "0.0 s"),
-    (0.44, "0.4 s"),
-    (12.0, "12 s"),
-    (59.4, "59 s"),
-    (60.0, "1m 00s"),
-    (192.0, "3m 12s"),
-    (3599.6, "1h 00m"),
-    (7500.0, "2h 05m"),
-    (90_000.0, "25h 00m"),
-]
-
-
-@pytest.mark.parametrize(("seconds", "text"), SPANS)
-def test_spans(seconds: float, text: str) -> None:
-    lost = items.Lost(AT, "x", None, seconds)
-    (line,) = said(lost, items.Waiting(AT, 1.0))
-    assert f"after {text} to" in line
-
-
 FROM_THE_SERVER: dict[str, Callable[[str], list[Status | Gap]]] = {
     "socket id": lambda text: [items.Connected(AT, text)],
     "refusal": lambda text: [items.Refused(AT, CHANNEL, text)],
     "trouble": lambda text: [items.Trouble(AT, text)],
+    "frame": lambda text: [items.Traced(AT, "<", text)],
     "loss": lambda text: [items.Lost(AT, text, None, 1.0), items.Waiting(AT, 1.0)],
     "failed dial": lambda text: [items.Lost(AT, text, None, None), items.Waiting(AT, 1.0)],
 }
@@ -161,7 +147,9 @@ FROM_THE_SERVER: dict[str, Callable[[str], list[Status | Gap]]] = {
 def test_text_of_the_server_is_one_safe_line(
     statuses: Callable[[str], list[Status | Gap]], log_format: LogFormat, text: str
 ) -> None:
-    for line in said(*statuses(text), log_format=log_format):
+    lines = said(*statuses(text), level=Level.FRAMES, log_format=log_format)
+    assert lines
+    for line in lines:
         assert not re.search("[\x00-\x1f\x7f]", line)
         if log_format is LogFormat.TEXT:
             assert line.isprintable()
@@ -175,7 +163,7 @@ EVERY: list[Status | Gap] = [
 
 
 def test_as_json_every_line_is_a_record() -> None:
-    lines = said(*EVERY, level=Level.DETAIL, log_format=LogFormat.JSON)
+    lines = said(*EVERY, level=Level.FRAMES, log_format=LogFormat.JSON)
     records = [json.loads(line) for line in lines]
     assert len(records) == len(EVERY)
     assert {record["type"] for record in records} == {"status", "gap"}
@@ -185,19 +173,69 @@ def test_as_json_every_line_is_a_record() -> None:
 def test_as_json_the_end_and_the_frames_are_records_too() -> None:
     lines: list[str] = []
     notices = Notices(lines.append, Level.FRAMES, LogFormat.JSON)
-    notices.frame("<", '{"event":"x"}\n')
+    notices.say(items.Traced(AT, "<", '{"event":"x"}\n'))
     notices.end("made up", 4)
     frame, end = map(json.loads, lines)
-    assert frame == {"v": 1, "type": "frame", "direction": "<", "text": '{"event":"x"}\n'}
+    moment = frame.pop("at")
+    assert moment.startswith("2025-11-22T")
+    assert frame == {
+        "v": 1,
+        "type": "status",
+        "state": "traced",
+        "direction": "<",
+        "text": '{"event":"x"}\n',
+        "message": r'< {"event":"x"}\n',
+    }
     assert end == {"v": 1, "type": "error", "message": "made up", "exit_status": 4}
 
 
-def test_a_frame_is_shown_on_one_safe_line() -> None:
+def test_as_json_frames_are_only_said_when_asked_for() -> None:
+    frame = items.Traced(AT, "<", "{}")
+    assert said(frame, level=Level.DETAIL, log_format=LogFormat.JSON) == []
+    assert len(said(frame, level=Level.FRAMES, log_format=LogFormat.JSON)) == 1
+
+
+def test_a_sentence_has_an_end_and_a_record_has_all() -> None:
+    frame = items.Traced(AT, ">", "x" * 5000)
+    (line,) = said(frame, level=Level.FRAMES)
+    assert line == "chatapp-tail: > " + "x" * 998
+    (line,) = said(frame, level=Level.FRAMES, log_format=LogFormat.JSON)
+    assert json.loads(line)["text"] == "x" * 5000
+
+
+def summed_up(log_format: LogFormat, sentence: str, level: Level = Level.QUIET) -> str:
     lines: list[str] = []
-    Notices(lines.append, Level.FRAMES, LogFormat.TEXT).frame("<", "a\x1b[31m\nb")
-    assert lines == ["chatapp-tail: < a\\x1b[31m\\x0ab"] or lines == [
-        "chatapp-tail: < a\\x1b[31m\\nb"
+    Notices(lines.append, level, log_format).summary(sentence, {"records": 2, "gaps": 0})
+    (line,) = lines
+    return line
+
+
+@pytest.mark.parametrize("level", Level)
+def test_a_summary_is_said_at_every_level(level: Level) -> None:
+    line = summed_up(LogFormat.TEXT, "12 s: 2 records", level)
+    assert line == "chatapp-tail: 12 s: 2 records"
+
+
+def test_as_json_a_summary_is_a_record() -> None:
+    record = json.loads(summed_up(LogFormat.JSON, "12 s: 2 records"))
+    assert list(record.items()) == [
+        ("v", 1),
+        ("type", "summary"),
+        ("records", 2),
+        ("gaps", 0),
+        ("message", "12 s: 2 records"),
     ]
+
+
+def test_names_in_a_summary_are_the_servers_and_made_safe() -> None:
+    name = "a\x1b[2J\r\n\u202e" + "x" * 5000
+    line = summed_up(LogFormat.TEXT, f"1 record ({name} 1)")
+    assert line.startswith(r"chatapp-tail: 1 record (a\x1b[2J\r\n")
+    assert line.isprintable()
+    assert len(line) == len("chatapp-tail: ") + 1000
+    line = summed_up(LogFormat.JSON, name)
+    assert not re.search("[\x00-\x1f\x7f]", line)
+    assert json.loads(line)["message"] == name
 
 
 @given(st.floats(min_value=0, max_value=1e12))

@@ -49,15 +49,26 @@ def events() -> list[dict[str, Any]]:
     return [json.loads(encode(each)) for each in made]
 
 
+def busy() -> Summary:
+    """Return the summary of a run in which everything happened."""
+    summary = Summary()
+    summary.shown["message", "made-up"] += 2
+    summary.shown["other", None] += 1
+    summary.filtered += 3
+    for each in META:
+        summary.note(each)
+    summary.note(META[3])
+    return summary
+
+
 def notices() -> list[dict[str, Any]]:
     lines: list[str] = []
     said = Notices(lines.append, Level.FRAMES, LogFormat.JSON)
     for each in META:
         said.say(each)
     said.end("it is over", ExitStatus.UNREACHABLE)
-    summary = Summary()
-    summary.shown["message", "made-up"] += 2
-    said.summary(summary.sentence(0), summary.figures(0))
+    for summary in (Summary(), busy()):
+        said.summary(summary.sentence(0), summary.figures(7))
     return [json.loads(line) for line in lines]
 
 
@@ -97,7 +108,7 @@ def test_every_member_of_a_real_record_is_described_in_its_order(record: dict[st
 
 @pytest.mark.parametrize("record", RECORDS, ids=NAMES)
 def test_dropping_a_member_is_noticed(record: dict[str, Any]) -> None:
-    optional = {"encoding"} | ({"message"} if record["type"] != "error" else set())
+    optional = {"encoding"} | ({"message"} if record["type"] not in ("error", "summary") else set())
     for name in record.keys() - optional:
         assert not VALIDATOR.is_valid({key: record[key] for key in record if key != name}), name
 
@@ -105,12 +116,31 @@ def test_dropping_a_member_is_noticed(record: dict[str, Any]) -> None:
 @pytest.mark.parametrize("record", RECORDS, ids=NAMES)
 def test_mistyping_a_member_is_noticed(record: dict[str, Any]) -> None:
     for name in record.keys() - {"data"}:
-        # What is null here may be text or a number elsewhere.
-        other: list[object] = (
-            [] if record[name] is None else [{str: 1.5}.get(type(record[name]), "1")]
-        )
-        for wrong in [True, {}, [1], *other]:
+        for wrong in [True, [1], *mistyped(record[name])]:
             assert not VALIDATOR.is_valid(record | {name: wrong}), (name, wrong)
+
+
+def mistyped(value: object) -> list[object]:
+    """Return what cannot stand in the place of `value`."""
+    match value:
+        case None:
+            return [{}]  # text or a number may stand there in other records
+        case str():
+            return [{}, 1.5]
+        case dict():
+            # Counts by name, of which there may be none.
+            return ["1", 1, None, {"x": "1"}, {"x": -1}, {"x": 1.5}, {"x": None}, {"x": {}}]
+        case _:
+            return [{}, "1"]
+
+
+@pytest.mark.parametrize(
+    "name", ["seconds", "records", "filtered", "reconnects", "gaps", "spool_peak"]
+)
+def test_a_figure_is_never_below_nothing(name: str) -> None:
+    (record, _) = [each for each in RECORDS if each["type"] == "summary"]
+    assert VALIDATOR.is_valid(record | {name: 0})
+    assert not VALIDATOR.is_valid(record | {name: -1})
 
 
 @pytest.mark.parametrize("moment", ["2026-11-22", "2026-11-22T08:39:00Z", "now", ""])

@@ -169,10 +169,82 @@ def test_a_name_that_cannot_be_resolved() -> None:
         Http("http://made-up.invalid").send("POST", AUTH_PATH, headers=TOKEN)
 
 
-def test_a_get_that_fails_in_passing_is_repeated(server: Server) -> None:
+@pytest.mark.parametrize("failure", [408, 425, 429, 500, 502, 503, 504])
+def test_a_get_that_fails_in_passing_is_repeated(server: Server, failure: int) -> None:
+    server.answers["/v1/licenses"] = [Answer(failure), Answer(200)]
+    http = Http(server.url)
+    assert http.get_patiently("/v1/licenses", headers=TOKEN).ok
+    assert server.paths() == ["/v1/licenses"] * 2
+    assert all(asked.headers["Authorization"] == "made-up-token" for asked in server.asked)
+
+
+@pytest.mark.parametrize(
+    ("method", "status"),
+    [("GET", 503), ("POST", 503)],
+)
+def test_what_is_sent_once_is_not_repeated(server: Server, method: str, status: int) -> None:
+    server.answers["/v1/licenses"] = [Answer(status), Answer(204)]
+    assert Http(server.url).send(method, "/v1/licenses", headers=TOKEN).status == status
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("status", [200, 302, 401, 403, 404])
+def test_patience_does_not_repeat_what_will_not_get_better(server: Server, status: int) -> None:
+    server.answers["/v1/licenses"] = [Answer(status), Answer(204)]
+    reply = Http(server.url).get_patiently("/v1/licenses", headers=TOKEN)
+    assert reply.status == status
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("asked", ["soon", "1.5", "-1", ""])
+def test_a_retry_after_that_cannot_be_read_is_none(
+    server: Server, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    server.answers["/v1/licenses"] = [Answer(503, headers=(("Retry-After", asked),)), Answer(200)]
+    assert Http(server.url).get_patiently("/v1/licenses", headers=TOKEN).ok
+
+
+def test_patience_does_not_rub_off(server: Server) -> None:
+    http = Http(server.url)
+    assert http.get_patiently("/v1/licenses", headers=TOKEN).ok
     server.answers["/v1/licenses"] = [Answer(503), Answer(200)]
-    assert Http(server.url).send("GET", "/v1/licenses", headers=TOKEN).ok
-    assert len(server.asked) == 2
+    assert http.send("GET", "/v1/licenses", headers=TOKEN).status == 503
+
+
+def test_patience_ends_with_the_last_answer(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(time, "sleep", waited.append)
+    server.answers["/v1/licenses"] = [Answer(503)]
+    reply = Http(server.url).get_patiently("/v1/licenses", headers=TOKEN)
+    assert reply.status == 503
+    assert len(server.asked) == 5
+    assert waited == sorted(set(waited))  # longer each time
+    assert 1.0 <= sum(waited) <= 30.0
+
+
+@pytest.mark.parametrize(
+    ("asked", "waits"),
+    [
+        ("7", 7),
+        ("60", 60),
+        ("61", 60),
+        ("86400", 60),
+        ("9" * 30, 60),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 60),
+    ],
+)
+def test_retry_after_cannot_make_it_wait_long(
+    server: Server, monkeypatch: pytest.MonkeyPatch, asked: str, waits: int
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(time, "sleep", waited.append)
+    again = Answer(503, headers=(("Retry-After", asked),))
+    server.answers["/v1/licenses"] = [again, Answer(200)]
+    assert Http(server.url).get_patiently("/v1/licenses", headers=TOKEN).ok
+    assert waited == [waits]
 
 
 @pytest.mark.parametrize("path", ["/v1/tokens", "/v1/tokens/refresh", AUTH_PATH])

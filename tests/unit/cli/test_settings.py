@@ -1,26 +1,42 @@
 """What was typed → what will run."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chatapp_tail.cli.colors import When
 from chatapp_tail.cli.settings import Settings, Typed, compile_settings
+from chatapp_tail.cli.showing import TypedShowing
 from chatapp_tail.errors import UsageError
 from chatapp_tail.formats import Output
+from chatapp_tail.formats.times import TimeStyle
 from chatapp_tail.notices import Level, LogFormat
 from chatapp_tail.pusher.connection import Endpoint, Timing
 from chatapp_tail.tail import Limits
 
+SHOWING = TypedShowing(
+    events=(),
+    excluded_events=(),
+    incoming=False,
+    outgoing=False,
+    chats=(),
+    patterns=(),
+    where=(),
+    output=Output.AUTO,
+    template=None,
+    color=When.AUTO,
+    time_style=TimeStyle.LOCAL,
+)
 TYPED: dict[str, Any] = {
     "licenses": (1229,),
     "messengers": ("telegram",),
     "channels": (),
-    "events": (),
-    "excluded_events": (),
+    "showing": SHOWING,
     "count": None,
     "duration": None,
-    "output": Output.AUTO,
+    "idle": None,
     "endpoints": (Endpoint.parse("ws://127.0.0.1:1"), Endpoint.parse("ws://127.0.0.1:2")),
     "api_url": "http://127.0.0.1:3",
     "app_key": "made-up",
@@ -42,6 +58,13 @@ TYPED: dict[str, Any] = {
     "log_format": LogFormat.TEXT,
 }
 CHANNEL = "private-v1.licenses.1229.messengers.telegram"
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
 
 
 def compiled(*, terminal: bool = False, watched: bool = False, **typed: Any) -> Settings:
@@ -68,10 +91,22 @@ def test_the_connection_gets_what_was_typed() -> None:
 
 
 def test_limits_and_filters() -> None:
-    settings = compiled(count=3, duration=5.0, events=("a",), excluded_events=("b",))
-    assert settings.limits == Limits(3, 5.0)
-    assert settings.keep_event("a")
-    assert not settings.keep_event("b")
+    showing = replace(SHOWING, events=("a", "b"), excluded_events=("b",))
+    settings = compiled(count=3, duration=5.0, idle=7.0, showing=showing)
+    assert settings.limits == Limits(count=3, duration=5.0, idle=7.0)
+    assert settings.showing.keep_event("a")
+    assert not settings.showing.keep_event("b")
+    assert not settings.showing.keep_event("c")
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "ALL_PROXY"])
+def test_a_proxy_of_the_environment_that_cannot_be_used_is_refused(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "ftp://made-up.invalid")
+    with pytest.raises(UsageError, match="the proxy that the environment names"):
+        compiled(api_url="http://made-up.invalid")
+    assert compiled().connection.proxy is None  # nothing of it is asked on the loopback
 
 
 def test_nothing_selected_shows_the_ways_to_select() -> None:
@@ -106,18 +141,22 @@ def test_one_way_to_select_is_enough(typed: dict[str, Any]) -> None:
         (Output.JSON, True, False, Output.JSON),
         (Output.PRETTY, False, False, Output.PRETTY),
         (Output.RAW, True, False, Output.RAW),
+        (Output.CSV, True, False, Output.CSV),
+        (Output.TEMPLATE, True, False, Output.TEMPLATE),
     ],
 )
 def test_output(output: Output, terminal: bool, meta: bool, expected: Output) -> None:
-    settings = compiled(output=output, terminal=terminal, meta=meta)
-    assert settings.output is expected
+    showing = replace(SHOWING, output=output, template="{text}")
+    settings = compiled(showing=showing, terminal=terminal, meta=meta)
+    assert settings.showing.output is expected
+    assert settings.showing.terminal is terminal
     assert settings.meta is meta
 
 
-@pytest.mark.parametrize("output", [Output.PRETTY, Output.RAW])
+@pytest.mark.parametrize("output", sorted(set(Output) - {Output.AUTO, Output.JSON}))
 def test_meta_needs_json(output: Output) -> None:
-    with pytest.raises(UsageError, match="--meta"):
-        compiled(output=output, meta=True)
+    with pytest.raises(UsageError, match=f"--meta .* not {output}"):
+        compiled(showing=replace(SHOWING, output=output), meta=True)
 
 
 @pytest.mark.parametrize(

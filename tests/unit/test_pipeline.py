@@ -1,0 +1,130 @@
+"""What happens to an event between its frame and its lines."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from chatapp_tail import pipeline as module
+from chatapp_tail.chatapp.events import Decoded, Record, Source, decode
+from chatapp_tail.filters import KeepEvent, KeepRecord
+from chatapp_tail.pipeline import Pipeline
+from chatapp_tail.pusher.items import ChannelEvent
+from chatapp_tail.summary import Summary
+
+CHANNEL = "private-v1.licenses.1229.messengers.telegram"
+
+
+def event(*items: object, name: str = "message", channel: str | None = CHANNEL) -> ChannelEvent:
+    envelope = {"queue": "Telegram.Broadcast.Message", "payload": {"data": items}}
+    return ChannelEvent(1637319283_123456789, name, channel, json.dumps(envelope).encode())
+
+
+def is_even(record: Record) -> bool:
+    return int(record.data) % 2 == 0
+
+
+@dataclass
+class Line:
+    """A pipeline whose format notes what it is given and writes a line a record."""
+
+    keep_event: KeepEvent = lambda _: True
+    keep_record: KeepRecord | None = None
+    summary: Summary = field(default_factory=Summary)
+    given: list[tuple[Decoded, Sequence[Record]]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.pipeline = Pipeline(self.keep_event, self.keep_record, self._format, self.summary)
+
+    def _format(self, decoded: Decoded, kept: Sequence[Record]) -> list[bytes]:
+        self.given.append((decoded, kept))
+        return [record.data + b"\n" for record in kept]
+
+
+def through(line: Line, each: ChannelEvent, *, saved: bool) -> list[bytes]:
+    if saved:
+        return line.pipeline.of_saved(decode(each, Source.REPLAY))
+    return line.pipeline.of_event(each)
+
+
+either = pytest.mark.parametrize("saved", [False, True], ids=["live", "saved"])
+
+
+@either
+def test_without_filters_all_is_written_and_counted(saved: bool) -> None:
+    line = Line()
+    assert through(line, event(1, 2, 3), saved=saved) == [b"1\n", b"2\n", b"3\n"]
+    assert line.summary.shown == {("message", CHANNEL): 3}
+    assert line.summary.filtered == 0
+
+
+@either
+def test_an_event_whose_name_is_not_wanted(saved: bool) -> None:
+    line = Line(keep_event="message".__eq__)
+    assert through(line, event(1, name="chatTag"), saved=saved) == []
+    assert line.given == []
+    assert line.summary.shown == {}
+    assert line.summary.filtered == 1
+    assert through(line, event(1), saved=saved) == [b"1\n"]
+    assert line.summary.filtered == 1
+
+
+def test_a_live_event_whose_name_is_not_wanted_is_not_even_decoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    decoded: list[str] = []
+
+    def noted(each: ChannelEvent) -> Decoded:
+        decoded.append(each.event)
+        return decode(each)
+
+    monkeypatch.setattr(module, "decode", noted)
+    line = Line(keep_event="message".__eq__)
+    line.pipeline.of_event(event(1, name="chatTag"))
+    line.pipeline.of_event(event(1))
+    assert decoded == ["message"]
+
+
+@either
+def test_records_that_are_filtered_out_are_counted_apart(saved: bool) -> None:
+    line = Line(keep_record=is_even)
+    assert through(line, event(1, 2, 3, 4, 5), saved=saved) == [b"2\n", b"4\n"]
+    assert line.summary.shown == {("message", CHANNEL): 2}
+    assert line.summary.filtered == 3
+
+
+@either
+def test_a_format_gets_the_whole_frame_and_what_is_kept(saved: bool) -> None:
+    line = Line(keep_record=is_even)
+    through(line, event(1, 2), saved=saved)
+    ((decoded, kept),) = line.given
+    assert [record.data for record in decoded.records] == [b"1", b"2"]
+    assert kept == [decoded.records[1]]
+    assert decoded.records[0].source is (Source.REPLAY if saved else Source.LIVE)
+
+
+@either
+def test_a_format_is_not_asked_when_nothing_is_kept(saved: bool) -> None:
+    line = Line(keep_record=is_even)
+    assert through(line, event(1, 3), saved=saved) == []
+    assert line.given == []
+    assert line.summary.shown == {}
+    assert line.summary.filtered == 2
+
+
+def test_counts_are_by_event_and_channel_and_add_up() -> None:
+    line = Line()
+    for each in (event(1), event(2, 3), event(4, name="chatTag"), event(5, channel=None)):
+        line.pipeline.of_event(each)
+    assert line.summary.shown == {
+        ("message", CHANNEL): 3,
+        ("chatTag", CHANNEL): 1,
+        ("message", None): 1,
+    }
+
+
+def test_what_no_record_is_made_of_the_usual_way_flows_through() -> None:
+    line = Line()
+    assert line.pipeline.of_event(ChannelEvent(0, "made-up", None, None)) == [b"null\n"]
+    assert line.summary.shown == {("made-up", None): 1}

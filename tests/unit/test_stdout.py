@@ -1,0 +1,128 @@
+"""Writing to stdout: what is taken, a reader that is gone, and every other failure."""
+
+import errno
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chatapp_tail.errors import ExitStatus, OutputError
+from chatapp_tail.stdout import ReaderGone, write_all, write_some
+
+MORE_THAN_A_PIPE_HOLDS = bytes(range(256)) * 8192
+
+
+class Pipe:
+    """A pipe whose ends can be closed early."""
+
+    def __init__(self) -> None:
+        self.reader, self.writer = os.pipe()
+        self._open = {self.reader, self.writer}
+
+    def close(self, *ends: int) -> None:
+        for end in self._open.intersection(ends or (self.reader, self.writer)):
+            os.close(end)
+            self._open.discard(end)
+
+    def read_all(self) -> bytes:
+        with os.fdopen(os.dup(self.reader), "rb") as stream:
+            return stream.read()
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    made = Pipe()
+    yield made
+    made.close()
+
+
+def test_some_is_written_as_far_as_there_is_room(pipe: Pipe) -> None:
+    os.set_blocking(pipe.writer, False)
+    written = write_some(pipe.writer, memoryview(MORE_THAN_A_PIPE_HOLDS))
+    assert 0 < written < len(MORE_THAN_A_PIPE_HOLDS)
+    pipe.close(pipe.writer)
+    assert pipe.read_all() == MORE_THAN_A_PIPE_HOLDS[:written]
+
+
+def test_without_room_nothing_is_written_and_that_is_no_error(pipe: Pipe) -> None:
+    os.set_blocking(pipe.writer, False)
+    while write_some(pipe.writer, memoryview(b"x" * 4096)):
+        pass
+    assert write_some(pipe.writer, memoryview(b"x")) == 0
+
+
+def test_all_is_written_to_a_file(tmp_path: Path) -> None:
+    with (tmp_path / "out").open("wb") as file:
+        write_all(file.fileno(), MORE_THAN_A_PIPE_HOLDS)
+        write_all(file.fileno(), b"")
+    assert (tmp_path / "out").read_bytes() == MORE_THAN_A_PIPE_HOLDS
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+def test_all_is_written_however_slow_its_reader_is(pipe: Pipe, *, blocking: bool) -> None:
+    os.set_blocking(pipe.writer, blocking)
+    taken: list[bytes] = []
+    reader = threading.Thread(target=lambda: taken.append(pipe.read_all()))
+    reader.start()
+    write_all(pipe.writer, MORE_THAN_A_PIPE_HOLDS)
+    pipe.close(pipe.writer)
+    reader.join()
+    assert taken == [MORE_THAN_A_PIPE_HOLDS]
+
+
+def test_all_is_written_in_whatever_pieces_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[bytes] = []
+    sizes = iter([1, 3, 2, 10])
+
+    def take(_: int, data: memoryview) -> int:
+        taken.append(bytes(data[: next(sizes)]))
+        return len(taken[-1])
+
+    monkeypatch.setattr(os, "write", take)
+    write_all(1, b"0123456789")
+    assert taken == [b"0", b"123", b"45", b"6789"]
+
+
+def test_a_reader_that_is_gone(pipe: Pipe) -> None:
+    pipe.close(pipe.reader)
+    with pytest.raises(ReaderGone):
+        write_some(pipe.writer, memoryview(b"x"))
+    with pytest.raises(ReaderGone):
+        write_all(pipe.writer, b"x")
+
+
+def test_a_reader_that_goes_in_the_middle(pipe: Pipe) -> None:
+    def read_a_little() -> None:
+        os.read(pipe.reader, 100)
+        pipe.close(pipe.reader)
+
+    reader = threading.Thread(target=read_a_little)
+    reader.start()
+    with pytest.raises(ReaderGone):
+        write_all(pipe.writer, MORE_THAN_A_PIPE_HOLDS)
+    reader.join()
+
+
+def test_a_reader_that_is_gone_is_no_failure_of_ours() -> None:
+    assert not issubclass(ReaderGone, OutputError | OSError)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EBADF, errno.EFBIG])
+def test_every_other_failure_says_what_failed(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "write", fail)
+    for write in (lambda: write_some(1, memoryview(b"x")), lambda: write_all(1, b"x")):
+        with pytest.raises(OutputError) as raised:
+            write()
+        assert str(raised.value) == f"cannot write to stdout: {os.strerror(code)}"
+        assert raised.value.exit_status is ExitStatus.OUTPUT_FAILED
+
+
+def test_a_descriptor_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "in").touch()
+    with (tmp_path / "in").open("rb") as file, pytest.raises(OutputError, match="cannot write"):
+        write_all(file.fileno(), b"x")

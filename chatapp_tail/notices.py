@@ -9,11 +9,9 @@ from collections.abc import Callable
 from enum import IntEnum, StrEnum
 from typing import assert_never
 
-import msgspec
-
 from .chatapp.channels import short_name
-from .formats.escape import escape_line
-from .formats.meta import describe
+from .formats.escape import escape_line, escape_text
+from .formats.meta import describe, encode_record
 from .pusher import items
 from .summary import span
 
@@ -64,7 +62,7 @@ class Notices:
             error = {"v": 1, "type": "error", "message": sentence, "exit_status": status}
             self._write_json(error)
         else:
-            self._write(f"chatapp-tail: {sentence}")
+            self._write(f"chatapp-tail: {escape_text(sentence)}")
 
     def summary(self, sentence: str, figures: dict[str, object]) -> None:
         """Say what the run did."""
@@ -75,7 +73,7 @@ class Notices:
             self._write(f"chatapp-tail: {escape_line(sentence)[:_LONGEST]}")
 
     def _write_json(self, record: dict[str, object]) -> None:
-        self._write(msgspec.json.encode(record).decode())
+        self._write(encode_record(record).decode())
 
     def _sentence(self, status: items.Status | items.Gap) -> tuple[Level, str]:
         match status:

@@ -40,7 +40,8 @@ class Proxy:
         return cls(scheme, parts.hostname or "", port, username, password, whole)
 
     def __str__(self) -> str:
-        return f"{self.scheme}://{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
 
 
 def _environment_names_one() -> bool:

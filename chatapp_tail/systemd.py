@@ -6,9 +6,11 @@ from collections.abc import Mapping
 
 from .pusher import items
 
+_LONGEST = 200
+
 
 class Notifier:
-    """Sends READY once every channel is decided, STATUS on changes, WATCHDOG on `beat`.
+    """Sends READY once every channel is decided, STATUS on losses, WATCHDOG on `beat`.
 
     `interval` is how often `beat` should be called, in seconds; None when nobody watches.
     """
@@ -30,9 +32,11 @@ class Notifier:
                 text = f"ready: {len(channels)} channels, {len(refused)} refused"
                 self._send(f"READY=1\nSTATUS={text}")
             case items.Lost(_, reason):
-                self._send("STATUS=lost: " + reason.splitlines()[0])
-            case items.Stopped():
-                self._send("STOPPING=1")
+                self._send("STATUS=lost: " + " ".join(reason.split())[:_LONGEST])
+
+    def stopping(self) -> None:
+        """Tell that the program ends."""
+        self._send("STOPPING=1")
 
     def beat(self) -> None:
         """Tell the watchdog that the program lives."""
@@ -44,6 +48,6 @@ class Notifier:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
             sock.setblocking(False)
             try:
-                sock.sendto(state.encode(), self._address)
+                sock.sendto(state.encode(errors="replace"), self._address)
             except OSError:
                 return  # nobody listens (any more): not a reason to stop delivering events

@@ -14,9 +14,10 @@ from .http import AUTH_PATH, INVALID_TOKEN, Http, Reply
 from .lines import License, explain_refusal, parse_licenses
 from .secret import Secret
 from .token_store import TokenPair
-from .tokens import TokenSource
+from .tokens import TokenSource, can_be_sent
 
 _KNOWLEDGE_LASTS = 30.0
+_NOT_CHATAPP = (404, 405)
 
 Answer = TypeVar("Answer")
 
@@ -26,11 +27,13 @@ class _Auth(msgspec.Struct):
 
 
 class _Pair(msgspec.Struct, rename="camel"):
+    """Of any type, but for the tokens: a refresh voids the old pair, so a new one must be kept."""
+
     access_token: str
-    access_token_end_time: int
     refresh_token: str
-    refresh_token_end_time: int
-    cabinet_user_id: int | None = None
+    access_token_end_time: object = None
+    refresh_token_end_time: object = None
+    cabinet_user_id: object = None
 
 
 class _PairBody(msgspec.Struct):
@@ -46,6 +49,8 @@ def make_tokens(http: Http, email: str, password: Secret, app_id: str) -> TokenP
     if reply.passing:
         wait = f"; it asks to wait {reply.retry_after:g} s" if reply.retry_after else ""
         raise ApiError(f"{reply.said}{wait}; try again later (100 logins a day are allowed)")
+    if reply.status in _NOT_CHATAPP or 300 <= reply.status < 400:
+        raise ApiError(f"{reply.said}; is --api-url right?")
     raise CredentialsError(f"{reply.said}; check email, password and appId")
 
 
@@ -54,7 +59,7 @@ def refresh_tokens(http: Http, refresh: Secret) -> TokenPair:
     reply = http.send("POST", "/v1/tokens/refresh", headers={"Refresh": refresh.reveal()})
     if reply.ok:
         return _pair(reply)
-    if reply.passing:
+    if reply.passing or reply.status in _NOT_CHATAPP or 300 <= reply.status < 400:
         raise ApiError(reply.said)
     raise CredentialsError(f"{reply.said}; run chatapp-tail login")
 
@@ -62,15 +67,25 @@ def refresh_tokens(http: Http, refresh: Secret) -> TokenPair:
 def _pair(reply: Reply) -> TokenPair:
     try:
         pair = msgspec.json.decode(reply.content, type=_PairBody).data
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ApiError(f"{reply.said} without a token pair (is --api-url right?)") from error
+    if not (can_be_sent(pair.access_token) and can_be_sent(pair.refresh_token)):
+        raise ApiError(f"{reply.said} with tokens that no request can carry")
     return TokenPair(
         access_token=pair.access_token,
-        access_end=pair.access_token_end_time,
+        access_end=_seconds(pair.access_token_end_time),
         refresh_token=pair.refresh_token,
-        refresh_end=pair.refresh_token_end_time,
-        user_id=pair.cabinet_user_id,
+        refresh_end=_seconds(pair.refresh_token_end_time),
+        user_id=pair.cabinet_user_id if isinstance(pair.cabinet_user_id, int) else None,
     )
+
+
+def _seconds(moment: object) -> int:
+    """Return a moment as whole seconds, 0 when it cannot be read."""
+    try:
+        return int(float(moment)) if isinstance(moment, int | float | str) else 0
+    except (ValueError, OverflowError):
+        return 0
 
 
 class Api:
@@ -94,12 +109,14 @@ class Api:
             return self._http.send("POST", AUTH_PATH, headers=_authorised(token), form=form)
 
         token = self._source.current()
+        began = time.monotonic()
         try:
             reply = send(token)
-            if self._is_dead(token, reply):
+            if self._is_dead(token, reply, began):
                 token = self._renewed(token, reply)
+                began = time.monotonic()
                 reply = send(token)
-                if self._is_dead(token, reply):
+                if self._is_dead(token, reply, began):
                     return TokenRefused(f"{reply.said}, though the token is new")
             return self._auth_answer(reply, channel)
         except ApiError as error:
@@ -109,7 +126,9 @@ class Api:
 
     def check_token(self) -> None:
         """Return if the token is good; CredentialsError or ApiError if not."""
-        self._get("/v1/tokens/check", patient=True)
+        reply = self._get("/v1/tokens/check", patient=True)
+        if not reply.is_json:
+            raise ApiError(f"{reply.said} without JSON; is --api-url right?")
 
     def licenses(self, *, patient: bool = True) -> list[License]:
         """Return the licences of the account; `patient` as for `Http.get_patiently`."""
@@ -133,8 +152,10 @@ class Api:
             reply = send(self._renewed(token, reply))
         if reply.token_refused:
             raise CredentialsError(f"the token is refused: {reply.said}")
+        if reply.passing:
+            raise ApiError(f"{reply.said}; try again later")
         if not reply.ok:
-            raise ApiError(reply.said)
+            raise ApiError(f"{reply.said}; is --api-url right?")
         return reply
 
     def _renewed(self, refused: Secret, reply: Reply) -> Secret:
@@ -143,13 +164,17 @@ class Api:
         except CredentialsError as error:
             raise CredentialsError(f"the token is refused: {reply.said}; {error}") from error
 
-    def _is_dead(self, token: Secret, reply: Reply) -> bool:
-        """Return whether a refusal is about the token rather than about the channel."""
+    def _is_dead(self, token: Secret, reply: Reply, began: float) -> bool:
+        """Return whether a refusal is about the token rather than about the channel.
+
+        To a 401 says nothing what was known of the token before the refused request `began`.
+        """
         if reply.error_code == INVALID_TOKEN:
             return True
         if reply.status not in (401, 403):
             return False
-        good = self._checked.get(token)
+        since = began if reply.status == 401 else began - _KNOWLEDGE_LASTS
+        good = self._checked.get(token, since)
         return reply.status == 401 if good is None else not good
 
     def _ask_whether_good(self, token: Secret) -> bool | None:
@@ -170,7 +195,8 @@ class Api:
         return Denied("; ".join(filter(None, (reply.said, self._explain(channel)))))
 
     def _explain(self, channel: str) -> str:
-        licenses = self._licenses.get(self._source.current())
+        recently = time.monotonic() - _KNOWLEDGE_LASTS
+        licenses = self._licenses.get(self._source.current(), recently)
         return explain_refusal(licenses, *license_and_messenger(channel)) if licenses else ""
 
 
@@ -182,23 +208,24 @@ def _signature(content: bytes) -> str:
 
 
 class _Remembered(Generic[Answer]):
-    """An answer about a token, kept for half a minute; many channels may be refused at once."""
+    """The last answer about a token, with when it was asked for; many channels share it."""
 
     def __init__(self, ask: Callable[[Secret], Answer]) -> None:
         self._ask = ask
         self._lock = threading.Lock()
         self._known: tuple[Secret, float, Answer | None] | None = None
 
-    def get(self, token: Secret) -> Answer | None:
-        """Return the answer for `token`; None when it cannot be had."""
+    def get(self, token: Secret, since: float) -> Answer | None:
+        """Return an answer for `token` not older than `since`; None when it cannot be had."""
         with self._lock:
-            if self._known and self._known[0] == token and self._known[1] > time.monotonic():
+            if self._known and self._known[0] == token and self._known[1] >= since:
                 return self._known[2]
+            asked = time.monotonic()
             try:
                 answer: Answer | None = self._ask(token)
             except (ApiError, CredentialsError):
                 answer = None
-            self._known = (token, time.monotonic() + _KNOWLEDGE_LASTS, answer)
+            self._known = (token, asked, answer)
             return answer
 
 

@@ -5,6 +5,7 @@ auth thread while the socket is already up.
 """
 
 import os
+import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,6 +55,7 @@ class Reply:
     headers: Mapping[str, str]
     said: str
     error_code: str | None
+    is_json: bool
 
     @property
     def ok(self) -> bool:
@@ -113,26 +115,30 @@ class Http:
     ) -> Reply:
         """Send a request and return whatever answer comes; ApiError when none does."""
         import requests
+        from urllib3.exceptions import HTTPError
 
         url = self.url + path
         try:
-            response = self._session.request(
-                method,
-                url,
-                params=query,
-                data=form,
-                json=json,
-                headers=dict(headers),
-                timeout=self._timeout,
-                # A redirect to another host must not carry a token there.
-                allow_redirects=False,
+            request = self._session.prepare_request(
+                requests.Request(
+                    method, url, headers=dict(headers), params=query, data=form, json=json
+                )
             )
-        except requests.RequestException as error:
-            why = _why(error, self._timeout)
-            raise ApiError(
-                f"{method} {url} failed: {why}; check --api-url and the network"
-            ) from error
-        return _reply(f"{method} {url}", response)
+            # By the adapter, since the session looks into a redirect even if it is not to follow
+            # it, which fails on odd ones; it is never followed, lest it takes a token elsewhere.
+            response = self._session.get_adapter(url).send(
+                request,
+                timeout=self._timeout,
+                verify=self._ca_file or _authorities_of_environment(),
+                proxies=self._session.proxies,
+            )
+            reply = _reply(f"{method} {url}", response)
+        except (requests.RequestException, HTTPError, ValueError) as error:
+            # The last two: requests lets some of what a header of an answer can hold through.
+            through = f" (through the proxy {self._through})" if self._through else ""
+            failed = f"{method} {url} failed{through}: {_why(error, self._timeout)}"
+            raise ApiError(f"{failed}; check --api-url and the network") from error
+        return reply
 
     def get_patiently(self, path: str, *, headers: Mapping[str, str]) -> Reply:
         """GET, a few times over as long as it fails in passing, and never for more than minutes.
@@ -169,18 +175,18 @@ class Http:
         session.headers["Accept"] = "application/json"
         # Off, because it also lets ~/.netrc replace the Authorization header.
         session.trust_env = False
-        session.verify = self._ca_file or _authorities_of_environment()
-        parts = urlsplit(self.url)
-        if proxy := proxy_for(parts.scheme, parts.hostname or "", self._proxy):
+        if proxy := self._through:
             session.proxies = {"http": proxy.url, "https": proxy.url}
         return session
 
+    @cached_property
+    def _through(self) -> Proxy | None:
+        parts = urlsplit(self.url)
+        return proxy_for(parts.scheme, parts.hostname or "", self._proxy)
+
 
 def _reply(asked: str, response: "requests.Response") -> Reply:
-    try:
-        body = msgspec.json.decode(response.content, type=_Body)
-    except (msgspec.DecodeError, RecursionError):
-        body = _Body()
+    body, is_json = _body(response.content)
     error = _Error(message=body.error) if isinstance(body.error, str) else body.error or _Error()
     # A refusal that has no code still is one.
     code = error.code or ("no code" if body.success is False or body.error else None)
@@ -188,7 +194,17 @@ def _reply(asked: str, response: "requests.Response") -> Reply:
     said = f"{asked} answered {response.status_code}" + (f" ({detail})" if detail else "")
     if 300 <= response.status_code < 400:
         said += f", a redirect to {response.headers.get('Location')}, which is not followed"
-    return Reply(response.status_code, response.content, response.headers, said, code)
+    return Reply(response.status_code, response.content, response.headers, said, code, is_json)
+
+
+def _body(content: bytes) -> tuple[_Body, bool]:
+    """Return what the body says, as far as it has a known shape, and whether it is JSON at all."""
+    try:
+        return msgspec.json.decode(content, type=_Body), True
+    except msgspec.ValidationError:
+        return _Body(), True
+    except (msgspec.DecodeError, RecursionError):
+        return _Body(), False
 
 
 def _authorities_of_environment() -> str | bool:
@@ -199,7 +215,7 @@ def _authorities_of_environment() -> str | bool:
     return True
 
 
-def _why(error: "requests.RequestException", timeout: float) -> str:
+def _why(error: Exception, timeout: float) -> str:
     """Return the cause a person can act on; requests wraps it three levels deep."""
     import requests
 
@@ -210,6 +226,12 @@ def _why(error: "requests.RequestException", timeout: float) -> str:
         if not isinstance(inner, BaseException) or inner is cause:
             break
         cause = inner
-    if isinstance(cause, OSError) and cause.strerror:
-        return getattr(cause, "verify_message", "") or cause.strerror
+    if isinstance(cause, socket.gaierror):
+        return f"its name cannot be resolved: {cause.strerror}"
+    if untrusted := getattr(cause, "verify_message", ""):
+        return (
+            f"its certificate is not trusted ({untrusted}); --ca-file names an authority to trust"
+        )
+    if isinstance(cause, OSError):
+        return cause.strerror or str(cause) or type(cause).__name__
     return type(cause).__name__

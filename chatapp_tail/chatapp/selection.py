@@ -54,6 +54,9 @@ class Selection:
 
     def explain_nothing(self, licenses: Sequence[License]) -> str:
         """Return why nothing was found, and what there is."""
+        inactive = [each.id for each in licenses if each.active is False]
+        if asleep := [str(each) for each in self.licenses if each in inactive]:
+            return f"licence {', '.join(asleep)} is not active"
         there = ", ".join(f"{each.id} ({', '.join(each.types) or 'none'})" for each in licenses[:8])
         asked = [f"licence {each}" for each in self.licenses]
         asked += [f"messenger {each}" for each in self.messengers]

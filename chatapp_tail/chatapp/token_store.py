@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from ..errors import CredentialsError
+from ..errors import ApiError, CredentialsError
 from .secret import Secret
 
 _FILE, _VERSION = "tokens.json", 1
@@ -60,7 +60,8 @@ class _Stored(msgspec.Struct):
 class TokenStore:
     """The logins of this user by profile name, in `directory` (by default XDG's state directory).
 
-    Every method raises CredentialsError when the file cannot be read, written or trusted.
+    Every method raises CredentialsError when the file cannot be read, written or trusted, and
+    `locked` raises ApiError when another process keeps the lock.
     """
 
     def __init__(self, directory: Path | None = None) -> None:
@@ -77,6 +78,17 @@ class TokenStore:
         stored.profiles[profile] = login
         self._write(stored)
 
+    def check(self) -> None:
+        """Raise unless a login could be saved now; before one is spent."""
+        self._read()
+        self._make_directory()
+        try:
+            descriptor, name = tempfile.mkstemp(dir=self._directory, prefix=_FILE)
+            os.close(descriptor)
+            Path(name).unlink()
+        except OSError as error:
+            raise CredentialsError(f"cannot write {self.path}: {error.strerror}") from error
+
     def remove(self, profile: str) -> bool:
         """Forget `profile`; False when there was nothing to forget."""
         stored = self._read()
@@ -91,35 +103,48 @@ class TokenStore:
         from filelock import FileLock, Timeout
 
         self._make_directory()
+        lock = FileLock(self._directory / (_FILE + ".lock"), mode=0o600)
         try:
-            with FileLock(self._directory / (_FILE + ".lock"), timeout=_LOCK_PATIENCE, mode=0o600):
-                yield
+            lock.acquire(timeout=_LOCK_PATIENCE)
         except Timeout as error:
-            raise CredentialsError(
+            raise ApiError(
                 f"another process keeps {self.path} locked for {_LOCK_PATIENCE:g} s"
             ) from error
+        except OSError as error:
+            raise CredentialsError(f"cannot lock {self.path}: {error.strerror}") from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _read(self) -> _Stored:
         try:
             with self.path.open("rb") as file:
                 _refuse_if_open_to_others(self.path, os.fstat(file.fileno()))
-                return msgspec.json.decode(file.read(), type=_Stored)
+                stored = msgspec.json.decode(file.read(), type=_Stored)
         except FileNotFoundError:
             return _Stored()
         except OSError as error:
             raise CredentialsError(f"cannot read {self.path}: {error.strerror}") from error
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise CredentialsError(
                 f"{self.path} is damaged; remove it and run chatapp-tail login"
             ) from error
+        if stored.version > _VERSION:
+            raise CredentialsError(f"{self.path} is of a newer chatapp-tail; use that one")
+        return stored
 
     def _write(self, stored: _Stored) -> None:
+        try:
+            content = msgspec.json.encode(stored)
+        except UnicodeEncodeError as error:
+            raise CredentialsError("a name in the login is no text") from error
         self._make_directory()
         try:
             descriptor, name = tempfile.mkstemp(dir=self._directory, prefix=_FILE)  # mode 0600
             try:
                 with os.fdopen(descriptor, "wb") as file:
-                    file.write(msgspec.json.encode(stored))
+                    file.write(content)
                     file.flush()
                     os.fsync(file.fileno())
                 Path(name).replace(self.path)
@@ -150,4 +175,14 @@ def _refuse_if_open_to_others(path: Path, status: os.stat_result) -> None:
 def _state_directory() -> Path:
     from platformdirs import user_state_path
 
-    return user_state_path("chatapp-tail")
+    try:
+        directory = user_state_path("chatapp-tail")
+    except RuntimeError:
+        directory = Path()
+    nowhere = os.environ.get("HOME") == "" and not os.environ.get("XDG_STATE_HOME")
+    if nowhere or not directory.is_absolute():
+        raise CredentialsError(
+            "there is no home directory to keep a login in: set HOME or XDG_STATE_HOME, or give a"
+            " token in CHATAPP_TOKEN"
+        )
+    return directory

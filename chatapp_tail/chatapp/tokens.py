@@ -98,6 +98,11 @@ class StoredLogin:
             stored = self._store.load(self._profile)
             if stored is None:
                 raise CredentialsError("the login was removed meanwhile: run chatapp-tail login")
+            if stored.api_url != self._login.api_url:
+                raise CredentialsError(
+                    f"the login was replaced by one for {stored.api_url}: run chatapp-tail login,"
+                    " or keep several apart with --profile"
+                )
             if stored.pair.access == refused:
                 stored = Login(
                     stored.email, stored.app_id, stored.api_url, self._refresh(stored.pair.refresh)
@@ -147,11 +152,16 @@ def _read(path: Path) -> str:
         raise CredentialsError(f"the token file {path} is not text") from error
 
 
+def can_be_sent(token: str) -> bool:
+    """Return whether a text can stand in a header, as a token must."""
+    return _HEADER_SAFE.fullmatch(token) is not None
+
+
 def _checked(text: str, where: str) -> Secret:
     token = text.strip()
     if not token:
         raise CredentialsError(f"{where} is empty; it must hold an access token")
-    if not _HEADER_SAFE.fullmatch(token):
+    if not can_be_sent(token):
         raise CredentialsError(f"{where} holds spaces, lines or odd characters, not one token")
     return Secret(token)
 

@@ -17,7 +17,7 @@ from ..chatapp.channels import short_name
 from ..chatapp.http import Http
 from ..chatapp.lines import License
 from ..chatapp.selection import Selection
-from ..errors import ApiError, ChatAppTailError, ExitStatus
+from ..errors import ApiError, ChatAppTailError, CredentialsError, ExitStatus
 from ..proxies import proxy_for
 from ..pusher import items
 from ..pusher.answers import AuthAnswer, Granted
@@ -30,6 +30,14 @@ _STATUS_OF = {
     items.StopCause.CREDENTIALS: ExitStatus.CREDENTIALS,
     items.StopCause.CHANNELS_REFUSED: ExitStatus.CHANNELS_REFUSED,
     items.StopCause.SERVER_REFUSED: ExitStatus.REFUSED_BY_SERVER,
+}
+
+
+_ADVICE_FOR = {
+    items.StopCause.CREDENTIALS: "run chatapp-tail login, or set a new token",
+    items.StopCause.CHANNELS_REFUSED: "choose another with --license and --messenger",
+    items.StopCause.SERVER_REFUSED: "check --app-key and --ws-url",
+    items.StopCause.UNTRUSTED: "name the authority of its certificate with --ca-file",
 }
 
 
@@ -84,16 +92,18 @@ class Patient:
         try:
             reply = self.http.send("GET", "/v1/tokens/check", headers={})
         except ApiError as error:
-            raise CheckFailed(
-                str(error), "check --api-url, the network and --proxy", ExitStatus.UNREACHABLE
-            ) from error
+            advice = "check --api-url, the network, --proxy and --ca-file"
+            raise CheckFailed(str(error), advice, ExitStatus.UNREACHABLE) from error
         self.date = reply.headers.get("Date", "")
         return self.http.url
 
     def _clock(self) -> str:
         if not self.date:
             return "the API does not say what time it is"
-        skew = time.time() - parsedate_to_datetime(self.date).timestamp()
+        try:
+            skew = time.time() - parsedate_to_datetime(self.date).timestamp()
+        except (ValueError, TypeError, OverflowError):
+            return "what the API says of the time cannot be read"
         if abs(skew) > _SKEW_ALLOWED:
             raise CheckFailed(
                 f"this machine is {skew:+.0f} s off", "set its clock (NTP)", ExitStatus.UNREACHABLE
@@ -103,10 +113,11 @@ class Patient:
     def _token(self) -> str:
         try:
             self.api.check_token()
-        except ChatAppTailError as error:
-            raise CheckFailed(
-                str(error), "run chatapp-tail login, or set a new token", error.exit_status
-            ) from error
+        except CredentialsError as error:
+            advice = "run chatapp-tail login, or set a new token"
+            raise CheckFailed(str(error), advice, error.exit_status) from error
+        except ApiError as error:
+            raise CheckFailed(str(error), "check --api-url", error.exit_status) from error
         return "accepted"
 
     def _find_licenses(self) -> str:
@@ -231,12 +242,15 @@ class Observation:
                 return
             stopped = self._stopped()
         if stopped is None:
+            troubles = [item.reason for item in self._items if isinstance(item, items.Trouble)]
             raise CheckFailed(
-                f"nothing within {self.PATIENCE:g} s", "try again with -vv", ExitStatus.UNREACHABLE
+                troubles[-1] if troubles else f"nothing within {self.PATIENCE:g} s",
+                "run a tail that shows every frame",
+                ExitStatus.UNREACHABLE,
             )
         raise CheckFailed(
             stopped.reason,
-            "check --app-key, --ws-url, and whose token it is",
+            _ADVICE_FOR.get(stopped.cause, "check --ws-url and the network"),
             _STATUS_OF.get(stopped.cause, ExitStatus.UNREACHABLE),
         )
 

@@ -110,5 +110,5 @@ def _cells(each: License, messenger: Messenger | None) -> tuple[str, ...]:
 def _day(moment: int, form: str) -> str:
     try:
         return time.strftime(form, time.gmtime(moment))
-    except (OverflowError, ValueError):
+    except (OSError, OverflowError, ValueError):
         return str(moment)

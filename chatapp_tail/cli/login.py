@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 
 from ..chatapp.api import make_tokens
-from ..chatapp.http import Http
 from ..chatapp.lines_cache import remember_lines
 from ..chatapp.secret import Secret
 from ..chatapp.token_store import Login, TokenStore
 from ..errors import CredentialsError, ExitStatus, UsageError
 from ..proxies import Proxy
+from .access import open_http
 from .options import access_options, option, profile_option
 from .process import complain, interruptible_prompt
 
@@ -55,9 +55,11 @@ def login(
     email = email or _ask("Email", "--email")
     password = _password(password_file)
     app_id = app_id or _ask("appId", "--app-id")
-    http = Http(api_url, ca_file=str(ca_file) if ca_file else None, proxy=proxy)
-    pair = make_tokens(http, email, password, app_id)
+    http = open_http(api_url, ca_file=str(ca_file) if ca_file else None, proxy=proxy)
     with store.locked():
+        # Only 100 logins a day are allowed: none is spent that could not be kept.
+        store.check()
+        pair = make_tokens(http, email, password, app_id)
         store.save(profile, Login(email, app_id, api_url, pair))
     complain(f"logged in as {email}; the login is kept in {store.path}")
     return ExitStatus.DONE
@@ -86,11 +88,16 @@ def _say_status(store: TokenStore, profile: str) -> int:
     click.echo(f"account  {stored.email} (appId {stored.app_id}) at {stored.api_url}")
     click.echo(f"stored   {store.path}, profile {profile}")
     click.echo(f"access   {_left(stored.pair.access_end)}, then it is renewed by itself")
-    click.echo(f"login    {_left(stored.pair.refresh_end)}, longer if it is used meanwhile")
+    if 0 < stored.pair.refresh_end <= time.time():
+        click.echo("login    over: run chatapp-tail login")
+    else:
+        click.echo(f"login    {_left(stored.pair.refresh_end)}, longer if it is used meanwhile")
     return ExitStatus.DONE
 
 
 def _left(end: int) -> str:
+    if not end:
+        return "good for a time unknown"
     seconds = end - time.time()
     if seconds <= 0:
         return "over"
@@ -116,10 +123,14 @@ def _password(password_file: Path | None) -> Secret:
 
 
 def _read_password(path: Path) -> str:
+    if str(path) == "-" and sys.stdin is None:
+        raise UsageError("cannot read the password: standard input is closed")
     try:
         text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read the password from {path}: {error}") from error
+    except OSError as error:
+        raise UsageError(f"cannot read the password from {path}: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise UsageError(f"cannot read the password from {path}: it is not text") from None
     password = text.removesuffix("\n").removesuffix("\r")
     if not password:
         raise UsageError(f"there is no password in {path}")

@@ -23,6 +23,7 @@ from .types import (
     parse_ca_file,
     parse_duration,
     parse_license,
+    parse_profile,
     parse_size,
 )
 
@@ -272,6 +273,7 @@ _OUTPUT = (
 
 profile_option = option(
     "--profile",
+    type=Checked("name", parse_profile),
     default="default",
     metavar="NAME",
     show_default=True,

@@ -1,6 +1,7 @@
 """The process around a command: its descriptors, its signals, how it ends."""
 
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -14,6 +15,7 @@ import click
 from ..errors import ChatAppTailError, ExitStatus
 
 _GRACE = 1.0
+_STDOUT_FAILS = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO, errno.EBADF)
 
 
 class Interruptible(Protocol):
@@ -45,6 +47,8 @@ def run_process() -> NoReturn:
     except BrokenPipeError:
         status = ExitStatus.DONE
     except OSError as error:
+        if error.errno not in _STDOUT_FAILS:
+            raise
         complain(f"cannot write to stdout: {error.strerror}")
         status = ExitStatus.OUTPUT_FAILED
     _silence_unwritten()
@@ -54,9 +58,11 @@ def run_process() -> NoReturn:
 def _run(arguments: list[str]) -> int:
     from .command import command
 
-    if sys.stdout is not None:
-        # For what is not a record: a terminal or a file may have any encoding.
-        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    if sys.stdout is None:
+        complain("stdout is closed; give it a file, a pipe or a terminal")
+        return ExitStatus.OUTPUT_FAILED
+    # For what is not a record: a terminal or a file may have any encoding.
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         with command.make_context("chatapp-tail", arguments) as context:
             return int(command.invoke(context) or 0)
@@ -88,8 +94,10 @@ def _sentence(error: click.ClickException) -> str:
 
 
 def complain(sentence: str) -> None:
-    """Say to a person what went wrong."""
-    write_line(f"chatapp-tail: {sentence}")
+    """Say to a person what went wrong; some of it may be a server's words."""
+    from ..formats.escape import escape_text
+
+    write_line(f"chatapp-tail: {escape_text(sentence)}")
 
 
 def write_line(line: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import click
 
 from ..chatapp.events import Decoded
-from ..errors import ExitStatus, OutputError
+from ..errors import ExitStatus
 from ..formats.times import TimeStyle
 from ..stdout import ReaderGone, write_all
 from ..summary import Summary
@@ -53,8 +53,6 @@ def replay(
     Filters and formats are those of the tail. A line that cannot be read is reported and passed
     over.
     """
-    if sys.stdout is None:
-        raise OutputError("stdout is closed; give it a file, a pipe or a terminal")
     asked = TypedShowing(
         output=wanted_output(ctx, output, as_json, template),
         template=template,

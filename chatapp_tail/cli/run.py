@@ -12,7 +12,7 @@ from ..chatapp.channels import short_name
 from ..chatapp.lines_cache import remember_lines
 from ..chatapp.secret import Secret
 from ..chatapp.tokens import GivenToken, TokenSource
-from ..errors import ChannelsError, ChatAppTailError, ExitStatus, OutputError
+from ..errors import ChannelsError, ChatAppTailError, ExitStatus
 from ..formats.escape import escape_line
 from ..formats.meta import encode_meta
 from ..notices import Level, Notices
@@ -39,8 +39,6 @@ def run(settings: Settings) -> ExitStatus:
 
 
 def _run(settings: Settings, notices: Notices) -> ExitStatus:
-    if sys.stdout is None:
-        raise OutputError("stdout is closed; give it a file, a pipe or a terminal")
     with ExitStack() as stack:
         token: TokenSource | None = None
         if settings.sandbox:
@@ -56,7 +54,9 @@ def _run(settings: Settings, notices: Notices) -> ExitStatus:
         if settings.selection.needs_licenses:
             settings = _with_channels(settings, api)
         summary = Summary()
-        tail, queue = _assemble(settings, api, notices, summary)
+        systemd = Notifier(os.environ)
+        stack.callback(systemd.stopping)
+        tail, queue = _assemble(settings, api, notices, summary, systemd)
         stack.enter_context(interrupted_by_signals(tail))
         end = tail.run()
         if not end.reader_gone and settings.level >= Level.PROGRESS:
@@ -78,7 +78,7 @@ def _with_channels(settings: Settings, api: Api) -> Settings:
 
 
 def _assemble(
-    settings: Settings, api: Api, notices: Notices, summary: Summary
+    settings: Settings, api: Api, notices: Notices, summary: Summary, systemd: Notifier
 ) -> tuple[Tail, spool.Spool]:
     alarm = Waker()
     queue = spool.Spool(settings.spool_limit, alarm)
@@ -87,7 +87,6 @@ def _assemble(
     )
     if settings.selection.everything:
         LineWatch(api, settings.selection, connection, queue.put).start()
-    systemd = Notifier(os.environ)
 
     def say_summary() -> None:
         notices.summary(summary.sentence(queue.peak), summary.figures(queue.peak))

@@ -8,10 +8,11 @@ from ..chatapp.selection import Selection
 from ..errors import UsageError
 from ..formats import Output
 from ..notices import Level, LogFormat
-from ..proxies import Proxy, proxy_for
+from ..proxies import Proxy
 from ..pusher.connection import Endpoint, Timing
 from ..pusher.connection import Settings as ConnectionSettings
 from ..tail import Limits
+from .access import check_proxy
 from .showing import Showing, TypedShowing, compile_showing
 
 NOTHING_SELECTED = """nothing is selected; choose what to tail:
@@ -108,14 +109,10 @@ def compile_settings(typed: Typed, *, stdout_is_terminal: bool, watched: bool) -
 
 
 def _check_proxies(typed: Typed) -> None:
-    """Refuse a proxy of the environment that cannot be used, before anything needs it."""
     api = urlsplit(typed.api_url)
     places = [(each.scheme, each.host) for each in typed.endpoints]
-    try:
-        for scheme, host in (*places, (api.scheme, api.hostname or "")):
-            proxy_for(scheme, host, typed.proxy)
-    except ValueError as error:
-        raise UsageError(f"the proxy that the environment names cannot be used: {error}") from error
+    for scheme, host in (*places, (api.scheme, api.hostname or "")):
+        check_proxy(scheme, host, typed.proxy)
 
 
 def _showing(typed: Typed, terminal: bool) -> Showing:

@@ -58,6 +58,13 @@ def parse_ca_file(text: str) -> Path:
     return Path(text)
 
 
+def parse_profile(text: str) -> str:
+    """Return the name of a profile as given, if it is text that can be stored."""
+    if not text.strip() or not text.isprintable():
+        raise ValueError("a profile's name is one line of text")
+    return text
+
+
 def parse_app_key(text: str) -> str:
     """Return the app key as given; an empty one could only ever be refused."""
     if not text.strip():
@@ -92,7 +99,11 @@ class Checked(click.ParamType):  # type: ignore[type-arg]  # generic only from c
         try:
             return self._parse(value)
         except ValueError as error:
-            self.fail(f"{value!r}: {error}" if self._shown and value else str(error), param, ctx)
+            self.fail(f"{value!r}: {error}" if self._may_show(value) else str(error), param, ctx)
+
+    def _may_show(self, value: str) -> bool:
+        """Return whether repeating a bad value helps and hurts nobody: `@` ends a password."""
+        return self._shown and bool(value) and "@" not in value
 
 
 class Text(Checked):

@@ -1,5 +1,7 @@
 """Status and gap records: `--meta` puts them on stdout, `--log-format json` on stderr."""
 
+import json
+
 import msgspec
 
 from ..pusher.items import Gap, Status
@@ -8,7 +10,15 @@ from .ndjson import timestamp
 
 def encode_meta(item: Status | Gap) -> bytes:
     """Return a status or gap as one line of JSON; moments in UTC, spans in seconds."""
-    return msgspec.json.encode(describe(item)) + b"\n"
+    return encode_record(describe(item)) + b"\n"
+
+
+def encode_record(record: dict[str, object]) -> bytes:
+    """Return a record as JSON; half a surrogate pair, which a server can send, as an escape."""
+    try:
+        return msgspec.json.encode(record)
+    except UnicodeEncodeError:
+        return json.dumps(record, separators=(",", ":")).encode()
 
 
 def describe(item: Status | Gap) -> dict[str, object]:

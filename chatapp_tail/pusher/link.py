@@ -32,6 +32,7 @@ from .items import StopCause
 MAX_MESSAGE = 16 * 1024 * 1024
 """Largest message accepted, in bytes; larger ones close the link with 1009."""
 
+_PRODUCT = f"chatapp-tail/{__version__}"
 _BLOCK = 256 * 1024
 _AT_MOST = 4 * _BLOCK
 _LONGEST_ANSWER = 256 * 1024
@@ -123,22 +124,25 @@ class Dialler:
         return Link(sock)
 
     def _open(self, endpoint: Endpoint, proxy: Proxy | None, guard: "_Guard") -> socket.socket:
-        if proxy:
-            address = (endpoint.host, endpoint.port)
-            sock = _connect_through(proxy, address, self.timeout)
+        if proxy and proxy.scheme != "http":
+            sock = _connect_by_socks(proxy, (endpoint.host, endpoint.port), self.timeout)
+        elif proxy:
+            sock = self._connect((proxy.host, proxy.port), guard)
         else:
-            sock = self._connect(endpoint, guard)
+            sock = self._connect((endpoint.host, endpoint.port), guard)
         try:
             sock.setblocking(False)
+            if proxy and proxy.scheme == "http":
+                _ask_for_tunnel(_GuardedSocket(sock, guard), proxy, endpoint)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return self._secured(sock, endpoint, guard) if endpoint.tls else sock
         except BaseException:
             sock.close()
             raise
 
-    def _connect(self, endpoint: Endpoint, guard: "_Guard") -> socket.socket:
+    def _connect(self, place: tuple[str, int], guard: "_Guard") -> socket.socket:
         """Connect to the first of the host's addresses that answers, each given a fair time."""
-        found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(*place, type=socket.SOCK_STREAM)
         first = self._failures % len(found)
         addresses = [*found[first:], *found[:first]]
         for left, (family, kind, protocol, _, address) in zip(
@@ -190,7 +194,7 @@ class Dialler:
                 socket=_GuardedSocket(sock, guard),
                 suppress_origin=True,
                 redirect_limit=0,
-                header={"User-Agent": f"chatapp-tail/{__version__}"},
+                header={"User-Agent": _PRODUCT},
             )
         except websocket.WebSocketBadStatusException as error:
             raise _status_refused(error.status_code, error.resp_headers) from error
@@ -235,10 +239,7 @@ def check_authorities(ca_file: str) -> None:
         raise ValueError(f"it holds no certificate in PEM form ({error.strerror})") from error
 
 
-def _connect_through(proxy: Proxy, address: tuple[str, int], timeout: float) -> socket.socket:
-    """Return a socket to `address` that a proxy opened for us; OSError says why it did not."""
-    if proxy.scheme == "http":
-        return _connect_tunnel(proxy, address, timeout)
+def _connect_by_socks(proxy: Proxy, address: tuple[str, int], timeout: float) -> socket.socket:
     import socks
 
     opened: socket.socket = socks.create_connection(
@@ -254,25 +255,31 @@ def _connect_through(proxy: Proxy, address: tuple[str, int], timeout: float) -> 
     return opened
 
 
-def _connect_tunnel(proxy: Proxy, address: tuple[str, int], timeout: float) -> socket.socket:
-    from http.client import HTTPConnection, HTTPException
-
-    headers = {"User-Agent": f"chatapp-tail/{__version__}"}
+def _ask_for_tunnel(sock: "_GuardedSocket", proxy: Proxy, endpoint: Endpoint) -> None:
+    """Ask an HTTP proxy to connect us (RFC 9110, section 9.3.6); OSError says why it does not."""
+    host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+    place = f"{host}:{endpoint.port}".encode("idna").decode()
+    lines = [f"CONNECT {place} HTTP/1.1", f"Host: {place}", f"User-Agent: {_PRODUCT}"]
     if proxy.username is not None:
         credentials = f"{proxy.username}:{proxy.password or ''}".encode()
-        headers["Proxy-Authorization"] = f"Basic {b64encode(credentials).decode()}"
-    tunnel = HTTPConnection(proxy.host, proxy.port, timeout=timeout)
-    tunnel.set_tunnel(*address, headers=headers)
-    try:
-        tunnel.connect()
-    except HTTPException as error:
-        tunnel.close()
-        raise OSError(f"not an HTTP proxy: {error}") from error
-    assert isinstance(tunnel.sock, socket.socket)
-    return tunnel.sock
+        lines.append(f"Proxy-Authorization: Basic {b64encode(credentials).decode()}")
+    sock.send_all("\r\n".join([*lines, "", ""]).encode())
+    answer = b""
+    while not answer.endswith(b"\r\n\r\n"):
+        # One byte at a time: what follows the answer is the server's.
+        if not (byte := sock.recv(1)):
+            raise OSError("the proxy ended the connection")
+        answer += byte
+    version, _, rest = answer.partition(b"\r\n")[0].decode("latin-1").partition(" ")
+    if not version.startswith("HTTP/"):
+        raise OSError("what answers is not an HTTP proxy")
+    if not rest.startswith("2"):
+        raise OSError(f"the proxy answered {rest}")
 
 
 def _why(error: OSError, timeout: float) -> str:
+    if isinstance(beneath := getattr(error, "socket_err", None), OSError):
+        return _why(beneath, timeout)  # PySocks wraps it
     if isinstance(error, TimeoutError):
         return f"no answer within {timeout:g} s"
     if isinstance(error, socket.gaierror):
@@ -369,7 +376,7 @@ class _GuardedSocket:
                 continue
             self._left -= len(data)
             if self._left < 0:
-                raise OSError("its answer to the WebSocket upgrade has no end")
+                raise OSError("an answer has no end")
             return data
 
     def send(self, data: bytes) -> int:
@@ -379,6 +386,11 @@ class _GuardedSocket:
                 return self._sock.send(data)
             except (BlockingIOError, ssl.SSLWantWriteError):
                 self._guard.wait(self._sock, selectors.EVENT_WRITE)
+
+    def send_all(self, data: bytes) -> None:
+        """Send all of `data`, waiting for room until the deadline."""
+        while data:
+            data = data[self.send(data) :]
 
     def close(self) -> None:
         """Close the socket beneath."""

@@ -1,13 +1,28 @@
 """Where the access token comes from, and how it is kept out of sight."""
 
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from chatapp_tail.chatapp.api import Api, make_tokens, refresh_tokens
+from chatapp_tail.chatapp.http import Http
 from chatapp_tail.chatapp.secret import Secret
-from chatapp_tail.chatapp.token_store import TokenPair
-from chatapp_tail.chatapp.tokens import GivenToken, TokenFile, TokenSource, choose_source
-from chatapp_tail.errors import CredentialsError
+from chatapp_tail.chatapp.token_store import Login, TokenPair, TokenStore
+from chatapp_tail.chatapp.tokens import (
+    GivenToken,
+    StoredLogin,
+    TokenFile,
+    TokenSource,
+    choose_source,
+)
+from chatapp_tail.errors import ApiError, ChatAppTailError, CredentialsError
+from chatapp_tail.pusher.answers import Granted, TokenRefused
+
+from .server import Answer, Server
 
 LOOKS_RIGHT = "$2y$10$" + "a/B.9" * 10 + "xyz"
 API = "https://api.example.invalid"
@@ -105,3 +120,249 @@ def test_a_refused_token_of_the_environment_gets_the_next_step(token: str, advic
     with pytest.raises(CredentialsError, match=advice) as raised:
         source.renew(source.current())
     assert token not in str(raised.value)
+
+
+# --- the stored login
+
+
+def pair(number: int) -> TokenPair:
+    return TokenPair(
+        access_token=f"access-made-up-{number}",
+        access_end=0,
+        refresh_token=f"refresh-made-up-{number}",
+        refresh_end=0,
+    )
+
+
+def login(number: int, api_url: str = API) -> Login:
+    return Login("a@example.invalid", "app_1", api_url, pair(number))
+
+
+class Refresher:
+    """Gives the next pair for the pair before it, and remembers what it was given."""
+
+    def __init__(self) -> None:
+        self.given: list[Secret] = []
+        self.error: ChatAppTailError | None = None
+
+    def __call__(self, refresh: Secret) -> TokenPair:
+        self.given.append(refresh)
+        if self.error:
+            raise self.error
+        return pair(len(self.given) + 1)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> TokenStore:
+    store = TokenStore(tmp_path / "state")
+    store.save("default", login(1))
+    return store
+
+
+def test_a_refused_token_is_refreshed_and_both_are_kept(store: TokenStore) -> None:
+    refresh = Refresher()
+    source = StoredLogin(store, "default", login(1), refresh)
+    assert source.current() == pair(1).access
+    assert source.renew(pair(1).access) == pair(2).access
+    assert source.current() == pair(2).access
+    assert refresh.given == [pair(1).refresh]
+    assert store.load("default") == login(2)
+
+
+def test_what_another_process_has_stored_is_taken(store: TokenStore) -> None:
+    refresh = Refresher()
+    source = StoredLogin(store, "default", login(1), refresh)
+    store.save("default", login(7))
+    assert source.renew(pair(1).access) == pair(7).access
+    assert refresh.given == []
+    assert source.current() == pair(7).access
+
+
+def test_threads_refused_at_once_refresh_once(store: TokenStore) -> None:
+    refresh = Refresher()
+    source = StoredLogin(store, "default", login(1), refresh)
+    together = threading.Barrier(8)
+
+    def renew(_: int) -> Secret:
+        together.wait(30)
+        return source.renew(pair(1).access)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(renew, range(8))) == {pair(2).access}
+    assert len(refresh.given) == 1
+
+
+def test_two_sources_of_one_store_refresh_once(store: TokenStore) -> None:
+    refresh = Refresher()
+    sources = [StoredLogin(store, "default", login(1), refresh) for _ in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        found = set(pool.map(lambda source: source.renew(pair(1).access), sources))
+    assert found == {pair(2).access}
+    assert len(refresh.given) == 1
+
+
+@pytest.mark.parametrize("error", [ApiError("no network"), CredentialsError("dead")], ids=str)
+def test_a_refresh_that_fails_changes_nothing(store: TokenStore, error: ChatAppTailError) -> None:
+    refresh = Refresher()
+    refresh.error = error
+    source = StoredLogin(store, "default", login(1), refresh)
+    with pytest.raises(type(error), match=str(error)):
+        source.renew(pair(1).access)
+    assert source.current() == pair(1).access
+    assert store.load("default") == login(1)
+    refresh.error = None
+    assert source.renew(pair(1).access) != pair(1).access
+
+
+def test_a_login_that_was_removed(store: TokenStore) -> None:
+    source = StoredLogin(store, "default", login(1), Refresher())
+    store.remove("default")
+    with pytest.raises(CredentialsError, match="chatapp-tail login"):
+        source.renew(pair(1).access)
+
+
+def test_a_login_at_another_api_is_never_taken(store: TokenStore) -> None:
+    """Someone logged in elsewhere meanwhile, under the same profile."""
+    refresh = Refresher()
+    source = StoredLogin(store, "default", login(1), refresh)
+    store.save("default", login(7, "https://other.example.invalid"))
+    with pytest.raises(CredentialsError, match=r"other\.example\.invalid"):
+        source.renew(pair(1).access)
+    assert source.current() != pair(7).access
+    assert refresh.given == []
+
+
+@pytest.mark.parametrize(
+    "url", [API + "/", API.upper(), API + ":443", "http://api.example.invalid"]
+)
+def test_a_stored_login_is_for_its_own_api_only(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    TokenStore().save("default", login(1))
+    assert choose().current() == pair(1).access
+    with pytest.raises(CredentialsError, match="stored login is for") as raised:
+        choose_source(None, {}, profile="default", api_url=url, refresh=refuse)
+    assert "made-up" not in str(raised.value)
+
+
+# --- what the service gives
+
+GIVEN: dict[str, Any] = {
+    "cabinetUserId": 685,
+    "accessToken": "access-made-up",
+    "accessTokenEndTime": 1_900_000_000,
+    "refreshToken": "refresh-made-up",
+    "refreshTokenEndTime": 1_900_000_001,
+}
+
+
+def pair_answer(**changed: object) -> Answer:
+    body = {"success": True, "data": {**GIVEN, **changed}}
+    return Answer(200, json.dumps(body).encode())
+
+
+def test_the_requests(server: Server) -> None:
+    server.answers |= {"/v1/tokens": [pair_answer()], "/v1/tokens/refresh": [pair_answer()]}
+    http = Http(server.url)
+    made = make_tokens(http, "a@example.invalid", Secret("geheim"), "app_1")
+    refreshed = refresh_tokens(http, Secret("refresh-made-up"))
+    assert made == refreshed
+    assert made.access == Secret("access-made-up")
+    login_asked, refresh_asked = server.asked
+    fields = {"email": "a@example.invalid", "password": "geheim", "appId": "app_1"}
+    assert json.loads(login_asked.body) == fields
+    assert refresh_asked.headers["Refresh"] == "refresh-made-up"
+    assert refresh_asked.headers["Authorization"] is None
+    assert refresh_asked.body == b""
+
+
+UNIMPORTANT = {
+    "user id as text": {"cabinetUserId": "685"},
+    "user id is null": {"cabinetUserId": None},
+    "an end with a fraction": {"accessTokenEndTime": 1_900_000_000.5},
+    "an end as text": {"accessTokenEndTime": "1900000000"},
+    "an end is null": {"refreshTokenEndTime": None},
+    "one member more": {"new": [1]},
+}
+
+
+@pytest.mark.parametrize("changed", UNIMPORTANT.values(), ids=UNIMPORTANT)
+def test_a_new_pair_is_not_lost_for_what_is_not_needed(
+    server: Server, changed: dict[str, object]
+) -> None:
+    """The old pair is void by now: without the new tokens only a login helps."""
+    server.answers["/v1/tokens/refresh"] = [pair_answer(**changed)]
+    found = refresh_tokens(Http(server.url), Secret("old"))
+    assert (found.access_token, found.refresh_token) == ("access-made-up", "refresh-made-up")
+
+
+UNUSABLE = {
+    "no access token": {"accessToken": None},
+    "an empty token": {"accessToken": ""},
+    "a token with a line in it": {"accessToken": "made\r\nX: up"},
+}
+
+
+@pytest.mark.parametrize("changed", UNUSABLE.values(), ids=UNUSABLE)
+def test_a_pair_that_no_request_could_carry_is_refused(
+    server: Server, changed: dict[str, object]
+) -> None:
+    server.answers["/v1/tokens"] = [pair_answer(**changed)]
+    with pytest.raises(ApiError) as raised:
+        make_tokens(Http(server.url), "a@example.invalid", Secret("geheim"), "app_1")
+    for secret in ("geheim", "made"):
+        assert secret not in str(raised.value)
+
+
+PASSING = [Answer(status) for status in (408, 425, 429, 500, 502, 503, 504)]
+
+
+@pytest.mark.parametrize("answer", PASSING, ids=lambda answer: str(answer.status))
+def test_a_refresh_that_fails_in_passing_is_no_refusal(server: Server, answer: Answer) -> None:
+    server.answers["/v1/tokens/refresh"] = [answer]
+    with pytest.raises(ApiError):
+        refresh_tokens(Http(server.url), Secret("old-made-up"))
+    assert len(server.asked) == 1, "it may have been carried out, so it is not repeated"
+
+
+@pytest.mark.parametrize("status", [200, 401, 403])
+def test_a_refresh_that_is_refused(server: Server, status: int) -> None:
+    body = b'{"success":false,"error":{"code":"ApiInvalidTokenError","message":"Invalid Token"}}'
+    server.answers["/v1/tokens/refresh"] = [Answer(status, body)]
+    with pytest.raises(CredentialsError, match="run chatapp-tail login") as raised:
+        refresh_tokens(Http(server.url), Secret("old-made-up"))
+    assert "old-made-up" not in str(raised.value)
+
+
+# --- tokens that die while something is known of them
+
+CHANNEL = "private-v1.licenses.1229.messengers.telegram"
+
+
+def test_a_token_that_died_since_it_was_checked_is_not_taken_for_a_good_one(
+    server: Server,
+) -> None:
+    """One channel was refused with a good token; seconds later the token dies, with a bare 401."""
+    server.answers |= {
+        "/broadcasting/auth": [Answer(403, b""), Answer(401, b"")],
+        "/v1/tokens/check": [Answer(200, b'{"success":true}'), Answer(401, b"")],
+    }
+    api = Api(Http(server.url), GivenToken(Secret(LOOKS_RIGHT)))
+    api.authorise("1.2", CHANNEL)
+    assert isinstance(api.authorise("1.2", CHANNEL), TokenRefused)
+
+
+def test_a_renewed_token_is_not_judged_by_the_old_one(server: Server, store: TokenStore) -> None:
+    server.answers |= {
+        "/broadcasting/auth": [Answer(403, b""), Answer(200, b'{"auth":"k:s"}')],
+        "/v1/tokens/check": [Answer(401, b""), Answer(200, b'{"success":true}')],
+    }
+    source = StoredLogin(store, "default", login(1), Refresher())
+    assert api_answer(server, source) == Granted("k:s")
+    sent = [each.headers["Authorization"] for each in server.asked]
+    assert sent == ["access-made-up-1", "access-made-up-1", "access-made-up-2"]
+
+
+def api_answer(server: Server, source: TokenSource) -> object:
+    return Api(Http(server.url), source).authorise("1.2", CHANNEL)

@@ -4,7 +4,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chatapp_tail.formats.meta import describe, encode_meta
@@ -59,6 +59,7 @@ def test_every_status_has_a_record() -> None:
 TEXT = st.text(st.characters())
 
 
+@example(reason="half \ud800 of a pair", channel="\udcff")
 @given(reason=TEXT, channel=TEXT)
 def test_any_text_is_one_line_of_json(reason: str, channel: str) -> None:
     """Half of a surrogate pair may come from a server, and is not UTF-8."""

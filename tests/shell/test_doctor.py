@@ -1,0 +1,405 @@
+"""Doctor: what it finds out, in which line, with which advice and status; and that it leaves."""
+
+import json
+import signal
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+
+from chatapp_tail.chatapp.api import Api
+from chatapp_tail.chatapp.http import Http
+from chatapp_tail.chatapp.secret import Secret
+from chatapp_tail.chatapp.selection import Selection
+from chatapp_tail.chatapp.tokens import GivenToken
+from chatapp_tail.cli.checks import CheckFailed, Observation, Patient
+from chatapp_tail.errors import ExitStatus
+from chatapp_tail.pusher.connection import Endpoint, Settings
+from chatapp_tail.sandbox import AuthAnswered, Sandbox
+from tests.conftest import TIMEOUT_SCALE, RunTail, StartTail
+from tests.shell.conftest import (
+    SELECT,
+    StartShell,
+    StartTerminal,
+    is_one_line,
+    reaching,
+    scaled,
+)
+
+TOKEN = "$2y$10$MadeUp/token.0123456789.abcdefghijklmnopq/QRSTUVWXYZ."
+CHECKS = [
+    *("configuration", "API answers", "clock", "token", "licences", "proxy", "DNS", "TCP"),
+    *("app key", "channel authorised", "subscription", "ping"),
+]
+
+
+def report(done: CompletedProcess[str]) -> list[dict[str, Any]]:
+    """The findings of a run with `-o json`, which says nothing else."""
+    assert done.stderr == "", done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def failing(done: CompletedProcess[str], check: str, status: int) -> dict[str, Any]:
+    """Check that this check failed, as the last one, with advice; return its finding."""
+    found = report(done)
+    assert found, "nothing was found"
+    last: dict[str, Any] = found[-1]
+    assert [each["check"] for each in found if not each["ok"]] == [check], last
+    assert last["exit_status"] == status
+    assert done.returncode == status
+    assert last["advice"]
+    assert "\n" not in last["found"]
+    return last
+
+
+def doctor(
+    run_tail: RunTail, env: Mapping[str, str], *argv: str, timeout: float = 40.0
+) -> CompletedProcess[str]:
+    return run_tail("doctor", "-o", "json", *argv, env=env, timeout=timeout)
+
+
+# --- all is well
+
+
+def test_all_is_well(run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]) -> None:
+    done = doctor(run_tail, env)
+    found = report(done)
+    assert done.returncode == 0
+    assert [each["check"] for each in found] == CHECKS
+    assert all(each["ok"] and each["exit_status"] == 0 for each in found)
+    assert all(each["advice"] is None for each in found)
+    sandbox.wait_for(lambda s: s.open_sockets == 0, scaled(5))
+    assert sandbox.connections == 1
+    assert sandbox.tokens_made == 0
+
+
+def test_all_is_well_over_tls(run_tail: RunTail) -> None:
+    with Sandbox(tls=True) as sandbox:
+        found = report(doctor(run_tail, reaching(sandbox)))
+    assert [each["check"] for each in found] == [*CHECKS[:8], "TLS", *CHECKS[8:]]
+    (tls,) = (each for each in found if each["check"] == "TLS")
+    assert "TLSv1" in tls["found"]
+    assert "days" in tls["found"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "channel"),
+    [
+        ((), "1229/telegram"),
+        (("-l", "1230"), "1230/caWhatsApp"),
+        (("-m", "avito"), "1315/avito"),
+        (("-l", "1229", "-m", "grWhatsApp"), "1229/grWhatsApp"),
+    ],
+    ids=str,
+)
+def test_what_it_tries(
+    argv: tuple[str, ...], channel: str, run_tail: RunTail, env: Mapping[str, str]
+) -> None:
+    found = report(doctor(run_tail, env, *argv))
+    (authorised,) = (each for each in found if each["check"] == "channel authorised")
+    assert authorised["found"] == channel
+
+
+@pytest.mark.parametrize(
+    ("locale", "mark"),
+    [({}, "✓"), ({"PYTHONIOENCODING": "ascii"}, "ok"), ({"PYTHONIOENCODING": "latin-1"}, "ok")],
+    ids=["utf-8", "ascii", "latin-1"],
+)
+def test_text_for_people(
+    locale: Mapping[str, str], mark: str, run_tail: RunTail, env: Mapping[str, str]
+) -> None:
+    done = run_tail("doctor", env={**env, **locale})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line.split()[0] for line in done.stdout.splitlines()] == [mark] * len(CHECKS)
+    assert locale == {} or done.stdout.isascii()
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_a_failure_in_ascii(run_tail: RunTail, env: Mapping[str, str]) -> None:
+    whole = {**env, "PYTHONIOENCODING": "ascii", "CHATAPP_TOKEN": TOKEN}
+    done = run_tail("doctor", env=whole)
+    assert done.returncode == 3
+    assert done.stdout.isascii()
+    assert "FAILED token" in done.stdout
+    assert "next: " in done.stdout
+    assert TOKEN not in done.stdout
+
+
+# --- each failure
+
+
+def test_no_credentials(run_tail: RunTail, env: Mapping[str, str]) -> None:
+    without = {name: value for name, value in env.items() if name != "CHATAPP_TOKEN"}
+    done = run_tail("doctor", env=without)
+    assert (done.returncode, done.stdout) == (3, "")
+    is_one_line(done.stderr, "chatapp-tail login")
+
+
+def test_wrong_token(run_tail: RunTail, env: Mapping[str, str]) -> None:
+    found = failing(doctor(run_tail, {**env, "CHATAPP_TOKEN": TOKEN}), "token", 3)
+    assert "401" in found["found"]
+    assert "chatapp-tail login" in found["advice"]
+    assert TOKEN not in json.dumps(found)
+
+
+def test_api_that_is_not_there(run_tail: RunTail, env: Mapping[str, str], closed_port: int) -> None:
+    url = f"http://127.0.0.1:{closed_port}"
+    found = failing(doctor(run_tail, {**env, "CHATAPP_API_URL": url}), "API answers", 4)
+    assert url in found["found"]
+    assert "--api-url" in found["advice"]
+
+
+def test_api_that_is_another_server(
+    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    """A page that says welcome with 200 does not make the token a good one."""
+    sandbox.faults.answer_api("/v1/*", 200, "<html>welcome</html>")
+    found = failing(doctor(run_tail, env), "token", 4)
+    assert "--api-url" in found["found"] + found["advice"]
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_token_that_cannot_be_checked(
+    status: int, run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    sandbox.faults.answer_api("/v1/tokens/check", status, "<html>")
+    found = failing(doctor(run_tail, env), "token", 4)
+    assert str(status) in found["found"]
+    assert "login" not in found["advice"], "nobody said that the token is bad"
+
+
+def test_api_that_hangs_up(run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]) -> None:
+    sandbox.faults.answer_api("/v1/tokens/check", 0)
+    found = failing(doctor(run_tail, env), "API answers", 4)
+    assert "Error;" not in found["found"], "the name of an exception is no cause"
+
+
+def test_ws_port_that_is_closed(
+    run_tail: RunTail, env: Mapping[str, str], closed_port: int
+) -> None:
+    url = f"ws://127.0.0.1:{closed_port}"
+    found = failing(doctor(run_tail, env, "--ws-url", url), "TCP", 4)
+    assert "Connection refused" in found["found"]
+    assert "--ws-url" in found["advice"]
+
+
+def test_name_that_does_not_exist(run_tail: RunTail, env: Mapping[str, str]) -> None:
+    found = failing(doctor(run_tail, env, "--ws-url", "ws://no-such-host.invalid"), "DNS", 4)
+    assert "no-such-host.invalid" in found["found"]
+    assert "--ws-url" in found["advice"]
+
+
+def test_wrong_app_key(run_tail: RunTail, env: Mapping[str, str]) -> None:
+    found = failing(doctor(run_tail, env, "--app-key", "wrong"), "app key", 6)
+    assert "4001" in found["found"]
+    assert "--app-key" in found["advice"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "check"),
+    [
+        (("-l", "9999"), "licences"),
+        (("-m", "Telegram"), "licences"),
+        (("-l", "9999", "-m", "telegram"), "channel authorised"),
+        (("-l", "1229", "-m", "Telegram"), "channel authorised"),
+    ],
+    ids=str,
+)
+def test_what_the_account_does_not_have(
+    argv: tuple[str, ...], check: str, run_tail: RunTail, env: Mapping[str, str]
+) -> None:
+    found = failing(doctor(run_tail, env, *argv), check, 5)
+    assert "1229" in found["found"]
+    assert "--license" in found["advice"]
+    assert "--messenger" in found["advice"]
+
+
+def test_unknown_authority_of_the_api(run_tail: RunTail) -> None:
+    with Sandbox(tls=True) as sandbox:
+        env = reaching(sandbox)
+        del env["CHATAPP_TAIL_CA_FILE"]
+        found = failing(doctor(run_tail, env), "API answers", 4)
+    assert "certificate" in found["found"]
+    assert "--ca-file" in found["advice"]
+
+
+def test_unknown_authority_of_the_socket(
+    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    with Sandbox(tls=True) as other:
+        found = failing(doctor(run_tail, env, "--ws-url", other.ws_url), "TLS", 4)
+    assert "certificate" in found["found"]
+    assert "--ca-file" in found["advice"]
+
+
+def test_plain_server_behind_wss(
+    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    url = sandbox.ws_url.replace("ws:", "wss:")
+    failing(doctor(run_tail, env, "--ws-url", url), "TLS", 4)
+
+
+# The next four would each take as long as a person waits; within the process it can be less.
+
+
+@pytest.fixture
+def examined(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Patient]:
+    monkeypatch.setattr(Observation, "PATIENCE", 1.5 * TIMEOUT_SCALE)
+    http = Http(sandbox.api_url)
+    api = Api(http, GivenToken(Secret(sandbox.token)))
+    settings = Settings((Endpoint.parse(sandbox.ws_url),), sandbox.app_key, ())
+    patient = Patient(settings, Selection(everything=True), api, http)
+    yield patient
+    if patient.observation:
+        patient.observation.close()
+
+
+def first_failure(patient: Patient) -> tuple[str, CheckFailed]:
+    for name, check in patient.checks():
+        try:
+            check()
+        except CheckFailed as failed:
+            return name, failed
+    raise AssertionError("nothing failed")
+
+
+def test_server_that_accepts_and_says_nothing(examined: Patient, sandbox: Sandbox) -> None:
+    sandbox.faults.mute = True
+    name, failed = first_failure(examined)
+    assert (name, failed.status) == ("app key", ExitStatus.UNREACHABLE)
+
+
+def test_server_that_never_confirms(examined: Patient, sandbox: Sandbox) -> None:
+    sandbox.faults.withhold_confirmations = True
+    name, failed = first_failure(examined)
+    assert (name, failed.status) == ("subscription", ExitStatus.UNREACHABLE)
+    assert "-vv" not in failed.advice, "doctor has no such option"
+
+
+def test_auth_that_fails(examined: Patient, sandbox: Sandbox) -> None:
+    sandbox.faults.answer_auth(503)
+    name, failed = first_failure(examined)
+    assert (name, failed.status) == ("channel authorised", ExitStatus.UNREACHABLE)
+    assert "503" in failed.found, "what happened is known, and better than how long it took"
+
+
+def test_no_pong(examined: Patient, sandbox: Sandbox) -> None:
+    sandbox.faults.withhold_pongs = True
+    name, failed = first_failure(examined)
+    assert (name, failed.status) == ("ping", ExitStatus.UNREACHABLE)
+
+
+def test_second_socket_url_is_not_forgotten(
+    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str], closed_port: int
+) -> None:
+    """A tail would go on to the second; that the first fails is worth a line, and no more."""
+    urls = ("--ws-url", sandbox.ws_url, "--ws-url", f"ws://127.0.0.1:{closed_port}")
+    assert doctor(run_tail, env, *urls).returncode == 0
+
+
+# --- a clock that is wrong, and dates that are none
+
+
+@contextmanager
+def dated(date: str) -> Iterator[str]:
+    """An API that says it is this date, and that has one line."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response_only(200)
+            if date:
+                self.send_header("Date", date)
+            body = b'{"success":true,"data":[{"licenseId":1229,"messenger":[{"type":"telegram"}]}]}'
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        thread = threading.Thread(target=http.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{http.server_address[1]}"
+        http.shutdown()
+        thread.join()
+
+
+def test_a_clock_that_is_wrong(run_tail: RunTail, env: Mapping[str, str]) -> None:
+    with dated("Mon, 01 Jan 2001 00:00:00 GMT") as url:
+        found = failing(doctor(run_tail, env, "--api-url", url), "clock", 4)
+    assert "NTP" in found["advice"]
+
+
+@pytest.mark.parametrize("date", ["", "soon", "Mon, 32 Foo 99999 99:99:99 GMT"])
+def test_a_date_that_is_none_does_not_stop_it(
+    date: str, run_tail: RunTail, env: Mapping[str, str], closed_port: int
+) -> None:
+    with dated(date) as url:
+        argv = ("--api-url", url, "--ws-url", f"ws://127.0.0.1:{closed_port}")
+        failing(doctor(run_tail, env, *argv), "TCP", 4)
+
+
+# --- how it ends
+
+
+def test_ctrl_c_ends_it(
+    start_terminal: StartTerminal, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    sandbox.faults.withhold_confirmations = True
+    terminal = start_terminal("doctor", env=env)
+    terminal.wait_for(b"channel authorised")
+    terminal.type(b"\x03")
+    assert terminal.wait() == -2
+    assert b"Traceback" not in terminal.shown
+
+
+def test_sigterm_ends_it(start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]) -> None:
+    sandbox.faults.withhold_confirmations = True
+    process = start_tail("doctor", env=env)
+    sandbox.wait_for(lambda s: s.journal.count(AuthAnswered), scaled(10))
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == -15
+
+
+def test_lines_come_as_they_are_found(
+    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    sandbox.faults.withhold_confirmations = True
+    process = start_tail("doctor", env=env)
+    process.stdout.wait_for("channel authorised")
+    assert process.process.poll() is None
+
+
+def test_stdout_that_is_closed(start_shell: StartShell, env: Mapping[str, str]) -> None:
+    shell = start_shell("exec chatapp-tail doctor >&-", env=env)
+    assert shell.wait() == 7
+    is_one_line(shell.stderr.text, "stdout")
+
+
+def test_server_that_closes_what_it_accepted(run_tail: RunTail, env: Mapping[str, str]) -> None:
+    """A port behind which nothing speaks: open for TCP, dead for everything else."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def hang_up() -> None:
+            for _ in range(2):
+                server.accept()[0].close()
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        url = f"ws://127.0.0.1:{server.getsockname()[1]}"
+        found = failing(doctor(run_tail, env, "--ws-url", url), "app key", 4)
+        thread.join()
+    assert url in found["found"]
+    assert "--ws-url" in found["advice"]
+
+
+def test_options_are_the_tails(run_tail: RunTail, env: Mapping[str, str]) -> None:
+    """What fails with these options has to be examined with the same."""
+    done = doctor(run_tail, env, *SELECT)
+    assert done.returncode == 0

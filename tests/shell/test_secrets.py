@@ -1,0 +1,334 @@
+"""Secrets stay where they belong: every command, every way to fail, everything that is left."""
+
+import json
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from chatapp_tail.chatapp.token_store import TokenPair
+from chatapp_tail.sandbox import Connected, Sandbox
+from tests.conftest import LiveProcess, RunTail, StartTail, clean_environment
+from tests.shell.conftest import (
+    CHANNEL,
+    SELECT,
+    StartTerminal,
+    publish,
+    received,
+    scaled,
+    subscribed,
+)
+from tests.shell.test_login import log_in, state_of, stored, without_token
+
+PROXY_PASSWORD = "geheim-p@ss"
+
+
+class Secrets:
+    """Everything that may be seen by nobody."""
+
+    def __init__(self, sandbox: Sandbox, *pairs: TokenPair) -> None:
+        self._sandbox = sandbox
+        self.texts = {sandbox.token, sandbox.password, PROXY_PASSWORD, "geheim"}
+        self.learn(*pairs)
+
+    def learn(self, *pairs: TokenPair) -> None:
+        for pair in pairs:
+            self.texts |= {pair.access_token, pair.refresh_token}
+
+    def check(self, where: str, *said: str) -> None:
+        for text in said:
+            for secret in self.texts | self._signatures():
+                assert secret not in text, f"a secret in {where}: {text}"
+
+    def _signatures(self) -> set[str]:
+        sockets = [each.socket_id for each in self._sandbox.journal.of(Connected)]
+        signed = [self._sandbox.account.sign(each, CHANNEL) for each in sockets]
+        return {each.partition(":")[2] for each in signed}
+
+
+@pytest.fixture
+def env(sandbox: Sandbox) -> dict[str, str]:
+    return without_token(sandbox)
+
+
+@pytest.fixture
+def secrets(sandbox: Sandbox, home: Path) -> Iterator[Secrets]:
+    """A login, and at the end a look at everything that was left behind."""
+    found = Secrets(sandbox, log_in(sandbox, home))
+    yield found
+    for path in home.rglob("*"):
+        if path.is_file() and path.name != "tokens.json":
+            found.check(str(path), path.read_bytes().decode("utf-8", "replace"))
+        assert stat.S_IMODE(path.stat().st_mode) & 0o002 == 0, path
+    state = state_of(home)
+    assert stat.S_IMODE(state.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in state.iterdir()} == {0o600}
+    assert {path.name for path in state.iterdir()} <= {"tokens.json", "tokens.json.lock"}
+    assert sandbox.password not in (state / "tokens.json").read_text()
+
+
+def said(done: CompletedProcess[str]) -> tuple[str, str]:
+    return done.stdout, done.stderr
+
+
+def arguments(process: LiveProcess) -> str:
+    return Path(f"/proc/{process.pid}/cmdline").read_bytes().decode()
+
+
+# --- all that goes well
+
+COMMANDS = [
+    ["login", "--status"],
+    ["lines"],
+    ["doctor"],
+    ["logout", "--profile", "another"],
+    [*SELECT, "-vv", "--for", "500ms"],
+    [*SELECT, "-vv", "--for", "500ms", "--meta"],
+    ["--all", "-vv", "--for", "500ms"],
+    ["-l", "1229", "-m", "grWhatsapp", "-vv"],
+]
+
+
+@pytest.mark.parametrize("argv", COMMANDS, ids=" ".join)
+def test_commands(
+    argv: list[str], run_tail: RunTail, env: Mapping[str, str], secrets: Secrets
+) -> None:
+    done = run_tail(*argv, env=env)
+    assert done.returncode in (0, 5)
+    assert "Traceback" not in done.stderr
+    secrets.check(" ".join(argv), *said(done))
+
+
+@pytest.mark.parametrize("output", ["json", "pretty", "raw"])
+def test_a_tail_that_renews(
+    output: str,
+    start_tail: StartTail,
+    sandbox: Sandbox,
+    env: Mapping[str, str],
+    secrets: Secrets,
+    home: Path,
+) -> None:
+    sandbox.expire_access_tokens()
+    tail = start_tail(*SELECT, "-vv", "-o", output, env=env)
+    subscribed(sandbox)
+    publish(sandbox, [1])
+    tail.stdout.take()
+    sandbox.expire_access_tokens()
+    sandbox.abort_sockets()
+    sandbox.wait_for(lambda s: s.connections == 2 and s.subscribers(CHANNEL), scaled(15))
+    received(sandbox)
+    secrets.learn(stored(home))
+    secrets.check("/proc", arguments(tail))
+    tail.send_signal(signal.SIGTERM)
+    tail.wait()
+    assert "pusher:subscribe" in tail.stderr.text
+    secrets.check(output, tail.stdout.text, tail.stderr.text)
+
+
+def test_login(
+    run_tail: RunTail,
+    start_terminal: StartTerminal,
+    sandbox: Sandbox,
+    env: Mapping[str, str],
+    secrets: Secrets,
+    home: Path,
+) -> None:
+    who = ("--email", sandbox.email, "--app-id", sandbox.app_id)
+    done = run_tail("login", *who, "--password-file", "-", env=env, input=sandbox.password)
+    assert done.returncode == 0
+    secrets.learn(stored(home))
+    secrets.check("login", *said(done))
+    terminal = start_terminal("login", *who, env=env)
+    terminal.wait_for(b"Password: ")
+    arguments_of = Path(f"/proc/{terminal.process.pid}/cmdline").read_bytes().decode()
+    terminal.type(f"{sandbox.password}\n".encode())
+    assert terminal.wait() == 0
+    secrets.learn(stored(home))
+    secrets.check("a terminal", terminal.shown.decode(), arguments_of)
+
+
+# --- all that fails
+
+FAULTS = {
+    "auth says no": (403, '{"message":"no"}'),
+    "auth is broken": (500, "<html>"),
+    "auth is no JSON": (200, "<html>"),
+    "auth says the token is dead": (401, '{"success":false,"error":{"code":"x"}}'),
+}
+
+
+@pytest.mark.parametrize(("status", "body"), FAULTS.values(), ids=FAULTS)
+def test_auth_that_fails(
+    status: int,
+    body: str,
+    run_tail: RunTail,
+    sandbox: Sandbox,
+    env: Mapping[str, str],
+    secrets: Secrets,
+) -> None:
+    sandbox.faults.answer_auth(status, body)
+    argv = (*SELECT, "-vv", "--log-format", "json", "--for", "1s")
+    done = run_tail(*argv, env=env)
+    assert done.stderr
+    secrets.check("stderr", *said(done))
+
+
+@pytest.mark.parametrize("argv", [SELECT, ("lines",), ("doctor",), ("--all",)], ids=" ".join)
+def test_a_login_that_is_dead(
+    argv: tuple[str, ...],
+    run_tail: RunTail,
+    sandbox: Sandbox,
+    env: Mapping[str, str],
+    secrets: Secrets,
+) -> None:
+    sandbox.expire_access_tokens()
+    sandbox.expire_refresh_tokens()
+    done = run_tail(*argv, env=env)
+    assert done.returncode == 3
+    assert "chatapp-tail login" in done.stderr + done.stdout
+    secrets.check("stderr", *said(done))
+
+
+@pytest.mark.parametrize("answer", ["{}", '{"data":{"accessToken":"%s"}}', "[" * 50_000])
+def test_a_refresh_whose_answer_is_odd(
+    answer: str,
+    run_tail: RunTail,
+    sandbox: Sandbox,
+    env: Mapping[str, str],
+    secrets: Secrets,
+) -> None:
+    odd = "made-up-new-access"
+    secrets.texts.add(odd)
+    sandbox.expire_access_tokens()
+    sandbox.faults.answer_api("/v1/tokens/refresh", 200, answer.replace("%s", odd))
+    done = run_tail("lines", env=env)
+    assert done.returncode == 4
+    secrets.check("stderr", *said(done))
+
+
+@pytest.mark.parametrize("token", ["geheim\n$2y", "geheim-ключ"])
+def test_a_token_that_cannot_be_one(
+    token: str, run_tail: RunTail, env: Mapping[str, str], secrets: Secrets, home: Path
+) -> None:
+    file = home.parent / "token"
+    file.write_text(token)
+    for whole, argv in (({"CHATAPP_TOKEN": token}, ()), ({}, ("--token-file", str(file)))):
+        done = run_tail(*SELECT, *argv, env={**env, **whole})
+        assert done.returncode == 3
+        secrets.check("stderr", *said(done))
+
+
+@pytest.mark.parametrize("argv", [SELECT, ("lines",), ("doctor",)], ids=" ".join)
+def test_a_proxy_that_is_down(
+    argv: tuple[str, ...],
+    run_tail: RunTail,
+    closed_port: int,
+    env: Mapping[str, str],
+    secrets: Secrets,
+) -> None:
+    url = f"http://user:geheim-p%40ss@127.0.0.1:{closed_port}"
+    more = ("-vv", "--no-reconnect") if argv == SELECT else ()
+    done = run_tail(*argv, *more, env={**env, "CHATAPP_TAIL_PROXY": url})
+    assert done.returncode == 4
+    secrets.check("stderr", *said(done))
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--token", "geheim"],
+        ["login", "--password", "geheim"],
+        ["--proxy", "ftp://u:geheim@h"],
+        ["--api-url", "https://u:geheim@h"],
+        ["--ws-url", "wss://u:geheim@h"],
+    ],
+    ids=" ".join,
+)
+def test_secrets_that_were_typed_are_not_repeated(
+    argv: list[str], run_tail: RunTail, env: Mapping[str, str]
+) -> None:
+    """What stderr says ends in log files."""
+    done = run_tail(*argv, env=env)
+    assert done.returncode == 2
+    assert "geheim" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        '{"event":"x","data":{"auth":"%s"}}',
+        '{"event":"x","data":"{\\"auth\\":\\"%s\\"}"}',
+        '{"event":"pusher:error","data":{"code":4301,"message":"bad signature: %s"}}',
+        '{"event":"pusher:error","data":"{\\"code\\":4301,\\"message\\":\\"not signed: %s\\"}"}',
+    ],
+    ids=["member", "in a text", "error", "error in a text"],
+)
+def test_a_signature_that_the_server_sends_back(
+    frame: str,
+    start_tail: StartTail,
+    sandbox: Sandbox,
+    env: Mapping[str, str],
+    secrets: Secrets,
+) -> None:
+    """Pusher's own error for a signature it does not like repeats it."""
+    tail = start_tail(*SELECT, "-vv", env=env)
+    subscribed(sandbox)
+    (connected,) = sandbox.journal.of(Connected)
+    sandbox.send_frame(frame.replace("%s", sandbox.account.sign(connected.socket_id, CHANNEL)))
+    received(sandbox)
+    tail.send_signal(signal.SIGTERM)
+    tail.wait()
+    secrets.check("stderr", tail.stderr.text)
+
+
+# --- how it looks from within
+
+PROBE = """
+import json, sys, traceback
+from chatapp_tail.chatapp.api import Api, make_tokens, refresh_tokens
+from chatapp_tail.chatapp.http import Http
+from chatapp_tail.chatapp.secret import Secret
+from chatapp_tail.chatapp.tokens import GivenToken
+from chatapp_tail.errors import ChatAppTailError
+url, token = sys.argv[1], sys.stdin.read()
+http = Http(url, timeout=1.0)
+api = Api(http, GivenToken(Secret(token)))
+calls = [
+    lambda: make_tokens(http, "a@example.invalid", Secret(token), "app"),
+    lambda: refresh_tokens(http, Secret(token)),
+    api.check_token,
+    api.licenses,
+]
+for call in calls:
+    try:
+        call()
+    except ChatAppTailError as error:
+        told = [str(error), repr(error), repr(error.args), repr(vars(error))]
+        print(json.dumps([*told, traceback.format_exc()]))
+print(json.dumps(repr(api.authorise("1.2", "private-x"))))
+print(json.dumps([repr(vars(api)), repr(vars(http))]))
+"""
+
+
+@pytest.mark.parametrize("place", ["sandbox", "nobody"])
+def test_exceptions_and_objects_hold_no_secret(
+    place: str, sandbox: Sandbox, closed_port: int, home: Path
+) -> None:
+    url = sandbox.api_url if place == "sandbox" else f"http://127.0.0.1:{closed_port}"
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, url],
+        input="geheim-made-up-token",
+        env=clean_environment(home),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=scaled(60),
+    )
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(found) == 6
+    assert "geheim" not in done.stdout

@@ -1,0 +1,210 @@
+"""Under systemd: ready when it is so, a status that is true, a watchdog that is fed."""
+
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from chatapp_tail.sandbox import ApiRequested, Sandbox
+from tests.conftest import TIMEOUT_SCALE, RunTail, StartTail
+from tests.shell.conftest import (
+    CHANNEL,
+    SELECT,
+    numbers_in,
+    publish,
+    received,
+    scaled,
+    subscribed,
+)
+
+
+class Systemd:
+    """The listening end of NOTIFY_SOCKET, and what it was told."""
+
+    def __init__(self, address: str) -> None:
+        self.variable = address.replace("\0", "@")
+        self.told: list[str] = []
+        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._sock.bind(address)
+
+    def wait_for(self, word: str, *, timeout: float = 10.0) -> str:
+        """Return the next message with this word in it."""
+        deadline = time.monotonic() + timeout * TIMEOUT_SCALE
+        while (left := deadline - time.monotonic()) > 0:
+            self._sock.settimeout(left)
+            try:
+                self.told.append(self._sock.recv(65536).decode())
+            except TimeoutError:
+                break
+            if word in self.told[-1]:
+                return self.told[-1]
+        raise AssertionError(f"{word!r} was not said: {self.told}")
+
+    def drain(self) -> list[str]:
+        """Return everything it was told, after the end of the process."""
+        self._sock.setblocking(False)
+        try:
+            while True:
+                self.told.append(self._sock.recv(65536).decode())
+        except BlockingIOError:
+            return self.told
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+@pytest.fixture
+def systemd(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Systemd]:
+    """On a path, unless a test asks for an abstract name."""
+    abstract = getattr(request, "param", "") == "abstract"
+    listening = Systemd(f"\0chatapp-tail-{os.getpid()}" if abstract else str(tmp_path / "notify"))
+    yield listening
+    listening.close()
+
+
+@pytest.fixture
+def unit(systemd: Systemd, env: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a service of `Type=notify`."""
+    return {**env, "NOTIFY_SOCKET": systemd.variable}
+
+
+@pytest.mark.parametrize("systemd", ["path", "abstract"], indirect=True)
+def test_from_start_to_stop(
+    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, unit: Mapping[str, str]
+) -> None:
+    sandbox.faults.withhold_confirmations = True
+    tail = start_tail(*SELECT, env=unit)
+    sandbox.wait_for(lambda s: s.auth_requests == 1, scaled(10))
+    received(sandbox)
+    assert systemd.drain() == [], "connected is not ready"
+    sandbox.faults.withhold_confirmations = False
+    sandbox.abort_sockets()
+    subscribed(sandbox)
+    assert "READY=1" in systemd.wait_for("READY=1")
+    assert "1 channels, 0 refused" in systemd.told[-1]
+    publish(sandbox, [1])
+    tail.stdout.take()
+    tail.send_signal(signal.SIGTERM)
+    assert tail.wait() == -15
+    assert systemd.drain()[-1] == "STOPPING=1"
+    assert sum("READY=1" in each for each in systemd.told) == 1
+    assert sum("STOPPING=1" in each for each in systemd.told) == 1
+
+
+def test_a_loss_is_told_and_its_end(
+    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, unit: Mapping[str, str]
+) -> None:
+    start_tail(*SELECT, env=unit)
+    systemd.wait_for("READY=1")
+    sandbox.abort_sockets()
+    assert sandbox.ws_url in systemd.wait_for("STATUS=lost")
+    systemd.wait_for("STATUS=ready")
+
+
+def test_one_refused_channel_does_not_keep_it_from_being_ready(
+    start_tail: StartTail, systemd: Systemd, unit: Mapping[str, str]
+) -> None:
+    start_tail(*SELECT, "-c", "99/telegram", env=unit)
+    assert "1 refused" in systemd.wait_for("READY=1")
+
+
+def test_it_is_not_ready_when_all_is_refused(
+    run_tail: RunTail, systemd: Systemd, unit: Mapping[str, str]
+) -> None:
+    assert run_tail("-l", "99", "-m", "telegram", env=unit).returncode == 5
+    assert not [each for each in systemd.drain() if "READY=1" in each]
+
+
+def test_the_watchdog_is_fed_at_half_its_patience(
+    start_tail: StartTail, systemd: Systemd, unit: Mapping[str, str]
+) -> None:
+    start_tail(*SELECT, env={**unit, "WATCHDOG_USEC": "400000"})
+    systemd.wait_for("WATCHDOG=1")
+    began = time.monotonic()
+    for _ in range(5):
+        systemd.wait_for("WATCHDOG=1")
+    assert 0.8 <= time.monotonic() - began <= scaled(4)
+
+
+def test_the_watchdog_is_fed_while_nothing_can_be_reached(
+    start_tail: StartTail, systemd: Systemd, unit: Mapping[str, str], closed_port: int
+) -> None:
+    """Not ready is not dead."""
+    url = f"ws://127.0.0.1:{closed_port}"
+    start_tail(*SELECT, "--ws-url", url, env={**unit, "WATCHDOG_USEC": "200000"})
+    systemd.wait_for("STATUS=lost")
+    systemd.wait_for("WATCHDOG=1")
+    assert not [each for each in systemd.told if "READY=1" in each]
+
+
+def test_a_watchdog_of_somebody_else_is_not_fed(
+    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, unit: Mapping[str, str]
+) -> None:
+    tail = start_tail(
+        *SELECT, "-n", "1", env={**unit, "WATCHDOG_USEC": "10000", "WATCHDOG_PID": "1"}
+    )
+    systemd.wait_for("READY=1")
+    publish(sandbox, [1])
+    assert tail.wait() == 0
+    assert not [each for each in systemd.drain() if "WATCHDOG" in each]
+
+
+def test_a_count_that_is_reached_is_a_stop_too(
+    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, unit: Mapping[str, str]
+) -> None:
+    tail = start_tail(*SELECT, "-n", "1", env=unit)
+    systemd.wait_for("READY=1")
+    publish(sandbox, [1])
+    assert tail.wait() == 0
+    assert systemd.drain()[-1] == "STOPPING=1"
+
+
+def test_odd_text_of_a_server_does_not_end_it(
+    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, unit: Mapping[str, str]
+) -> None:
+    """Half of a surrogate pair is legal JSON, and no UTF-8."""
+    tail = start_tail(*SELECT, "-n", "1", env=unit)
+    systemd.wait_for("READY=1")
+    odd = json.dumps({"code": 4200, "message": "half \ud800 of a pair\nMAINPID=1"})
+    sandbox.close_sockets(1000, before=f'{{"event":"pusher:error","data":{odd}}}')
+    systemd.wait_for("STATUS=lost", timeout=3)
+    assert systemd.told[-1].count("\n") == 0
+    sandbox.wait_for(lambda s: s.connections == 2 and s.subscribers(CHANNEL), scaled(15))
+    publish(sandbox, [1])
+    assert tail.wait() == 0, tail.stderr.text
+
+
+@pytest.mark.parametrize("address", ["", "/nonexistent/notify", "@nobody-is-here"])
+def test_nobody_listens(
+    address: str, start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    watched = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "10000"}
+    tail = start_tail(*SELECT, "-n", "1", env={**env, **watched})
+    subscribed(sandbox)
+    publish(sandbox, [1])
+    assert tail.wait() == 0
+    assert (numbers_in(tail.stdout.text), tail.stderr.text) == ([1], "")
+
+
+def test_a_socket_that_nobody_reads_does_no_harm(
+    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, unit: Mapping[str, str]
+) -> None:
+    """systemd itself may be busy; more beats than a socket holds must not block the tail."""
+    tail = start_tail(*SELECT, "-n", "2000", env={**unit, "WATCHDOG_USEC": "200"})
+    subscribed(sandbox)
+    publish(sandbox, range(2000))
+    assert tail.wait(timeout=20) == 0
+    assert len(systemd.drain()) < 2000
+
+
+def test_other_commands_tell_nothing(
+    run_tail: RunTail, sandbox: Sandbox, systemd: Systemd, unit: Mapping[str, str]
+) -> None:
+    assert run_tail("lines", env=unit).returncode == 0
+    assert sandbox.journal.of(ApiRequested)
+    assert systemd.drain() == []

@@ -1,0 +1,163 @@
+"""What is shown, and how: filters, formats, limits, summary, replay and schema by the command."""
+
+import gzip
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from chatapp_tail.sandbox import Sandbox
+from tests.conftest import RunTail, StartTail
+from tests.shell.conftest import CHANNEL, SELECT, subscribed
+
+MESSAGES = (
+    '{"id":1,"fromMe":false,"type":"text","message":{"text":"Good morning"},'
+    '"chat":{"name":"Anna"}}',
+    '{"id":2,"fromMe":true,"type":"text","message":{"text":"=1+1"},"chat":{"name":"Anna"}}',
+    '{"id":3,"fromMe":false,"type":"text","message":{"text":"Is it OPEN?"},"chat":{"name":"Ben"}}',
+)
+BATCH = f'{{"queue":"Q","payload":{{"data":[{",".join(MESSAGES)}],"meta":{{}}}}}}'
+
+
+def shown(
+    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str], count: int, *options: str
+) -> list[str]:
+    """What a tail with these options prints of the batch, which ends it."""
+    tail = start_tail(*SELECT, "-n", str(count), *options, env=env)
+    subscribed(sandbox)
+    sandbox.publish(CHANNEL, "message", BATCH)
+    assert tail.wait() == 0, tail.stderr.text
+    assert tail.stderr.text == ""
+    return tail.stdout.all
+
+
+@pytest.mark.parametrize(
+    ("options", "numbers"),
+    [
+        (["--incoming"], [1, 3]),
+        (["--outgoing"], [2]),
+        (["--chat", "anna"], [1, 2]),
+        (["--chat", "Anna", "--chat", "Ben"], [1, 2, 3]),
+        (["-g", "open|morning"], [1, 3]),
+        (["-g", "Open|Morning", "-g", "OPEN"], [3]),
+        (["-w", "data.id > `1`", "--incoming"], [3]),
+    ],
+)
+def test_only_what_is_wanted_is_shown(
+    start_tail: StartTail,
+    sandbox: Sandbox,
+    env: Mapping[str, str],
+    options: list[str],
+    numbers: list[int],
+) -> None:
+    lines = shown(start_tail, sandbox, env, len(numbers), "--json", *options)
+    assert [json.loads(line)["data"]["id"] for line in lines] == numbers
+
+
+def test_a_template_is_a_line_a_record(
+    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    lines = shown(start_tail, sandbox, env, 3, "-f", "{id} {direction} {chat}: {text:.7}")
+    assert lines == [
+        "message:1229:telegram:1 in Anna: Good mo",
+        "message:1229:telegram:2 out Anna: =1+1",
+        "message:1229:telegram:3 in Ben: Is it O",
+    ]
+
+
+def test_csv_has_one_header_and_no_formula(
+    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    lines = shown(start_tail, sandbox, env, 3, "-o", "csv")
+    assert lines[0].startswith("received,sent,event,id,channel,license,messenger,direction,")
+    assert len(lines) == 4
+    assert ",'=1+1," in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (["-w", "event =="], "--where"),
+        (["-g", "("], "--grep"),
+        (["-f", "{txt}"], "did you mean text?"),
+    ],
+)
+def test_what_cannot_be_compiled_is_pointed_at(
+    run_tail: RunTail, options: list[str], word: str
+) -> None:
+    done = run_tail(*SELECT, *options, env={"CHATAPP_TOKEN": "made-up"})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert word in done.stderr
+    assert done.stderr.rstrip().endswith("^")
+
+
+@pytest.mark.parametrize(("count", "status"), [([], 0), (["-n", "5"], 124)])
+def test_idle_ends_it(
+    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str], count: list[str], status: int
+) -> None:
+    tail = start_tail(*SELECT, "--json", "--idle", "1s", *count, env=env)
+    subscribed(sandbox)
+    sandbox.publish(CHANNEL, "message", BATCH)
+    assert tail.wait() == status
+    assert len(tail.stdout.all) == 3
+
+
+def test_a_summary_is_said_when_asked_and_at_the_end(
+    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    tail = start_tail(*SELECT, "--json", "-v", "--incoming", env=env)
+    subscribed(sandbox)
+    sandbox.publish(CHANNEL, "message", BATCH)
+    tail.stdout.take()
+    tail.stdout.take()
+    for number, signum in enumerate((signal.SIGUSR1, signal.SIGTERM), 1):
+        tail.send_signal(signum)
+        said = tail.stderr.wait_for("records", count=number)
+        assert "2 records (message 2); 1 filtered out" in said
+    assert tail.wait() == -signal.SIGTERM
+
+
+def test_what_was_saved_is_shown_again_byte_for_byte(
+    start_tail: StartTail,
+    run_tail: RunTail,
+    sandbox: Sandbox,
+    env: Mapping[str, str],
+    tmp_path: Path,
+) -> None:
+    lines = shown(start_tail, sandbox, env, 3, "--json")
+    saved = tmp_path / "saved.gz"
+    saved.write_bytes(gzip.compress(("\n".join([*lines, "broken"]) + "\n").encode()))
+    again = run_tail("replay", str(saved), "--json")
+    assert again.returncode == 0
+    assert again.stdout.replace('"source":"replay"', '"source":"live"').splitlines() == lines
+    assert f"{saved}:4:" in again.stderr
+
+
+def test_the_schema_holds_for_what_is_printed(
+    start_tail: StartTail, run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    validator = jsonschema.Draft202012Validator(json.loads(run_tail("schema").stdout))
+    lines = shown(start_tail, sandbox, env, 3, "--meta")
+    assert len(lines) > 3
+    for line in lines:
+        validator.validate(json.loads(line))
+
+
+def test_replay_into_a_reader_that_leaves(run_tail: RunTail, tmp_path: Path) -> None:
+    saved = tmp_path / "saved.ndjson"
+    saved.write_text(f"{BATCH}\n" * 50_000)
+    program = f"{run_program()} replay {saved} -o raw | head -1"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", program], capture_output=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def run_program() -> str:
+    """The command as a shell runs it."""
+    return f"{sys.executable} -m chatapp_tail"

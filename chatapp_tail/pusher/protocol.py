@@ -479,13 +479,15 @@ class Protocol:
 
     def _quiet(self, now: float) -> None:
         """Say so when no event came for a whole interval; else look again when one may have."""
-        silence = now - self._last_event
-        if silence >= self._timing.quiet_interval:
-            pong = None if self._last_pong is None else now - self._last_pong
-            self._events.append(Quiet(silence, now - self._last_frame, pong))
-            self._quiet_due = now + self._timing.quiet_interval
-        else:
-            self._quiet_due = self._last_event + self._timing.quiet_interval
+        due = self._last_event + self._timing.quiet_interval
+        # Compared with the very sum that is the next deadline: a difference, rounded otherwise,
+        # could leave the deadline where it is, for ever due.
+        if now < due:
+            self._quiet_due = due
+            return
+        pong = None if self._last_pong is None else now - self._last_pong
+        self._events.append(Quiet(now - self._last_event, now - self._last_frame, pong))
+        self._quiet_due = now + self._timing.quiet_interval
 
     def _audit(self, now: float) -> None:
         """Ask for every confirmed channel once more, with the same signature.

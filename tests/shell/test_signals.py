@@ -82,7 +82,7 @@ def test_while_the_connect_gets_no_answer(
             tail.stderr.wait_for("connecting")
             tail.send_signal(signum)
             assert tail.wait(timeout=PROMPT) == -signum
-    assert tail.stderr.all[1:] == []
+    assert [line for line in tail.stderr.all[1:] if "0 records" not in line] == []
 
 
 @each_signal

@@ -760,7 +760,7 @@ def test_no_silence_is_longer_than_ping_interval_and_pong_timeout(
     for gap in [*gaps, inf]:
         while (due := wire.machine.deadline()) <= last + gap and wire.machine.ended is None:
             assert due - last <= interval + pong + 1e-6
-            wire.at(due)
+            assert wire.at(due).machine.deadline() > due, "due for ever"
         if wire.machine.ended:
             break
         wire.at(last + gap).get(text("message", A, "1"))

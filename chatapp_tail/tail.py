@@ -61,7 +61,6 @@ class End:
     """How the tail ended. `cause` and `reason` are set when the connection gave up by itself."""
 
     status: ExitStatus
-    interrupted: bool = False
     reader_gone: bool = False
     cause: StopCause | None = None
     reason: str = ""
@@ -197,7 +196,7 @@ class Tail:
     def _asked_end(self) -> End:
         """Return the end that was asked for: by a signal, the spool, or the clock."""
         if self._interrupted:
-            return End(ExitStatus.DONE, interrupted=True)
+            return End(ExitStatus.DONE)
         if self._spool.failure:
             raise OutputError(self._spool.failure)
         short = self._limits.count is not None

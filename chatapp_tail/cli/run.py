@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -53,14 +53,13 @@ def _run(settings: Settings, notices: Notices) -> ExitStatus:
         )
         if settings.selection.needs_licenses:
             settings = _with_channels(settings, api)
-        summary = Summary()
         systemd = Notifier(os.environ)
         stack.callback(systemd.stopping)
-        tail, queue = _assemble(settings, api, notices, summary, systemd)
+        tail, say_summary = _assemble(settings, api, notices, systemd)
         stack.enter_context(interrupted_by_signals(tail))
         end = tail.run()
         if not end.reader_gone and settings.level >= Level.PROGRESS:
-            notices.summary(summary.sentence(queue.peak), summary.figures(queue.peak))
+            say_summary()
         if end.cause:
             notices.end(_explain(end, settings.connection.channels), end.status)
         return end.status
@@ -78,8 +77,10 @@ def _with_channels(settings: Settings, api: Api) -> Settings:
 
 
 def _assemble(
-    settings: Settings, api: Api, notices: Notices, summary: Summary, systemd: Notifier
-) -> tuple[Tail, spool.Spool]:
+    settings: Settings, api: Api, notices: Notices, systemd: Notifier
+) -> tuple[Tail, Callable[[], None]]:
+    """Return the tail, and what says how it went: when asked by a signal, and at the end."""
+    summary = Summary()
     alarm = Waker()
     queue = spool.Spool(settings.spool_limit, alarm)
     connection = Connection(
@@ -103,7 +104,7 @@ def _assemble(
         heartbeat=Heartbeat(systemd.interval, systemd.beat) if systemd.interval else None,
         on_request=say_summary,
     )
-    return tail, queue
+    return tail, say_summary
 
 
 def _with_sandbox(settings: Settings, stack: ExitStack) -> tuple[Settings, TokenSource]:

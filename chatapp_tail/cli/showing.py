@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -122,4 +122,5 @@ def compile_showing(typed: TypedShowing, *, terminal: bool) -> Showing:
     return showing
 
 
-_width: Callable[[], int] = lambda: shutil.get_terminal_size().columns  # noqa: E731
+def _width() -> int:
+    return shutil.get_terminal_size().columns

@@ -78,14 +78,7 @@ class Checked(click.ParamType):  # type: ignore[type-arg]  # generic only from c
     `shown` tells whether a bad value may be repeated, which a secret may not.
     """
 
-    def __init__(
-        self,
-        name: str,
-        parse: Callable[[str], object],
-        *,
-        shown: bool = True,
-        one_in_variable: bool = False,
-    ) -> None:
+    def __init__(self, name: str, parse: Callable[[str], object], *, shown: bool = True) -> None:
         self.name = name
         self._parse = parse
         self._shown = shown

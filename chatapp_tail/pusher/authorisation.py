@@ -1,14 +1,13 @@
 """Asks for channel signatures in the background, a few at a time.
 
-The reader of the socket never waits for an answer. Threads are daemons on purpose: an auth server
-that never answers must not keep the process from ending.
+The reader of the socket never waits for an answer.
 """
 
-import threading
 import traceback
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
+from functools import partial
 
+from ..daemons import Daemons
 from .answers import AuthAnswer, Bug
 from .protocol import AuthWanted
 
@@ -30,35 +29,19 @@ class AuthorisationPool:
         self._authorise = authorise
         self._answered = answered
         self._still_wanted = still_wanted
-        self._requests: SimpleQueue[AuthWanted] = SimpleQueue()
-        self._lock = threading.Lock()
-        self._running = 0
+        self._daemons = Daemons("chatapp-tail-auth", _AT_ONCE)
 
     def ask(self, request: AuthWanted) -> None:
         """Queue a request; a thread is started when fewer than eight are busy."""
-        self._requests.put(request)
-        with self._lock:
-            if self._running == _AT_ONCE:
-                return
-            self._running += 1
-        threading.Thread(target=self._work, name="chatapp-tail-auth", daemon=True).start()
+        self._daemons.call(partial(self._answer, request))
 
-    def _work(self) -> None:
-        while (request := self._next()) is not None:
-            # A lost link leaves requests behind that nobody waits for any more.
-            if not self._still_wanted(request):
-                continue
-            try:
-                answer = self._authorise(request.socket_id, request.channel)
-            except Exception:
-                self._answered(request, Bug(traceback.format_exc()))
-                continue
-            self._answered(request, answer)
-
-    def _next(self) -> AuthWanted | None:
-        with self._lock:
-            try:
-                return self._requests.get_nowait()
-            except Empty:
-                self._running -= 1
-                return None
+    def _answer(self, request: AuthWanted) -> None:
+        # A lost link leaves requests behind that nobody waits for any more.
+        if not self._still_wanted(request):
+            return
+        answer: AuthAnswer
+        try:
+            answer = self._authorise(request.socket_id, request.channel)
+        except Exception:
+            answer = Bug(traceback.format_exc())
+        self._answered(request, answer)

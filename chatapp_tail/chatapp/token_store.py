@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from ..errors import ApiError, CredentialsError
+from ..state_directory import state_directory
 from .secret import Secret
 
 _FILE, _VERSION = "tokens.json", 1
@@ -65,7 +66,7 @@ class TokenStore:
     """
 
     def __init__(self, directory: Path | None = None) -> None:
-        self._directory = directory or _state_directory()
+        self._directory = directory or _directory()
         self.path = self._directory / _FILE
 
     def load(self, profile: str) -> Login | None:
@@ -172,15 +173,9 @@ def _refuse_if_open_to_others(path: Path, status: os.stat_result) -> None:
         )
 
 
-def _state_directory() -> Path:
-    from platformdirs import user_state_path
-
-    try:
-        directory = user_state_path("chatapp-tail")
-    except RuntimeError:
-        directory = Path()
-    nowhere = os.environ.get("HOME") == "" and not os.environ.get("XDG_STATE_HOME")
-    if nowhere or not directory.is_absolute():
+def _directory() -> Path:
+    directory = state_directory()
+    if directory is None:
         raise CredentialsError(
             "there is no home directory to keep a login in: set HOME or XDG_STATE_HOME, or give a"
             " token in CHATAPP_TOKEN"

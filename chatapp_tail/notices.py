@@ -107,13 +107,12 @@ class Notices:
             case items.Waiting(_, delay):
                 assert self._lost is not None
                 return Level.TROUBLE, f"{_lost(self._lost)}; trying again {_in(delay)}"
-            case items.Gap(channel, since, until, _, final):
-                hole = f"{_clock(since)} to {_clock(until)} ({span((until - since) / 1e9)})"
-                return (
-                    # What ends the program says enough.
-                    Level.DETAIL if final else Level.TROUBLE,
-                    f"gap: events of {short_name(channel)} from {hole} may be missing",
-                )
+            case items.Fetching(_, chats, chats_read, messages):
+                found = f", {messages} messages so far" if messages else ""
+                return Level.TROUBLE, f"reading history: {chats_read} of {chats} chats{found}"
+            case items.Gap():
+                # Of a final one, what ends the program says enough.
+                return Level.DETAIL if status.final else Level.TROUBLE, _gap(status)
             case items.Stopped():
                 return Level.PROGRESS, ""
             case _:
@@ -124,6 +123,20 @@ def _ready(channels: list[str], refused: list[str]) -> str:
     count = len(channels)
     what = short_name(channels[0]) if count == 1 else f"{count} channels"
     return f"ready: {what}" + (f" ({len(refused)} refused)" if refused else "")
+
+
+def _gap(gap: items.Gap) -> str:
+    """Return what is missing, and what came back of it."""
+    length = span((gap.until - gap.since) / 1e9)
+    hole = f"{short_name(gap.channel)} from {_clock(gap.since)} to {_clock(gap.until)} ({length})"
+    messages = f"{gap.recovered} message{'' if gap.recovered == 1 else 's'}"
+    if gap.missing is None and gap.reason == items.ASKED:
+        return f"history: {messages} of {hole}; it has no statuses and tags"
+    if gap.missing is None:
+        return f"gap: {hole}: recovered {messages}; statuses and tags cannot be recovered"
+    if gap.missing == items.NOT_FETCHED:
+        return f"gap: events of {hole} may be missing"
+    return f"gap: events of {hole} may be missing: recovered {messages}; {escape_line(gap.missing)}"
 
 
 def _quiet(quiet: items.Quiet) -> str:
@@ -145,4 +158,7 @@ def _in(delay: float) -> str:
 
 
 def _clock(nanoseconds: int) -> str:
-    return time.strftime("%H:%M:%S", time.localtime(nanoseconds / 1e9))
+    """Return the time of day, and the day if it is another one."""
+    moment = time.localtime(nanoseconds / 1e9)
+    today = time.strftime("%F", moment) == time.strftime("%F")
+    return time.strftime("%T" if today else "%F %T", moment)

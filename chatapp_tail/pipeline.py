@@ -1,6 +1,7 @@
 """What happens to an event between its frame and its lines: filter, format, count."""
 
-from .chatapp.events import Decoded, decode
+from .chatapp.doubles import Doubles
+from .chatapp.events import Decoded, Record, Source, decode
 from .filters import KeepEvent, KeepRecord
 from .formats import Format
 from .pusher.items import ChannelEvent
@@ -8,7 +9,7 @@ from .summary import Summary
 
 
 class Pipeline:
-    """The same for live events and saved ones."""
+    """The same for live events and saved ones. `doubles` remembers what can come in two ways."""
 
     def __init__(
         self,
@@ -16,11 +17,14 @@ class Pipeline:
         keep_record: KeepRecord | None,
         format: Format,  # noqa: A002 - the domain's word
         summary: Summary,
+        doubles: Doubles | None = None,
     ) -> None:
         self._keep_event = keep_event
         self._keep_record = keep_record
         self._format = format
         self._summary = summary
+        self._doubles = doubles
+        self._shown: list[Record] = []
 
     def of_event(self, event: ChannelEvent) -> list[bytes]:
         """Return the lines of a live event; one whose name is filtered is not even decoded."""
@@ -36,12 +40,27 @@ class Pipeline:
             return []
         return self._of_kept(decoded)
 
+    def of_history(self, event: ChannelEvent) -> list[bytes]:
+        """Return the lines of a message that came from history."""
+        return self._of_kept(decode(event, Source.BACKFILL))
+
+    def take_shown(self) -> list[Record]:
+        """Return the records shown since the last call, where doubles are looked for.
+
+        The last line returned is of the last record.
+        """
+        shown, self._shown = self._shown, []
+        return shown
+
     def _of_kept(self, decoded: Decoded) -> list[bytes]:
         kept = decoded.records
         if self._keep_record is not None:
             kept = [record for record in kept if self._keep_record(record)]
             self._summary.filtered += len(decoded.records) - len(kept)
-            if not kept:
-                return []
+        if self._doubles is not None:
+            kept = self._doubles.without(kept)
+            self._shown += kept
+        if not kept:
+            return []
         self._summary.shown[kept[0].event, kept[0].channel] += len(kept)
         return self._format(decoded, kept)

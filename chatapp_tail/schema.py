@@ -75,6 +75,7 @@ def _gap() -> Schema:
     moments = {"from": _MOMENT, "to": _MOMENT}
     recovered = {"type": "integer", "minimum": 0}
     gap = {"channel": channel, **moments, "reason": reason, "recovered": recovered}
+    gap["missing"] = members["missing"]
     return _record("gap", gap, _MESSAGE)
 
 
@@ -94,6 +95,7 @@ def _summary() -> Schema:
         "filtered": count,
         "reconnects": count,
         "gaps": count,
+        "recovered": count,
         "spool_peak": count,
         "message": {"type": "string"},
     }

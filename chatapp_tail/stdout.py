@@ -2,6 +2,8 @@
 
 import os
 import select
+import stat
+from pathlib import Path
 
 from .errors import OutputError
 
@@ -20,6 +22,20 @@ def write_some(descriptor: int, data: memoryview) -> int:
         raise ReaderGone from None
     except OSError as error:
         raise OutputError(f"cannot write to stdout: {error.strerror}") from error
+
+
+def ends_mid_line(descriptor: int) -> bool:
+    """Return whether what is written goes behind half a line; only a file can tell."""
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return False
+    try:
+        with Path(f"/dev/fd/{descriptor}").open("rb") as file:
+            if not file.seek(0, os.SEEK_END):
+                return False
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) != b"\n"
+    except OSError:
+        return False  # not ours to read, or a system whose /dev/fd cannot open it anew
 
 
 def write_all(descriptor: int, data: bytes) -> None:

@@ -18,6 +18,7 @@ class Summary:
         self.filtered = 0
         self._reconnects = 0
         self._gaps = 0
+        self._recovered = 0
         self._lost = False
 
     def note(self, status: items.Status | items.Gap) -> None:
@@ -29,7 +30,8 @@ class Summary:
                 self._reconnects += self._lost
                 self._lost = False
             case items.Gap():
-                self._gaps += 1
+                self._gaps += status.reason != items.ASKED
+                self._recovered += status.recovered
 
     def figures(self, spool_peak: int) -> dict[str, object]:
         """Return the counts by name; `seconds` the run has lasted, `spool_peak` in bytes."""
@@ -46,6 +48,7 @@ class Summary:
             "filtered": self.filtered,
             "reconnects": self._reconnects,
             "gaps": self._gaps,
+            "recovered": self._recovered,
             "spool_peak": spool_peak,
         }
 
@@ -63,6 +66,8 @@ class Summary:
             said.append(_counted(self._reconnects, "reconnect"))
         if self._gaps:
             said.append(_counted(self._gaps, "gap"))
+        if self._recovered:
+            said.append(f"{_counted(self._recovered, 'message')} recovered from history")
         if spool_peak >= 1024 * 1024:
             said.append(f"{spool_peak / 1024 / 1024:.0f} MiB waited for stdout at the most")
         return f"{span(time.monotonic() - self._began)}: {'; '.join(said)}"

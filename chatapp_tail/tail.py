@@ -1,24 +1,40 @@
 """The pipeline of the main thread: take, decode, filter, format, write, count.
 
-It waits in one place, `_wait`, for whatever comes first: items, room in stdout, the end of stdout's
-reader, a deadline, a signal. So a blocked or dead stdout is seen while idle, and costs the socket's
-thread nothing.
+It waits in one place, `_wait`, for whatever comes first: items, history, room in stdout, the end of
+stdout's reader, a deadline, a signal. So a blocked or dead stdout is seen while idle, and costs the
+socket's thread nothing.
 """
 
 import os
 import select
 import stat
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 
+from msgspec.structs import replace
+
+from .backfill import Backfill, BackfillBug
+from .checkpoint import Checkpoint
 from .errors import ExitStatus, OutputError
 from .pipeline import Pipeline
 from .pusher.connection import Connection
-from .pusher.items import ChannelEvent, Gap, Item, Status, StopCause, Stopped, Traced, Trouble
+from .pusher.items import (
+    ChannelEvent,
+    Covered,
+    Gap,
+    Item,
+    Status,
+    StopCause,
+    Stopped,
+    Subscribed,
+    Traced,
+    Trouble,
+)
 from .spool import Spool
-from .stdout import ReaderGone, write_some
+from .stdout import ReaderGone, ends_mid_line, write_some
 from .waker import Waker
 
 _DEAD = select.POLLERR | select.POLLHUP | select.POLLNVAL
@@ -34,6 +50,10 @@ Listener = Callable[[Status | Gap], None]
 
 Meta = Callable[[Status | Gap], bytes]
 """A status change or gap -> its line for stdout."""
+
+ShowProgress = Callable[[bool], float]
+"""Shows how far history is, or no longer does; told at every wait whether live events wait for it.
+Returns after how many seconds it wants to be asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +115,9 @@ class Tail:
         stdout: int,
         heartbeat: Heartbeat | None = None,
         on_request: Callable[[], None],
+        backfill: Backfill | None = None,
+        progress: ShowProgress = lambda _: inf,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         self.written = 0
         """Bytes written so far; a watchdog sees by it whether stdout still moves."""
@@ -107,6 +130,11 @@ class Tail:
         self._limits = limits
         self._heartbeat = heartbeat
         self._on_request = on_request
+        self._backfill = backfill
+        self._progress = progress
+        self._checkpoint = checkpoint
+        self._rest: Sequence[Item] = ()
+        self._recovered: Counter[str] = Counter()
         self._requested = False
         self._beat_due = inf if heartbeat is None else 0.0
         self._stdout = stdout
@@ -144,6 +172,7 @@ class Tail:
         self._note_line(now)
         self._connection.start()
         try:
+            self._mend_torn_line()
             return self._follow()
         except ReaderGone:
             return End(ExitStatus.DONE, reader_gone=True)
@@ -153,9 +182,20 @@ class Tail:
                 self._spool.close()
                 self._alarm.close()
 
+    def _mend_torn_line(self) -> None:
+        """End a line that the last run was killed in, lest it spoils the next one."""
+        if self._checkpoint and (self._checkpoint.torn or ends_mid_line(self._stdout)):
+            self._write_bytes(b"\n")
+            self._checkpoint.wrote(())
+
     def _follow(self) -> End:
         while self._end is None:
-            if batch := self._spool.take():
+            if self._take_history():
+                continue
+            if self._live_waits:
+                self._wait()
+            elif batch := self._rest or self._spool.take():
+                self._rest = ()
                 self._handle(batch)
             elif time.monotonic() >= self._patience_ends:
                 self._end = self._asked_end()
@@ -166,7 +206,7 @@ class Tail:
     def _handle(self, batch: Sequence[Item]) -> None:
         """Write the records of a batch in one call where no status stands between them."""
         lines: list[bytes] = []
-        for item in batch:
+        for number, item in enumerate(batch, 1):
             if type(item) is ChannelEvent:
                 lines += self._pipeline.of_event(item)
             else:
@@ -174,20 +214,74 @@ class Tail:
                 self._write(lines)
                 lines = []
                 self._take_status(item)
+                if self._live_waits:
+                    self._rest = batch[number:]
+                    break
             if self._end or self._lines + len(lines) >= self._enough:
                 break
         self._write(lines)
 
-    def _take_status(self, status: Status | Gap) -> None:
-        self._tell(status)
-        if self._meta and not isinstance(status, Traced):
-            self._write_bytes(self._meta(status))
+    def _take_status(self, status: Status | Gap | Covered) -> None:
+        if self._checkpoint:
+            self._note_status(self._checkpoint, status)
+        if isinstance(status, Covered):
+            return
+        if isinstance(status, Gap) and self._backfill and self._backfill.reached(status):
+            if self._checkpoint and self._backfill.fills(status):
+                self._checkpoint.hold(status)
+            return
+        if isinstance(status, Stopped):
+            for gap in self._backfill.unfinished() if self._backfill else ():
+                self._say(replace(gap, missing="it ended before all of history was read"))
+        self._say(status)
         if not isinstance(status, Stopped):
             return
         if status.cause is StopCause.ASKED:
             self._end = self._asked_end()
         else:
             self._end = End(_STATUS_OF[status.cause], cause=status.cause, reason=status.reason)
+
+    def _note_status(self, checkpoint: Checkpoint, status: Status | Gap | Covered) -> None:
+        match status:
+            case Subscribed(at, channel):
+                checkpoint.begin(channel, at)
+            case Covered(until):
+                checkpoint.cover(until)
+
+    def _say(self, status: Status | Gap) -> None:
+        self._tell(status)
+        if self._meta and not isinstance(status, Traced):
+            self._write_bytes(self._meta(status))
+
+    @property
+    def _live_waits(self) -> bool:
+        """Whether live events wait in the spool until history has filled the gap before them."""
+        if self._backfill is None or self._patience_ends < inf:
+            return False
+        return time.monotonic() < self._backfill.due
+
+    def _take_history(self) -> bool:
+        """Write what history has for a gap that was reached; return whether there was anything."""
+        try:
+            news = self._backfill.take() if self._backfill and self._patience_ends == inf else None
+        except BackfillBug as bug:
+            self._end = End(ExitStatus.BUG, cause=StopCause.BUG, reason=str(bug))
+            return True
+        if news is None:
+            return False
+        self._progress(False)
+        if isinstance(news, Gap):
+            self._say(replace(news, recovered=self._recovered.pop(news.channel, 0)))
+            if self._checkpoint:
+                self._checkpoint.release(news)
+            return True
+        lines: list[bytes] = []
+        for event in news:
+            found = self._pipeline.of_history(event)
+            lines += found
+            self._recovered[event.channel or ""] += bool(found)
+        self._write(lines)
+        return True
 
     def _tell(self, status: Status | Gap) -> None:
         for listener in self._listeners:
@@ -208,13 +302,18 @@ class Tail:
 
     def _write(self, lines: list[bytes]) -> None:
         """Write whole lines, never more than are wanted, waiting for room as long as it takes."""
+        shown = self._pipeline.take_shown()
         if self._lines + len(lines) >= self._enough:
-            del lines[int(self._enough) - self._lines :]
+            wanted = int(self._enough) - self._lines
+            del shown[len(shown) - (len(lines) - wanted) :]
+            del lines[wanted:]
             self._end = self._end or End(ExitStatus.DONE)
         if not lines:
             return
         self._lines += len(lines)
         self._write_bytes(b"".join(lines))
+        if self._checkpoint:
+            self._checkpoint.wrote(each for each in shown if each.event == "message")
         self._note_line(time.monotonic())
 
     def _note_line(self, now: float) -> None:
@@ -227,10 +326,24 @@ class Tail:
             # A write without room would block, and then nothing could end it.
             if not self._wait(for_room=True):
                 continue
-            written = write_some(self._stdout, unwritten[: self._at_most])
+            written = write_some(self._stdout, self._piece(unwritten))
             unwritten = unwritten[written:]
             self.written += written
             self._note_progress()
+
+    def _piece(self, unwritten: memoryview) -> memoryview:
+        """Return as much as can be written without blocking.
+
+        With a checkpoint these are whole lines, which a kill finds written or not; a line that is
+        too long for that is noted before it begins.
+        """
+        piece = unwritten[: self._at_most]
+        if self._checkpoint is None or len(piece) == len(unwritten):
+            return piece
+        whole = bytes(piece).rfind(b"\n") + 1
+        if not whole:
+            self._checkpoint.tear()
+        return piece[: whole or None]
 
     def _wait(self, *, for_room: bool = False) -> bool:
         """Wait for room in stdout or else for items, and in both cases for what ends the tail.
@@ -238,15 +351,20 @@ class Tail:
         Returns whether there is room.
         """
         room = False
+        held = not for_room and self._live_waits
         waits = select.poll()
         waits.register(self._alarm, select.POLLIN)
         waits.register(self._stdout, select.POLLOUT if for_room else 0)
-        if not for_room:
+        if not (for_room or held):
             waits.register(self._spool, select.POLLIN)
-        until = min(self._deadline, self._beat())
+        if held:
+            self._note_line(time.monotonic())
+        until = min(self._deadline, self._beat(), time.monotonic() + self._progress(held))
         # Whoever waits for room is not idle, and the goodbye is over when all is written.
         until = min(until, self._stalled_at if for_room else self._patience_ends)
         until = until if for_room else min(until, self._idle_until)
+        if held and self._backfill:
+            until = min(until, self._backfill.due)
         seconds = min(max(0.0, until - time.monotonic()), _LONGEST_POLL)
         for descriptor, events in waits.poll(seconds * 1000 + 1):
             if descriptor == self._stdout and events & _DEAD:

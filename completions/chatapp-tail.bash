@@ -47,9 +47,10 @@ _chatapp_tail_values() { # COMMAND OPTION: offer values; fails when it takes non
     :--ca-file) _chatapp_tail_files ;;
     :--token-file) _chatapp_tail_files ;;
     :--log-format) _chatapp_tail_offer text json ;;
-    :--chat | :-g | :--grep | :-w | :--where | :-f | :--format | :-n | :--count | :--for | :--idle \
-        | :--ws-url | :--app-key | :--api-url | :--proxy | :--ping-interval | :--pong-timeout | \
-        :--connect-timeout | :--max-retries | :--spool-limit | :--profile) ;;
+    :--chat | :-g | :--grep | :-w | :--where | :-f | :--format | :--since | :--resume | \
+        :--backfill-wait | :-n | :--count | :--for | :--idle | :--ws-url | :--app-key | :--api-url \
+        | :--proxy | :--ping-interval | :--pong-timeout | :--connect-timeout | :--max-retries | \
+        :--spool-limit | :--profile) ;;
     doctor:-l | doctor:--license) _chatapp_tail_cached licences ;;
     doctor:-m | doctor:--messenger) _chatapp_tail_offer telegram telegramBot grWhatsApp caWhatsApp \
         whatsApp avito vkontakte instagram email max && _chatapp_tail_cached messengers ;;
@@ -83,10 +84,10 @@ _chatapp_tail_options() { # COMMAND
     case $1 in
     '') _chatapp_tail_offer -l --license -m --messenger -c --channel --all -e --event -E \
         --exclude-event --incoming --outgoing --chat -g --grep -w --where -o --output --json -f \
-        --format --color --time --meta -n --count --for --idle --ws-url --app-key --api-url \
-        --ca-file --proxy --ping-interval --pong-timeout --connect-timeout --no-reconnect \
-        --max-retries --strict --spool-limit --sandbox --token-file --profile -q --quiet -v \
-        --verbose --log-format --version -h --help ;;
+        --format --color --time --meta --since --resume --backfill-wait --no-backfill -n --count \
+        --for --idle --ws-url --app-key --api-url --ca-file --proxy --ping-interval --pong-timeout \
+        --connect-timeout --no-reconnect --max-retries --strict --spool-limit --sandbox \
+        --token-file --profile -q --quiet -v --verbose --log-format --version -h --help ;;
     doctor) _chatapp_tail_offer -l --license -m --messenger -o --output --ws-url --app-key \
         --api-url --ca-file --proxy --token-file --profile -h --help ;;
     lines) _chatapp_tail_offer -o --output --api-url --ca-file --proxy --token-file --profile -h \

@@ -1,8 +1,8 @@
-"""ChatApp's API as this program uses it: tokens, channel auth, licences."""
+"""ChatApp's API as this program uses it: tokens, channel auth, licences; see also `history`."""
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
 import msgspec
@@ -138,24 +138,35 @@ class Api:
         except msgspec.DecodeError as error:
             raise ApiError(f"{reply.said} without JSON (is --api-url right?)") from error
 
+    def ask(self, path: str, query: Mapping[str, str]) -> Reply:
+        """GET once, renewing the token if need be; CredentialsError, or ApiError for no answer."""
+        return self._with_token(
+            lambda token: self._http.send("GET", path, headers=_authorised(token), query=query)
+        )
+
     def _get(self, path: str, *, patient: bool) -> Reply:
-        """Return a good answer, renewing the token if need be; ApiError or CredentialsError."""
+        """Return a good answer; ApiError or CredentialsError."""
 
         def send(token: Secret) -> Reply:
             if patient:
                 return self._http.get_patiently(path, headers=_authorised(token))
             return self._http.send("GET", path, headers=_authorised(token))
 
+        reply = self._with_token(send)
+        if reply.passing:
+            raise ApiError(f"{reply.said}; try again later")
+        if not reply.ok:
+            raise ApiError(f"{reply.said}; is --api-url right?")
+        return reply
+
+    def _with_token(self, send: Callable[[Secret], Reply]) -> Reply:
+        """Return the answer to a request, sent again with a new token if the first is refused."""
         token = self._source.current()
         reply = send(token)
         if reply.token_refused:
             reply = send(self._renewed(token, reply))
         if reply.token_refused:
             raise CredentialsError(f"the token is refused: {reply.said}")
-        if reply.passing:
-            raise ApiError(f"{reply.said}; try again later")
-        if not reply.ok:
-            raise ApiError(f"{reply.said}; is --api-url right?")
         return reply
 
     def _renewed(self, refused: Secret, reply: Reply) -> Secret:

@@ -18,8 +18,10 @@ from .lines import lines
 from .login import login, logout
 from .options import (
     CHANNEL,
+    CHECKPOINT,
     DURATION,
     POSITIVE,
+    SINCE,
     SIZE,
     access_options,
     endpoint_options,
@@ -98,6 +100,30 @@ Examples:
     is_flag=True,
     help="Put status and gap records between the events (JSON output only).",
 )
+@option(
+    "--since",
+    type=SINCE,
+    metavar="TIME",
+    help="Begin in the past, a time ago (2h) or at a moment (2026-11-22T08:00): messages since then"
+    " come from history first; it has nothing else.",
+)
+@option(
+    "--resume",
+    type=CHECKPOINT,
+    is_flag=False,
+    flag_value="default",
+    metavar="[NAME]",
+    help="Go on where the last run with the same name ended, with the messages sent since.",
+)
+@option(
+    "--backfill-wait",
+    type=DURATION,
+    default="10s",
+    show_default=True,
+    metavar="DURATION",
+    help="How long live events wait for the messages that a gap before them lacks.",
+)
+@option("--no-backfill", is_flag=True, help="Do not fetch the messages of gaps from history.")
 @option("-n", "--count", type=POSITIVE, metavar="N", help="Stop after N lines.")
 @option(
     "--for",
@@ -203,6 +229,7 @@ def _tail(
     time_style: str,
     endpoints: tuple[Endpoint, ...],
     no_reconnect: bool,
+    no_backfill: bool,
     max_retries: int | None,
     log_format: str,
     **options: Any,
@@ -219,6 +246,7 @@ def _tail(
     asked = Typed(
         showing=showing,
         endpoints=ws_urls(endpoints),
+        backfill=not no_backfill,
         max_retries=0 if no_reconnect else max_retries,
         log_format=LogFormat(log_format),
         **options,

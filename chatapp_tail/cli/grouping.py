@@ -8,6 +8,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Select": ("license", "messenger", "channel", "all"),
     "Filter": ("event", "exclude-event", "incoming", "outgoing", "chat", "grep", "where"),
     "Output": ("output", "json", "format", "color", "time", "meta", "spool-limit"),
+    "History": ("since", "resume", "backfill-wait", "no-backfill"),
     "Limit": ("count", "for", "idle"),
     "Connection": (
         "ws-url",

@@ -65,6 +65,8 @@ _VARIABLES = {
 _FILES = {
     "${XDG_STATE_HOME:-~/.local/state}/chatapp-tail/tokens.json": "The logins, readable by you"
     " only.",
+    "${XDG_STATE_HOME:-~/.local/state}/chatapp-tail/resume/NAME.sqlite": "What the tail with"
+    " --resume=NAME has written. Without it, it begins anew.",
     "${XDG_CACHE_HOME:-~/.cache}/chatapp-tail/lines": "Licences and messengers seen last, one pair"
     " a line, for the completion of shells. May be removed at any time.",
 }

@@ -21,9 +21,11 @@ from .types import (
     Text,
     parse_app_key,
     parse_ca_file,
+    parse_checkpoint,
     parse_duration,
     parse_license,
     parse_profile,
+    parse_since,
     parse_size,
 )
 
@@ -37,6 +39,8 @@ LICENSE = Checked("n", parse_license)
 MESSENGER = Checked("type", parse_messenger)
 CHANNEL = Checked("name", parse_channel)
 DURATION = Checked("duration", parse_duration)
+SINCE = Checked("time", parse_since)
+CHECKPOINT = Checked("name", parse_checkpoint)
 SIZE = Checked("size", parse_size)
 PROXY = Checked("url", Proxy.parse, shown=False)
 SPEED = Checked("factor", parse_speed)

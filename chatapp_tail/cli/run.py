@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 
 from .. import spool
@@ -12,6 +12,7 @@ from ..chatapp.channels import short_name
 from ..chatapp.lines_cache import remember_lines
 from ..chatapp.secret import Secret
 from ..chatapp.tokens import GivenToken, TokenSource
+from ..checkpoint import Checkpoint
 from ..errors import ChannelsError, ChatAppTailError, ExitStatus
 from ..formats.escape import escape_line
 from ..formats.meta import encode_meta
@@ -23,6 +24,7 @@ from ..systemd import Notifier
 from ..tail import End, Heartbeat, Tail
 from ..waker import Waker
 from .access import open_access
+from .filling import open_filling
 from .line_watch import LineWatch
 from .process import interrupted_by_signals, write_line
 from .settings import Settings
@@ -40,6 +42,9 @@ def run(settings: Settings) -> ExitStatus:
 
 def _run(settings: Settings, notices: Notices) -> ExitStatus:
     with ExitStack() as stack:
+        checkpoint = None
+        if settings.resume:
+            checkpoint = stack.enter_context(closing(Checkpoint(settings.resume)))
         token: TokenSource | None = None
         if settings.sandbox:
             settings, token = _with_sandbox(settings, stack)
@@ -55,7 +60,7 @@ def _run(settings: Settings, notices: Notices) -> ExitStatus:
             settings = _with_channels(settings, api)
         systemd = Notifier(os.environ)
         stack.callback(systemd.stopping)
-        tail, say_summary = _assemble(settings, api, notices, systemd)
+        tail, say_summary = _assemble(settings, api, notices, systemd, checkpoint)
         stack.enter_context(interrupted_by_signals(tail))
         end = tail.run()
         if not end.reader_gone and settings.level >= Level.PROGRESS:
@@ -77,14 +82,23 @@ def _with_channels(settings: Settings, api: Api) -> Settings:
 
 
 def _assemble(
-    settings: Settings, api: Api, notices: Notices, systemd: Notifier
+    settings: Settings,
+    api: Api,
+    notices: Notices,
+    systemd: Notifier,
+    checkpoint: Checkpoint | None,
 ) -> tuple[Tail, Callable[[], None]]:
     """Return the tail, and what says how it went: when asked by a signal, and at the end."""
     summary = Summary()
     alarm = Waker()
     queue = spool.Spool(settings.spool_limit, alarm)
+    filling = open_filling(settings, api, alarm, checkpoint, notices.say)
     connection = Connection(
-        settings.connection, api.authorise, queue.put, trace=settings.level >= Level.FRAMES
+        settings.connection,
+        api.authorise,
+        filling.before(queue.put),
+        uncovered=filling.uncovered,
+        trace=settings.level >= Level.FRAMES,
     )
     if settings.selection.everything:
         LineWatch(api, settings.selection, connection, queue.put).start()
@@ -96,13 +110,16 @@ def _assemble(
         connection,
         queue,
         alarm,
-        pipeline=settings.showing.pipeline(summary, dict(os.environ)),
+        pipeline=settings.showing.pipeline(summary, dict(os.environ), filling.doubles),
         listeners=[notices.say, summary.note, systemd.say],
         meta=encode_meta if settings.meta else None,
         limits=settings.limits,
         stdout=sys.stdout.fileno(),
         heartbeat=Heartbeat(systemd.interval, systemd.beat) if systemd.interval else None,
         on_request=say_summary,
+        backfill=filling.backfill,
+        progress=filling.progress,
+        checkpoint=checkpoint,
     )
     return tail, say_summary
 

@@ -49,6 +49,10 @@ class Typed:
     strict: bool
     spool_limit: int
     meta: bool
+    since: int | None
+    resume: str | None
+    backfill: bool
+    backfill_wait: float
     quiet: bool
     verbose: int
     log_format: LogFormat
@@ -56,7 +60,10 @@ class Typed:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What will run. The channels of `connection` are those known without asking the API."""
+    """What will run. The channels of `connection` are those known without asking the API.
+
+    `since` is in nanoseconds since the epoch. `backfill_wait` None: gaps are not filled.
+    """
 
     connection: ConnectionSettings
     selection: Selection
@@ -67,6 +74,9 @@ class Settings:
     showing: Showing
     limits: Limits
     meta: bool
+    since: int | None
+    resume: str | None
+    backfill_wait: float | None
     spool_limit: int
     level: Level
     log_format: LogFormat
@@ -78,9 +88,17 @@ def compile_settings(typed: Typed, *, stdout_is_terminal: bool, watched: bool) -
     `watched` tells whether a person sees stderr, and so whether progress is worth saying.
     """
     _check_proxies(typed)
+    _check_history(typed)
     selection = Selection(typed.licenses, typed.messengers, typed.channels, typed.everything)
     if selection.is_empty:
         raise UsageError(NOTHING_SELECTED)
+    showing = _showing(typed, stdout_is_terminal)
+    fills = typed.backfill and showing.keep_event("message")
+    if (typed.since or typed.resume) and not fills:
+        raise UsageError(
+            f"{'--since' if typed.since else '--resume'} fetches messages from history, and the"
+            " filters leave none"
+        )
     return Settings(
         selection=selection,
         connection=ConnectionSettings(
@@ -98,9 +116,12 @@ def compile_settings(typed: Typed, *, stdout_is_terminal: bool, watched: bool) -
         token_file=typed.token_file,
         profile=typed.profile,
         sandbox=typed.sandbox,
-        showing=_showing(typed, stdout_is_terminal),
+        showing=showing,
         limits=Limits(typed.count, typed.duration, typed.idle),
         meta=typed.meta,
+        since=typed.since,
+        resume=typed.resume,
+        backfill_wait=typed.backfill_wait if fills else None,
         spool_limit=typed.spool_limit,
         # A program that reads NDJSON on stderr wants to know of progress as much as a person.
         level=_level(typed, watched or typed.log_format is LogFormat.JSON),
@@ -113,6 +134,19 @@ def _check_proxies(typed: Typed) -> None:
     places = [(each.scheme, each.host) for each in typed.endpoints]
     for scheme, host in (*places, (api.scheme, api.hostname or "")):
         check_proxy(scheme, host, typed.proxy)
+
+
+def _check_history(typed: Typed) -> None:
+    wanted = "--since" if typed.since else "--resume"
+    if not (typed.since or typed.resume):
+        return
+    if not typed.backfill:
+        raise UsageError(f"{wanted} and --no-backfill contradict each other")
+    if typed.sandbox:
+        raise UsageError(
+            f"--sandbox begins anew each time, so it has no history for {wanted}; start it with"
+            " chatapp-tail sandbox and tail that"
+        )
 
 
 def _showing(typed: Typed, terminal: bool) -> Showing:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
+from ..chatapp.doubles import Doubles
 from ..filters import Grep, KeepEvent, KeepRecord, by_event, by_record, compile_grep
 from ..formats import Format, Output
 from ..formats.times import TimeStyle, clock_of, zone_of
@@ -44,9 +45,13 @@ class Showing:
     time_style: TimeStyle
     terminal: bool
 
-    def pipeline(self, summary: Summary, environment: dict[str, str]) -> Pipeline:
+    def pipeline(
+        self, summary: Summary, environment: dict[str, str], doubles: Doubles | None = None
+    ) -> Pipeline:
         """Return filters and format joined; formats that are heavy are loaded only now."""
-        return Pipeline(self.keep_event, self.keep_record, self._format(environment), summary)
+        return Pipeline(
+            self.keep_event, self.keep_record, self._format(environment), summary, doubles
+        )
 
     def _format(self, environment: dict[str, str]) -> Format:
         match self.output:

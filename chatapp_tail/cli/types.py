@@ -1,7 +1,9 @@
 """Option values: text → checked value, or a usage error that says what is wrong."""
 
 import re
+import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,29 @@ def parse_duration(text: str) -> float:
     if seconds > _LONGEST:
         raise ValueError("a duration is a year at the most")
     return seconds
+
+
+def parse_since(text: str) -> int:
+    """Return nanoseconds since the epoch for a duration ago or a moment, such as 2h or 2026-11-22.
+
+    A moment without a zone is in local time.
+    """
+    if _DURATION.fullmatch(text):
+        return time.time_ns() - round(parse_duration(text) * 1e9)
+    try:
+        moment = datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        raise ValueError("a time is a duration ago, such as 2h, or as 2026-11-22T08:00") from None
+    if moment > time.time():
+        raise ValueError("it lies in the future")
+    return round(moment * 1e9)
+
+
+def parse_checkpoint(text: str) -> str:
+    """Return the name of a checkpoint as given, if it can be one of a file."""
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", text):
+        raise ValueError("a name is up to 64 letters, digits, and . _ - between them")
+    return text
 
 
 def parse_size(text: str) -> int:

@@ -31,7 +31,8 @@ def describe(item: Status | Gap) -> dict[str, object]:
             "from": _moment(item.since),
             "to": _moment(item.until),
             "reason": item.reason,
-            "recovered": 0,
+            "recovered": item.recovered,
+            "missing": item.missing,
         }
     members: dict[str, object] = msgspec.to_builtins(item)
     state, at = members.pop("item"), members.pop("at")

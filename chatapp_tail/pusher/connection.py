@@ -9,7 +9,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from ..proxies import Proxy
@@ -47,10 +47,19 @@ class Settings:
 
 
 class Connection:
-    """Starts with `start`; its last item is `Stopped`, after `stop` or for a reason of its own."""
+    """Starts with `start`; its last item is `Stopped`, after `stop` or for a reason of its own.
+
+    `uncovered` names channels that already have a gap: since when (wall-clock nanoseconds) and why.
+    """
 
     def __init__(
-        self, settings: Settings, authorise: Authorise, sink: Sink, *, trace: bool = False
+        self,
+        settings: Settings,
+        authorise: Authorise,
+        sink: Sink,
+        *,
+        uncovered: Mapping[str, tuple[int, str]] | None = None,
+        trace: bool = False,
     ) -> None:
         self._settings = settings
         self._sink = sink
@@ -70,6 +79,8 @@ class Connection:
         )
         self._backoff = Backoff(random.random)
         self._coverage = Coverage()
+        for channel, (since, reason) in (uncovered or {}).items():
+            self._coverage.lost(channel, since, reason)
         self._endpoints = deque(settings.endpoints)
         self._protocol: Protocol | None = None
         self._ever_established = False

@@ -224,7 +224,8 @@ class Conversation:
             case PingSent():
                 self._proof.ping_sent(at)
             case PongReceived():
-                self._proof.pong_came()
+                if self._proof.pong_came():
+                    batch.append(items.Covered(self._proof.covered_until()))
             case Quiet(last_event, last_frame, last_pong):
                 batch.append(items.Quiet(at, last_event, last_frame, last_pong))
             case ChannelRefused(channel, reason):

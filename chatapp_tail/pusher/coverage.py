@@ -53,10 +53,12 @@ class Proof:
         """Note the moment just before a ping goes out."""
         self._pings.append(at)
 
-    def pong_came(self) -> None:
-        """Note an answer to the oldest ping that has none; an unasked one proves nothing."""
-        if self._pings:
-            self._answered = self._pings.popleft()
+    def pong_came(self) -> bool:
+        """Note an answer to the oldest ping that has none; False: unasked, it proves nothing."""
+        if not self._pings:
+            return False
+        self._answered = self._pings.popleft()
+        return True
 
     def channel_asked(self, channel: str, at: int) -> None:
         """Note the moment just before a request for a channel goes out."""

@@ -9,6 +9,11 @@ from enum import StrEnum
 
 import msgspec
 
+NOT_FETCHED = "history was not asked"
+NOT_RUNNING = "chatapp-tail was not running"
+ASKED = "asked for with --since"
+"""The reason of a gap that is none: the time before the start that a user wants to see."""
+
 
 class ChannelEvent(msgspec.Struct, frozen=True, tag="event", tag_field="item", gc=False):
     """One event frame of a channel, as it came.
@@ -105,11 +110,21 @@ class Quiet(msgspec.Struct, frozen=True, tag="quiet", tag_field="item"):
     last_pong: float | None
 
 
+class Fetching(msgspec.Struct, frozen=True, tag="fetching", tag_field="item"):
+    """History is being read and takes its time; counts so far."""
+
+    at: int
+    chats: int
+    chats_read: int
+    messages: int
+
+
 class Gap(msgspec.Struct, frozen=True, tag="gap", tag_field="item"):
     """Events of `channel` between two moments may be missing.
 
     From the last proof that the lost link worked (see `coverage`) to the new confirmation, or,
-    when there will be none, to the end: then it is `final`.
+    when there will be none, to the end: then it is `final`. `recovered` messages of it came back
+    from history; `missing` is why others may not have, None when all did.
     """
 
     channel: str
@@ -117,6 +132,14 @@ class Gap(msgspec.Struct, frozen=True, tag="gap", tag_field="item"):
     until: int
     reason: str
     final: bool = False
+    recovered: int = 0
+    missing: str | None = NOT_FETCHED
+
+
+class Covered(msgspec.Struct, frozen=True, tag="covered", tag_field="item"):
+    """Everything that happened in a channel until a moment has been handed on before this item."""
+
+    until: dict[str, int]
 
 
 class StopCause(StrEnum):
@@ -150,6 +173,7 @@ Status = (
     | Quiet
     | Lost
     | Waiting
+    | Fetching
     | Stopped
 )
-Item = ChannelEvent | Status | Gap
+Item = ChannelEvent | Status | Gap | Covered

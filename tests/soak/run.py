@@ -91,6 +91,7 @@ def soak(asked: Plan, say: Callable[[str], None] = print) -> Result:
             *(word for channel in CHANNELS for word in ("--channel", channel)),
             *("--ws-url", f"ws://127.0.0.1:{proxy.port}", "--api-url", auth.api_url),
             *asked.timings.arguments,
+            "--no-backfill",  # soketi keeps no history
         ]
         tail = stack.enter_context(TailProcess(arguments, env={"CHATAPP_TOKEN": TOKEN}, home=home))
         publisher = Publisher(soketi, CHANNELS, seed=asked.seed, rate=RATE)

@@ -2,11 +2,13 @@
 
 import json
 import re
+import time
 from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from chatapp_tail.notices import Level, LogFormat, Notices
 from chatapp_tail.pusher import items
@@ -82,6 +84,16 @@ SENTENCES: dict[str, tuple[list[Status | Gap], str, Level]] = {
         " trying again at once",
         Level.TROUBLE,
     ),
+    "reading history": (
+        [items.Fetching(AT, 40, 17, 0)],
+        "reading history: 17 of 40 chats",
+        Level.TROUBLE,
+    ),
+    "reading long history": (
+        [items.Fetching(AT, 40, 40, 350)],
+        "reading history: 40 of 40 chats, 350 messages so far",
+        Level.TROUBLE,
+    ),
     "never connected": (
         [NEVER, items.Waiting(AT, 12.0)],
         "cannot connect to wss://h:6001: Connection refused; trying again in 12 s",
@@ -101,10 +113,43 @@ def test_each_sentence_at_its_level_and_not_below(
 def test_a_gap_names_channel_and_span() -> None:
     (line,) = said(GAP, level=Level.TROUBLE)
     assert re.fullmatch(
-        r"chatapp-tail: gap: events of 1229/telegram from \d\d:\d\d:\d\d to \d\d:\d\d:\d\d"
+        r"chatapp-tail: gap: events of 1229/telegram from [-\d]{10} [:\d]{8} to [-\d]{10} [:\d]{8}"
         r" \(12 s\) may be missing",
         line,
     )
+
+
+HOLE = r"1229/telegram from [-\d]{10} [:\d]{8} to [-\d]{10} [:\d]{8} \(12 s\)"
+FILLED = {
+    "all": (
+        replace(GAP, recovered=3, missing=None),
+        rf"gap: {HOLE}: recovered 3 messages; statuses and tags cannot be recovered",
+    ),
+    "one": (
+        replace(GAP, recovered=1, missing=None),
+        rf"gap: {HOLE}: recovered 1 message; statuses and tags cannot be recovered",
+    ),
+    "some": (
+        replace(GAP, recovered=0, missing="GET / answered 403\x1b[2J"),
+        rf"gap: events of {HOLE} may be missing: recovered 0 messages; GET / answered 403\\x1b\[2J",
+    ),
+    "asked for": (
+        replace(GAP, reason=items.ASKED, recovered=3, missing=None),
+        rf"history: 3 messages of {HOLE}; it has no statuses and tags",
+    ),
+}
+
+
+@pytest.mark.parametrize(("gap", "sentence"), FILLED.values(), ids=FILLED)
+def test_a_gap_says_what_came_back_and_what_cannot(gap: Gap, sentence: str) -> None:
+    (line,) = said(gap, level=Level.TROUBLE)
+    assert re.fullmatch(f"chatapp-tail: {sentence}", line)
+
+
+def test_a_gap_of_today_has_no_date() -> None:
+    now = time.time_ns()
+    (line,) = said(Gap(CHANNEL, now, now, "lost"), level=Level.TROUBLE)
+    assert time.strftime("%F") not in line
 
 
 def test_ready_after_trouble_is_said_as_loudly_as_the_trouble() -> None:

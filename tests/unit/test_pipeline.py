@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from chatapp_tail import pipeline as module
+from chatapp_tail.chatapp.doubles import Doubles
 from chatapp_tail.chatapp.events import Decoded, Record, Source, decode
 from chatapp_tail.filters import KeepEvent, KeepRecord
 from chatapp_tail.pipeline import Pipeline
@@ -32,10 +33,13 @@ class Line:
     keep_event: KeepEvent = lambda _: True
     keep_record: KeepRecord | None = None
     summary: Summary = field(default_factory=Summary)
+    doubles: Doubles | None = None
     given: list[tuple[Decoded, Sequence[Record]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.pipeline = Pipeline(self.keep_event, self.keep_record, self._format, self.summary)
+        self.pipeline = Pipeline(
+            self.keep_event, self.keep_record, self._format, self.summary, self.doubles
+        )
 
     def _format(self, decoded: Decoded, kept: Sequence[Record]) -> list[bytes]:
         self.given.append((decoded, kept))
@@ -128,3 +132,32 @@ def test_what_no_record_is_made_of_the_usual_way_flows_through() -> None:
     line = Line()
     assert line.pipeline.of_event(ChannelEvent(0, "made-up", None, None)) == [b"null\n"]
     assert line.summary.shown == {("made-up", None): 1}
+
+
+def message(number: int) -> ChannelEvent:
+    return event({"id": number})
+
+
+def test_what_history_has_too_comes_once() -> None:
+    line = Line(doubles=Doubles())
+    assert line.pipeline.of_event(message(1)) == [b'{"id": 1}\n']
+    assert line.pipeline.of_history(message(1)) == []
+    assert line.pipeline.of_history(message(2)) == [b'{"id": 2}\n']
+    assert line.pipeline.of_event(message(2)) == []
+    assert line.summary.shown == {("message", CHANNEL): 2}
+    assert line.given[1][1][0].source is Source.BACKFILL
+
+
+def test_of_a_frame_only_what_is_no_double_is_shown() -> None:
+    line = Line(doubles=Doubles())
+    line.pipeline.of_history(message(1))
+    assert line.pipeline.of_event(event({"id": 1}, {"id": 2})) == [b'{"id": 2}\n']
+
+
+def test_history_is_filtered_too_and_what_is_filtered_out_is_no_double() -> None:
+    line = Line(keep_record=lambda record: b"2" in record.data, doubles=Doubles())
+    assert line.pipeline.of_history(message(1)) == []
+    assert line.pipeline.of_history(message(2)) == [b'{"id": 2}\n']
+    assert line.summary.filtered == 1
+    assert [record.data for record in line.pipeline.take_shown()] == [b'{"id": 2}']
+    assert line.pipeline.take_shown() == []

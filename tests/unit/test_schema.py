@@ -34,7 +34,9 @@ META: list[items.Status | items.Gap] = [
     items.Lost(AT, "no answer", None, None),
     items.Waiting(AT, 0.4),
     items.Stopped(AT, items.StopCause.ASKED, ""),
+    items.Fetching(AT, 40, 17, 350),
     items.Gap("private-v1.users.685", AT, AT + 1, "lost"),
+    items.Gap("private-v1.users.685", AT, AT + 1, "lost", recovered=3, missing=None),
 ]
 
 
@@ -135,7 +137,7 @@ def mistyped(value: object) -> list[object]:
 
 
 @pytest.mark.parametrize(
-    "name", ["seconds", "records", "filtered", "reconnects", "gaps", "spool_peak"]
+    "name", ["seconds", "records", "filtered", "reconnects", "gaps", "recovered", "spool_peak"]
 )
 def test_a_figure_is_never_below_nothing(name: str) -> None:
     (record, _) = [each for each in RECORDS if each["type"] == "summary"]

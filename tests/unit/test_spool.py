@@ -98,7 +98,10 @@ EVERY_KIND: list[Item] = [
     items.Lost(12, "gone", None, None),
     items.Lost(13, "gone", 4200, 1.5),
     items.Waiting(14, 0.25),
+    items.Fetching(15, 40, 17, 350),
     Gap("news", 15, 16, "lost"),
+    Gap("news", 15, 16, "lost", recovered=3, missing=None),
+    items.Covered({"news": 16, "other": 2**62}),
     *(items.Stopped(17, cause, "end") for cause in StopCause),
 ]
 

@@ -3,9 +3,10 @@
 from types import SimpleNamespace
 
 import pytest
+from msgspec.structs import replace
 
 from chatapp_tail.pusher import items
-from chatapp_tail.pusher.items import Gap, Status, StopCause
+from chatapp_tail.pusher.items import ASKED, Gap, Status, StopCause
 from chatapp_tail.summary import Summary, span
 
 TELEGRAM = "private-v1.licenses.1229.messengers.telegram"
@@ -52,6 +53,7 @@ def test_a_run_in_which_nothing_happened() -> None:
         ("filtered", 0),
         ("reconnects", 0),
         ("gaps", 0),
+        ("recovered", 0),
         ("spool_peak", 0),
     ]
 
@@ -141,6 +143,8 @@ def test_records_in_the_sentence(shown: dict[str, int], said: str) -> None:
         ([READY, LOST, READY], 0, 0, "; 1 reconnect"),
         ([LOST, READY, LOST, READY], 0, 0, "; 2 reconnects"),
         ([GAP], 0, 0, "; 1 gap"),
+        ([replace(GAP, recovered=1)], 0, 0, "; 1 gap; 1 message recovered from history"),
+        ([replace(GAP, recovered=2, reason=ASKED)], 0, 0, "; 2 messages recovered from history"),
         ([GAP, GAP], 0, 0, "; 2 gaps"),
         ([], 0, MIB - 1, ""),
         ([], 0, MIB, "; 1 MiB waited for stdout at the most"),

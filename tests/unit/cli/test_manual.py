@@ -61,6 +61,7 @@ def test_the_groups_of_options(shown: str) -> None:
         "Select",
         "Filter",
         "Output",
+        "History",
         "Limit",
         "Connection",
         "Credentials",

@@ -29,6 +29,10 @@ RECORDS: dict[str, tuple[items.Status | items.Gap, str]] = {
         '"reason":"bye","code":1006,"lasted":2.5',
     ),
     "waiting": (items.Waiting(AT, 0.25), '"delay":0.25'),
+    "fetching": (
+        items.Fetching(AT, 40, 17, 350),
+        '"chats":40,"chats_read":17,"messages":350',
+    ),
     "stopped": (
         items.Stopped(AT, items.StopCause.ASKED, "asked to stop"),
         '"cause":"asked","reason":"asked to stop"',
@@ -47,8 +51,14 @@ def test_gap_records() -> None:
     gap = items.Gap("a", AT, AT + 25_000_000_000, "the connection was lost")
     assert encode_meta(gap).decode() == (
         f'{{"v":1,"type":"gap","channel":"a","from":"{MOMENT}",'
-        '"to":"2026-11-22T08:39:25.123456Z","reason":"the connection was lost","recovered":0}\n'
+        '"to":"2026-11-22T08:39:25.123456Z","reason":"the connection was lost",'
+        '"recovered":0,"missing":"history was not asked"}\n'
     )
+
+
+def test_a_gap_that_was_filled() -> None:
+    gap = items.Gap("a", AT, AT, "lost", recovered=3, missing=None)
+    assert encode_meta(gap).endswith(b'"reason":"lost","recovered":3,"missing":null}\n')
 
 
 def test_every_status_has_a_record() -> None:

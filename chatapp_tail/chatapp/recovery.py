@@ -1,0 +1,70 @@
+"""Gaps in, messages out: what of history belongs to a gap, in the shape of live events."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from ..pusher.items import ASKED, NOT_RUNNING, ChannelEvent, Gap
+from .channels import license_and_messenger, of_license
+from .history import History, Line, Message, Span
+
+OVERLAP = 30
+"""Seconds read before and after a gap, since a message's own time is by another clock than ours."""
+
+_OVERLAPS = {ASKED: 0, NOT_RUNNING: 300}
+"""The same where a gap does not begin at an answered ping: not at all before the moment a user
+names; and for longer before an earlier run ended, lest its server had forgotten it."""
+
+
+def recover(
+    history: History, gaps: Sequence[Gap], began: Mapping[str, int]
+) -> Iterator[ChannelEvent | Gap]:
+    """Yield the messages of all gaps in the order of their time, and then each gap, filled.
+
+    `began` has, by channel, when it was tailed first (nanoseconds): what is older is nobody's gap.
+    """
+    troubles: dict[Line, list[str]] = {}
+    spans = [_span(gap, began.get(gap.channel, 0)) for gap in gaps]
+
+    def note(line: Line, why: str) -> None:
+        troubles.setdefault(line, []).append(why)
+
+    for message in history.messages(spans, note):
+        yield _event(message)
+    for gap, span in zip(gaps, spans, strict=True):
+        yield replace(gap, missing=_summed_up(troubles.get(span.line, [])))
+
+
+def _span(gap: Gap, began: int) -> Span:
+    since = gap.since // 10**9 - _OVERLAPS.get(gap.reason, OVERLAP)
+    until = gap.until // 10**9 + 1 + OVERLAP
+    return Span(_line(gap.channel), max(since, began // 10**9), until)
+
+
+def _line(channel: str) -> Line:
+    license_id, messenger = license_and_messenger(channel)
+    assert license_id is not None
+    assert messenger is not None
+    return Line(license_id, messenger)
+
+
+_encode = msgspec.json.encode
+
+
+def _event(message: Message) -> ChannelEvent:
+    """Return a message in ChatApp's envelope, as it would have come, but for the queue's name."""
+    line = message.line
+    data = b'{"queue":null,"payload":{"data":[%b],"meta":%b}}' % (
+        message.item,
+        _encode({"type": "message", "licenseId": line.license, "messengerType": line.messenger}),
+    )
+    return ChannelEvent(time.time_ns(), "message", of_license(*line), data)
+
+
+def _summed_up(troubles: Sequence[str]) -> str | None:
+    if not troubles:
+        return None
+    others = f" (and {len(troubles) - 1} more failures)" if len(troubles) > 1 else ""
+    return troubles[0] + others

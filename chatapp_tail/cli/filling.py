@@ -1,0 +1,211 @@
+"""Joins what fills gaps: where each channel begins, who reads history, who shows how far it is."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import TYPE_CHECKING
+
+from ..backfill import Backfill
+from ..chatapp.api import Api
+from ..chatapp.channels import license_and_messenger
+from ..chatapp.doubles import Doubles
+from ..checkpoint import Checkpoint
+from ..notices import Level, LogFormat
+from ..pusher.connection import Sink
+from ..pusher.items import ASKED, NOT_RUNNING, ChannelEvent, Fetching, Gap, Item
+from ..tail import ShowProgress
+from ..waker import Waker
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from ..chatapp.history import History
+
+_SHOWN_AFTER = 2.0
+_BAR_EVERY, _LINE_EVERY = 0.2, 10.0
+
+Uncovered = Mapping[str, tuple[int, str]]
+"""Channel -> since when (wall-clock nanoseconds) nothing of it was written, and why."""
+
+
+def uncovered(
+    channels: Sequence[str], checkpoint: Checkpoint | None, since: int | None, *, everything: bool
+) -> Uncovered:
+    """Return the channels whose tail begins in the past: where an earlier run ended, or `since`.
+
+    A line that came to the account between two runs of `--all` begins where the other ones do.
+    """
+    marks = checkpoint.marks if checkpoint else {}
+    last = max((mark.until for mark in marks.values()), default=None) if everything else None
+    found: dict[str, tuple[int, str]] = {}
+    for channel in channels:
+        if channel in marks:
+            found[channel] = (marks[channel].until, NOT_RUNNING)
+        elif since is not None:
+            found[channel] = (since, ASKED)
+        elif last is not None:
+            found[channel] = (last, NOT_RUNNING)
+    return found
+
+
+def began(places: Uncovered, checkpoint: Checkpoint | None) -> dict[str, int]:
+    """Return when each of these channels was tailed first, as far as history may be read."""
+    marks = checkpoint.marks if checkpoint else {}
+    return {
+        channel: marks[channel].began if channel in marks else since
+        for channel, (since, _) in places.items()
+    }
+
+
+def has_history(channel: str) -> bool:
+    """Return whether the API keeps messages of a channel: it does of licences' channels only."""
+    return None not in license_and_messenger(channel)
+
+
+class HistoryReader:
+    """Reads gaps from the API; what that needs is loaded at the first one."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._history: History | None = None
+        self.since = inf
+        """When reading began (monotonic), as long as it lasts."""
+
+    def __call__(
+        self, gaps: Sequence[Gap], began: Mapping[str, int]
+    ) -> Iterator[ChannelEvent | Gap]:
+        """Yield messages and gaps, as `Fetch` wants it."""
+        from ..chatapp.history import History
+        from ..chatapp.pace import Pace
+        from ..chatapp.recovery import recover
+
+        self._history = self._history or History(self._api.ask, Pace())
+        self.since = time.monotonic()
+        yield from recover(self._history, gaps, began)
+        self.since = inf
+
+    def state(self) -> Fetching:
+        """Return how far it is."""
+        history = self._history
+        if history is None:
+            return Fetching(time.time_ns(), 0, 0, 0)
+        return Fetching(time.time_ns(), history.chats, history.chats_read, history.found)
+
+
+class HistoryProgress:
+    """Shows what takes longer than two seconds: as a bar on a terminal while live events wait.
+
+    Elsewhere, and when they no longer do, as a line now and then.
+    """
+
+    def __init__(
+        self, reader: HistoryReader, say: Callable[[Fetching], None], *, bar: bool
+    ) -> None:
+        self._reader = reader
+        self._say = say
+        self._with_bar = bar
+        self._bar: Progress | None = None
+        self._line_due = 0.0
+
+    def __call__(self, held: bool) -> float:
+        """Show or hide it; return in how many seconds to call again."""
+        if not held and self._bar:
+            self._bar.stop()
+            self._bar = None
+        now = time.monotonic()
+        left = self._reader.since + _SHOWN_AFTER - now
+        if left > 0:
+            # Reading may begin while the caller waits.
+            return min(left, _BAR_EVERY if held else inf)
+        if held and self._with_bar:
+            self._draw(self._reader.state())
+            return _BAR_EVERY
+        if now >= self._line_due:
+            self._line_due = now + _LINE_EVERY
+            self._say(self._reader.state())
+        return self._line_due - now
+
+    def _draw(self, state: Fetching) -> None:
+        if self._bar is None:
+            self._bar = _new_bar()
+        (task,) = self._bar.task_ids
+        self._bar.update(
+            task,
+            total=state.chats or None,
+            completed=state.chats_read,
+            found=f", {state.messages} messages" if state.messages else "",
+        )
+        self._bar.refresh()
+
+
+def _new_bar() -> "Progress":
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    bar = Progress(
+        TextColumn("reading history"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f} of {task.total} chats{task.fields[found]}"),
+        console=Console(file=sys.stderr),
+        transient=True,
+        auto_refresh=False,
+    )
+    bar.add_task("", total=None, found="")
+    bar.start()
+    return bar
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """All that fills gaps; nothing of it where they are not to be filled."""
+
+    uncovered: Uncovered
+    backfill: Backfill | None = None
+    doubles: Doubles | None = None
+    progress: ShowProgress = lambda _: inf
+
+    def before(self, put: Sink) -> Sink:
+        """Return a sink that lets gaps be seen on their way into the spool."""
+        if (backfill := self.backfill) is None:
+            return put
+
+        def watch_and_put(batch: Sequence[Item]) -> None:
+            backfill.watch(batch)
+            put(batch)
+
+        return watch_and_put
+
+
+def open_filling(
+    settings: Settings,
+    api: Api,
+    alarm: Waker,
+    checkpoint: Checkpoint | None,
+    say: Callable[[Fetching], None],
+) -> Filling:
+    """Return what fills the gaps of channels that have history, those from before the start too."""
+    places = uncovered(
+        settings.connection.channels,
+        checkpoint,
+        settings.since,
+        everything=settings.selection.everything,
+    )
+    if settings.backfill_wait is None:
+        return Filling(places)
+    reader = HistoryReader(api)
+    with_bar = sys.stderr.isatty() and settings.log_format is LogFormat.TEXT
+    return Filling(
+        places,
+        Backfill(
+            reader,
+            has_history,
+            alarm,
+            began=began(places, checkpoint),
+            patience=settings.backfill_wait,
+        ),
+        Doubles(checkpoint.written() if checkpoint else (), now=time.time_ns()),
+        HistoryProgress(reader, say, bar=with_bar and settings.level > Level.QUIET),
+    )

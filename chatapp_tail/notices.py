@@ -107,9 +107,8 @@ class Notices:
             case items.Waiting(_, delay):
                 assert self._lost is not None
                 return Level.TROUBLE, f"{_lost(self._lost)}; trying again {_in(delay)}"
-            case items.Fetching(_, chats, chats_read, messages):
-                found = f", {messages} messages so far" if messages else ""
-                return Level.TROUBLE, f"reading history: {chats_read} of {chats} chats{found}"
+            case items.Fetching():
+                return Level.TROUBLE, describe_progress(status)
             case items.Gap():
                 # Of a final one, what ends the program says enough.
                 return Level.DETAIL if status.final else Level.TROUBLE, _gap(status)
@@ -125,13 +124,25 @@ def _ready(channels: list[str], refused: list[str]) -> str:
     return f"ready: {what}" + (f" ({len(refused)} refused)" if refused else "")
 
 
+def describe_progress(fetching: items.Fetching) -> str:
+    """Return how far reading history is, as a line for people."""
+    said = "reading history"
+    said += f": {fetching.chats_read} of {fetching.chats} chats" if fetching.chats else ""
+    if fetching.messages:
+        said += f", {fetching.messages} messages so far"
+    if fetching.trouble:
+        said += f"; asking again, since {escape_line(fetching.trouble)}"
+    return said
+
+
 def _gap(gap: items.Gap) -> str:
     """Return what is missing, and what came back of it."""
     length = span((gap.until - gap.since) / 1e9)
     hole = f"{short_name(gap.channel)} from {_clock(gap.since)} to {_clock(gap.until)} ({length})"
     messages = f"{gap.recovered} message{'' if gap.recovered == 1 else 's'}"
-    if gap.missing is None and gap.reason == items.ASKED:
-        return f"history: {messages} of {hole}; it has no statuses and tags"
+    if gap.reason == items.ASKED:
+        lacks = "it has no statuses and tags" if gap.missing is None else escape_line(gap.missing)
+        return f"history: {messages} of {hole}; {lacks}"
     if gap.missing is None:
         return f"gap: {hole}: recovered {messages}; statuses and tags cannot be recovered"
     if gap.missing == items.NOT_FETCHED:

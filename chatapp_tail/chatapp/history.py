@@ -79,11 +79,13 @@ class History:
     """Reads several lines at once, a few requests under way, at a polite pace.
 
     Whoever reads waits, in a thread of its own: what fails in passing is asked again for up to ten
-    minutes. `chats`, `chats_read` and `found` tell others how far it is.
+    minutes. `chats`, `chats_read` and `found` tell others how far it is,
+    `trouble` what came back where it has to ask again.
     """
 
     def __init__(self, ask: Ask, pace: Pace) -> None:
         self.found = 0
+        self.trouble: str | None = None
         self._first_pages: list[Future[tuple[list[bytes], str]]] = []
         self._ask = ask
         self._pace = pace
@@ -109,7 +111,7 @@ class History:
 
         What can be read is, also when something else of the same line cannot.
         """
-        self._first_pages, self.found = [], 0
+        self._first_pages, self.found, self.trouble = [], 0, None
         listings = [self._call(partial(self._moved_chats, span, failed)) for span in spans]
         chats: list[Iterator[Message]] = []
         for span, listing in zip(spans, listings, strict=True):
@@ -208,9 +210,11 @@ class History:
                 failure = error
             else:
                 if not reply.passing:
+                    self.trouble = None
                     return _read_page(reply)
                 failure = ApiError(reply.said)
                 self._pace.pause(min(reply.retry_after or 0.0, _RETRY_AFTER_MAX))
+            self.trouble = str(failure)
             if time.monotonic() + wait > gives_up:
                 raise failure
             time.sleep(random.uniform(wait / 2, wait))

@@ -12,7 +12,7 @@ from ..chatapp.api import Api
 from ..chatapp.channels import license_and_messenger
 from ..chatapp.doubles import Doubles
 from ..checkpoint import Checkpoint
-from ..notices import Level, LogFormat
+from ..notices import Level, LogFormat, describe_progress
 from ..pusher.connection import Sink
 from ..pusher.items import ASKED, NOT_RUNNING, ChannelEvent, Fetching, Gap, Item
 from ..tail import ShowProgress
@@ -89,10 +89,10 @@ class HistoryReader:
 
     def state(self) -> Fetching:
         """Return how far it is."""
-        history = self._history
-        if history is None:
-            return Fetching(time.time_ns(), 0, 0, 0)
-        return Fetching(time.time_ns(), history.chats, history.chats_read, history.found)
+        at, known = time.time_ns(), self._history
+        if known is None:
+            return Fetching(at, 0, 0, 0)
+        return Fetching(at, known.chats, known.chats_read, known.found, known.trouble)
 
 
 class HistoryProgress:
@@ -136,7 +136,7 @@ class HistoryProgress:
             task,
             total=state.chats or None,
             completed=state.chats_read,
-            found=f", {state.messages} messages" if state.messages else "",
+            description=describe_progress(state),
         )
         self._bar.refresh()
 
@@ -146,14 +146,13 @@ def _new_bar() -> "Progress":
     from rich.progress import BarColumn, Progress, TextColumn
 
     bar = Progress(
-        TextColumn("reading history"),
         BarColumn(),
-        TextColumn("{task.completed:.0f} of {task.total} chats{task.fields[found]}"),
+        TextColumn("{task.description}", markup=False),
         console=Console(file=sys.stderr),
         transient=True,
         auto_refresh=False,
     )
-    bar.add_task("", total=None, found="")
+    bar.add_task("", total=None)
     bar.start()
     return bar
 

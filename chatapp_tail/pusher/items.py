@@ -111,12 +111,16 @@ class Quiet(msgspec.Struct, frozen=True, tag="quiet", tag_field="item"):
 
 
 class Fetching(msgspec.Struct, frozen=True, tag="fetching", tag_field="item"):
-    """History is being read and takes its time; counts so far."""
+    """History is being read and takes its time; counts so far.
+
+    `trouble` is what came back where something has to be asked again.
+    """
 
     at: int
     chats: int
     chats_read: int
     messages: int
+    trouble: str | None = None
 
 
 class Gap(msgspec.Struct, frozen=True, tag="gap", tag_field="item"):

@@ -89,6 +89,12 @@ SENTENCES: dict[str, tuple[list[Status | Gap], str, Level]] = {
         "reading history: 17 of 40 chats",
         Level.TROUBLE,
     ),
+    "listing chats": ([items.Fetching(AT, 0, 0, 0)], "reading history", Level.TROUBLE),
+    "reading history with trouble": (
+        [items.Fetching(AT, 0, 0, 0, "GET / answered 500\n")],
+        r"reading history; asking again, since GET / answered 500\n",
+        Level.TROUBLE,
+    ),
     "reading long history": (
         [items.Fetching(AT, 40, 40, 350)],
         "reading history: 40 of 40 chats, 350 messages so far",
@@ -136,6 +142,10 @@ FILLED = {
     "asked for": (
         replace(GAP, reason=items.ASKED, recovered=3, missing=None),
         rf"history: 3 messages of {HOLE}; it has no statuses and tags",
+    ),
+    "asked for in vain": (
+        replace(GAP, reason=items.ASKED, missing="GET / answered 403"),
+        rf"history: 0 messages of {HOLE}; GET / answered 403",
     ),
 }
 

@@ -35,6 +35,7 @@ META: list[items.Status | items.Gap] = [
     items.Waiting(AT, 0.4),
     items.Stopped(AT, items.StopCause.ASKED, ""),
     items.Fetching(AT, 40, 17, 350),
+    items.Fetching(AT, 40, 17, 350, "GET / answered 500"),
     items.Gap("private-v1.users.685", AT, AT + 1, "lost"),
     items.Gap("private-v1.users.685", AT, AT + 1, "lost", recovered=3, missing=None),
 ]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from chatapp_tail.errors import ExitStatus, OutputError
-from chatapp_tail.stdout import ReaderGone, write_all, write_some
+from chatapp_tail.stdout import ReaderGone, ends_mid_line, write_all, write_some
 
 MORE_THAN_A_PIPE_HOLDS = bytes(range(256)) * 8192
 
@@ -126,3 +126,83 @@ def test_a_descriptor_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "in").touch()
     with (tmp_path / "in").open("rb") as file, pytest.raises(OutputError, match="cannot write"):
         write_all(file.fileno(), b"x")
+
+
+# --- behind half a line
+
+
+@pytest.mark.parametrize(
+    ("text", "mid_line"),
+    [
+        (b"", False),
+        (b"\n", False),
+        (b"whole\n", False),
+        (b"half", True),
+        (b"whole\nhalf", True),
+        (b"whole\r", True),
+        (b"\x00", True),
+        ("whole\u2028".encode(), True),
+        (b"x" * 100_000 + b"\n", False),
+        (b"x" * 100_000, True),
+    ],
+    ids=lambda value: repr(value)[:12],
+)
+@pytest.mark.parametrize("flags", [os.O_WRONLY | os.O_APPEND, os.O_RDWR | os.O_APPEND])
+def test_a_file_that_ends_with_half_a_line(
+    tmp_path: Path, text: bytes, mid_line: bool, flags: int
+) -> None:
+    path = tmp_path / "out"
+    path.write_bytes(text)
+    descriptor = os.open(path, flags)
+    try:
+        assert ends_mid_line(descriptor) is mid_line
+        os.write(descriptor, b"more\n")
+        assert ends_mid_line(descriptor) is False
+    finally:
+        os.close(descriptor)
+    assert path.read_bytes() == text + b"more\n", "to look moves nothing"
+
+
+def test_what_this_process_wrote_counts(tmp_path: Path) -> None:
+    with (tmp_path / "out").open("wb", buffering=0) as file:
+        assert not ends_mid_line(file.fileno())
+        file.write(b"half")
+        assert ends_mid_line(file.fileno())
+        file.write(b" and half\n")
+        assert not ends_mid_line(file.fileno())
+    assert (tmp_path / "out").read_bytes() == b"half and half\n"
+
+
+def test_a_file_that_is_deleted_already(tmp_path: Path) -> None:
+    with (tmp_path / "out").open("wb", buffering=0) as file:
+        file.write(b"half")
+        (tmp_path / "out").unlink()
+        assert ends_mid_line(file.fileno()) in (True, False)
+
+
+def test_of_a_pipe_nobody_can_tell(pipe: Pipe) -> None:
+    os.write(pipe.writer, b"half")
+    assert not ends_mid_line(pipe.writer)
+
+
+def test_of_a_device_nobody_can_tell() -> None:
+    with Path(os.devnull).open("wb") as null:
+        assert not ends_mid_line(null.fileno())
+
+
+def test_where_descriptors_have_no_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise FileNotFoundError
+
+    with (tmp_path / "out").open("wb", buffering=0) as file:
+        file.write(b"half")
+        monkeypatch.setattr(Path, "open", fail)
+        assert not ends_mid_line(file.fileno())
+
+
+def test_where_the_file_is_written_at_its_begin(tmp_path: Path) -> None:
+    """As with `1<>out`: what is written goes before that half line, or over it."""
+    path = tmp_path / "out"
+    path.write_bytes(b"half")
+    with path.open("r+b", buffering=0) as file:
+        assert not ends_mid_line(file.fileno())

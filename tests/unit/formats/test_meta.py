@@ -31,7 +31,7 @@ RECORDS: dict[str, tuple[items.Status | items.Gap, str]] = {
     "waiting": (items.Waiting(AT, 0.25), '"delay":0.25'),
     "fetching": (
         items.Fetching(AT, 40, 17, 350),
-        '"chats":40,"chats_read":17,"messages":350',
+        '"chats":40,"chats_read":17,"messages":350,"trouble":null',
     ),
     "stopped": (
         items.Stopped(AT, items.StopCause.ASKED, "asked to stop"),

@@ -1,0 +1,565 @@
+"""Gaps on their way: seen by the socket's thread, read by another, handed out to the main one."""
+
+import select
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from queue import Empty, SimpleQueue
+
+import pytest
+
+from chatapp_tail import backfill as module
+from chatapp_tail.backfill import Backfill, BackfillBug, Fetch
+from chatapp_tail.pusher.items import (
+    ChannelEvent,
+    Connected,
+    Covered,
+    Gap,
+    Item,
+    Lost,
+    Ready,
+    StopCause,
+    Stopped,
+    Subscribed,
+)
+from chatapp_tail.waker import Waker
+
+from ..conftest import TIMEOUT_SCALE
+
+WAIT = 10.0 * TIMEOUT_SCALE
+READY = Ready(1, ["a"], [])
+ENDS_OF_AN_EPISODE: list[Item] = [
+    READY,
+    Lost(1, "gone", None, None),
+    Stopped(1, StopCause.ASKED, ""),
+]
+
+News = list[ChannelEvent] | Gap
+
+
+def gap(channel: str = "a", since: int = 1) -> Gap:
+    return Gap(channel, since, since + 5, "lost")
+
+
+def filled(channel: str = "a", since: int = 1) -> Gap:
+    return Gap(channel, since, since + 5, "lost", missing=None)
+
+
+def message(number: int, channel: str = "a") -> ChannelEvent:
+    return ChannelEvent(number, "message", channel, b"{}")
+
+
+class Reading:
+    """A fetch that yields what the test gives it, when the test gives it."""
+
+    def __init__(self) -> None:
+        self._begun: SimpleQueue[tuple[list[Gap], dict[str, int]]] = SimpleQueue()
+        self._steps: SimpleQueue[ChannelEvent | Gap | Exception | None] = SimpleQueue()
+
+    def __call__(
+        self, gaps: Sequence[Gap], began: Mapping[str, int]
+    ) -> Iterator[ChannelEvent | Gap]:
+        self._begun.put((list(gaps), dict(began)))
+        while (step := self._steps.get()) is not None:
+            if isinstance(step, Exception):
+                raise step
+            yield step
+
+    def begun(self) -> tuple[list[Gap], dict[str, int]]:
+        """Wait until it is called; with what."""
+        return self._begun.get(timeout=WAIT)
+
+    def gives(self, *steps: ChannelEvent | Gap | Exception) -> None:
+        for step in steps:
+            self._steps.put(step)
+
+    def ends(self) -> None:
+        self._steps.put(None)
+
+    @property
+    def is_idle(self) -> bool:
+        return self._begun.empty()
+
+
+@pytest.fixture
+def reading() -> Iterator[Reading]:
+    made = Reading()
+    yield made
+    made.ends()
+
+
+@pytest.fixture
+def alarm() -> Iterator[Waker]:
+    made = Waker()
+    yield made
+    made.close()
+
+
+def made(
+    fetch: Fetch,
+    alarm: Waker,
+    *,
+    began: Mapping[str, int] | None = None,
+    patience: float = 100.0,
+) -> Backfill:
+    return Backfill(fetch, lambda name: name != "none", alarm, began=began or {}, patience=patience)
+
+
+def taken(backfill: Backfill, alarm: Waker) -> News:
+    """Wait for the next news, as the main thread does: by the alarm."""
+    deadline = time.monotonic() + WAIT
+    while (news := backfill.take()) is None:
+        assert select.select([alarm], [], [], max(0.0, deadline - time.monotonic()))[0]
+        alarm.clear()
+    return news
+
+
+# --- one gap
+
+
+def test_a_gap_is_read_at_once_and_handed_out_when_it_is_reached(
+    reading: Reading, alarm: Waker
+) -> None:
+    backfill = made(reading, alarm)
+    backfill.watch([Subscribed(1, "a"), gap(), READY])
+    assert reading.begun()[0] == [gap()]
+    reading.gives(message(1), message(2), filled())
+    assert select.select([alarm], [], [], WAIT)[0]
+    assert backfill.take() is None, "what came before the gap is not written yet"
+    assert backfill.reached(gap())
+    assert backfill.fills(gap())
+    assert taken(backfill, alarm) == [message(1), message(2)]
+    assert taken(backfill, alarm) == filled()
+    assert not backfill.fills(gap())
+    assert backfill.take() is None
+
+
+def test_a_gap_without_messages(reading: Reading, alarm: Waker) -> None:
+    backfill = made(reading, alarm)
+    backfill.watch([gap(), READY])
+    assert backfill.reached(gap())
+    reading.gives(filled())
+    assert taken(backfill, alarm) == filled()
+
+
+def test_what_is_missing_is_handed_on(reading: Reading, alarm: Waker) -> None:
+    backfill = made(reading, alarm)
+    backfill.watch([gap(), READY])
+    backfill.reached(gap())
+    end = Gap("a", 1, 6, "lost", missing="HTTP 403")
+    reading.gives(end)
+    assert taken(backfill, alarm) == end
+    assert backfill.unfinished() == []
+
+
+@pytest.mark.parametrize("odd", [Gap("a", 1, 6, "lost", final=True), gap("none")])
+def test_gaps_that_are_nobody_s(reading: Reading, alarm: Waker, odd: Gap) -> None:
+    backfill = made(reading, alarm)
+    backfill.watch([odd, READY])
+    assert not backfill.reached(odd)
+    assert not backfill.fills(odd)
+    assert backfill.unfinished() == []
+    assert backfill.due == 0.0
+    backfill.watch([gap("b"), READY])
+    assert reading.begun()[0] == [gap("b")]
+
+
+def test_a_gap_that_was_never_seen_is_not_ours(reading: Reading, alarm: Waker) -> None:
+    backfill = made(reading, alarm)
+    backfill.watch([gap(), READY])
+    assert not backfill.reached(gap(since=2))
+    assert not backfill.reached(gap("b"))
+
+
+def test_nothing_is_read_and_no_thread_begun_without_a_gap(reading: Reading, alarm: Waker) -> None:
+    before = threading.active_count()
+    backfill = made(reading, alarm)
+    backfill.watch([message(1), Connected(1, "1.2"), Subscribed(1, "a"), Covered({"a": 1}), READY])
+    assert threading.active_count() == before
+    assert backfill.take() is None
+    assert reading.is_idle
+
+
+def test_whoever_reads_keeps_nothing_from_ending(reading: Reading, alarm: Waker) -> None:
+    made(reading, alarm).watch([gap(), READY])
+    reading.begun()
+    (worker,) = [each for each in threading.enumerate() if each.name == "chatapp-tail-backfill"][
+        -1:
+    ]
+    assert worker.daemon
+
+
+# --- several gaps
+
+
+@pytest.mark.parametrize("end", ENDS_OF_AN_EPISODE, ids=lambda item: type(item).__name__)
+def test_gaps_that_end_together_are_read_together(
+    reading: Reading, alarm: Waker, end: Item
+) -> None:
+    backfill = made(reading, alarm)
+    backfill.watch([gap("a")])
+    backfill.watch([Subscribed(1, "b"), gap("b"), Subscribed(1, "c"), gap("c")])
+    assert reading.is_idle
+    backfill.watch([end])
+    assert reading.begun()[0] == [gap("a"), gap("b"), gap("c")]
+
+
+def test_a_channel_that_never_comes_back_keeps_no_other_waiting(
+    reading: Reading, alarm: Waker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_GATHERED", 0.05)
+    backfill = made(reading, alarm)
+    backfill.watch([gap("a")])
+    assert reading.begun()[0] == [gap("a")]
+    backfill.watch([gap("b")])
+    reading.gives(filled("a"))
+    reading.ends()
+    assert reading.begun()[0] == [gap("b")]
+
+
+def test_gaps_of_a_later_loss_are_read_after_those_of_an_earlier_one(
+    reading: Reading, alarm: Waker
+) -> None:
+    backfill = made(reading, alarm)
+    backfill.watch([gap("a"), READY])
+    reading.begun()
+    backfill.watch([gap("a", 20), gap("b", 20), READY])
+    assert backfill.reached(gap("a"))
+    reading.gives(message(1), filled("a"))
+    reading.ends()
+    assert reading.begun()[0] == [gap("a", 20), gap("b", 20)]
+    reading.gives(message(2), filled("a", 20), filled("b", 20))
+    assert [taken(backfill, alarm), taken(backfill, alarm)] == [[message(1)], filled("a")]
+    assert backfill.take() is None
+    backfill.reached(gap("a", 20))
+    assert [taken(backfill, alarm) for _ in range(3)] == [
+        [message(2)],
+        filled("a", 20),
+        filled("b", 20),
+    ]
+    assert backfill.reached(gap("b", 20))
+    assert backfill.due == 0.0
+
+
+def test_a_gap_is_filled_before_it_is_reached(reading: Reading, alarm: Waker) -> None:
+    """It was read together with one that was reached earlier; it is ours, and over."""
+    backfill = made(reading, alarm)
+    backfill.watch([gap("a"), gap("b"), READY])
+    backfill.reached(gap("a"))
+    reading.gives(message(1, "b"), filled("a"), filled("b"))
+    assert taken(backfill, alarm) == [message(1, "b")]
+    assert taken(backfill, alarm) == filled("a")
+    assert taken(backfill, alarm) == filled("b")
+    assert backfill.due == 0.0, "live events need not wait any more"
+    assert backfill.unfinished() == []
+    assert backfill.reached(gap("b"))
+    assert not backfill.fills(gap("b"))
+    assert backfill.unfinished() == []
+    assert backfill.due == 0.0
+    assert not backfill.reached(gap("b")), "it is forgotten"
+
+
+def test_which_gaps_are_unfinished(reading: Reading, alarm: Waker) -> None:
+    backfill = made(reading, alarm)
+    backfill.watch([gap("a"), gap("b"), gap("c"), READY])
+    assert backfill.unfinished() == []
+    backfill.reached(gap("a"))
+    assert backfill.unfinished() == [gap("a")]
+    backfill.reached(gap("b"))
+    reading.gives(filled("a"))
+    assert taken(backfill, alarm) == filled("a")
+    assert backfill.unfinished() == [gap("b")]
+
+
+def test_what_was_read_and_not_taken_is_unfinished(reading: Reading, alarm: Waker) -> None:
+    backfill = made(reading, alarm)
+    backfill.watch([gap("a"), READY])
+    backfill.reached(gap("a"))
+    reading.gives(message(1), filled("a"))
+    assert taken(backfill, alarm) == [message(1)]
+    assert backfill.unfinished() == [gap("a")]
+
+
+def test_the_gaps_of_all_lines_can_be_unfinished_while_others_come(
+    reading: Reading, alarm: Waker
+) -> None:
+    """The socket's thread adds gaps while the main one looks at them."""
+    backfill = made(reading, alarm)
+    stop = threading.Event()
+
+    def watch() -> None:
+        since = 0
+        while not stop.is_set():
+            since += 1
+            backfill.watch([gap("a", since)])
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        for _ in range(300):
+            assert backfill.unfinished() == []
+            assert backfill.due == 0.0
+    finally:
+        stop.set()
+        thread.join(WAIT)
+
+
+# --- since when a channel is tailed
+
+
+def test_when_a_channel_was_tailed_first(reading: Reading, alarm: Waker) -> None:
+    backfill = made(reading, alarm, began={"old": 5})
+    backfill.watch([Subscribed(10, "a"), Subscribed(11, "old"), READY])
+    backfill.watch([Subscribed(20, "a"), gap("a", 15), Subscribed(21, "b"), READY])
+    assert reading.begun()[1] == {"old": 5, "a": 10, "b": 21}
+
+
+def test_what_the_caller_knows_stays_as_it_is(reading: Reading, alarm: Waker) -> None:
+    began = {"old": 5}
+    made(reading, alarm, began=began).watch([Subscribed(10, "a")])
+    assert began == {"old": 5}
+
+
+# --- patience
+
+
+def test_live_events_wait_from_the_end_of_a_gap_on_and_only_when_it_is_reached(
+    reading: Reading, alarm: Waker
+) -> None:
+    backfill = made(reading, alarm, patience=7.0)
+    before = time.monotonic()
+    backfill.watch([gap("a"), READY])
+    after = time.monotonic()
+    assert backfill.due == 0.0
+    backfill.reached(gap("a"))
+    assert before + 7.0 <= backfill.due <= after + 7.0
+    reading.gives(message(1), filled("a"))
+    taken(backfill, alarm)
+    assert backfill.due > 0.0
+    taken(backfill, alarm)
+    assert backfill.due == 0.0
+
+
+def test_live_events_wait_for_all_gaps_that_are_read_together(
+    reading: Reading, alarm: Waker
+) -> None:
+    backfill = made(reading, alarm, patience=7.0)
+    backfill.watch([gap("a"), gap("b"), READY])
+    backfill.reached(gap("a"))
+    due = backfill.due
+    backfill.reached(gap("b"))
+    assert backfill.due == due
+    reading.gives(filled("a"))
+    taken(backfill, alarm)
+    assert backfill.due == due
+    reading.gives(filled("b"))
+    taken(backfill, alarm)
+    assert backfill.due == 0.0
+
+
+def test_after_the_patience_live_events_go_first_and_history_still_comes(
+    reading: Reading, alarm: Waker
+) -> None:
+    backfill = made(reading, alarm, patience=0.0)
+    backfill.watch([gap("a"), READY])
+    backfill.reached(gap("a"))
+    assert 0.0 < backfill.due <= time.monotonic()
+    reading.gives(message(1), filled("a"))
+    assert taken(backfill, alarm) == [message(1)]
+    assert taken(backfill, alarm) == filled("a")
+
+
+def test_a_later_gap_has_its_own_patience(reading: Reading, alarm: Waker) -> None:
+    backfill = made(reading, alarm, patience=7.0)
+    backfill.watch([gap("a"), READY])
+    backfill.reached(gap("a"))
+    first = backfill.due
+    backfill.watch([gap("a", 20), READY])
+    assert backfill.due == first
+    backfill.reached(gap("a", 20))
+    assert backfill.due >= first
+    reading.gives(filled("a"))
+    reading.ends()
+    assert taken(backfill, alarm) == filled("a")
+    assert backfill.due > 0.0
+
+
+# --- handing out
+
+
+def test_many_messages_come_at_once_in_their_order(reading: Reading, alarm: Waker) -> None:
+    backfill = made(reading, alarm)
+    backfill.watch([gap(), READY])
+    backfill.reached(gap())
+    sent = [message(number) for number in range(1000)]
+    reading.gives(*sent, filled())
+    got: list[ChannelEvent] = []
+    batches = 0
+    while isinstance(news := taken(backfill, alarm), list):
+        got += news
+        batches += 1
+    assert got == sent
+    assert news == filled()
+    assert batches <= 100
+
+
+def test_messages_do_not_wait_for_others_for_long(
+    reading: Reading, alarm: Waker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_BATCH_LASTS", 0.0)
+    backfill = made(reading, alarm)
+    backfill.watch([gap(), READY])
+    backfill.reached(gap())
+    for number in range(3):
+        reading.gives(message(number))
+        assert taken(backfill, alarm) == [message(number)]
+
+
+def test_history_is_not_read_far_ahead_of_what_is_written(alarm: Waker) -> None:
+    yielded = threading.Semaphore(0)
+    count = 0
+
+    def fetch(gaps: Sequence[Gap], _: Mapping[str, int]) -> Iterator[ChannelEvent | Gap]:
+        nonlocal count
+        for number in range(100_000):
+            count += 1
+            yielded.release()
+            yield message(number)
+        yield from gaps
+
+    backfill = made(fetch, alarm)
+    backfill.watch([gap(), READY])
+    while yielded.acquire(timeout=0.3):
+        continue
+    assert count < 20_000, "the rest waits where it is"
+    backfill.reached(gap())
+    got = 0
+    while isinstance(news := taken(backfill, alarm), list):
+        got += len(news)
+    assert got == 100_000
+    assert news == gap()
+
+
+# --- bugs
+
+
+def test_a_bug_of_whoever_reads_is_raised_with_its_traceback(
+    reading: Reading, alarm: Waker
+) -> None:
+    backfill = made(reading, alarm)
+    backfill.watch([gap(), READY])
+    reading.begun()
+    reading.gives(ZeroDivisionError("made up"))
+    assert select.select([alarm], [], [], WAIT)[0]
+    assert backfill.take() is None
+    backfill.reached(gap())
+    with pytest.raises(BackfillBug, match=r"(?s)Traceback.*ZeroDivisionError: made up"):
+        taken(backfill, alarm)
+    assert backfill.take() is None
+    assert backfill.unfinished() == [gap()]
+
+
+def test_what_was_read_before_a_bug_comes_first(reading: Reading, alarm: Waker) -> None:
+    backfill = made(reading, alarm)
+    backfill.watch([gap("a"), gap("b"), READY])
+    backfill.reached(gap("a"))
+    reading.gives(message(1), filled("a"), ZeroDivisionError("made up"))
+    assert taken(backfill, alarm) == [message(1)]
+    assert taken(backfill, alarm) == filled("a")
+    with pytest.raises(BackfillBug):
+        taken(backfill, alarm)
+
+
+def test_gaps_after_a_bug_do_not_stop_the_socket_s_thread(reading: Reading, alarm: Waker) -> None:
+    backfill = made(reading, alarm)
+    backfill.watch([gap(), READY])
+    reading.gives(ZeroDivisionError("made up"))
+    backfill.reached(gap())
+    with pytest.raises(BackfillBug):
+        taken(backfill, alarm)
+    backfill.watch([gap("a", 9), READY])
+    assert backfill.reached(gap("a", 9))
+    assert backfill.unfinished() == [gap(), gap("a", 9)]
+
+
+# --- threads
+
+
+@pytest.fixture
+def threads_alternate_often() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("threads_alternate_often")
+@pytest.mark.parametrize("gathered", [0.0, 0.0005])
+def test_no_gap_is_lost_that_comes_while_the_reading_of_others_begins(
+    alarm: Waker, monkeypatch: pytest.MonkeyPatch, gathered: float
+) -> None:
+    monkeypatch.setattr(module, "_GATHERED", gathered)
+    seen: list[Gap] = []
+
+    def fetch(gaps: Sequence[Gap], _: Mapping[str, int]) -> Iterator[ChannelEvent | Gap]:
+        at_first = list(gaps)
+        for each in at_first:
+            seen.append(each)
+            yield message(each.since, each.channel)
+        yield from at_first
+        assert gaps == at_first, "a gap came behind what was read"
+
+    backfill = made(fetch, alarm)
+    spool: SimpleQueue[Gap] = SimpleQueue()
+    count = 3000
+
+    def watch() -> None:
+        for since in range(count):
+            each = gap(f"c{since % 7}", since)
+            backfill.watch([Subscribed(since, each.channel), each])
+            if since % 5 == 0:
+                backfill.watch([READY])
+            spool.put(each)
+
+    socket = threading.Thread(target=watch)
+    socket.start()
+    messages, ends = set[int](), set[int]()
+    reached = 0
+    deadline = time.monotonic() + 2 * WAIT
+    while len(ends) < count or reached < count:
+        assert time.monotonic() < deadline, (len(ends), reached, len(seen))
+        try:
+            assert backfill.reached(spool.get_nowait())
+            reached += 1
+        except Empty:
+            select.select([alarm], [], [], 0.01)
+            alarm.clear()
+        while (news := backfill.take()) is not None:
+            if isinstance(news, Gap):
+                assert news.since not in ends
+                ends.add(news.since)
+            else:
+                messages |= {each.received for each in news}
+    socket.join(WAIT)
+    assert messages == ends == set(range(count))
+    assert len(seen) == count
+    assert backfill.unfinished() == []
+    assert backfill.due == 0.0
+    assert not backfill._known
+    assert not backfill._reached
+
+
+def test_a_ready_that_comes_with_its_gap_is_not_missed(alarm: Waker) -> None:
+    """Otherwise each loss would cost the whole time of gathering."""
+
+    def fetch(gaps: Sequence[Gap], _: Mapping[str, int]) -> Iterator[ChannelEvent | Gap]:
+        yield from gaps
+
+    backfill = made(fetch, alarm)
+    began = time.monotonic()
+    for since in range(200):
+        backfill.watch([gap("a", since), READY])
+        assert backfill.reached(gap("a", since))
+        assert taken(backfill, alarm) == gap("a", since)
+    assert time.monotonic() - began < module._GATHERED * TIMEOUT_SCALE

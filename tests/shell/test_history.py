@@ -1,0 +1,363 @@
+"""What was missed comes back: gaps, --since and --resume, as a user meets them."""
+
+import json
+import re
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from chatapp_tail.sandbox import Sandbox
+from tests.conftest import LiveProcess, RunTail, StartTail, wait_until
+from tests.shell.conftest import (
+    AT_ONCE,
+    CHANNEL,
+    PROMPT,
+    SELECT,
+    StartTailInto,
+    StartTerminal,
+    is_one_line,
+    numbers_in,
+    publish,
+    scaled,
+    subscribed,
+)
+
+Env = Mapping[str, str]
+CHATS = "*/chats"
+MESSAGES = "*/messages"
+HISTORY = "/v1/licenses/1229/messengers/telegram/chats*"
+QUICK = ("--ping-interval", "1s", "--pong-timeout", "5s")
+FORBIDDEN = '{"success":false,"error":{"code":"ApiForbiddenError","message":"Forbidden"}}'
+
+
+def said(sandbox: Sandbox, number: int, *, ago: float = 0.0, chat: str = "private-7") -> None:
+    """Publish a message that was sent so many seconds ago, whoever listens."""
+    item = {
+        "id": number,
+        "fromMe": False,
+        "time": int(time.time() - ago),
+        "type": "text",
+        "message": {"text": f"number {number}"},
+        "chat": {"id": chat, "type": "private", "name": "Anna"},
+    }
+    meta = {"type": "message", "licenseId": 1229, "messengerType": "telegram"}
+    envelope = {"queue": "Telegram.Broadcast.Message", "payload": {"data": [item], "meta": meta}}
+    sandbox.publish(CHANNEL, "message", json.dumps(envelope, separators=(",", ":")))
+
+
+def cut(sandbox: Sandbox) -> None:
+    """End the link, and keep it from coming back until the faults are cleared."""
+    sandbox.faults.refuse_upgrades(503)
+    sandbox.abort_sockets()
+    wait_until(lambda: sandbox.subscribers(CHANNEL) == 0, "the link is gone")
+
+
+def records(tail: LiveProcess) -> list[dict[str, object]]:
+    return [json.loads(line) for line in tail.stdout.all]
+
+
+def ready(tail: LiveProcess) -> None:
+    """Wait for a tail with --meta."""
+    tail.stdout.wait_for('"state":"ready"')
+
+
+# --- a gap
+
+
+def test_the_messages_of_a_gap_come_back_in_order_and_before_live_ones(
+    start_tail: StartTail, sandbox: Sandbox, env: Env
+) -> None:
+    tail = start_tail(*SELECT, *QUICK, "-n", "5", env=env)
+    subscribed(sandbox)
+    said(sandbox, 1)
+    tail.stdout.wait_for('"id":1')
+    cut(sandbox)
+    for number in (2, 3, 4):
+        said(sandbox, number, chat=f"private-{number}")
+    sandbox.faults.delay_api(HISTORY, scaled(0.5))
+    sandbox.faults.upgrade_script = None
+    subscribed(sandbox)
+    said(sandbox, 5)
+    assert tail.wait() == 0
+    assert numbers_in(tail.stdout.text) == [1, 2, 3, 4, 5]
+    sources = [record["source"] for record in records(tail)]
+    assert sources[:4] == ["live", "backfill", "backfill", "backfill"]
+
+
+def test_the_line_about_a_gap_says_what_came_back_and_what_cannot(
+    start_tail: StartTail, sandbox: Sandbox, env: Env
+) -> None:
+    tail = start_tail(*SELECT, *QUICK, "--meta", env=env)
+    ready(tail)
+    cut(sandbox)
+    said(sandbox, 1)
+    sandbox.faults.clear()
+    line = tail.stderr.wait_for("gap: ")
+    assert re.search(
+        r"gap: 1229/telegram from [:\d]+ to [:\d]+ \([\d.]+ s\): recovered 1 message;"
+        r" statuses and tags cannot be recovered",
+        line,
+    )
+    gap = json.loads(tail.stdout.wait_for('"type":"gap"'))
+    assert (gap["recovered"], gap["missing"]) == (1, None)
+
+
+def test_live_events_go_first_when_history_takes_too_long(
+    start_tail: StartTail, sandbox: Sandbox, env: Env
+) -> None:
+    tail = start_tail(*SELECT, *QUICK, "--backfill-wait", "300ms", "-n", "2", env=env)
+    subscribed(sandbox)
+    cut(sandbox)
+    said(sandbox, 1)
+    sandbox.faults.clear()
+    sandbox.faults.delay_api(CHATS, scaled(2))
+    subscribed(sandbox)
+    said(sandbox, 2)
+    assert tail.wait(timeout=15) == 0
+    assert [(each["data"]["id"], each["source"]) for each in map(json.loads, tail.stdout.all)] == [
+        (2, "live"),
+        (1, "backfill"),
+    ]
+
+
+@pytest.mark.parametrize("options", [("--no-backfill",), ("-e", "messageStatus")])
+def test_history_is_not_asked_for_what_nobody_wants(
+    options: tuple[str, ...], start_tail: StartTail, sandbox: Sandbox, env: Env
+) -> None:
+    tail = start_tail(*SELECT, *QUICK, *options, env=env)
+    subscribed(sandbox)
+    cut(sandbox)
+    said(sandbox, 1)
+    sandbox.faults.clear()
+    assert "may be missing" in tail.stderr.wait_for("gap: ")
+    assert sandbox.api_requests(HISTORY) == 0
+
+
+def test_without_access_to_history_it_says_why_and_goes_on(
+    start_tail: StartTail, sandbox: Sandbox, env: Env
+) -> None:
+    sandbox.faults.answer_api(HISTORY, 403, FORBIDDEN)
+    tail = start_tail(*SELECT, *QUICK, "-n", "1", env=env)
+    subscribed(sandbox)
+    cut(sandbox)
+    said(sandbox, 1)
+    sandbox.faults.upgrade_script = None
+    line = tail.stderr.wait_for("gap: ")
+    assert re.search(r"may be missing: recovered 0 messages; GET \S+/chats answered 403", line)
+    said(sandbox, 2)
+    assert tail.wait() == 0
+    assert numbers_in(tail.stdout.text) == [2]
+
+
+def test_what_fails_in_passing_is_asked_again(
+    start_tail: StartTail, sandbox: Sandbox, env: Env
+) -> None:
+    sandbox.faults.answer_api(HISTORY, 429, FORBIDDEN, {"Retry-After": "1"}, calls=1)
+    sandbox.faults.answer_api(MESSAGES, 500, "oops", calls=2)
+    tail = start_tail(*SELECT, "-n", "1", "--since", "1h", env=env)
+    said(sandbox, 1, ago=60)
+    assert tail.wait(timeout=20) == 0
+    assert numbers_in(tail.stdout.text) == [1]
+
+
+# --- while it takes its time
+
+
+def test_a_line_says_how_far_history_is(start_tail: StartTail, sandbox: Sandbox, env: Env) -> None:
+    said(sandbox, 1, ago=60)
+    sandbox.faults.hang_api(MESSAGES)
+    tail = start_tail(*SELECT, "--since", "1h", env=env)
+    assert "reading history: 0 of 1 chats" in tail.stderr.wait_for("history", timeout=15)
+
+
+def test_a_bar_shows_it_on_a_terminal_and_goes_away(
+    start_terminal: StartTerminal, sandbox: Sandbox, env: Env
+) -> None:
+    said(sandbox, 1, ago=60)
+    sandbox.faults.delay_api(MESSAGES, scaled(3), calls=1)
+    terminal = start_terminal(*SELECT, "--since", "1h", "-n", "1", env=env)
+    terminal.wait_for("━".encode())
+    terminal.wait_for(b"reading history: 0 of 1 chats")
+    assert terminal.wait(timeout=15) == 0
+    assert b"number 1" in terminal.shown.rpartition(b"reading history")[2]
+
+
+@pytest.mark.parametrize("what", [CHATS, MESSAGES])
+def test_ctrl_c_ends_it_at_any_time(
+    what: str, start_tail: StartTail, sandbox: Sandbox, env: Env
+) -> None:
+    said(sandbox, 1, ago=60)
+    sandbox.faults.hang_api(what)
+    tail = start_tail(*SELECT, "--since", "1h", "--meta", env=env)
+    wait_until(lambda: sandbox.api_requests(what) > 0, "history is asked")
+    tail.stdout.wait_for('"state":"subscribed"')
+    tail.send_signal(signal.SIGINT)
+    assert tail.wait(timeout=PROMPT) == -signal.SIGINT
+    gap = records(tail)[-2]
+    assert (gap["type"], gap["missing"]) == ("gap", "it ended before all of history was read")
+
+
+def test_a_limit_of_time_ends_it_too(run_tail: RunTail, sandbox: Sandbox, env: Env) -> None:
+    said(sandbox, 1, ago=60)
+    sandbox.faults.hang_api(CHATS)
+    done = run_tail(*SELECT, "--since", "1h", "-n", "1", "--for", "1s", env=env)
+    assert (done.returncode, done.stdout) == (124, "")
+
+
+def test_waiting_for_history_is_not_idleness(run_tail: RunTail, sandbox: Sandbox, env: Env) -> None:
+    said(sandbox, 1, ago=60)
+    sandbox.faults.delay_api(CHATS, scaled(4))
+    done = run_tail(*SELECT, "--since", "1h", "--idle", f"{scaled(3)}s", env=env)
+    assert numbers_in(done.stdout) == [1]
+
+
+# --- --since
+
+
+def test_since_shows_what_was_before_and_nothing_older(
+    run_tail: RunTail, sandbox: Sandbox, env: Env
+) -> None:
+    for number, ago in enumerate((7300, 7100, 10), 1):
+        said(sandbox, number, ago=ago)
+    done = run_tail(*SELECT, "--since", "2h", "-n", "2", env=env)
+    assert numbers_in(done.stdout) == [2, 3]
+
+
+def test_since_a_moment(run_tail: RunTail, sandbox: Sandbox, env: Env) -> None:
+    said(sandbox, 1, ago=100)
+    moment = time.strftime("%FT%TZ", time.gmtime(time.time() - 200))
+    assert run_tail(*SELECT, "--since", moment, "-n", "1", env=env).returncode == 0
+
+
+def test_raw_output_of_history_has_the_shape_of_a_frame(
+    run_tail: RunTail, sandbox: Sandbox, env: Env
+) -> None:
+    said(sandbox, 1, ago=60)
+    done = run_tail(*SELECT, "--since", "1h", "-n", "1", "-o", "raw", env=env)
+    frame = json.loads(done.stdout)
+    assert frame["payload"]["meta"]["licenseId"] == 1229
+    assert [item["id"] for item in frame["payload"]["data"]] == [1]
+
+
+# --- --resume
+
+
+def test_a_second_run_goes_on_where_the_first_ended(
+    run_tail: RunTail, start_tail: StartTail, sandbox: Sandbox, env: Env
+) -> None:
+    first = start_tail(*SELECT, "--resume", "-n", "2", env=env)
+    subscribed(sandbox)
+    publish(sandbox, [1, 2])
+    assert first.wait() == 0
+    wait_until(lambda: sandbox.subscribers(CHANNEL) == 0, "the first is gone")
+    for number in (3, 4):
+        said(sandbox, number)
+    second = run_tail(*SELECT, "--resume", "-n", "2", env=env)
+    assert numbers_in(second.stdout) == [3, 4]
+    third = run_tail(*SELECT, "--resume", "-n", "1", "--for", "3s", env=env)
+    assert (numbers_in(third.stdout), third.returncode) == ([], 124)
+
+
+def test_what_a_count_left_over_comes_in_the_next_run(
+    run_tail: RunTail, start_tail: StartTail, sandbox: Sandbox, env: Env
+) -> None:
+    first = start_tail(*SELECT, "--resume=batches", "-n", "1", env=env)
+    subscribed(sandbox)
+    for number in range(1, 6):
+        said(sandbox, number)
+    assert first.wait() == 0
+    rest = [
+        numbers_in(run_tail(*SELECT, "--resume=batches", "-n", "2", env=env).stdout)
+        for _ in range(2)
+    ]
+    assert rest == [[2, 3], [4, 5]]
+
+
+def test_a_run_that_was_killed_loses_nothing(
+    start_tail: StartTail, sandbox: Sandbox, env: Env
+) -> None:
+    first = start_tail(*SELECT, "--resume", env=env)
+    subscribed(sandbox)
+    said(sandbox, 1)
+    first.stdout.wait_for('"id":1')
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    said(sandbox, 2)
+    second = start_tail(*SELECT, "--resume", env=env)
+    second.stdout.wait_for('"id":2')
+    # The kill may have come between writing and noting that.
+    assert numbers_in(second.stdout.text) in ([2], [1, 2])
+
+
+def test_half_a_line_at_the_end_of_a_file_does_not_spoil_the_next(
+    home: Path,
+    start_tail: StartTail,
+    start_tail_into: StartTailInto,
+    sandbox: Sandbox,
+    env: Env,
+) -> None:
+    first = start_tail(*SELECT, "--resume", "-n", "1", env=env)
+    subscribed(sandbox)
+    said(sandbox, 1)
+    assert first.wait() == 0
+    said(sandbox, 2)
+    saved = home / "saved.ndjson"
+    saved.write_text('{"v":1,"ty')
+    with saved.open("ab") as file:
+        second = start_tail_into(file.fileno(), *SELECT, "--resume", "-n", "1", env=env)
+        assert second.wait(scaled(10)) == 0
+    torn, whole = saved.read_text().splitlines()
+    assert torn == '{"v":1,"ty'
+    assert json.loads(whole)["data"]["id"] == 2
+
+
+def test_a_second_process_with_the_same_name_is_refused(
+    start_tail: StartTail, run_tail: RunTail, sandbox: Sandbox, env: Env
+) -> None:
+    start_tail(*SELECT, "--resume=crm", env=env)
+    subscribed(sandbox)
+    second = run_tail(*SELECT, "--resume=crm", env=env, timeout=AT_ONCE * 4)
+    assert second.returncode == 2
+    is_one_line(second.stderr, "another chatapp-tail", "--resume=crm", "--resume=NAME")
+    other = run_tail(*SELECT, "--resume=other", "--for", "100ms", env=env)
+    assert other.returncode == 0
+
+
+def test_a_damaged_checkpoint(home: Path, run_tail: RunTail, env: Env) -> None:
+    checkpoint = home / ".local/state/chatapp-tail/resume/default.sqlite"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_text("no database, but long enough to look like one " * 100)
+    done = run_tail(*SELECT, "--resume", env=env)
+    assert done.returncode == 7
+    is_one_line(done.stderr, "cannot open the checkpoint", str(checkpoint), "--since")
+
+
+def test_a_place_where_no_checkpoint_can_be(home: Path, run_tail: RunTail, env: Env) -> None:
+    (home / "file").write_text("")
+    done = run_tail(*SELECT, "--resume", env={**env, "XDG_STATE_HOME": str(home / "file")})
+    assert done.returncode == 7
+    is_one_line(done.stderr, "cannot open the checkpoint", "Not a directory")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--resume", "--no-backfill"), "contradict"),
+        (("--since", "2h", "--no-backfill"), "contradict"),
+        (("--resume", "-e", "chatTag"), "the filters leave none"),
+        (("--since", "2h", "-E", "message"), "the filters leave none"),
+        (("--since", "2h", "--sandbox"), "begins anew each time"),
+        (("--since", "tomorrow"), "2026-11-22T08:00"),
+        (("--since", "2999-01-01"), "future"),
+        (("--resume=../../etc/x",), "letters, digits"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_any_network(
+    options: tuple[str, ...], words: str, run_tail: RunTail
+) -> None:
+    done = run_tail(*SELECT, *options)
+    assert done.returncode == 2
+    is_one_line(done.stderr, words)

@@ -20,6 +20,9 @@ import trustme
 from .peers import Command, Place
 from .server import CHANNEL, Load
 
+Figures = dict[str, float | str]
+"""Name -> value, or the reason why there is none."""
+
 PATIENCE = 60.0
 _READ = 1024 * 1024
 
@@ -58,7 +61,8 @@ class LoadServer:
             text=True,
         )
         self._said: queue.SimpleQueue[dict[str, float]] = queue.SimpleQueue()
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
         ports = self._next(PATIENCE)
         self.port, self.auth_port = int(ports["port"]), int(ports["auth_port"])
 
@@ -80,8 +84,15 @@ class LoadServer:
             return None
         return said[name]
 
+    def go_on(self) -> None:
+        """End the pause of a load that has one."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+
     def close(self) -> None:
         self._process.kill()
+        self._listener.join()
         self._process.communicate()
 
 
@@ -117,7 +128,7 @@ class PeerProcess:
         self.output = last.stdout.fileno()
 
     def status(self, name: str) -> int:
-        """Return a sum over /proc/PID/status, in KiB."""
+        """Return a sum over /proc/PID/status, in KiB; of a process that ended nothing."""
         return sum(_status(child.pid, name) for child in self._children)
 
     def cpu(self) -> float:
@@ -214,11 +225,16 @@ def running(
 
 
 def read_lines(
-    output: int, wanted: int, until: float, take: Callable[[bytes, int], None] | None = None
+    output: int,
+    wanted: int,
+    until: float,
+    take: Callable[[bytes, int], None] | None = None,
+    mark: bytes = b"\n",
 ) -> int:
     """Read the pipe until it has shown so many lines, or until then; return how many it did.
 
-    `take` gets each piece read and when, in nanoseconds of the monotonic clock.
+    `take` gets each piece read and when, in nanoseconds of the monotonic clock. `mark` is the byte
+    that each has once, for output whose entries have several lines.
     """
     seen = 0
     while seen < wanted and (left := until - time.monotonic()) > 0:
@@ -229,7 +245,7 @@ def read_lines(
             take(data, time.monotonic_ns())
         if not data:
             break
-        seen += data.count(b"\n")
+        seen += data.count(mark)
     return seen
 
 

@@ -4,6 +4,7 @@ Frames are built before they are needed and sent in large blocks. Beside it an a
 signs everything, after a delay. What happens is said on stdout, one JSON object a line: the ports,
 `ready` when the peer has subscribed to all its channels, `started` and `sent` before the first and
 after the last event; moments are of the monotonic clock, which all processes of a machine share.
+A line on stdin ends the pause that `Load.pause_after` asks for.
 """
 
 import json
@@ -17,9 +18,11 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha1
+from itertools import cycle, islice
 from typing import Any
 
 CHANNEL = "private-v1.licenses.1229.messengers.telegram"
+QUEUE = "Telegram.Message"
 _BLOCK = 256
 _GRACE = 0.2
 """Seconds a peer gets between its subscription and the first event to bind its callback."""
@@ -29,10 +32,16 @@ _SENT_AT = "sent:0000000000000000000"
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What one run asks of the server; `rate` is in events a second, 0 for as fast as it goes."""
+    """What one run asks of the server; `rate` is in events a second, 0 for as fast as it goes.
+
+    Of `mixed` events every second one is a status. After the first `pause_after` the server waits
+    until it is told to go on.
+    """
 
     events: int = 0
     rate: float = 0.0
+    mixed: bool = False
+    pause_after: int = 0
     channels: int = 1
     auth_delay: float = 0.0
     certificate: str | None = None
@@ -47,13 +56,29 @@ def frame(text: bytes) -> bytes:
 
 def event_frame(channel: str) -> bytes:
     """Return the event all peers get: a message as ChatApp sends it, about 940 bytes."""
-    item = {
+    return _frame_of("message", channel, "text")
+
+
+def status_frame(channel: str) -> bytes:
+    """Return an event that the filters measured do not keep, as long as the other."""
+    return _frame_of("messageStatus", channel, "viewed")
+
+
+def _frame_of(event: str, channel: str, kind: str) -> bytes:
+    meta = {"type": "message", "licenseId": 1229, "messengerType": "telegram"}
+    document = {"queue": QUEUE, "payload": {"data": [item_of(kind)], "meta": meta}}
+    data = json.dumps(document, separators=(",", ":"))
+    return frame(json.dumps({"event": event, "channel": channel, "data": data}).encode())
+
+
+def item_of(kind: str) -> dict[str, object]:
+    return {
         "id": 696,
         "fromApi": False,
         "fromMe": False,
         "time": 1637319282,
         "isForwarded": False,
-        "type": "text",
+        "type": kind,
         "message": {"text": _SENT_AT + "x" * 130, "caption": "", "file": None},
         "quotedMessage": None,
         "fromUser": {
@@ -72,10 +97,6 @@ def event_frame(channel: str) -> bytes:
             "image": "https://example.invalid/GetDialogPhoto/x",
         },
     }
-    meta = {"type": "message", "licenseId": 1229, "messengerType": "telegram"}
-    document = {"queue": "Telegram.Message", "payload": {"data": [item], "meta": meta}}
-    data = json.dumps(document, separators=(",", ":"))
-    return frame(json.dumps({"event": "message", "channel": channel, "data": data}).encode())
 
 
 def stamped(event: bytes) -> bytes:
@@ -197,7 +218,7 @@ class Peer:
             yield opcode, bytes(byte ^ mask[at % 4] for at, byte in enumerate(masked))
 
 
-def serve_peer(sock: socket.socket, load: Load) -> None:
+def serve_peer(sock: socket.socket, load: Load, go_on: threading.Event) -> None:
     peer = Peer(sock)
     peer.upgrade()
     subscribed = peer.answer_read()
@@ -206,20 +227,36 @@ def serve_peer(sock: socket.socket, load: Load) -> None:
     say(ready=time.monotonic())
     time.sleep(_GRACE)
     say(started=time.monotonic())
-    (send_paced if load.rate else send_fast)(peer, load)
+    if load.rate:
+        send_paced(peer, load)
+    else:
+        send_fast(peer, load, go_on)
     say(sent=time.monotonic())
     while True:
         peer.take_in()
 
 
-def send_fast(peer: Peer, load: Load) -> None:
-    event = event_frame(CHANNEL)
-    block = event * _BLOCK
-    for _ in range(load.events // _BLOCK):
+def send_fast(peer: Peer, load: Load, go_on: threading.Event) -> None:
+    send_blocks(peer, load, load.pause_after or load.events)
+    if load.pause_after:
+        while not go_on.is_set():
+            if peer.wait(0.05):
+                peer.take_in()
+        send_blocks(peer, load, load.events - load.pause_after)
+
+
+def send_blocks(peer: Peer, load: Load, count: int) -> None:
+    block = events_of(load, _BLOCK)
+    for _ in range(count // _BLOCK):
         peer.send_raw(block)
         if peer.wait(0):
             peer.take_in()
-    peer.send_raw(event * (load.events % _BLOCK))
+    peer.send_raw(events_of(load, count % _BLOCK))
+
+
+def events_of(load: Load, count: int) -> bytes:
+    kinds = [event_frame(CHANNEL), status_frame(CHANNEL)][: 1 + load.mixed]
+    return b"".join(islice(cycle(kinds), count))
 
 
 def send_paced(peer: Peer, load: Load) -> None:
@@ -254,13 +291,14 @@ def main() -> None:
     load = Load(**json.loads(sys.argv[1]))
     pushers = socket.create_server(("127.0.0.1", 0))
     auths = socket.create_server(("127.0.0.1", 0), backlog=512)
+    go_on = threading.Event()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     if load.certificate:
         context.load_cert_chain(load.certificate)
 
     def serve(sock: socket.socket) -> None:
         secured = context.wrap_socket(sock, server_side=True) if load.certificate else sock
-        serve_peer(secured, load)
+        serve_peer(secured, load, go_on)
 
     def sign(sock: socket.socket) -> None:
         serve_auth(sock, load.auth_delay)
@@ -268,7 +306,8 @@ def main() -> None:
     threading.Thread(target=accept, args=(auths, sign), daemon=True).start()
     threading.Thread(target=accept, args=(pushers, serve), daemon=True).start()
     say(port=pushers.getsockname()[1], auth_port=auths.getsockname()[1])
-    sys.stdin.read()  # ends with whoever started it
+    for _ in sys.stdin:  # ends with whoever started it
+        go_on.set()
 
 
 if __name__ == "__main__":

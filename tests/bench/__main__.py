@@ -4,68 +4,88 @@ The peers take turns within each round, so a machine that is busy for a while is
 """
 
 import argparse
-import json
-import platform
 import sys
 import tempfile
+from datetime import date
 from pathlib import Path
 
-from .measure import Measure, Sizes, all_measures, help_times, idle_together, limit
-from .peers import Peer, all_peers
+from .chart import THEMES, chart
+from .machine import machine
+from .measure import Sizes, help_times, limit, memory_together
+from .peers import OURS, Peer, all_peers
+from .plan import Measure, all_measures
+from .report import LIMIT, Report, read
 from .run import Bench, Failed, local_bench
-from .table import OURS, Results, add, medians, render
-
-_LIMIT = "server's limit"
+from .table import Results, add, medians
 
 
 def main() -> None:
     options = _options()
+    report = read(options.read.read_text()) if options.read else _measured(options)
+    if options.json:
+        options.json.write_text(report.json())
+    if options.svg:
+        for theme in THEMES:
+            file = options.svg.with_stem(f"{options.svg.stem}-{theme}")
+            file.write_text(chart(medians(report.results), report.peers, theme), encoding="utf-8")
+    print(report.markdown() if options.markdown else report.text())
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    parser.add_argument(
+        "--svg",
+        type=Path,
+        metavar="FILE",
+        help="draw FILE with -dark and with -light before its .svg",
+    )
+    parser.add_argument("--markdown", action="store_true", help="the table as in the README")
+    parser.add_argument(
+        "--read", type=Path, metavar="FILE", help="measure nothing, show what --json wrote"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of what is repeated")
+    parser.add_argument("--scale", type=float, default=1.0, help="0.05 for a quick look")
+    parser.add_argument(
+        "--only",
+        action="append",
+        metavar="NAME",
+        help="only measures that begin so: throughput, latency, start, growth, stall, backlog,"
+        " others (idle, memory, --help)",
+    )
+    parser.add_argument("--peer", action="append", metavar="NAME", help="only these peers")
+    return parser.parse_args()
+
+
+def _measured(options: argparse.Namespace) -> Report:
     sizes = Sizes().scaled(options.scale)
     peers = [peer for peer in all_peers() if options.peer is None or peer.name in options.peer]
     results: Results = {}
     with tempfile.TemporaryDirectory() as directory:
         bench = local_bench(Path(directory))
-        measures = [
-            measure
-            for measure in all_measures(bench, sizes)
-            if options.only is None or measure.name.startswith(tuple(options.only))
-        ]
-        for measure in measures:
-            _take(measure, bench, sizes, peers, options.rounds, results)
+        for measure in all_measures(bench, sizes):
+            if options.only is None or measure.name.startswith(tuple(options.only)):
+                _take(measure, bench, sizes, peers, options.rounds, results)
         if options.only is None or "others" in options.only:
             _take_others(bench, sizes, peers, options.rounds, results)
     for peer in peers:
         if peer.missing:
             for row in results.values():
                 row[peer.name] = [peer.missing]
-    print(render(results, [*(peer.name for peer in peers), _LIMIT]))
-    if slow := [peer.name for peer in peers if peer.slow]:
-        print(f"A tenth of the events of throughput and stall: {', '.join(slow)}.")
-    if options.json:
-        options.json.write_text(json.dumps(_document(results, options), indent=2) + "\n")
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of what is repeated")
-    parser.add_argument("--scale", type=float, default=1.0, help="0.05 for a quick look")
-    parser.add_argument(
-        "--only", action="append", metavar="NAME", help="only these measures; others: idle, --help"
-    )
-    parser.add_argument("--peer", action="append", metavar="NAME", help="only these peers")
-    return parser.parse_args()
+    names = [peer.name for peer in peers]
+    slow = [peer.name for peer in peers if peer.slow]
+    return Report(machine(date.today()), names, slow, sizes, options.rounds, results)
 
 
 def _take(
     measure: Measure, bench: Bench, sizes: Sizes, peers: list[Peer], rounds: int, results: Results
 ) -> None:
-    for number in range(rounds if measure.repeated else 1):
-        _progress(f"{measure.name}, round {number + 1}")
-        if measure.name.startswith("throughput"):
-            add(results, _LIMIT, limit(bench, sizes, measure.name.endswith("wss")))
+    for round_ in range(rounds if measure.repeated else 1):
+        _progress(f"{measure.name}, round {round_ + 1}")
+        if measure.name in ("throughput ws", "throughput wss"):
+            add(results, LIMIT, limit(bench, sizes, measure.name.endswith("wss")))
         failures: dict[str, str] = {}
-        names: set[str] = set()
+        names: dict[str, None] = {}
         for peer in peers:
             if peer.missing:
                 continue
@@ -74,36 +94,27 @@ def _take(
             except Failed as failure:
                 failures[peer.name] = str(failure)
                 continue
-            names |= figures.keys()
+            names |= dict.fromkeys(figures)
             add(results, peer.name, figures)
         for name, reason in failures.items():
+            _progress(f"{name}: {reason}")
             add(results, name, dict.fromkeys(names, reason))
 
 
 def _take_others(
     bench: Bench, sizes: Sizes, peers: list[Peer], rounds: int, results: Results
 ) -> None:
-    _progress("idle")
     present = [peer for peer in peers if not peer.missing]
-    for name, figures in idle_together(bench, sizes, present).items():
-        add(results, name, figures)
+    for channels in (1, sizes.channels):
+        _progress(f"idle, channels: {channels}")
+        for name, figures in memory_together(bench, sizes, present, channels).items():
+            add(results, name, figures)
     for figures in help_times(bench, rounds):
         add(results, OURS, figures)
 
 
 def _progress(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
-
-
-def _document(results: Results, options: argparse.Namespace) -> dict[str, object]:
-    return {
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "scale": options.scale,
-        "rounds": options.rounds,
-        "medians": medians(results),
-        "values": results,
-    }
 
 
 if __name__ == "__main__":

@@ -1,26 +1,29 @@
 """What is measured: each function is one run of one peer and returns its figures by name."""
 
 import re
+import shutil
 import sys
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from functools import partial
 from statistics import quantiles
 
-from .peers import Command, Peer, Place, environment
-from .run import Bench, Failed, Run, cpu_of, read_lines, running
+from .peers import OURS, Command, Peer, Place, chatapp_tail, environment
+from .run import Bench, Failed, Figures, Run, cpu_of, read_lines, running
 from .server import CHANNEL, Load, event_frame
 
-Figures = dict[str, float | str]
-"""Name -> value, or the reason why there is none."""
-
 _SENT = re.compile(rb"sent:(\d{19})")
-_LONG = 120.0
-_GROWTH_AT_MOST = 15.0
-_STALL_AT_MOST = 10.0
+_LONG = 240.0
 _WARM_UP = 0.1
+_STALL_AT_MOST = 90.0
+_STANDS_STILL = 2.0
+_ON_DISK = 1200
+"""Bytes an event may need on disk, generously."""
+
+HELD_UP = "it blocks, pings and all, and a real server gives up on it"
+OURS_ONLY = "measured of chatapp-tail only"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +31,14 @@ class Sizes:
     """How much of everything; `scaled` shrinks it for a look."""
 
     throughput: int = 200_000
-    latency: int = 500
-    growth: int = 1_000_000
-    stall: int = 300_000
-    idle: float = 30.0
+    latency: int = 2000
+    growth: int = 2_000_000
+    stall: int = 1_000_000
+    idle: float = 60.0
     settled: float = 10.0
+    some_channels: int = 100
     channels: int = 500
+    backlog: int = 1_000_000_000
 
     def scaled(self, factor: float) -> "Sizes":
         return Sizes(
@@ -43,55 +48,64 @@ class Sizes:
             int(self.stall * factor),
             self.idle * factor,
             self.settled * factor,
-            max(2, int(self.channels * factor)),
+            max(2, int(self.some_channels * factor)),
+            max(3, int(self.channels * factor)),
+            int(self.backlog * factor),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """One kind of run; `repeated` ones are run in every round, the others once."""
-
-    name: str
-    run: Callable[[Peer], Figures]
-    repeated: bool = True
-
-
-def all_measures(bench: Bench, sizes: Sizes) -> list[Measure]:
-    """Return the measures in the order of the table; `idle` is apart, see `idle_together`."""
-    many = sizes.channels
-    starts = [(1, 0.0, True), (1, 0.02, True), (many, 0.0, True), (many, 0.02, False)]
-    return [
-        Measure("throughput ws", partial(throughput, bench, sizes, False)),
-        Measure("throughput wss", partial(throughput, bench, sizes, True)),
-        Measure("latency", partial(latency, bench, sizes), repeated=False),
-        *(
-            Measure(
-                f"start {channels} {delay * 1000:.0f}",
-                partial(start, bench, channels, delay),
-                repeated=repeated,
-            )
-            for channels, delay, repeated in starts
-        ),
-        Measure("growth", partial(growth, bench, sizes), repeated=False),
-        Measure("stall", partial(stall, bench, sizes), repeated=False),
-    ]
 
 
 def throughput(bench: Bench, sizes: Sizes, tls: bool, peer: Peer) -> Figures:
     """Time all events, and take the CPU of the whole process without its start."""
-    events = sizes.throughput // (10 if peer.slow else 1)
+    load = _load(bench, peer.share(sizes.throughput), tls)
+    speed, cpu = _speed(bench, load, peer.command)
     scheme = "wss" if tls else "ws"
-    with _running(bench, peer, _load(bench, events, tls)) as run:
+    return {f"{scheme}: events/s": speed, f"{scheme}: CPU µs/event": cpu}
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Another way to show events: `every` how manieth, and the byte that each has once."""
+
+    name: str
+    options: tuple[str, ...]
+    every: int = 1
+    mark: bytes = b"\n"
+
+
+WAYS = (
+    Shown("--event", ("--json", "--event", "message"), every=2),
+    Shown("--where", ("--json", "--where", "data.type=='text'"), every=2),
+    # An arrow is all that is not ASCII in the several lines of a message.
+    Shown("pretty", ("-o", "pretty", "--color", "always"), mark="←".encode()[:1]),
+)
+
+
+def shown(bench: Bench, sizes: Sizes, way: Shown, peer: Peer) -> Figures:
+    """Time all events through a filter that drops every second one, or in another format."""
+    names = (f"ws, {way.name}: events/s", f"ws, {way.name}: CPU µs/event")
+    if peer.name != OURS:
+        return dict.fromkeys(names, OURS_ONLY)
+    load = Load(events=sizes.throughput, mixed=way.every > 1)
+    command = partial(chatapp_tail, options=way.options)
+    return dict(zip(names, _speed(bench, load, command, way.every, way.mark), strict=True))
+
+
+def _speed(
+    bench: Bench,
+    load: Load,
+    command: Callable[[Place], Command],
+    every: int = 1,
+    mark: bytes = b"\n",
+) -> tuple[float, float]:
+    """Return events a second, and microseconds of CPU an event."""
+    with _running(bench, command, load) as run:
         started = run.server.moment("started")
         assert started is not None
         start_cpu = run.process.cpu()
-        _read_all(run, events)
+        _read_all(run, load.events // every, mark=mark)
         seconds = time.monotonic() - started
     assert run.usage is not None
-    return {
-        f"{scheme}: events/s": events / seconds,
-        f"{scheme}: CPU µs/event": (run.usage.cpu - start_cpu) / events * 1e6,
-    }
+    return load.events / seconds, (run.usage.cpu - start_cpu) / load.events * 1e6
 
 
 def limit(bench: Bench, sizes: Sizes, tls: bool) -> Figures:
@@ -101,8 +115,7 @@ def limit(bench: Bench, sizes: Sizes, tls: bool) -> Figures:
     def drain(place: Place) -> Command:
         return Command(([sys.executable, "-m", "tests.bench.peers.drain", place.url, str(size)],))
 
-    env = environment(bench.directory, bench.ca_file)
-    with running(bench, _load(bench, sizes.throughput, tls), drain, env) as run:
+    with _running(bench, drain, _load(bench, sizes.throughput, tls)) as run:
         started = run.server.moment("started")
         assert started is not None
         _read_all(run, 1)
@@ -120,71 +133,98 @@ def latency(bench: Bench, sizes: Sizes, peer: Peer) -> Figures:
         whole, _, rest = (rest + data).rpartition(b"\n")
         found.extend((now - int(sent)) / 1e6 for sent in _SENT.findall(whole))
 
-    with _running(bench, peer, Load(events=sizes.latency, rate=100.0)) as run:
+    with _running(bench, peer.command, Load(events=sizes.latency, rate=100.0)) as run:
         _read_all(run, sizes.latency, take)
-    cuts = quantiles(found, n=100)
-    return {"latency p50, ms": cuts[49], "latency p99, ms": cuts[98]}
+    cuts = quantiles(found, n=100, method="inclusive")
+    return {
+        "latency p50, ms": cuts[49],
+        "latency p99, ms": cuts[98],
+        "latency worst, ms": max(found),
+    }
 
 
 def start(bench: Bench, channels: int, delay: float, peer: Peer) -> Figures:
-    name = f"ready, {channels} channel{'s' * (channels > 1)}, auth {delay * 1000:.0f} ms: s"
+    name = f"ready, {_channels(channels)}, auth {delay * 1000:.0f} ms: s"
     if not peer.authorises:
         return {name: "it cannot ask for signatures"}
-    with _running(bench, peer, Load(channels=channels, auth_delay=delay)) as run:
+    load = Load(channels=channels, auth_delay=delay)
+    with _running(bench, peer.command, load) as run:
         return {name: run.start}
 
 
 def growth(bench: Bench, sizes: Sizes, peer: Peer) -> Figures:
-    """Compare resident memory after a tenth of the events (a slow peer's) with that at the end."""
-    warm = int(sizes.growth * _WARM_UP) // (10 if peer.slow else 1)
-    with _running(bench, peer, Load(events=sizes.growth)) as run:
-        until = time.monotonic() + _GROWTH_AT_MOST
-        seen = read_lines(run.process.output, warm, until)
-        if seen < warm:
-            return {"growth: MiB": f"{seen} events in {_GROWTH_AT_MOST:g} s are too few"}
-        before = run.process.status("VmRSS")
-        seen += read_lines(run.process.output, sizes.growth - seen, until)
-        grown = (run.process.status("VmRSS") - before) / 1024
-    return {"growth: MiB": grown, "growth: events seen": seen}
+    """Compare resident memory when a tenth of the events is through with that at the end.
+
+    The server pauses at both moments, so that nothing is under way that would count.
+    """
+    events = peer.share(sizes.growth)
+    warm = int(events * _WARM_UP)
+    with _running(bench, peer.command, Load(events=events, pause_after=warm)) as run:
+        _read_all(run, warm)
+        before = _settled_memory(run)
+        run.server.go_on()
+        _read_all(run, events - warm)
+        return {"RSS growth, MiB": _settled_memory(run) - before}
+
+
+def _settled_memory(run: Run) -> float:
+    time.sleep(0.5)
+    return run.process.status("VmRSS") / 1024
 
 
 def stall(bench: Bench, sizes: Sizes, peer: Peer) -> Figures:
-    """Read nothing until the server has sent all, or for so long; then read all there is."""
-    events = sizes.stall // (10 if peer.slow else 1)
-    with _running(bench, peer, Load(events=events)) as run:
+    """Read nothing until the server has sent all, or the peer stands still; then read all."""
+    events = peer.share(sizes.stall)
+    if shutil.disk_usage(bench.directory).free < events * _ON_DISK:
+        raise Failed(f"no room for {events} events in {bench.directory}")
+    with _running(bench, peer.command, Load(events=events)) as run:
         begin = time.monotonic()
-        sent = run.server.moment("sent", _STALL_AT_MOST)
-        held_up: float | str = "the server was held up" if sent is None else sent - begin
+        sent = _moment_sent(run)
         seen = read_lines(run.process.output, events, time.monotonic() + _LONG)
-    assert run.usage is not None
+        peak = run.process.status("VmHWM") / 1024
     return {
-        "stall: all taken off the server, s": held_up,
-        "stall: peak RSS, MiB": run.usage.peak / 1024,
+        "stall: all taken off the server, s": HELD_UP if sent is None else sent - begin,
+        "stall: peak RSS, MiB": peak or f"it died: {run.process.last_words().strip()}",
         "stall: events lost": events - seen,
     }
 
 
-def idle_together(bench: Bench, sizes: Sizes, peers: list[Peer]) -> dict[str, Figures]:
-    """Measure all peers at once, as they do nothing: memory, then CPU from there on."""
-    runs = {peer.name: _running(bench, peer, Load()) for peer in peers}
-    entered = {name: run.__enter__() for name, run in runs.items()}
-    try:
+def _moment_sent(run: Run) -> float | None:
+    """Return when the server had sent all, or None when the peer does nothing but block it."""
+    ends = time.monotonic() + _STALL_AT_MOST
+    cpu = run.process.cpu()
+    while time.monotonic() < ends:
+        if (sent := run.server.moment("sent", _STANDS_STILL)) is not None:
+            return sent
+        before, cpu = cpu, run.process.cpu()
+        if before == cpu:
+            break
+    return None
+
+
+def memory_together(
+    bench: Bench, sizes: Sizes, peers: Sequence[Peer], channels: int
+) -> dict[str, Figures]:
+    """Measure all peers at once, as they do nothing: memory, and CPU from there on."""
+    figures: dict[str, Figures] = {}
+    names = (f"RSS, {_channels(channels)}: MiB", f"idle, {_channels(channels)}: CPU ms a minute")
+    with ExitStack() as stack:
+        runs: dict[str, Run] = {}
+        for peer in peers:
+            try:
+                run = stack.enter_context(_running(bench, peer.command, Load(channels=channels)))
+            except Failed as failure:
+                figures[peer.name] = dict.fromkeys(names, str(failure))
+            else:
+                runs[peer.name] = run
         time.sleep(sizes.settled)
-        memory = {name: run.process.status("VmRSS") / 1024 for name, run in entered.items()}
-        before = {name: run.process.idle_cpu() for name, run in entered.items()}
+        memory = {name: run.process.status("VmRSS") / 1024 for name, run in runs.items()}
+        before = {name: run.process.idle_cpu() for name, run in runs.items()}
         time.sleep(sizes.idle)
-        after = {name: run.process.idle_cpu() for name, run in entered.items()}
-    finally:
-        for run in runs.values():
-            run.__exit__(None, None, None)
-    seconds = f"{sizes.idle:g}"
-    return {
-        name: {
-            "RSS, 1 channel: MiB": memory[name],
-            f"idle: CPU s in {seconds} s": after[name] - before[name],
-        }
-        for name in entered
-    }
+        for name, run in runs.items():
+            spent = (run.process.idle_cpu() - before[name]) / sizes.idle * 60_000
+            figures[name] = dict(zip(names, (memory[name], spent), strict=True))
+    return figures
 
 
 def help_times(bench: Bench, rounds: int) -> list[Figures]:
@@ -200,16 +240,26 @@ def help_times(bench: Bench, rounds: int) -> list[Figures]:
     ]
 
 
+def _channels(count: int) -> str:
+    return f"{count} channel{'s' * (count > 1)}"
+
+
 def _load(bench: Bench, events: int, tls: bool) -> Load:
     return Load(events=events, certificate=str(bench.certificate) if tls else None)
 
 
-def _running(bench: Bench, peer: Peer, load: Load) -> AbstractContextManager[Run]:
-    env = environment(bench.directory, bench.ca_file)
-    return running(bench, load, peer.command, env)
+def _running(
+    bench: Bench, command: Callable[[Place], Command], load: Load
+) -> AbstractContextManager[Run]:
+    return running(bench, load, command, environment(bench.directory, bench.ca_file))
 
 
-def _read_all(run: Run, events: int, take: Callable[[bytes, int], None] | None = None) -> None:
-    seen = read_lines(run.process.output, events, time.monotonic() + _LONG, take)
+def _read_all(
+    run: Run,
+    events: int,
+    take: Callable[[bytes, int], None] | None = None,
+    mark: bytes = b"\n",
+) -> None:
+    seen = read_lines(run.process.output, events, time.monotonic() + _LONG, take, mark)
     if seen < events:
         raise Failed(f"{seen} of {events} lines came: {run.process.last_words()}")

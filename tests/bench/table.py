@@ -1,15 +1,15 @@
-"""Figures of many runs -> medians and ratios -> one table."""
+"""Figures of many runs -> medians and ratios -> one table, as text or as Markdown."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
-from .measure import Figures
+from .peers import OURS
+from .run import Figures
 
-OURS = "chatapp-tail"
 Results = dict[str, dict[str, list[float | str]]]
 """Figure -> who -> the values of all rounds, or the reason why there are none."""
 
-_CORNER = "median (times chatapp-tail's)"
+CORNER = "median (times chatapp-tail's)"
 
 
 def add(results: Results, who: str, figures: Figures) -> None:
@@ -30,21 +30,43 @@ def medians(results: Results) -> dict[str, dict[str, float | str]]:
     }
 
 
-def ratio(value: float | str, ours: float | str | None) -> float | None:
-    """Return how many times ours a figure is, where both are figures other than zero."""
-    if isinstance(value, str) or isinstance(ours, str) or not ours or not value:
+def ratio(value: float | str | None, ours: float | str | None) -> float | None:
+    """Return how many times ours a figure is, where both are figures over zero."""
+    if not isinstance(value, float | int) or not isinstance(ours, float | int):
         return None
-    return value / ours
+    return value / ours if value > 0 and ours > 0 else None
 
 
 def render(results: Results, columns: Sequence[str]) -> str:
     """Return the table and, below it, what its dashes mean."""
+    rows, reasons = _rows(results, columns)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join([*lines, *(f"[{at}] {reason}" for at, reason in enumerate(reasons, 1))])
+
+
+def markdown(results: Results, columns: Sequence[str]) -> str:
+    """Return the same for the README."""
+    rows, reasons = _rows(results, columns)
+    rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    ruler = ["---", *["---:"] * len(columns)]
+    lines = [f"| {' | '.join(row)} |" for row in [rows[0], ruler, *rows[1:]]]
+    if reasons:
+        lines += ["", *(f"{at}. {reason}" for at, reason in enumerate(reasons, 1))]
+    return "\n".join(lines)
+
+
+def _rows(results: Results, columns: Sequence[str]) -> tuple[list[list[str]], list[str]]:
+    """Return the cells, and the reasons that their dashes have the numbers of."""
     reasons: list[str] = []
-    rows = [[_CORNER, *columns]]
+    rows = [[CORNER, *columns]]
     for name, row in medians(results).items():
         rows.append([name, *(_cell(row, column, reasons) for column in columns)])
-    notes = [f"[{number}] {reason}" for number, reason in enumerate(reasons, 1)]
-    return "\n".join([*_aligned(rows), *notes])
+    return rows, reasons
 
 
 def _cell(row: Mapping[str, float | str], column: str, reasons: list[str]) -> str:
@@ -56,19 +78,10 @@ def _cell(row: Mapping[str, float | str], column: str, reasons: list[str]) -> st
             reasons.append(value)
         return f"– [{reasons.index(value) + 1}]"
     times = None if column == OURS else ratio(value, row.get(OURS))
-    return number(value) if times is None else f"{number(value)} ({times:.2g}×)"
+    return number(value) if times is None else f"{number(value)} ({number(times, 2)}×)"
 
 
-def number(value: float) -> str:
-    """Return three digits or all before the point, whichever are more."""
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
-def _aligned(rows: list[list[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        lines.append("  ".join(cells).rstrip())
-    return lines
+def number(value: float, digits: int = 3) -> str:
+    """Return so many digits that count, without an exponent."""
+    rounded = float(f"{value:.{digits}g}")
+    return f"{rounded:,.0f}" if abs(rounded) >= 10 ** (digits - 1) else f"{rounded:g}"

@@ -1,17 +1,23 @@
-"""What is measured beside chatapp-tail, each as a program that prints one line an event."""
+"""What is measured beside chatapp-tail, each as a program that prints one line an event.
+
+Each writes its line at once: that is what a tail is for, and what all of them are compared in.
+"""
 
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from tests.bench.server import CHANNEL
 
+OURS = "chatapp-tail"
+PROGRAM = (sys.executable, "-P", "-m", "chatapp_tail")
 _HERE = Path(__file__).parent
 _ROOT = _HERE.parents[2]
+PUSHER_JS = _ROOT / "tests/interop/node_modules/pusher-js"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,10 @@ class Peer:
     def command(self, place: Place) -> Command:
         return _COMMANDS[self.name](place)
 
+    def share(self, events: int) -> int:
+        """Return how many of so many events it gets where they come as fast as they go."""
+        return events // 10 if self.slow else events
+
 
 def environment(home: Path, ca_file: Path) -> dict[str, str]:
     """Return the same environment for all peers: their own home, trust in `ca_file`, no proxies."""
@@ -56,6 +66,7 @@ def environment(home: Path, ca_file: Path) -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
+        "TMPDIR": str(home),
         "LANG": "C.UTF-8",
         "PYTHONPATH": str(_ROOT),
         "CHATAPP_TOKEN": "$2y$10$made.up",
@@ -65,7 +76,7 @@ def environment(home: Path, ca_file: Path) -> dict[str, str]:
 
 def all_peers() -> list[Peer]:
     return [
-        Peer("chatapp-tail"),
+        Peer(OURS),
         Peer("pusher-js", _missing_pusher_js()),
         Peer("Pysher", _missing_module("pysher"), slow=True),
         Peer("asyncpusher", _missing_module("asyncpusher")),
@@ -76,8 +87,7 @@ def all_peers() -> list[Peer]:
 def _missing_pusher_js() -> str | None:
     if not shutil.which("node"):
         return "no node on PATH"
-    installed = _ROOT / "tests/interop/node_modules/pusher-js"
-    return None if installed.exists() else "npm ci in tests/interop was not run"
+    return None if PUSHER_JS.exists() else "npm ci in tests/interop was not run"
 
 
 def _missing_module(name: str) -> str | None:
@@ -85,22 +95,22 @@ def _missing_module(name: str) -> str | None:
 
 
 def _missing_websocat() -> str | None:
-    missing = [name for name in ("websocat", "jq") if not _program(name)]
+    missing = [name for name in ("websocat", "jq") if not program(name)]
     return f"no {' and no '.join(missing)} on PATH" if missing else None
 
 
-def _program(name: str) -> str | None:
+def program(name: str) -> str | None:
     """Return the path of a program, also one that is installed beside this Python."""
     beside = Path(sys.executable).parent
     return shutil.which(name, path=f"{beside}{os.pathsep}{os.environ['PATH']}")
 
 
-def _chatapp_tail(place: Place) -> Command:
-    options = ["--ws-url", place.url, "--api-url", place.api_url, "--json"]
+def chatapp_tail(place: Place, options: Sequence[str] = ("--json",)) -> Command:
+    where = ["--ws-url", place.url, "--api-url", place.api_url]
     if place.url.startswith("wss"):
-        options += ["--ca-file", str(place.ca_file)]
+        where += ["--ca-file", str(place.ca_file)]
     channels = [word for channel in place.channels for word in ("-c", channel)]
-    return Command(([sys.executable, "-P", "-m", "chatapp_tail", *options, *channels],))
+    return Command(([*PROGRAM, *where, *options, *channels],))
 
 
 def _pusher_js(place: Place) -> Command:
@@ -124,18 +134,18 @@ def _asyncpusher(place: Place) -> Command:
 def _websocat(place: Place) -> Command:
     """Return the pipeline of the shell: no authorisation, and jq writes each line at once."""
     subscribe = '{"event":"pusher:subscribe","data":{"channel":"%s"}}\n'
-    program = 'select(.event=="message")|.data|=fromjson'
+    wanted = 'select(.event=="message")|.data|=fromjson'
     return Command(
         (
-            [_program("websocat") or "", "--text", f"{place.url}/app/key?protocol=7"],
-            [_program("jq") or "", "-c", "--unbuffered", program],
+            [program("websocat") or "", "--text", f"{place.url}/app/key?protocol=7"],
+            [program("jq") or "", "-c", "--unbuffered", wanted],
         ),
         "".join(subscribe % channel for channel in place.channels).encode(),
     )
 
 
-_COMMANDS = {
-    "chatapp-tail": _chatapp_tail,
+_COMMANDS: dict[str, Callable[[Place], Command]] = {
+    OURS: chatapp_tail,
     "pusher-js": _pusher_js,
     "Pysher": _pysher,
     "asyncpusher": _asyncpusher,

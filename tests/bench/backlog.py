@@ -9,7 +9,8 @@ from .peers import OURS, PROGRAM, Command, Peer, environment, program
 from .run import Bench, Failed, Figures, PeerProcess, read_lines
 from .server import CHANNEL, QUEUE, item_of
 
-_BLOCK = 500
+_PAIRS = 1000
+"""So many pairs of records differ; the file has them again and again."""
 _LONG = 600.0
 _NO_REPLAY = "it reads no files"
 
@@ -42,24 +43,28 @@ def _words(file: Path, peer: Peer) -> list[str]:
     return []
 
 
-def _record(event: str, kind: str) -> bytes:
+def _record(event: str, kind: str, number: int) -> bytes:
     """Return a line as the tail writes it with --json, version 1."""
-    head = {"v": 1, "type": "event", "event": event, "id": f"{event}:1229:telegram:696"}
+    identity = f"{event}:1229:telegram:{number}"
+    head = {"v": 1, "type": "event", "event": event, "id": identity}
     where = {"channel": CHANNEL, "license": 1229, "messenger": "telegram"}
     how = {"received": "2021-11-19T10:54:43.123456Z", "source": "live", "queue": QUEUE}
-    record = {**head, **where, **how, "part": 1, "parts": 1, "data": item_of(kind)}
+    record = {**head, **where, **how, "part": 1, "parts": 1, "data": item_of(kind, number)}
     return json.dumps(record, separators=(",", ":")).encode() + b"\n"
 
 
 def _saved(file: Path, size: int) -> int:
     """Write the file unless an earlier run did; return how many of its records are kept."""
-    pair = _record("message", "text") + _record("messageStatus", "viewed")
-    pairs = max(1, size // len(pair))
+    pairs = [
+        _record("message", "text", number) + _record("messageStatus", "viewed", number)
+        for number in range(_PAIRS, 2 * _PAIRS)
+    ]
+    block = b"".join(pairs)
+    blocks = max(1, size // len(block))
     if not file.exists():
         if shutil.disk_usage(file.parent).free < 2 * size:
             raise Failed(f"no room for {size} bytes in {file.parent}")
         with file.open("wb") as stream:
-            for _ in range(pairs // _BLOCK):
-                stream.write(pair * _BLOCK)
-            stream.write(pair * (pairs % _BLOCK))
-    return pairs
+            for _ in range(blocks):
+                stream.write(block)
+    return blocks * _PAIRS

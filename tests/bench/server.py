@@ -24,6 +24,9 @@ from typing import Any
 CHANNEL = "private-v1.licenses.1229.messengers.telegram"
 QUEUE = "Telegram.Message"
 _BLOCK = 256
+_BLOCKS = 16
+"""Blocks that differ: no peer may profit from having seen an event before."""
+_FIRST_ID = 1_000_000
 _GRACE = 0.2
 """Seconds a peer gets between its subscription and the first event to bind its callback."""
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -54,32 +57,32 @@ def frame(text: bytes) -> bytes:
     return head + text
 
 
-def event_frame(channel: str) -> bytes:
-    """Return the event all peers get: a message as ChatApp sends it, about 940 bytes."""
-    return _frame_of("message", channel, "text")
+def event_frame(channel: str, number: int = 0) -> bytes:
+    """Return an event that all peers get: a message as ChatApp sends it, about 940 bytes."""
+    return _frame_of("message", channel, item_of("text", number))
 
 
-def status_frame(channel: str) -> bytes:
+def status_frame(channel: str, number: int = 0) -> bytes:
     """Return an event that the filters measured do not keep, as long as the other."""
-    return _frame_of("messageStatus", channel, "viewed")
+    return _frame_of("messageStatus", channel, item_of("viewed", number, 122))
 
 
-def _frame_of(event: str, channel: str, kind: str) -> bytes:
+def _frame_of(event: str, channel: str, item: dict[str, object]) -> bytes:
     meta = {"type": "message", "licenseId": 1229, "messengerType": "telegram"}
-    document = {"queue": QUEUE, "payload": {"data": [item_of(kind)], "meta": meta}}
+    document = {"queue": QUEUE, "payload": {"data": [item], "meta": meta}}
     data = json.dumps(document, separators=(",", ":"))
     return frame(json.dumps({"event": event, "channel": channel, "data": data}).encode())
 
 
-def item_of(kind: str) -> dict[str, object]:
+def item_of(kind: str, number: int = 0, filler: int = 130) -> dict[str, object]:
     return {
-        "id": 696,
+        "id": _FIRST_ID + number,
         "fromApi": False,
         "fromMe": False,
         "time": 1637319282,
         "isForwarded": False,
         "type": kind,
-        "message": {"text": _SENT_AT + "x" * 130, "caption": "", "file": None},
+        "message": {"text": _SENT_AT + "x" * filler, "caption": "", "file": None},
         "quotedMessage": None,
         "fromUser": {
             "id": 1480000001,
@@ -218,7 +221,9 @@ class Peer:
             yield opcode, bytes(byte ^ mask[at % 4] for at, byte in enumerate(masked))
 
 
-def serve_peer(sock: socket.socket, load: Load, go_on: threading.Event) -> None:
+def serve_peer(
+    sock: socket.socket, blocks: list[bytes], load: Load, go_on: threading.Event
+) -> None:
     peer = Peer(sock)
     peer.upgrade()
     subscribed = peer.answer_read()
@@ -230,39 +235,42 @@ def serve_peer(sock: socket.socket, load: Load, go_on: threading.Event) -> None:
     if load.rate:
         send_paced(peer, load)
     else:
-        send_fast(peer, load, go_on)
+        send_fast(peer, blocks, load, go_on)
     say(sent=time.monotonic())
     while True:
         peer.take_in()
 
 
-def send_fast(peer: Peer, load: Load, go_on: threading.Event) -> None:
-    send_blocks(peer, load, load.pause_after or load.events)
+def send_fast(peer: Peer, blocks: list[bytes], load: Load, go_on: threading.Event) -> None:
+    source = cycle(blocks)
+    send_blocks(peer, source, load.pause_after or load.events)
     if load.pause_after:
         while not go_on.is_set():
             if peer.wait(0.05):
                 peer.take_in()
-        send_blocks(peer, load, load.events - load.pause_after)
+        send_blocks(peer, source, load.events - load.pause_after)
 
 
-def send_blocks(peer: Peer, load: Load, count: int) -> None:
-    block = events_of(load, _BLOCK)
-    for _ in range(count // _BLOCK):
+def send_blocks(peer: Peer, source: Iterator[bytes], count: int) -> None:
+    for block in islice(source, count // _BLOCK):
         peer.send_raw(block)
         if peer.wait(0):
             peer.take_in()
-    peer.send_raw(events_of(load, count % _BLOCK))
+    rest = next(source)
+    peer.send_raw(rest[: len(rest) // _BLOCK * (count % _BLOCK)])
 
 
-def events_of(load: Load, count: int) -> bytes:
-    kinds = [event_frame(CHANNEL), status_frame(CHANNEL)][: 1 + load.mixed]
-    return b"".join(islice(cycle(kinds), count))
+def blocks_of(load: Load) -> list[bytes]:
+    """Return blocks of events that all differ, and are all of one length."""
+    kinds = (event_frame, status_frame if load.mixed else event_frame)
+    events = [kinds[number % 2](CHANNEL, number) for number in range(_BLOCK * _BLOCKS)]
+    return [b"".join(events[at : at + _BLOCK]) for at in range(0, len(events), _BLOCK)]
 
 
 def send_paced(peer: Peer, load: Load) -> None:
-    event = event_frame(CHANNEL)
     begin = time.monotonic()
     for number in range(load.events):
+        event = event_frame(CHANNEL, number)
         due = begin + number / load.rate
         while (left := due - time.monotonic()) > 0:
             if peer.wait(left):
@@ -291,6 +299,7 @@ def main() -> None:
     load = Load(**json.loads(sys.argv[1]))
     pushers = socket.create_server(("127.0.0.1", 0))
     auths = socket.create_server(("127.0.0.1", 0), backlog=512)
+    blocks = blocks_of(load)
     go_on = threading.Event()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     if load.certificate:
@@ -298,7 +307,7 @@ def main() -> None:
 
     def serve(sock: socket.socket) -> None:
         secured = context.wrap_socket(sock, server_side=True) if load.certificate else sock
-        serve_peer(secured, load, go_on)
+        serve_peer(secured, blocks, load, go_on)
 
     def sign(sock: socket.socket) -> None:
         serve_auth(sock, load.auth_delay)

@@ -184,7 +184,7 @@ def stall(bench: Bench, sizes: Sizes, peer: Peer) -> Figures:
         peak = run.process.status("VmHWM") / 1024
     return {
         "stall: all taken off the server, s": HELD_UP if sent is None else sent - begin,
-        "stall: peak RSS, MiB": peak or f"it died: {run.process.last_words().strip()}",
+        "stall: peak RSS, MiB": peak or f"it died: {run.process.last_words()}",
         "stall: events lost": events - seen,
     }
 

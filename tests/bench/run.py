@@ -141,7 +141,10 @@ class PeerProcess:
         return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
     def last_words(self) -> str:
-        return self._log.read_text(errors="replace")[-200:]
+        """Return the line of stderr that says most: the last with an error, else the last."""
+        lines = [line.strip() for line in self._log.read_text(errors="replace").splitlines()]
+        said = [line for line in lines if line]
+        return next((line for line in reversed(said) if "rror:" in line), (said or [""])[-1])[:200]
 
     def end(self) -> Usage:
         """Kill what still runs and return what all of it used."""

@@ -4,18 +4,17 @@ The peers take turns within each round, so a machine that is busy for a while is
 """
 
 import argparse
-import sys
 import tempfile
 from datetime import date
 from pathlib import Path
 
 from .chart import THEMES, chart
 from .machine import machine
-from .measure import Sizes, help_times, limit, memory_together
+from .measure import Sizes, help_times, memory_together
 from .peers import OURS, Peer, all_peers
-from .plan import Measure, all_measures
-from .report import LIMIT, Report, read
-from .run import Bench, Failed, local_bench
+from .plan import all_measures, progress, take
+from .report import Report, read
+from .run import Bench, local_bench
 from .table import Results, add, medians
 
 
@@ -49,25 +48,26 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--only",
         action="append",
-        metavar="NAME",
-        help="only measures that begin so: throughput, latency, start, growth, stall, backlog,"
-        " others (idle, memory, --help)",
+        choices=("throughput", "latency", "start", "growth", "stall", "backlog", "others"),
+        help="only these measures; others: memory, idle and --help",
     )
-    parser.add_argument("--peer", action="append", metavar="NAME", help="only these peers")
+    names = [peer.name for peer in all_peers()]
+    parser.add_argument("--peer", action="append", choices=names, help="only these peers")
     return parser.parse_args()
 
 
 def _measured(options: argparse.Namespace) -> Report:
     sizes = Sizes().scaled(options.scale)
     peers = [peer for peer in all_peers() if options.peer is None or peer.name in options.peer]
+    present = [peer for peer in peers if not peer.missing]
     results: Results = {}
     with tempfile.TemporaryDirectory() as directory:
         bench = local_bench(Path(directory))
         for measure in all_measures(bench, sizes):
-            if options.only is None or measure.name.startswith(tuple(options.only)):
-                _take(measure, bench, sizes, peers, options.rounds, results)
+            if options.only is None or measure.name.split()[0] in options.only:
+                take(measure, present, options.rounds, results)
         if options.only is None or "others" in options.only:
-            _take_others(bench, sizes, peers, options.rounds, results)
+            _take_others(bench, sizes, present, options.rounds, results)
     for peer in peers:
         if peer.missing:
             for row in results.values():
@@ -77,44 +77,15 @@ def _measured(options: argparse.Namespace) -> Report:
     return Report(machine(date.today()), names, slow, sizes, options.rounds, results)
 
 
-def _take(
-    measure: Measure, bench: Bench, sizes: Sizes, peers: list[Peer], rounds: int, results: Results
-) -> None:
-    for round_ in range(rounds if measure.repeated else 1):
-        _progress(f"{measure.name}, round {round_ + 1}")
-        if measure.name in ("throughput ws", "throughput wss"):
-            add(results, LIMIT, limit(bench, sizes, measure.name.endswith("wss")))
-        failures: dict[str, str] = {}
-        names: dict[str, None] = {}
-        for peer in peers:
-            if peer.missing:
-                continue
-            try:
-                figures = measure.run(peer)
-            except Failed as failure:
-                failures[peer.name] = str(failure)
-                continue
-            names |= dict.fromkeys(figures)
-            add(results, peer.name, figures)
-        for name, reason in failures.items():
-            _progress(f"{name}: {reason}")
-            add(results, name, dict.fromkeys(names, reason))
-
-
 def _take_others(
     bench: Bench, sizes: Sizes, peers: list[Peer], rounds: int, results: Results
 ) -> None:
-    present = [peer for peer in peers if not peer.missing]
     for channels in (1, sizes.channels):
-        _progress(f"idle, channels: {channels}")
-        for name, figures in memory_together(bench, sizes, present, channels).items():
+        progress(f"idle, channels: {channels}")
+        for name, figures in memory_together(bench, sizes, peers, channels).items():
             add(results, name, figures)
     for figures in help_times(bench, rounds):
         add(results, OURS, figures)
-
-
-def _progress(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

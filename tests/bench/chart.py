@@ -32,7 +32,7 @@ THEMES = {
 PANELS = (
     ("ws: events/s", "Events a second", "more is better"),
     ("ws: CPU µs/event", "CPU an event, µs", "less is better"),
-    ("latency p99, ms", "Latency at 100 events a second, p99, ms", "less is better"),
+    ("latency, p99: ms", "Latency at 100 events a second, p99, ms", "less is better"),
     ("RSS, 1 channel: MiB", "Memory when idle, MiB", "less is better"),
 )
 """Figure, its title, and what is good."""

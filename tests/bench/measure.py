@@ -137,9 +137,9 @@ def latency(bench: Bench, sizes: Sizes, peer: Peer) -> Figures:
         _read_all(run, sizes.latency, take)
     cuts = quantiles(found, n=100, method="inclusive")
     return {
-        "latency p50, ms": cuts[49],
-        "latency p99, ms": cuts[98],
-        "latency worst, ms": max(found),
+        "latency, p50: ms": cuts[49],
+        "latency, p99: ms": cuts[98],
+        "latency, worst: ms": max(found),
     }
 
 
@@ -164,7 +164,7 @@ def growth(bench: Bench, sizes: Sizes, peer: Peer) -> Figures:
         before = _settled_memory(run)
         run.server.go_on()
         _read_all(run, events - warm)
-        return {"RSS growth, MiB": _settled_memory(run) - before}
+        return {"RSS growth: MiB": _settled_memory(run) - before}
 
 
 def _settled_memory(run: Run) -> float:
@@ -183,9 +183,9 @@ def stall(bench: Bench, sizes: Sizes, peer: Peer) -> Figures:
         seen = read_lines(run.process.output, events, time.monotonic() + _LONG)
         peak = run.process.status("VmHWM") / 1024
     return {
-        "stall: all taken off the server, s": HELD_UP if sent is None else sent - begin,
-        "stall: peak RSS, MiB": peak or f"it died: {run.process.last_words()}",
-        "stall: events lost": events - seen,
+        "stall, all taken off the server: s": HELD_UP if sent is None else sent - begin,
+        "stall, peak RSS: MiB": peak or f"it died: {run.process.last_words()}",
+        "stall, events lost": events - seen,
     }
 
 
@@ -207,7 +207,7 @@ def memory_together(
 ) -> dict[str, Figures]:
     """Measure all peers at once, as they do nothing: memory, and CPU from there on."""
     figures: dict[str, Figures] = {}
-    names = (f"RSS, {_channels(channels)}: MiB", f"idle, {_channels(channels)}: CPU ms a minute")
+    names = (f"RSS, {_channels(channels)}: MiB", f"idle, {_channels(channels)}: CPU ms/min")
     with ExitStack() as stack:
         runs: dict[str, Run] = {}
         for peer in peers:

@@ -6,10 +6,8 @@ from dataclasses import asdict, dataclass
 
 from .machine import sentence
 from .measure import Sizes
+from .plan import LIMIT
 from .table import Results, markdown, medians, number, render
-
-LIMIT = "server's limit"
-"""The column of what the load server can do by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +40,8 @@ class Report:
             f" reader stalls.{self._tenth()}",
             "Each program writes one JSON line an event at once into the same pipe; they take turns"
             f" in each of {self.rounds} rounds (growth, stall, memory and idle: one).",
-            f"replay reads {sizes.backlog / 1e6:,.0f} MB and keeps half of the records; beside it"
-            """ stands jq alone: jq -c 'select(.data.type=="text")' FILE.""",
+            f"replay reads a file of {sizes.backlog / 1e6:,.0f} MB and keeps half of its records;"
+            """ beside it stands jq alone: `jq -c 'select(.data.type=="text")' FILE`.""",
         ]
         return [*remarks, *self._limits()]
 

@@ -2,7 +2,8 @@ from datetime import date
 
 from .machine import machine, processor, sentence
 from .measure import Sizes
-from .report import LIMIT, Report, read
+from .plan import LIMIT
+from .report import Report, read
 from .table import Results
 
 RESULTS: Results = {

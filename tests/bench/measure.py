@@ -28,7 +28,7 @@ OURS_ONLY = "measured of chatapp-tail only"
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much of everything; `scaled` shrinks it for a look."""
+    """How much of everything; `scaled` shrinks it for a look, but never what must come to rest."""
 
     throughput: int = 200_000
     latency: int = 2000
@@ -47,7 +47,7 @@ class Sizes:
             int(self.growth * factor),
             int(self.stall * factor),
             self.idle * factor,
-            self.settled * factor,
+            self.settled,
             max(2, int(self.some_channels * factor)),
             max(3, int(self.channels * factor)),
             int(self.backlog * factor),

@@ -94,3 +94,11 @@ def test_backlog(bench: Bench) -> None:
 def test_a_slow_peer_gets_a_tenth() -> None:
     assert Peer("x", slow=True).share(1000) == 100
     assert Peer("x").share(1000) == 1000
+
+
+def test_a_look_is_smaller_but_still_measures() -> None:
+    look = Sizes().scaled(0.001)
+    assert look.throughput == 200
+    assert look.latency == 50
+    assert look.settled == Sizes().settled
+    assert 1 < look.some_channels < look.channels

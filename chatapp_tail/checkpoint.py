@@ -64,10 +64,10 @@ class Checkpoint:
         with self._failing("open"):
             self._lock()
             self._open()
-        self.marks = {
-            channel: Mark(began, until)
-            for channel, began, until in self._database.execute("SELECT * FROM mark")
-        }
+            self.marks = {
+                channel: Mark(began, until)
+                for channel, began, until in self._database.execute("SELECT * FROM mark")
+            }
 
     def _lock(self) -> None:
         from filelock import FileLock, Timeout
@@ -117,13 +117,15 @@ class Checkpoint:
 
     def written(self) -> list[str]:
         """Return the ids of the messages written last."""
-        found = self._database.execute("SELECT id FROM written ORDER BY at")
-        return [record_id for (record_id,) in found]
+        with self._failing("read"):
+            found = self._database.execute("SELECT id FROM written ORDER BY at")
+            return [record_id for (record_id,) in found]
 
     @property
     def torn(self) -> bool:
         """Whether the last run was killed amid a line longer than a pipe takes at once."""
-        return self._database.execute("SELECT 1 FROM torn").fetchone() is not None
+        with self._failing("read"):
+            return self._database.execute("SELECT 1 FROM torn").fetchone() is not None
 
     def tear(self) -> None:
         """Note that some of a line is written and the rest of it is not."""
@@ -172,9 +174,12 @@ class Checkpoint:
 
     def _prune(self) -> None:
         """Forget messages that no later run will read again."""
-        rows = [(channel, mark.until - _KEPT) for channel, mark in self.marks.items()]
         with self._transaction() as database:
-            database.executemany("DELETE FROM written WHERE channel=? AND at<?", rows)
+            database.execute(
+                "DELETE FROM written WHERE at <"
+                " (SELECT until - ? FROM mark WHERE mark.channel = written.channel)",
+                (_KEPT,),
+            )
 
     def close(self) -> None:
         """Let another process have it."""

@@ -1,5 +1,6 @@
 """Writes to stdout, and tells a reader that is gone from a disk that is full."""
 
+import fcntl
 import os
 import select
 import stat
@@ -29,11 +30,10 @@ def ends_mid_line(descriptor: int) -> bool:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         return False
     try:
+        appends = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_APPEND
+        at = os.lseek(descriptor, 0, os.SEEK_END if appends else os.SEEK_CUR)
         with Path(f"/dev/fd/{descriptor}").open("rb") as file:
-            if not file.seek(0, os.SEEK_END):
-                return False
-            file.seek(-1, os.SEEK_END)
-            return file.read(1) != b"\n"
+            return at > 0 and os.pread(file.fileno(), 1, at - 1) not in (b"\n", b"")
     except OSError:
         return False  # not ours to read, or a system whose /dev/fd cannot open it anew
 

@@ -17,6 +17,9 @@ They have to reach from the end of a gap to the overlap before it, so an age of 
 do. An id that is forgotten too early makes a double, never a loss.
 """
 
+TWIN_WITHIN = 600 * 10**9
+"""Nanoseconds after a message came from history in which it may come live for the first time."""
+
 
 class Doubles:
     """Remembers the messages shown of late; `shown` are ids of an earlier run, `now` counts them.
@@ -35,9 +38,10 @@ class Doubles:
 
     def _is_new(self, record: Record) -> bool:
         if record.source is Source.LIVE and record.id in self._only_in_history:
-            # Its live twin has come now: what comes after it is said by the server once more.
+            # Its live twin, unless it comes late: then the server says it once more, edited.
             self._only_in_history.remove(record.id)
-            return False
+            if record.received - self._shown[record.id] < TWIN_WITHIN:
+                return False
         if record.source is not Source.LIVE:
             if record.id in self._shown:
                 return False

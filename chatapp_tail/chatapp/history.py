@@ -6,6 +6,7 @@ is read. Where nothing says how it is meant, the careful way is taken: a `lastTi
 the second it names or not, so one second more is asked for, and what comes twice is dropped.
 """
 
+import json
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,6 +34,8 @@ _PATIENCE = 600.0
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
 _RETRY_AFTER_MAX = 300.0
 _UNREADABLE = (msgspec.DecodeError, RecursionError)
+_NEVER = 2**33
+"""Seconds since the epoch that no message's time reaches: it must be in milliseconds, or odd."""
 
 T = TypeVar("T")
 
@@ -115,11 +118,7 @@ class History:
         listings = [self._call(partial(self._moved_chats, span, failed)) for span in spans]
         chats: list[Iterator[Message]] = []
         for span, listing in zip(spans, listings, strict=True):
-            try:
-                names = listing.result()
-            except ChatAppTailError as error:
-                failed(span.line, str(error))
-                continue
+            names = listing.result()
             # Should `lastTime` leave out its own second, that of `since` must still be in.
             first = {"direction": "next", "lastTime": str(span.since - 1)}
             pages = [self._ask_messages(span.line, name, first) for name in names]
@@ -142,18 +141,24 @@ class History:
         self, span: Span, chat: str, page: "Future[tuple[list[bytes], str]]", failed: Failed
     ) -> Iterator[Message]:
         """Yield the messages of a chat, oldest first; the next page is asked for ahead."""
-        latest, following = span.since, "first"
-        while following:
+        latest, asked, following = span.since, "", "first"
+        while following not in (asked, ""):
+            asked = following
             try:
                 items, following = page.result()
             except ChatAppTailError as error:
                 failed(span.line, str(error))
                 break
-            found = [_message(span.line, item, latest) for item in items]
-            latest = max((each.time for each in found), default=span.until + 1)
-            if latest > span.until:
+            found = []
+            for item in items:
+                found.append(_message(span.line, item, latest))
+                latest = found[-1].time
+            # One odd time must not end a chat.
+            if not found or sum(each.time > span.until for each in found) > 1:
                 following = ""
-            if following:
+            elif following == asked:
+                failed(span.line, "a page of messages names itself as the next one")
+            elif following:
                 page = self._ask_messages(span.line, chat, {"nextPage": following})
             wanted = [each for each in found if span.since <= each.time <= span.until]
             yield from sorted(wanted, key=_place)
@@ -161,32 +166,41 @@ class History:
     # The chats of one line.
 
     def _moved_chats(self, span: Span, failed: Failed) -> list[str]:
-        """Return the chats in which something happened since, those that moved last first."""
+        """Return the chats in which something happened since; what is found before a failure too.
+
+        A chat that moves while several pages are read jumps from one to come to one gone by. So the
+        list is read once more, down to where it began before, until that is one page.
+        """
         found: dict[str, None] = {}
-        # A chat that moves while the list is read jumps from a page to come to one gone by.
-        while self._list_chats(span, found, failed) > 1:
-            continue
+        since: int | None = span.since
+        try:
+            while since is not None:
+                since = self._list_chats(span.line, since, found, failed)
+        except ChatAppTailError as error:
+            failed(span.line, str(error))
         return list(found)
 
-    def _list_chats(self, span: Span, found: dict[str, None], failed: Failed) -> int:
-        """Add chats, page by page until one has nothing new; return how many had."""
-        pages, query = 0, {"limit": str(PAGE)}
+    def _list_chats(
+        self, line: Line, since: int, found: dict[str, None], failed: Failed
+    ) -> int | None:
+        """Add the chats that moved since; return when the first one did if one page is not all."""
+        newest: int | None = None
+        cursor = _NEVER
         while True:
-            items, _ = self._page(_path(span.line), query)
-            moved = [each for each in map(_chat_of, items) if each.last_time >= span.since]
-            new = dict.fromkeys(each.id for each in moved if each.id not in found)
-            found.update(new)
-            pages += bool(new)
-            if len(moved) < PAGE:
-                return pages
-            # Several chats may have moved in the second in which the page ends.
-            second = moved[-1].last_time
-            stuck = query.get("lastTime") == str(second + 1)
-            if stuck:
-                failed(span.line, f"over {PAGE} chats moved in one second, too many to list")
-            elif not new:
-                return pages
-            query["lastTime"] = str(second if stuck else second + 1)
+            query = {"limit": str(PAGE)} | ({} if cursor == _NEVER else {"lastTime": str(cursor)})
+            chats = [_chat_of(item) for item in self._page(_path(line), query)[0]]
+            if None in chats:
+                failed(line, "the list of chats has one without an id")
+            known = [chat for chat in chats if chat]
+            found.update((chat.id, None) for chat in known if (chat.last_time or since) >= since)
+            times = [chat.last_time for chat in known if chat.last_time is not None]
+            if len(chats) < PAGE or not times or times[-1] < since:
+                return newest
+            newest = times[0] if newest is None else newest
+            if times[0] == times[-1]:
+                failed(line, f"{PAGE} chats or more moved in one second, too many to list all")
+            # Several may have moved in the second in which the page ends, so it is asked for again.
+            cursor = min(times[-1] + 1, cursor - 1)
 
     # Requests.
 
@@ -249,8 +263,8 @@ class _Page(msgspec.Struct, gc=False):
 
 
 class _Chat(msgspec.Struct, gc=False):
-    id: int | str
-    last_time: int | float | str = msgspec.field(name="lastTime")
+    id: object = None
+    last_time: object = msgspec.field(default=None, name="lastTime")
 
 
 class _Stamp(msgspec.Struct, gc=False):
@@ -259,10 +273,10 @@ class _Stamp(msgspec.Struct, gc=False):
 
 
 class Chat(NamedTuple):
-    """A chat of a list; `last_time` in seconds since the epoch."""
+    """A chat of a list; `last_time` in seconds since the epoch, None where there is none."""
 
     id: str
-    last_time: int
+    last_time: int | None
 
 
 _decode_page = msgspec.json.Decoder(_Page).decode
@@ -271,34 +285,49 @@ _decode_stamp = msgspec.json.Decoder(_Stamp).decode
 
 
 def _read_page(reply: Reply) -> tuple[list[bytes], str]:
+    """Return items and `nextPage`, empty where none follows; ApiError."""
     if not reply.ok:
         raise ApiError(reply.said)
+    # What is no UTF-8 must not reach stdout, and msgspec does not look into all of it.
+    content = reply.content.decode("utf-8", "replace").encode()
     try:
-        data = _decode_page(reply.content).data
+        data = _decode_page(content).data
     except _UNREADABLE:
-        return _read_unusual_page(reply)
+        return _read_unusual_page(reply.said, content.decode())
     if isinstance(data, list):
         return [bytes(item) for item in data], ""
-    following = data.following if isinstance(data.following, str) else ""
-    return [bytes(item) for item in data.items], following
+    return [bytes(item) for item in data.items], _cursor(data.following, reply.said)
 
 
-def _read_unusual_page(reply: Reply) -> tuple[list[bytes], str]:
+def _read_unusual_page(said: str, content: str) -> tuple[list[bytes], str]:
     """Read what msgspec refuses: half of a surrogate pair in a message."""
     try:
-        data = rawjson.members(rawjson.members(reply.content.decode())["data"])
+        data = rawjson.members(rawjson.members(content)["data"])
         items = [item.encode() for item in rawjson.elements(data["items"])]
-        return items, rawjson.string(data.get("nextPage")) or ""
-    except (ValueError, KeyError) as error:
-        raise ApiError(f"{reply.said} without a list of items") from error
+        following = json.loads(data.get("nextPage", "null"))
+    except (ValueError, KeyError, RecursionError) as error:
+        raise ApiError(f"{said} without a list of items") from error
+    return items, _cursor(following, said)
 
 
-def _chat_of(item: bytes) -> Chat:
+def _cursor(following: object, said: str) -> str:
+    if following is None:
+        return ""
+    if isinstance(following, str | int) and not isinstance(following, bool):
+        return str(following)
+    raise ApiError(f"{said} with a nextPage that cannot be asked for")
+
+
+def _chat_of(item: bytes) -> Chat | None:
+    """Return a chat, None if nothing names it; one without a time is better read than missed."""
     try:
         chat = _decode_chat(item)
-        return Chat(str(chat.id), int(float(chat.last_time)))
-    except (*_UNREADABLE, ValueError, OverflowError) as error:
-        raise ApiError("the list of chats has one without id or lastTime") from error
+    except _UNREADABLE:
+        members = _members(item)
+        chat = _Chat(_value(members.get("id")), _value(members.get("lastTime")))
+    if not isinstance(chat.id, str | int) or isinstance(chat.id, bool):
+        return None
+    return Chat(str(chat.id), _seconds(chat.last_time))
 
 
 def _message(line: Line, item: bytes, latest: int) -> Message:
@@ -306,15 +335,33 @@ def _message(line: Line, item: bytes, latest: int) -> Message:
     try:
         stamp = _decode_stamp(item)
     except _UNREADABLE:
-        stamp = _unusual_stamp(item)
-    moment = int(stamp.time) if isinstance(stamp.time, int | float) else latest
+        members = _members(item)
+        stamp = _Stamp(_value(members.get("id")), _value(members.get("time")))
+    moment = _seconds(stamp.time)
     number = stamp.id if isinstance(stamp.id, int) else 0
-    return Message(moment, number, line, item)
+    return Message(latest if moment is None else moment, number, line, item)
 
 
-def _unusual_stamp(item: bytes) -> _Stamp:
+def _seconds(moment: object) -> int | None:
+    """Return whole seconds since the epoch, None for what cannot be meant as such."""
     try:
-        members = rawjson.members(item.decode())
-        return _Stamp(int(members.get("id", "0")), int(members["time"]))
-    except (ValueError, KeyError):
-        return _Stamp()
+        seconds = int(float(moment)) if isinstance(moment, int | float | str) else _NEVER
+    except (ValueError, OverflowError):
+        return None
+    return seconds if 0 <= seconds < _NEVER else None
+
+
+def _members(item: bytes) -> dict[str, str]:
+    try:
+        return rawjson.members(item.decode())
+    except ValueError:
+        return {}
+
+
+def _value(text: str | None) -> object:
+    """Return a number or a string; rawjson tells that it is JSON."""
+    return None if text is None else json.loads(text, parse_int=_short_int)
+
+
+def _short_int(text: str) -> int:
+    return int(text) if len(text) < 20 else 0

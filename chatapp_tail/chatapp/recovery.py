@@ -66,5 +66,5 @@ def _event(message: Message) -> ChannelEvent:
 def _summed_up(troubles: Sequence[str]) -> str | None:
     if not troubles:
         return None
-    others = f" (and {len(troubles) - 1} more failures)" if len(troubles) > 1 else ""
-    return troubles[0] + others
+    others = len(set(troubles)) - 1
+    return troubles[0] + (f" (and {others} more failure{'s' * (others > 1)})" if others else "")

@@ -194,6 +194,10 @@ def open_filling(
     )
     if settings.backfill_wait is None:
         return Filling(places)
+    if checkpoint:
+        # Should this run end before it has read what was before it, the next one still must.
+        for channel, (since, _) in places.items():
+            checkpoint.begin(channel, since)
     reader = HistoryReader(api)
     with_bar = sys.stderr.isatty() and settings.log_format is LogFormat.TEXT
     return Filling(

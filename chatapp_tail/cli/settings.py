@@ -94,11 +94,8 @@ def compile_settings(typed: Typed, *, stdout_is_terminal: bool, watched: bool) -
         raise UsageError(NOTHING_SELECTED)
     showing = _showing(typed, stdout_is_terminal)
     fills = typed.backfill and showing.keep_event("message")
-    if (typed.since or typed.resume) and not fills:
-        raise UsageError(
-            f"{'--since' if typed.since else '--resume'} fetches messages from history, and the"
-            " filters leave none"
-        )
+    if (wanted := _wanted_history(typed)) and not fills:
+        raise UsageError(f"{wanted} fetches messages from history, and the filters leave none")
     return Settings(
         selection=selection,
         connection=ConnectionSettings(
@@ -136,9 +133,16 @@ def _check_proxies(typed: Typed) -> None:
         check_proxy(scheme, host, typed.proxy)
 
 
+def _wanted_history(typed: Typed) -> str:
+    """Return the option that asks for what was before the start, if one does."""
+    if typed.since is not None:
+        return "--since"
+    return "--resume" if typed.resume else ""
+
+
 def _check_history(typed: Typed) -> None:
-    wanted = "--since" if typed.since else "--resume"
-    if not (typed.since or typed.resume):
+    wanted = _wanted_history(typed)
+    if not wanted:
         return
     if not typed.backfill:
         raise UsageError(f"{wanted} and --no-backfill contradict each other")

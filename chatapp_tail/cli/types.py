@@ -42,15 +42,20 @@ def parse_since(text: str) -> int:
 
     A moment without a zone is in local time.
     """
-    if _DURATION.fullmatch(text):
-        return time.time_ns() - round(parse_duration(text) * 1e9)
     try:
         moment = datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError):
-        raise ValueError("a time is a duration ago, such as 2h, or as 2026-11-22T08:00") from None
-    if moment > time.time():
-        raise ValueError("it lies in the future")
+        moment = time.time() - _ago(text)
+    if not 0 <= moment <= time.time():
+        raise ValueError("it lies in the future, or before 1970")
     return round(moment * 1e9)
+
+
+def _ago(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError:
+        raise ValueError("a time is a duration ago, such as 2h, or as 2026-11-22T08:00") from None
 
 
 def parse_checkpoint(text: str) -> str:

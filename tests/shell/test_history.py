@@ -361,3 +361,18 @@ def test_what_cannot_be_is_refused_before_any_network(
     done = run_tail(*SELECT, *options)
     assert done.returncode == 2
     is_one_line(done.stderr, words)
+
+
+def test_history_that_a_kill_cut_short_is_read_by_the_next_run(
+    start_tail: StartTail, run_tail: RunTail, sandbox: Sandbox, env: Env
+) -> None:
+    said(sandbox, 1, ago=600)
+    sandbox.faults.hang_api(MESSAGES)
+    first = start_tail(*SELECT, "--since", "1h", "--resume", "--meta", env=env)
+    first.stdout.wait_for('"state":"subscribed"')
+    wait_until(lambda: sandbox.api_requests(MESSAGES) > 0, "history is asked")
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    sandbox.faults.clear()
+    second = run_tail(*SELECT, "--since", "1h", "--resume", "-n", "1", env=env)
+    assert numbers_in(second.stdout) == [1]

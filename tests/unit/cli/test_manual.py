@@ -57,7 +57,7 @@ def test_man_has_nothing_to_complain_about() -> None:
 
 def test_the_groups_of_options(shown: str) -> None:
     headings = re.findall(r"^   (\w+)$", shown, re.MULTILINE)
-    assert headings[:7] == [
+    assert headings[:8] == [
         "Select",
         "Filter",
         "Output",

@@ -1,5 +1,8 @@
 """Option values."""
 
+import time
+from datetime import UTC, datetime, timedelta, timezone
+
 import click
 import pytest
 from hypothesis import given
@@ -8,10 +11,14 @@ from hypothesis import strategies as st
 from chatapp_tail.cli.types import (
     Checked,
     parse_app_key,
+    parse_checkpoint,
     parse_duration,
     parse_license,
+    parse_since,
     parse_size,
 )
+
+from ...conftest import TIMEOUT_SCALE
 
 
 @pytest.mark.parametrize(
@@ -92,6 +99,125 @@ def test_app_keys() -> None:
     for empty in ("", " ", "\t\n"):
         with pytest.raises(ValueError, match="empty"):
             parse_app_key(empty)
+
+
+# --- moments
+
+SECOND = 10**9
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("2h", 7200), ("90", 90), ("1.5s", 1.5), ("500ms", 0.5), ("366d", 31622400)],
+)
+def test_a_time_ago(text: str, seconds: float) -> None:
+    before = time.time_ns()
+    moment = parse_since(text)
+    ago = before - moment
+    assert ago <= seconds * SECOND + 1000
+    assert ago >= (seconds - 10 * TIMEOUT_SCALE) * SECOND
+
+
+MOMENTS = {
+    "2023-11-14T22:13:20Z": 1_700_000_000,
+    "2023-11-14T22:13:20+00:00": 1_700_000_000,
+    "2023-11-15T01:13:20+03:00": 1_700_000_000,
+    "2023-11-14 22:13:20.250Z": 1_700_000_000.25,
+    "20231114T221320Z": 1_700_000_000,
+}
+
+
+@pytest.mark.parametrize(("text", "seconds"), MOMENTS.items())
+def test_a_moment_in_a_zone(text: str, seconds: float) -> None:
+    assert parse_since(text) == seconds * SECOND
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/New_York", "Europe/Moscow"])
+def test_a_moment_without_a_zone_is_local(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        moment = parse_since("2023-11-14T22:13")
+        day = parse_since("2023-11-14")
+        assert time.strftime("%F %T", time.localtime(moment / SECOND)) == "2023-11-14 22:13:00"
+        assert time.strftime("%F %T", time.localtime(day / SECOND)) == "2023-11-14 00:00:00"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_a_moment_just_now() -> None:
+    now = datetime.now(UTC)
+    assert abs(parse_since(now.isoformat()) - now.timestamp() * SECOND) < 1000
+
+
+@pytest.mark.parametrize("offset", [1, 60])
+@pytest.mark.parametrize(
+    "zone", [UTC, timezone(timedelta(hours=14)), timezone(timedelta(hours=-12))]
+)
+def test_the_future(offset: int, zone: timezone) -> None:
+    moment = datetime.now(zone) + timedelta(minutes=offset)
+    with pytest.raises(ValueError, match="future"):
+        parse_since(moment.isoformat())
+
+
+NO_TIME = ["", "yesterday", "-2h", "2 h", "22:13", "2026-13-01", "2026-02-30", "2026-01-01T25:00"]
+NO_TIME += ["2h\n", "2023-11-14\n", "now", "1700000000x", "٢٠٢٣-١١-١٤"]
+
+
+@pytest.mark.parametrize("text", NO_TIME, ids=repr)
+def test_what_is_no_time(text: str) -> None:
+    with pytest.raises(ValueError, match=r"a time is|a duration is"):
+        parse_since(text)
+
+
+@pytest.mark.parametrize("text", ["0", "0s", "367d", "1700000000"])
+def test_a_time_ago_that_nobody_can_mean(text: str) -> None:
+    with pytest.raises(ValueError, match="duration"):
+        parse_since(text)
+
+
+@pytest.mark.parametrize("text", ["20231114", "20261122"])
+def test_a_date_without_dashes_is_not_taken_for_seconds(text: str) -> None:
+    """It is a date to ISO 8601, and 230 days to nobody."""
+    try:
+        moment = parse_since(text)
+    except ValueError:
+        return
+    assert time.strftime("%Y%m%d", time.localtime(moment / SECOND)) == text
+
+
+@given(
+    st.text(max_size=12)
+    | st.text("0123456789-:TZ+. smhd", max_size=30)
+    | st.datetimes().map(datetime.isoformat)
+    | st.datetimes(timezones=st.timezones()).map(datetime.isoformat)
+)
+def test_a_time_is_always_in_the_past(text: str) -> None:
+    try:
+        moment = parse_since(text)
+    except ValueError as error:
+        assert str(error).startswith(("a time is", "a duration is", "it lies"))  # noqa: PT017
+        return
+    assert moment <= time.time_ns()
+
+
+# --- names of checkpoints
+
+
+@pytest.mark.parametrize("name", ["default", "a", "1", "_", "a.b-c_D", "crm-2", "x" * 64, "a..b"])
+def test_names_of_checkpoints(name: str) -> None:
+    assert parse_checkpoint(name) == name
+
+
+NO_NAME = ["", ".", "..", ".hidden", "-x", "a/b", "../a", "a b", "a\n", "\n", "é", "x" * 65]
+NO_NAME += ["a\x00", "a:b", "a%", "~", "*", "a\\b", "٣"]
+
+
+@pytest.mark.parametrize("name", NO_NAME, ids=repr)
+def test_what_is_no_name_of_a_checkpoint(name: str) -> None:
+    with pytest.raises(ValueError, match="a name is"):
+        parse_checkpoint(name)
 
 
 def test_a_checked_value_is_parsed_once() -> None:

@@ -1,21 +1,17 @@
 """The command line itself: `chatapp-tail [options]` and its other commands."""
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .. import __version__
 from ..chatapp.channels import EXAMPLES as CHANNEL_EXAMPLES
-from ..formats.times import TimeStyle
-from ..notices import LogFormat
-from ..pusher.connection import Endpoint
+from ..formats import TimeStyle
 from .choices import Choice
 from .colors import When
-from .doctor import doctor
 from .grouping import GroupedHelp
-from .lines import lines
-from .login import login, logout
+from .later import Later
 from .options import (
     CHANNEL,
     CHECKPOINT,
@@ -35,11 +31,12 @@ from .options import (
     wanted_output,
     ws_urls,
 )
-from .replay import replay
-from .sandbox import sandbox
-from .schema import schema
-from .settings import Typed, compile_settings
-from .showing import TypedShowing
+
+if TYPE_CHECKING:
+    from ..pusher.connection import Endpoint
+
+LOG_FORMATS = ("text", "json")
+"""The values of `notices.LogFormat`, without importing it."""
 
 FILTERS = (
     "events",
@@ -195,8 +192,8 @@ Examples:
 )
 @option(
     "--log-format",
-    type=Choice([each.value for each in LogFormat]),
-    default=LogFormat.TEXT.value,
+    type=Choice(LOG_FORMATS),
+    default=LOG_FORMATS[0],
     show_default=True,
     help="Notices on stderr as text or as one JSON object a line.",
 )
@@ -227,13 +224,18 @@ def _tail(
     template: str | None,
     color: str,
     time_style: str,
-    endpoints: tuple[Endpoint, ...],
+    endpoints: tuple["Endpoint", ...],
     no_reconnect: bool,
     no_backfill: bool,
     max_retries: int | None,
     log_format: str,
     **options: Any,
 ) -> int:
+    # What is needed from here on takes three times as long to import as all of --help.
+    from ..notices import LogFormat
+    from .settings import Typed, compile_settings
+    from .showing import TypedShowing
+
     if no_reconnect and max_retries:
         raise click.UsageError("--no-reconnect and --max-retries contradict each other.")
     showing = TypedShowing(
@@ -256,10 +258,18 @@ def _tail(
         stdout_is_terminal=sys.stdout is not None and sys.stdout.isatty(),
         watched=sys.stderr.isatty(),
     )
-    from .run import run  # what follows takes time to import and is not needed for --help
+    from .run import run
 
     return run(settings)
 
 
-for each in (login, logout, lines, doctor, replay, schema, sandbox):
+for each in (
+    Later("doctor", "doctor", "Find out why a tail does not work."),
+    Later("lines", "lines", "List licences and messengers."),
+    Later("login", "login", "Log in once; tokens are stored and renewed by themselves."),
+    Later("login", "logout", "Forget the stored login."),
+    Later("replay", "replay", "Show records saved before."),
+    Later("sandbox", "sandbox", "Run an embedded ChatApp to try things with."),
+    Later("schema", "schema", "Print the JSON Schema of the records."),
+):
     command.add_command(each)

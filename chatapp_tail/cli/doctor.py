@@ -40,7 +40,7 @@ class Finding:
     status: ExitStatus = ExitStatus.DONE
 
 
-@click.command(short_help="Find out why a tail does not work.")
+@click.command()
 @licence_options
 @option(
     "-o",

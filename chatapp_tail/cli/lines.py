@@ -20,7 +20,7 @@ from .options import access_options, option, profile_option, token_file_option
 HEADINGS = ("licence", "messenger", "phone", "active", "until", "name")
 
 
-@click.command(short_help="List licences and messengers.")
+@click.command()
 @option(
     "-o",
     "--output",

@@ -20,7 +20,7 @@ from .process import complain, interruptible_prompt
 PASSWORD_VARIABLE = "CHATAPP_PASSWORD"
 
 
-@click.command(short_help="Log in once; tokens are stored and renewed by themselves.")
+@click.command()
 @option("--email", of="login", also_from="CHATAPP_EMAIL", metavar="EMAIL", help="Whose account.")
 @option("--app-id", of="login", also_from="CHATAPP_APP_ID", metavar="ID", help="ChatApp's appId.")
 @option(
@@ -65,7 +65,7 @@ def login(
     return ExitStatus.DONE
 
 
-@click.command(short_help="Forget the stored login.")
+@click.command()
 @profile_option
 def logout(profile: str) -> int:
     """Forget the stored login of a profile."""

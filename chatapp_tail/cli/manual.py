@@ -11,6 +11,7 @@ from .. import __version__
 from ..errors import ExitStatus
 from .completion.tree import metavar, open_context
 from .grouping import grouped, long_name
+from .later import loaded
 
 _PREFIX = "CHATAPP_TAIL_"
 
@@ -153,7 +154,7 @@ def _commands(group: click.Group, context: click.Context) -> Iterator[str]:
     known = {_help(each) for each in group.params if isinstance(each, click.Option)}
     for name, command in sorted(group.commands.items()):
         if not command.hidden:
-            yield from _command(name, command, context, known)
+            yield from _command(name, loaded(command), context, known)
 
 
 def _command(
@@ -193,7 +194,7 @@ def _environment(group: click.Group) -> Iterator[str]:
 
 def _aliases(group: click.Group) -> Iterator[tuple[str, str]]:
     """Yield the variables of options that are not made of their names."""
-    for command in (group, *group.commands.values()):
+    for command in (group, *map(loaded, group.commands.values())):
         for each in command.params:
             names = [each.envvar] if isinstance(each.envvar, str) else each.envvar or []
             for name in names:

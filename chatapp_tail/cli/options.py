@@ -2,18 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
 from ..chatapp.channels import parse_channel, parse_messenger
-from ..chatapp.http import parse_url
-from ..formats import Output
-from ..formats.times import TimeStyle
-from ..proxies import Proxy
-from ..pusher.connection import Endpoint
-from ..replay import parse_speed
+from ..formats import Output, TimeStyle
 from .choices import Choice
 from .colors import When
 from .types import (
@@ -23,11 +18,18 @@ from .types import (
     parse_ca_file,
     parse_checkpoint,
     parse_duration,
+    parse_factor,
+    parse_http_url,
     parse_license,
     parse_profile,
+    parse_proxy,
     parse_since,
     parse_size,
+    parse_ws_url,
 )
+
+if TYPE_CHECKING:
+    from ..pusher.connection import Endpoint
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,10 +44,10 @@ DURATION = Checked("duration", parse_duration)
 SINCE = Checked("time", parse_since)
 CHECKPOINT = Checked("name", parse_checkpoint)
 SIZE = Checked("size", parse_size)
-PROXY = Checked("url", Proxy.parse, shown=False)
-SPEED = Checked("factor", parse_speed)
-WS_URL = Checked("url", Endpoint.parse)
-HTTP_URL = Checked("url", parse_url)
+PROXY = Checked("url", parse_proxy, shown=False)
+SPEED = Checked("factor", parse_factor)
+WS_URL = Checked("url", parse_ws_url)
+HTTP_URL = Checked("url", parse_http_url)
 KEY = Checked("key", parse_app_key)
 CA_FILE = Checked("file", parse_ca_file)
 TEXT = Text("text", str)
@@ -120,9 +122,9 @@ def wanted_output(ctx: click.Context, output: str, as_json: bool, template: str 
     return Output(output)
 
 
-def ws_urls(given: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+def ws_urls(given: tuple["Endpoint", ...]) -> tuple["Endpoint", ...]:
     """Return the endpoints given, else the service's own."""
-    return given or tuple(map(Endpoint.parse, WS_URLS))
+    return given or tuple(map(parse_ws_url, WS_URLS))
 
 
 _ACCESS = (

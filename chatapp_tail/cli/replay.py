@@ -20,7 +20,7 @@ from .showing import TypedShowing, compile_showing
 _BATCH = 256 * 1024
 
 
-@click.command(short_help="Show records saved before.")
+@click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @filter_options
 @output_options

@@ -115,7 +115,7 @@ def _exports(variables: dict[str, str]) -> str:
     return "\n".join(f"  export {name}={shlex.quote(value)}" for name, value in variables.items())
 
 
-@click.command(short_help="Run an embedded ChatApp to try things with.")
+@click.command()
 @option(
     "--port",
     of="sandbox",

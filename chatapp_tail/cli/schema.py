@@ -6,7 +6,7 @@ import msgspec
 from ..errors import ExitStatus
 
 
-@click.command(short_help="Print the JSON Schema of the records.")
+@click.command()
 def schema() -> int:
     """Print the JSON Schema (2020-12) of the records of -o json, --meta and --log-format."""
     from ..schema import schema as build

@@ -5,15 +5,17 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..pusher.link import check_authorities
+if TYPE_CHECKING:
+    from ..proxies import Proxy
+    from ..pusher.connection import Endpoint
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
+_DURATION = r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?"
 _LONGEST = 366 * 86400.0
-_SIZE = re.compile(r"(\d+)(kB|MB|GB|KiB|MiB|GiB)?")
+_SIZE = r"(\d+)(kB|MB|GB|KiB|MiB|GiB)?"
 _BYTES: dict[str | None, int] = {
     None: 1,
     "kB": 1000,
@@ -28,7 +30,7 @@ _SECONDS = {"ms": 0.001, None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400
 
 def parse_duration(text: str) -> float:
     """Return seconds for `500ms`, `30s`, `5m`, `2h`, `1d` or a bare number of seconds."""
-    found = _DURATION.fullmatch(text)
+    found = re.fullmatch(_DURATION, text)
     if not found or not float(found[1]):
         raise ValueError("a duration is a number and a unit, such as 30s, 5m or 2h")
     seconds = float(found[1]) * _SECONDS[found[2]]
@@ -67,7 +69,7 @@ def parse_checkpoint(text: str) -> str:
 
 def parse_size(text: str) -> int:
     """Return bytes for `64MiB`, `1GiB`, `500MB` or a bare number of bytes."""
-    found = _SIZE.fullmatch(text)
+    found = re.fullmatch(_SIZE, text)
     if not found:
         raise ValueError("a size is a number and a unit, such as 64MiB or 1GiB")
     return int(found[1]) * _BYTES[found[2]]
@@ -84,6 +86,8 @@ def parse_ca_file(text: str) -> Path:
     """Return the path of a PEM file with certificates."""
     if not Path(text).is_file():
         raise ValueError("there is no such file")
+    from ..pusher.link import check_authorities
+
     check_authorities(text)
     return Path(text)
 
@@ -100,6 +104,37 @@ def parse_app_key(text: str) -> str:
     if not text.strip():
         raise ValueError("it is empty")
     return text
+
+
+# The modules of these values are imported when there is a value: they take longer than --help does.
+
+
+def parse_ws_url(text: str) -> "Endpoint":
+    """Return the Pusher server at a URL."""
+    from ..pusher.connection import Endpoint
+
+    return Endpoint.parse(text)
+
+
+def parse_http_url(text: str) -> str:
+    """Return the base URL of an API."""
+    from ..chatapp.http import parse_url
+
+    return parse_url(text)
+
+
+def parse_proxy(text: str) -> "Proxy":
+    """Return the proxy at a URL."""
+    from ..proxies import Proxy
+
+    return Proxy.parse(text)
+
+
+def parse_factor(text: str) -> float:
+    """Return how fast a replay goes."""
+    from ..replay import parse_speed
+
+    return parse_speed(text)
 
 
 class Checked(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.5 on

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from ..chatapp.events import Decoded, Record
+if TYPE_CHECKING:
+    from ..chatapp.events import Decoded, Record
 
-Format = Callable[[Decoded, Sequence[Record]], list[bytes]]
+Format = Callable[["Decoded", Sequence["Record"]], list[bytes]]
 """(a frame taken apart, those of its records that passed the filters) -> what to write, each piece
 complete with its newline. `--count` counts these pieces."""
 
@@ -19,3 +21,17 @@ class Output(StrEnum):
     RAW = "raw"
     CSV = "csv"
     TEMPLATE = "template"
+
+
+class TimeStyle(StrEnum):
+    """What `--time` takes."""
+
+    LOCAL = "local"
+    """`10:39:00`"""
+    UTC = "utc"
+    """`08:39:00`"""
+    ISO = "iso"
+    """`2026-11-22T08:39:00.123456Z`, as `received` in JSON"""
+    RELATIVE = "relative"
+    """`+1.2s` since the record before"""
+    NONE = "none"

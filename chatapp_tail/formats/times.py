@@ -2,25 +2,10 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
-from enum import StrEnum
 from functools import lru_cache
 
+from . import TimeStyle as TimeStyle
 from .ndjson import timestamp
-
-
-class TimeStyle(StrEnum):
-    """What `--time` takes."""
-
-    LOCAL = "local"
-    """`10:39:00`"""
-    UTC = "utc"
-    """`08:39:00`"""
-    ISO = "iso"
-    """`2026-11-22T08:39:00.123456Z`, as `received` in JSON"""
-    RELATIVE = "relative"
-    """`+1.2s` since the record before"""
-    NONE = "none"
-
 
 Clock = Callable[[int], str]
 """A moment in nanoseconds since the epoch -> text; asked once a record, as one may count from the

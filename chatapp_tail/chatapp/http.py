@@ -1,7 +1,7 @@
 """HTTP to ChatApp's API; the only module that uses `requests`.
 
-`requests` is imported at the first call: it takes 80 ms, and the first call of a tail is made by an
-auth thread while the socket is already up.
+`requests` is imported at the first call that needs it: it takes 55 ms of CPU. The calls that sign
+subscriptions need it only behind a proxy or for an odd URL, see `direct`.
 """
 
 import os
@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -24,9 +25,12 @@ from ..urls import split_base_url
 if TYPE_CHECKING:
     import requests
 
+    from .direct import Answer, Direct
+
 INVALID_TOKEN = "ApiInvalidTokenError"
 AUTH_PATH = "/broadcasting/auth"
 _CONNECTIONS = 8
+_HEADERS = {"User-Agent": f"chatapp-tail/{__version__}", "Accept": "application/json"}
 _RETRY_AFTER_MAX = 60.0
 _WAITS = (0.5, 1.0, 2.0, 4.0)
 _WAIT_FOR_CONNECTION = 2.0
@@ -114,6 +118,11 @@ class Http:
         query: Mapping[str, str] | None = None,
     ) -> Reply:
         """Send a request and return whatever answer comes; ApiError when none does."""
+        asked = f"{method} {self.url}{path}"
+        if method == "POST" and form is not None and self._direct:
+            answer = self._post_directly(asked, path, headers, form)
+            if answer.plain:
+                return _reply(asked, answer.status, answer.content, answer.headers)
         import requests
         from urllib3.exceptions import HTTPError
 
@@ -132,13 +141,45 @@ class Http:
                 verify=self._ca_file or _authorities_of_environment(),
                 proxies=self._session.proxies,
             )
-            reply = _reply(f"{method} {url}", response)
+            reply = _reply(asked, response.status_code, response.content, response.headers)
         except (requests.RequestException, HTTPError, ValueError) as error:
             # The last two: requests lets some of what a header of an answer can hold through.
-            through = f" (through the proxy {self._through})" if self._through else ""
-            failed = f"{method} {url} failed{through}: {_why(error, self._timeout)}"
-            raise ApiError(f"{failed}; check --api-url and the network") from error
+            raise self._failed(asked, error) from error
         return reply
+
+    def _post_directly(
+        self, asked: str, path: str, headers: Mapping[str, str], form: Mapping[str, str]
+    ) -> "Answer":
+        from http.client import HTTPException
+
+        assert self._direct is not None
+        try:
+            return self._direct.post(path, {**_HEADERS, **headers}, form)
+        except (OSError, HTTPException, ValueError) as error:
+            raise self._failed(asked, error) from error
+
+    def _failed(self, asked: str, error: Exception) -> ApiError:
+        through = f" (through the proxy {self._through})" if self._through else ""
+        failed = f"{asked} failed{through}: {_why(error, self._timeout)}"
+        return ApiError(f"{failed}; check --api-url and the network")
+
+    @cached_property
+    def _direct(self) -> "Direct | None":
+        """The short way to the API, if nothing is in it."""
+        from .direct import Direct
+
+        if self._through or not Direct.reaches(self.url):
+            return None
+        if self.url.startswith("http:"):
+            return Direct(self.url, "", self._timeout)
+        authorities = self._ca_file or _authorities_of_environment()
+        if authorities is True:
+            import certifi  # what requests trusts
+
+            authorities = certifi.where()
+        if not Path(str(authorities)).is_file():
+            return None  # a directory of authorities, or something for requests to complain of
+        return Direct(self.url, str(authorities), self._timeout)
 
     def get_patiently(self, path: str, *, headers: Mapping[str, str]) -> Reply:
         """GET, a few times over as long as it fails in passing, and never for more than minutes.
@@ -171,8 +212,7 @@ class Http:
         for scheme in ("http://", "https://"):
             session.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS))
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        session.headers["User-Agent"] = f"chatapp-tail/{__version__}"
-        session.headers["Accept"] = "application/json"
+        session.headers.update(_HEADERS)
         # Off, because it also lets ~/.netrc replace the Authorization header.
         session.trust_env = False
         if proxy := self._through:
@@ -185,16 +225,16 @@ class Http:
         return proxy_for(parts.scheme, parts.hostname or "", self._proxy)
 
 
-def _reply(asked: str, response: "requests.Response") -> Reply:
-    body, is_json = _body(response.content)
+def _reply(asked: str, status: int, content: bytes, headers: Mapping[str, str]) -> Reply:
+    body, is_json = _body(content)
     error = _Error(message=body.error) if isinstance(body.error, str) else body.error or _Error()
     # A refusal that has no code still is one.
     code = error.code or ("no code" if body.success is False or body.error else None)
     detail = error.code or error.message or body.message
-    said = f"{asked} answered {response.status_code}" + (f" ({detail})" if detail else "")
-    if 300 <= response.status_code < 400:
-        said += f", a redirect to {response.headers.get('Location')}, which is not followed"
-    return Reply(response.status_code, response.content, response.headers, said, code, is_json)
+    said = f"{asked} answered {status}" + (f" ({detail})" if detail else "")
+    if 300 <= status < 400:
+        said += f", a redirect to {headers.get('Location')}, which is not followed"
+    return Reply(status, content, headers, said, code, is_json)
 
 
 def _body(content: bytes) -> tuple[_Body, bool]:
@@ -219,7 +259,7 @@ def _why(error: Exception, timeout: float) -> str:
     """Return the cause a person can act on; requests wraps it three levels deep."""
     import requests
 
-    if isinstance(error, requests.Timeout):
+    if isinstance(error, requests.Timeout | TimeoutError):
         return f"no answer within {timeout:g} s"
     cause: BaseException = error
     while inner := cause.__cause__ or cause.__context__ or getattr(cause, "reason", None):

@@ -149,7 +149,7 @@ sys.meta_path.insert(0, Interrupt())
         "chatapp_tail.cli.command",
         "chatapp_tail.cli.run",
         "websocket",
-        "requests",
+        "http.client",
     ],
 )
 def test_while_it_starts(

@@ -74,7 +74,8 @@ IMPURE = {"socket", "threading", "time", "ssl", "select", "selectors", "asyncio"
 ONLY_IN: dict[str, tuple[str, ...]] = {
     "websocket": ("pusher.link",),
     "socks": ("pusher.link",),
-    "ssl": ("pusher.link", "cli.checks"),
+    "ssl": ("pusher.link", "chatapp.direct", "cli.checks"),
+    "http": ("chatapp.http", "chatapp.direct"),
     "requests": ("chatapp.http",),
     "urllib3": ("chatapp.http",),
     "rich": ("formats.pretty", "formats.pieces", "formats.description", "cli"),

@@ -7,9 +7,10 @@ parse of the item (`formats.fields.read`).
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
+
+import msgspec
 
 from .chatapp.events import Record
 from .errors import UsageError
@@ -104,8 +105,7 @@ def _digits(phone: str) -> str:
     return phone if phone.isdecimal() else re.sub("[^0-9]", "", phone)
 
 
-@dataclass(frozen=True, slots=True)
-class Grep:
+class Grep(msgspec.Struct, frozen=True):
     """Keeps records whose item's text or caption one of `patterns` is found in."""
 
     patterns: tuple[re.Pattern[str], ...]

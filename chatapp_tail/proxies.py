@@ -5,8 +5,9 @@ also excepts hosts from a proxy given by hand, and `ALL_PROXY` stands in for the
 """
 
 import os
-from dataclasses import dataclass, field
 from urllib.parse import unquote
+
+import msgspec
 
 from .urls import split_base_url
 
@@ -15,16 +16,15 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _LIKE = {"ws": "http", "wss": "https"}
 
 
-@dataclass(frozen=True, slots=True)
-class Proxy:
+class Proxy(msgspec.Struct, frozen=True):
     """An HTTP proxy (used with CONNECT) or a SOCKS5 one; the host name is resolved by it."""
 
     scheme: str
     host: str
     port: int
     username: str | None = None
-    password: str | None = field(default=None, repr=False)
-    url: str = field(default="", repr=False)
+    password: str | None = None
+    url: str = ""
 
     @classmethod
     def parse(cls, url: str) -> "Proxy":
@@ -38,6 +38,9 @@ class Proxy:
         port = parts.port or SCHEMES[parts.scheme]
         whole = parts._replace(scheme=scheme).geturl()
         return cls(scheme, parts.hostname or "", port, username, password, whole)
+
+    def __repr__(self) -> str:
+        return f"Proxy({self}, {self.username!r})"
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host

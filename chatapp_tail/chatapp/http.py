@@ -8,7 +8,6 @@ import os
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,8 +49,7 @@ class _Body(msgspec.Struct):
     success: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """An HTTP answer. `said` tells a person what was asked and what came back."""
 
     status: int

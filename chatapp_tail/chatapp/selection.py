@@ -1,15 +1,15 @@
 """What a user asks for → channels; some of it only the account's licences can tell."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import product
+
+import msgspec
 
 from .channels import of_license
 from .lines import License
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(msgspec.Struct, frozen=True):
     """Licences and messengers are combined; of one without the other, all of the other is meant.
 
     `names` are full channel names.

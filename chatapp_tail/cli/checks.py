@@ -9,8 +9,10 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+
+from msgspec.structs import replace
 
 from ..chatapp.api import Api
 from ..chatapp.channels import short_name

@@ -4,7 +4,8 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from .. import spool
 from ..chatapp.api import Api

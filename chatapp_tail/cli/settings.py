@@ -1,8 +1,10 @@
 """What was typed → what will run: everything validated and compiled, no network yet."""
 
-from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
+
+import msgspec
+from msgspec.structs import replace
 
 from ..chatapp.selection import Selection
 from ..errors import UsageError
@@ -22,8 +24,7 @@ NOTHING_SELECTED = """nothing is selected; choose what to tail:
 (to try it without an account: chatapp-tail --sandbox --license 1229 --messenger telegram)"""
 
 
-@dataclass(frozen=True, slots=True)
-class Typed:
+class Typed(msgspec.Struct, frozen=True):
     """The options as click hands them over, each already of its type."""
 
     licenses: tuple[int, ...]
@@ -58,8 +59,7 @@ class Typed:
     log_format: LogFormat
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """What will run. The channels of `connection` are those known without asking the API.
 
     `since` is in nanoseconds since the epoch. `backfill_wait` None: gaps are not filled.

@@ -3,8 +3,9 @@
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import assert_never
+
+import msgspec
 
 from ..chatapp.doubles import Doubles
 from ..filters import Grep, KeepEvent, KeepRecord, by_event, by_record, compile_grep
@@ -15,8 +16,7 @@ from ..summary import Summary
 from .colors import When, color_system
 
 
-@dataclass(frozen=True, slots=True)
-class TypedShowing:
+class TypedShowing(msgspec.Struct, frozen=True):
     """The options as typed."""
 
     events: Sequence[str]
@@ -32,8 +32,7 @@ class TypedShowing:
     time_style: TimeStyle
 
 
-@dataclass(frozen=True, slots=True)
-class Showing:
+class Showing(msgspec.Struct, frozen=True):
     """What was typed, compiled; `output` is never `auto`, `terminal` whether stdout is one."""
 
     keep_event: KeepEvent

@@ -1,39 +1,37 @@
 """What the auth endpoint can answer; the shell asks, the machine decides what follows."""
 
-from dataclasses import dataclass, field
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Granted:
+class Granted(msgspec.Struct, frozen=True):
     """`auth` is `KEY:SIGNATURE`, good for one socket id and one channel."""
 
-    auth: str = field(repr=False)
+    auth: str
+
+    def __repr__(self) -> str:
+        return "Granted()"
 
 
-@dataclass(frozen=True, slots=True)
-class Denied:
+class Denied(msgspec.Struct, frozen=True):
     """This channel is not for this account."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class TokenRefused:
+class TokenRefused(msgspec.Struct, frozen=True):
     """The token itself is not accepted: no channel will be."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Unavailable:
+class Unavailable(msgspec.Struct, frozen=True):
     """No usable answer this time; `retry_after` is what the server asked for, in seconds."""
 
     reason: str
     retry_after: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Bug:
+class Bug(msgspec.Struct, frozen=True):
     """Asking failed with an exception nobody foresaw; it must not be lost in a thread."""
 
     traceback: str

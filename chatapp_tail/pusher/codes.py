@@ -1,6 +1,6 @@
 """What close and error codes mean: the one place that tells retry from fatal."""
 
-from dataclasses import dataclass
+import msgspec
 
 from .backoff import Retry
 from .frames import ABNORMAL, NO_STATUS
@@ -27,8 +27,7 @@ _TLS_ONLY, UNAUTHORIZED = 4000, 4009
 UNSAID = (NO_STATUS, ABNORMAL, 1000)
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True):
     """The connection is over; the shell closes the socket and asks nothing more of the machine.
 
     Exactly one of `retry` and `stop` is set. `code` is the close or in-band code that decided.

@@ -10,7 +10,9 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from ..proxies import Proxy
 from ..waker import Waker
@@ -28,8 +30,7 @@ from .protocol import AuthWanted, Protocol, Timing
 __all__ = ["Connection", "Endpoint", "Settings", "Sink", "Timing"]
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """What to connect to and how patiently; spans in seconds.
 
     `max_retries` counts failures in a row; None is for ever.
@@ -41,7 +42,7 @@ class Settings:
     ca_file: str | None = None
     proxy: Proxy | None = None
     connect_timeout: float = 10.0
-    timing: Timing = field(default_factory=Timing)
+    timing: Timing = msgspec.field(default_factory=Timing)
     max_retries: int | None = None
     strict: bool = False
 

@@ -19,6 +19,8 @@ from math import ceil, inf
 from typing import Any
 from urllib.parse import quote, urlencode
 
+import msgspec
+
 from .. import __version__
 from ..proxies import Proxy, proxy_for
 from ..retry_after import parse_retry_after
@@ -40,8 +42,7 @@ _UNSENT_LIMIT = 1024 * 1024
 _RETRYABLE_STATUSES = (408, 425, 429)
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(msgspec.Struct, frozen=True):
     """Where a Pusher server listens: `ws[s]://host[:port][/prefix]`, taken apart and checked."""
 
     tls: bool
@@ -297,8 +298,7 @@ def _status_refused(status: int | None, headers: dict[str, str] | None) -> DialF
     return DialFailed(Ended(reason, status, retry=Retry.BACK_OFF), retry_after)
 
 
-@dataclass(frozen=True, slots=True)
-class _Guard:
+class _Guard(msgspec.Struct, frozen=True):
     """One deadline for all steps of a dial, and a stop that ends each of them early."""
 
     deadline: float

@@ -1,10 +1,10 @@
 """What was typed → what will run."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from chatapp_tail.cli.colors import When
 from chatapp_tail.cli.settings import Settings, Typed, compile_settings

@@ -5,10 +5,10 @@ import io
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from chatapp_tail.chatapp.events import Source, decode
 from chatapp_tail.cli.colors import When

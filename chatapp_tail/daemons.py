@@ -5,8 +5,11 @@ slowest server.
 """
 
 import threading
+from collections import deque
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
+
+_LINGER = 0.1
+"""Seconds without a call after which a thread ends; to start one takes as long as an answer."""
 
 
 class Daemons:
@@ -15,14 +18,17 @@ class Daemons:
     def __init__(self, name: str, at_once: int) -> None:
         self._name = name
         self._at_once = at_once
-        self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._lock = threading.Lock()
-        self._running = 0
+        self._calls: deque[Callable[[], None]] = deque()
+        self._changed = threading.Condition()
+        self._running = self._idle = 0
 
     def call(self, work: Callable[[], None]) -> None:
         """Queue a call, which must not raise; returns at once."""
-        self._calls.put(work)
-        with self._lock:
+        with self._changed:
+            self._calls.append(work)
+            if self._idle >= len(self._calls):
+                self._changed.notify()
+                return
             if self._running == self._at_once:
                 return
             self._running += 1
@@ -33,9 +39,11 @@ class Daemons:
             work()
 
     def _next(self) -> Callable[[], None] | None:
-        with self._lock:
-            try:
-                return self._calls.get_nowait()
-            except Empty:
-                self._running -= 1
-                return None
+        with self._changed:
+            self._idle += 1
+            self._changed.wait_for(lambda: self._calls, _LINGER)
+            self._idle -= 1
+            if self._calls:
+                return self._calls.popleft()
+            self._running -= 1
+            return None

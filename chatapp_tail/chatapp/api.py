@@ -97,6 +97,10 @@ class Api:
         self._checked = _Remembered(self._ask_whether_good)
         self._licenses = _Remembered(lambda _: self.licenses(patient=False))
 
+    def prepare(self) -> None:
+        """Get ready to be asked; nothing is sent."""
+        self._http.prepare()
+
     def authorise(self, socket_id: str, channel: str) -> AuthAnswer:
         """Ask for the signature that lets `socket_id` join `channel`.
 

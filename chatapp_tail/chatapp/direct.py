@@ -6,6 +6,7 @@ a form, to an ASCII host and path, with nobody in between. Proxies, other reques
 are encoded are `requests`' work, in `http`, which is the only one to use this module.
 """
 
+import contextlib
 import re
 import select
 import socket
@@ -54,6 +55,12 @@ class Direct:
         """Return whether a URL needs nothing of what `requests` knows about URLs."""
         plain = r"https?://([A-Za-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]+)?(/[A-Za-z0-9/_-]*)?"
         return re.fullmatch(plain, url) is not None
+
+    def prepare(self) -> None:
+        """Do what needs no network, which the first call would do else."""
+        if self._parts.scheme == "https":
+            with contextlib.suppress(OSError):
+                _ = self._tls  # what is wrong with it is for the call to say
 
     def post(self, path: str, headers: Mapping[str, str], form: Mapping[str, str]) -> Answer:
         """Post a form; OSError, HTTPException or ValueError when no answer comes."""

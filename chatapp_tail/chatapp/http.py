@@ -105,6 +105,13 @@ class Http:
         self._proxy = proxy
         self._timeout = timeout
 
+    def prepare(self) -> None:
+        """Import what the calls to come need, as long as there is nothing better to do."""
+        if self._direct:
+            self._direct.prepare()
+        else:
+            _ = self._session
+
     def send(
         self,
         method: str,

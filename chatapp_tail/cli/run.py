@@ -19,10 +19,11 @@ from ..formats.escape import escape_line
 from ..formats.meta import encode_meta
 from ..notices import Level, Notices
 from ..pusher.connection import Connection
-from ..pusher.items import StopCause
+from ..pusher.items import Connecting, Gap, Status, StopCause
+from ..pusher.link import import_websocket
 from ..summary import Summary
 from ..systemd import Notifier
-from ..tail import End, Heartbeat, Tail
+from ..tail import End, Heartbeat, Listener, Tail
 from ..waker import Waker
 from .access import open_access
 from .filling import open_filling
@@ -112,7 +113,7 @@ def _assemble(
         queue,
         alarm,
         pipeline=settings.showing.pipeline(summary, dict(os.environ), filling.doubles),
-        listeners=[notices.say, summary.note, systemd.say],
+        listeners=[notices.say, summary.note, systemd.say, _importing_ahead(api)],
         meta=encode_meta if settings.meta else None,
         limits=settings.limits,
         stdout=sys.stdout.fileno(),
@@ -123,6 +124,20 @@ def _assemble(
         checkpoint=checkpoint,
     )
     return tail, say_summary
+
+
+def _importing_ahead(api: Api) -> Listener:
+    """Return what imports, while the first dial waits for the network, what comes after it.
+
+    15 ms of CPU, and 70 when requests is needed, that DNS, TCP and TLS leave time for.
+    """
+
+    def listen(status: Status | Gap) -> None:
+        if isinstance(status, Connecting):
+            import_websocket()
+            api.prepare()
+
+    return listen
 
 
 def _with_sandbox(settings: Settings, stack: ExitStack) -> tuple[Settings, TokenSource]:

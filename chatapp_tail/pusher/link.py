@@ -186,7 +186,7 @@ class Dialler:
         return ssl.create_default_context(cafile=self.ca_file)
 
     def _upgrade(self, sock: socket.socket, endpoint: Endpoint, guard: "_Guard") -> None:
-        import websocket  # 33 ms: while the server answers the TCP handshake, not at start
+        import websocket
 
         client = websocket.WebSocket()
         try:
@@ -209,6 +209,11 @@ class Dialler:
 
 
 _SWITCHING_PROTOCOLS = 101
+
+
+def import_websocket() -> None:
+    """Import websocket-client, which a dial needs in its midst, while the dial waits."""
+    import websocket  # noqa: F401
 
 
 def _failed(error: Exception, timeout: float, proxy: Proxy | None) -> DialFailed:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from statistics import quantiles
 
 from .peers import OURS, Command, Peer, Place, chatapp_tail, environment
@@ -228,10 +229,15 @@ def memory_together(
 
 
 def help_times(bench: Bench, rounds: int) -> list[Figures]:
-    """Return `--help` beside a Python that does nothing."""
+    """Return `--help`, `--version` and a TAB in bash beside a Python that does nothing."""
     env = environment(bench.directory, bench.ca_file)
+    # A completion is the work of the shell: reading the script, once a session, and offering.
+    script = Path(__file__).parents[2] / "completions/chatapp-tail.bash"
+    tab = '. "$0"; COMP_WORDS=(chatapp-tail --l) COMP_CWORD=1; _chatapp_tail; ((${#COMPREPLY[@]}))'
     words = {
         "--help": [sys.executable, "-m", "chatapp_tail", "--help"],
+        "--version": [sys.executable, "-m", "chatapp_tail", "--version"],
+        "completion": ["bash", "-c", tab, str(script)],
         "python -c pass": [sys.executable, "-c", "pass"],
     }
     return [

@@ -95,7 +95,8 @@ _license_and_messenger = lru_cache(maxsize=4096)(license_and_messenger)
 class _Content(NamedTuple):
     """What an event's data holds: all of it, the JSON text of each item, and what is said of them.
 
-    `whole` and each item are on one line.
+    `whole` and each item are on one line. `only` tells that it is the usual envelope around one
+    object, on one line from the start.
     """
 
     whole: bytes
@@ -104,11 +105,72 @@ class _Content(NamedTuple):
     license: int | None = None
     messenger: str | None = None
     encoding: str | None = None
+    only: bool = False
+
+
+class _Wrapping(msgspec.Struct, frozen=True, gc=False):
+    """What stood around the only item of an event, and what it said of the item.
+
+    `head` ends with the item's opening brace, `tail` begins with its closing one; the item is
+    `document[start:-end]`.
+    """
+
+    head: bytes
+    tail: bytes
+    start: int
+    end: int
+    queue: str | None
+    license: int | None
+    messenger: str | None
+
+
+_wrappings: dict[tuple[str, str | None], _Wrapping] = {}
+"""The last one by event and channel: nearly all events of a channel are wrapped alike."""
+_MOST_WRAPPINGS = 4096
+_LONGEST_WRAPPING = 1000
 
 
 def decode(event: ChannelEvent, source: Source = Source.LIVE) -> Decoded:
     """Return the records of `event`, at least one, and its whole data on one line."""
-    content = _read(event.data)
+    raw = b"null" if event.data is None else event.data
+    document = _unescaped(raw) if raw.startswith(b'"') else raw
+    return _decode_like_before(event, document, source) or _decode(event, raw, document, source)
+
+
+def _decode_like_before(event: ChannelEvent, document: bytes, source: Source) -> Decoded | None:
+    """Return an event that differs from one before in nothing but its only item; else None.
+
+    What was JSON around one object is JSON around any other, and the decoder that looks for the
+    item's id also checks that it is one object: so nothing is read twice.
+    """
+    known = _wrappings.get((event.event, event.channel))
+    if not known or not document.startswith(known.head) or not document.endswith(known.tail):
+        return None
+    item = document[known.start : -known.end]
+    if 10 in item or 13 in item:  # \n, \r
+        return None
+    try:
+        identity = _decode_identity(item)
+    except _UNREADABLE:
+        return None
+    record = Record(
+        event.event,
+        _identify(event, known.license, known.messenger, identity, item),
+        event.channel,
+        known.license,
+        known.messenger,
+        event.received,
+        source,
+        known.queue,
+        1,
+        1,
+        item,
+    )
+    return Decoded(document, [record])
+
+
+def _decode(event: ChannelEvent, raw: bytes, document: bytes, source: Source) -> Decoded:
+    content = _read(raw, document)
     license_id, messenger = _license_and_messenger(event.channel)
     if content.license is not None:
         license_id = content.license
@@ -118,7 +180,7 @@ def decode(event: ChannelEvent, source: Source = Source.LIVE) -> Decoded:
     records = [
         Record(
             event.event,
-            _identify(event, license_id, messenger, item),
+            _identify(event, license_id, messenger, _identity(item), item),
             event.channel,
             license_id,
             messenger,
@@ -132,14 +194,32 @@ def decode(event: ChannelEvent, source: Source = Source.LIVE) -> Decoded:
         )
         for part, item in enumerate(content.items, 1)
     ]
+    if content.only:
+        _remember(content.whole, records[0])
     return Decoded(content.whole, records)
 
 
-def _read(raw: bytes | None) -> _Content:
-    """Read the `data` member of a frame: JSON in a string, plain JSON, plain text, or nothing."""
-    if raw is None:
-        return _Content(b"null", [b"null"])
-    document = _unescaped(raw) if raw[:1] == b'"' else raw
+def _remember(document: bytes, record: Record) -> None:
+    """Keep what stands around the only item, if its place is certain and the rest is short."""
+    item = record.data
+    start, rest = document.find(item), len(document) - len(item)
+    if start != document.rfind(item) or rest > _LONGEST_WRAPPING:
+        return
+    if len(_wrappings) >= _MOST_WRAPPINGS:
+        _wrappings.clear()
+    _wrappings[record.event, record.channel] = _Wrapping(
+        document[: start + 1],
+        document[start + len(item) - 1 :],
+        start,
+        rest - start,
+        record.queue,
+        record.license,
+        record.messenger,
+    )
+
+
+def _read(raw: bytes, document: bytes) -> _Content:
+    """Read the `data` member of a frame: `document` is it, or what its JSON string holds."""
     try:
         envelope = _decode_envelope(document)
     except _UNREADABLE:
@@ -147,7 +227,9 @@ def _read(raw: bytes | None) -> _Content:
     meta = envelope.payload.meta or _Meta()
     # An empty list still is an event somebody sent, so it is shown whole.
     items = [bytes(item) for item in envelope.payload.data] or [document]
-    return _content(document, items, envelope.queue, meta.license, meta.messenger)
+    content = _content(document, items, envelope.queue, meta.license, meta.messenger)
+    only = len(envelope.payload.data) == 1 and items[0].startswith(b"{")
+    return content._replace(only=only and content.whole is document)
 
 
 def _unescaped(raw: bytes) -> bytes:
@@ -216,43 +298,44 @@ def _said_by(meta: str | None) -> tuple[int | None, str | None]:
 
 
 def _identify(
-    event: ChannelEvent, license_id: int | None, messenger: str | None, item: bytes
+    event: ChannelEvent,
+    license_id: int | None,
+    messenger: str | None,
+    known: _Identity,
+    item: bytes,
 ) -> str:
     """Return an id that is the same for the same event everywhere, in every run.
 
     A message is its id, a status its message's id and the status; everything else is a BLAKE2b hash
     of channel, event name and the item's bytes.
     """
-    if event.event in ("message", "messageStatus"):
-        number, kind = _identity(item)
+    number = known.internal_id if known.id is None else known.id
+    if event.event in ("message", "messageStatus") and number is not None and number != "":
         line = event.channel if license_id is None else f"{license_id}:{messenger}"
-        if number and event.event == "message":
+        if event.event == "message":
             return f"message:{line}:{number}"
-        if number and kind:
-            return f"messageStatus:{line}:{number}:{kind}"
+        if known.type and isinstance(known.type, str):
+            return f"messageStatus:{line}:{number}:{known.type}"
     return _hashed(event, item)
 
 
-def _identity(item: bytes) -> tuple[str, str]:
-    """Return an item's id as text and its type; empty where there is none to go by."""
+def _identity(item: bytes) -> _Identity:
+    """Return what an item may be known by; empty where there is none of it."""
     try:
-        known = _decode_identity(item)
+        return _decode_identity(item)
     except _UNREADABLE:
         return _identity_by_parts(item)
-    number = known.internal_id if known.id is None else known.id
-    kind = known.type if isinstance(known.type, str) else ""
-    return "" if number is None else str(number), kind
 
 
-def _identity_by_parts(item: bytes) -> tuple[str, str]:
+def _identity_by_parts(item: bytes) -> _Identity:
     try:
         members = rawjson.members(item.decode())
     except ValueError:
-        return "", ""
+        return _Identity()
     found = members.get("id", "null")
     number = members.get("internalId", "null") if found == "null" else found
     text = number if _INTEGER.fullmatch(number) else rawjson.string(number)
-    return text or "", rawjson.string(members.get("type")) or ""
+    return _Identity(text, type=rawjson.string(members.get("type")))
 
 
 def _hashed(event: ChannelEvent, item: bytes) -> str:

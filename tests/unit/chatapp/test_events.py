@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatapp_tail.chatapp.events import Record, Source, decode
+from chatapp_tail.chatapp import events
+from chatapp_tail.chatapp.events import Decoded, Record, Source, decode
 from chatapp_tail.pusher.items import ChannelEvent
 from chatapp_tail.pusher.protocol import Protocol, Timing
 
@@ -332,6 +333,130 @@ def test_whatever_passes_the_protocol_is_decoded(payload: bytes) -> None:
     for each in machine.take_events():
         if isinstance(each, ChannelEvent):
             assert decode(each).records
+
+
+# --- an event like the one before ---------------------------------------------------------------
+
+
+def after(
+    first: str, data: bytes | str | None, name: str = "message"
+) -> tuple[Decoded, Decoded, bool]:
+    """`data` decoded with nothing known and after `first`; and whether what was known served."""
+    events._wrappings.clear()
+    alone = decode(event(data, name))
+    events._wrappings.clear()
+    decode(event(first, name))
+    known = dict(events._wrappings)
+    later = decode(event(data, name))
+    return alone, later, bool(known) and events._wrappings == known
+
+
+@pytest.mark.parametrize("name", ["message", "messageStatus", "chatTag"])
+@pytest.mark.parametrize("item", [MESSAGE, STATUS, TAG, "{}", '{ "id":"a b","t":"\u2028😀"}'])
+def test_an_envelope_is_read_once(item: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone, later, _ = after(envelope(MESSAGE), envelope(item), name)
+    assert later == alone
+    read: list[bytes] = []
+    monkeypatch.setattr(events, "_decode_envelope", read.append)
+    assert decode(event(envelope(item), name)) == alone
+    assert read == []
+
+
+ODD = [
+    *EXACT,
+    "",
+    "{",
+    "}",
+    "{}{}",
+    "{},{}",
+    "{} ",
+    " {}",
+    '{"id":1}],"data":[{"id":2}',
+    '{"id":1}]},"payload":{"data":[{"id":2}',
+    '{"id":1}],"meta":{"licenseId":5},"x":[{}',
+    '{"id":1},{"id":2}',
+    '{"id":1,"id":2}',
+    '{"id":1,}',
+    '{"id":NaN}',
+    '{"id":1.0}',
+    '{"id":true}',
+    '{"id":{"id":1}}',
+    '{"id":""}',
+    '{"id":0}',
+    '{"id":null,"internalId":"x"}',
+    '{"id":5,"type":""}',
+    '{"id":5,"type":1e400}',
+    '{"id":5,"type":{"a":[]}}',
+    '{"id":5,"text":"a\nb"}',
+    '{"id":5,\r\n"text":"a"}',
+    '{"id":5,"text":"\t"}',
+    r'{"id":5,"text":"\ud83d"}',
+    r'{"\u0069d":5}',
+    r'{"id":5,"text":"\x"}',
+    '{"id":' + "9" * 30 + "}",
+    '{"id":' + "9" * 5000 + "}",
+    '{"a":' * 200 + "1" + "}" * 200,
+]
+
+
+@pytest.mark.parametrize("name", ["message", "messageStatus", "chatTag"])
+@pytest.mark.parametrize("inside", [True, False], ids=["in a string", "as it stands"])
+@pytest.mark.parametrize("item", ODD, ids=lambda item: item[:30])
+def test_what_was_known_changes_nothing(item: str, inside: bool, name: str) -> None:
+    document = envelope(item)
+    alone, later, _ = after(
+        envelope(STATUS), in_string(document) if inside else document.encode(), name
+    )
+    assert later == alone
+
+
+@given(st.sampled_from(ODD) | items, st.sampled_from(ODD) | items, encodable)
+def test_whatever_was_known_changes_nothing(first: str, item: str, queue: str) -> None:
+    quoted = json.dumps(queue)[1:-1]
+    alone, later, _ = after(envelope(first, queue=quoted), envelope(item, queue=quoted))
+    assert later == alone
+
+
+@given(documents, documents)
+def test_one_document_says_nothing_of_another(first: str, second: str) -> None:
+    alone, later, _ = after(first, second)
+    assert later == alone
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        envelope(),
+        envelope("[]"),
+        envelope("1"),
+        envelope("{}", "{}"),
+        envelope("{}").replace("{", "{\n", 1),
+        '{"payload":{"data":[{"id":1}]},"x":{"id":1}}',
+        '{"payload":{"data":[{"id":1}]},"x":"' + "x" * 1000 + '"}',
+        '{"payload":{"data":{"id":1}}}',
+        '{"data":[{"id":1}],"meta":{}}',
+        '{"payload":{"data":[{"id":1}],"meta":{"licenseId":"5"}}}',
+        '{"id":1}',
+    ],
+)
+def test_nothing_is_known_by_what_is_not_certain(first: str) -> None:
+    events._wrappings.clear()
+    decode(event(first))
+    assert events._wrappings == {}
+
+
+def test_what_stands_after_the_item_counts_too() -> None:
+    other = envelope(MESSAGE).replace('"licenseId":1229', '"licenseId":1230')
+    _, later, served = after(envelope(MESSAGE), other)
+    assert not served
+    assert later.records[0].license == 1230
+    assert later.records[0].id == "message:1230:telegram:696"
+
+
+def test_what_is_known_stays_within_bounds() -> None:
+    for number in range(5000):
+        decode(event(envelope(MESSAGE), channel=f"news-{number}"))
+    assert 0 < len(events._wrappings) <= 4096
 
 
 @pytest.mark.parametrize("depth", [500, 900, 950, 980, 990, 1000, 5000, 100_000])

@@ -9,50 +9,62 @@ import msgspec
 from ..chatapp.events import Decoded, Record
 
 _encode = msgspec.json.encode
-_REMEMBERED = 1000
+_MOST_REMEMBERED = 4096
+_LONGEST_REMEMBERED = 1000
+
+_Names = tuple[str, str | None, int | None, str | None, str | None]
+_remembered: dict[_Names, tuple[bytes, bytes, bytes]] = {}
 
 
 def format_ndjson(_: Decoded, kept: Sequence[Record]) -> list[bytes]:
     """Return one line a record."""
-    return [encode(record) for record in kept]
+    return list(map(encode, kept))
 
 
 def encode(record: Record) -> bytes:
     """Return a record as its line; members in the documented order, `data` as it came."""
-    # Names of any length may come; only reasonable ones are worth remembering.
-    known = len(record.event) + len(record.channel or "") < _REMEMBERED
-    head = (_head if known else _head.__wrapped__)(
-        record.event, record.channel, record.license, record.messenger
-    )
-    return b"%b%b%b%b%b%b%b%d,%b%d%b%b%b}\n" % (
-        head[0],
-        _encode(record.id),
-        head[1],
-        timestamp(record.received),
-        b'","source":"',
-        record.source.encode(),
-        b'","queue":' + _encode(record.queue) + b',"part":',
-        record.part,
-        b'"parts":',
-        record.parts,
-        b',"encoding":"text"' if record.encoding else b"",
-        b',"data":',
-        record.data,
+    names = (record.event, record.channel, record.license, record.messenger, record.queue)
+    event, where, queue = _remembered.get(names) or _pieces(names)
+    return b"".join(
+        (
+            event,
+            _encode(record.id),
+            where,
+            timestamp(record.received),
+            b'","source":"',
+            record.source.encode(),
+            queue,
+            _parts(record.part, record.parts),
+            b',"encoding":"text","data":' if record.encoding else b',"data":',
+            record.data,
+            b"}\n",
+        )
     )
 
 
-@lru_cache(maxsize=4096)
-def _head(
-    event: str, channel: str | None, license_id: int | None, messenger: str | None
-) -> tuple[bytes, bytes]:
-    """Return what stands before and after the id; the same for thousands of records."""
+def _pieces(names: _Names) -> tuple[bytes, bytes, bytes]:
+    """Return what stands before the id, after it and after the source; thousands share them."""
+    event, channel, license_id, messenger, queue = names
     where = {"channel": channel, "license": license_id, "messenger": messenger}
-    return (
+    pieces = (
         b'{"v":1,"type":"event","event":' + _encode(event) + b',"id":',
         b"," + _encode(where)[1:-1] + b',"received":"',
+        b'","queue":' + _encode(queue) + b',"part":',
     )
+    # Names of any length may come; only reasonable ones are worth remembering.
+    if sum(map(len, pieces)) < _LONGEST_REMEMBERED:
+        if len(_remembered) >= _MOST_REMEMBERED:
+            _remembered.clear()
+        _remembered[names] = pieces
+    return pieces
 
 
+@lru_cache(maxsize=256)
+def _parts(part: int, parts: int) -> bytes:
+    return b'%d,"parts":%d' % (part, parts)
+
+
+@lru_cache(maxsize=16)
 def timestamp(nanoseconds: int) -> bytes:
     """Return a moment as RFC 3339 in UTC with microseconds: `2026-11-22T08:39:00.123456Z`."""
     seconds, rest = divmod(nanoseconds, 1_000_000_000)

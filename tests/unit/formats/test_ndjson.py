@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatapp_tail.chatapp.events import Decoded, Record, Source, decode
+from chatapp_tail.formats import ndjson
 from chatapp_tail.formats.ndjson import encode, format_ndjson, timestamp
 from chatapp_tail.pusher.items import ChannelEvent
 
@@ -54,6 +55,30 @@ def test_what_is_not_known_is_null() -> None:
 def test_text_says_so_just_before_the_data() -> None:
     line = encode(record(encoding="text", data=b'"hi"'))
     assert line.endswith(b'"part":1,"parts":1,"encoding":"text","data":"hi"}\n')
+
+
+def test_lines_that_differ_in_one_name_are_not_mistaken_for_each_other() -> None:
+    changes: list[dict[str, Any]] = [{}, {"event": "chatTag"}, {"channel": "x"}, {"channel": None}]
+    changes += [{"license": 1}, {"license": None}, {"messenger": "x"}, {"messenger": None}]
+    changes += [{"queue": "x"}, {"queue": None}, {"part": 2, "parts": 3}, {"source": Source.REPLAY}]
+    changes += [{"received": 1}, {"id": "x"}, {"encoding": "text"}]
+    lines = [encode(record(**change)) for change in changes]
+    assert len(set(lines)) == len(lines)
+    assert [encode(record(**change)) for change in changes] == lines
+    for change, line in zip(changes, lines, strict=True):
+        said = json.loads(line)
+        assert {name: said[name] for name in change.keys() - {"received"}} == {
+            name: change[name] for name in change.keys() - {"received"}
+        }
+
+
+def test_names_are_remembered_within_bounds() -> None:
+    for number in range(5000):
+        assert f'"channel":"news-{number}"'.encode() in encode(record(channel=f"news-{number}"))
+    assert 0 < len(ndjson._remembered) <= 4096
+    ndjson._remembered.clear()
+    assert b"x" * 2000 in encode(record(queue="x" * 2000))
+    assert ndjson._remembered == {}
 
 
 KEYS = ["v", "type", "event", "id", "channel", "license", "messenger", "received", "source"]

@@ -13,6 +13,26 @@ class ReaderGone(Exception):
     """Nobody reads stdout any more; that is no error."""
 
 
+_WHOLE = 1024 * 1024
+
+
+def without_blocking(descriptor: int) -> tuple[int, int]:
+    """Return another descriptor of `descriptor`'s file, and how many bytes to write to it at once.
+
+    So many never block once poll says that there is room. A pipe is opened anew, with O_NONBLOCK:
+    set on the descriptor we were given, everybody who shares that would have it. Where it cannot be
+    opened (no /proc, a pipe of somebody else), POSIX promises as much up to PIPE_BUF bytes.
+    """
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISFIFO(mode):
+        try:
+            flags = fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_NONBLOCK
+            return os.open(f"/proc/self/fd/{descriptor}", flags), _WHOLE
+        except OSError:
+            return os.dup(descriptor), select.PIPE_BUF
+    return os.dup(descriptor), _WHOLE if stat.S_ISREG(mode) else select.PIPE_BUF
+
+
 def write_some(descriptor: int, data: memoryview) -> int:
     """Write what is taken of `data` and return how much; 0 when there is no room just now."""
     try:

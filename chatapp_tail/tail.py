@@ -7,7 +7,6 @@ socket's thread nothing.
 
 import os
 import select
-import stat
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -34,14 +33,13 @@ from .pusher.items import (
     Trouble,
 )
 from .spool import Spool
-from .stdout import ReaderGone, ends_mid_line, write_some
+from .stdout import ReaderGone, ends_mid_line, without_blocking, write_some
 from .waker import Waker
 
 _DEAD = select.POLLERR | select.POLLHUP | select.POLLNVAL
 _GOODBYE = 1.0
 _STALL = 10.0
 """Seconds without a byte taken after which the end no longer waits for stdout's reader."""
-_WHOLE = 1024 * 1024
 _LONGEST_POLL = 3600.0
 
 
@@ -137,7 +135,7 @@ class Tail:
         self._recovered: Counter[str] = Counter()
         self._requested = False
         self._beat_due = inf if heartbeat is None else 0.0
-        self._stdout = stdout
+        self._stdout, self._at_most = without_blocking(stdout)
         self._lines = 0
         self._interrupted = False
         self._end: End | None = None
@@ -145,9 +143,6 @@ class Tail:
         self._idle_until = inf
         self._patience_ends = inf
         self._stalled_at = inf
-        # Up to PIPE_BUF bytes never block once poll says that there is room (POSIX).
-        regular = stat.S_ISREG(os.fstat(stdout).st_mode)
-        self._at_most = _WHOLE if regular else select.PIPE_BUF
 
     def interrupt(self) -> None:
         """End as soon as what was received is written."""
@@ -177,6 +172,7 @@ class Tail:
         except ReaderGone:
             return End(ExitStatus.DONE, reader_gone=True)
         finally:
+            os.close(self._stdout)
             self._connection.stop()
             if self._connection.join(_GOODBYE):
                 self._spool.close()

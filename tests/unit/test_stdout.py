@@ -2,6 +2,9 @@
 
 import errno
 import os
+import pty
+import select
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +12,13 @@ from pathlib import Path
 import pytest
 
 from chatapp_tail.errors import ExitStatus, OutputError
-from chatapp_tail.stdout import ReaderGone, ends_mid_line, write_all, write_some
+from chatapp_tail.stdout import (
+    ReaderGone,
+    ends_mid_line,
+    without_blocking,
+    write_all,
+    write_some,
+)
 
 MORE_THAN_A_PIPE_HOLDS = bytes(range(256)) * 8192
 
@@ -36,6 +45,92 @@ def pipe() -> Iterator[Pipe]:
     made = Pipe()
     yield made
     made.close()
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no /proc")
+
+
+@needs_proc
+def test_a_pipe_takes_what_it_has_room_for_and_stays_as_it_was_for_others(pipe: Pipe) -> None:
+    shared = os.dup(pipe.writer)
+    own, at_most = without_blocking(pipe.writer)
+    try:
+        written = write_some(own, memoryview(MORE_THAN_A_PIPE_HOLDS)[:at_most])
+        assert select.PIPE_BUF < written < at_most
+        assert write_some(own, memoryview(b"x")) == 0
+        assert os.get_blocking(pipe.writer)
+        assert os.get_blocking(shared)
+    finally:
+        os.close(own)
+        os.close(shared)
+    pipe.close(pipe.writer)
+    assert pipe.read_all() == MORE_THAN_A_PIPE_HOLDS[:written]
+
+
+@needs_proc
+def test_a_pipe_that_is_opened_anew_still_tells_that_its_reader_is_gone(pipe: Pipe) -> None:
+    own, _ = without_blocking(pipe.writer)
+    pipe.close(pipe.reader)
+    try:
+        with pytest.raises(ReaderGone):
+            write_some(own, memoryview(b"x"))
+    finally:
+        os.close(own)
+
+
+@needs_proc
+def test_the_end_of_a_pipe_to_read_from_is_not_made_one_to_write_to(pipe: Pipe) -> None:
+    own, _ = without_blocking(pipe.reader)
+    try:
+        with pytest.raises(OutputError, match="Bad file descriptor"):
+            write_some(own, memoryview(b"x"))
+    finally:
+        os.close(own)
+
+
+def test_a_pipe_that_cannot_be_opened_gets_what_cannot_block(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(os, "open", refuse)
+    own, at_most = without_blocking(pipe.writer)
+    os.close(own)
+    assert at_most == select.PIPE_BUF
+
+
+def test_a_pipe_without_a_reader_gets_what_cannot_block(pipe: Pipe) -> None:
+    pipe.close(pipe.reader)
+    own, _ = without_blocking(pipe.writer)
+    try:
+        with pytest.raises(ReaderGone):
+            write_some(own, memoryview(b"x"))
+    finally:
+        os.close(own)
+
+
+def test_a_socket_and_a_terminal_get_what_cannot_block() -> None:
+    ends = socket.socketpair()
+    master, terminal = pty.openpty()
+    for descriptor in (ends[0].fileno(), terminal):
+        own, at_most = without_blocking(descriptor)
+        assert os.get_blocking(own)
+        os.close(own)
+        assert at_most == select.PIPE_BUF
+    for end in ends:
+        end.close()
+    os.close(master)
+    os.close(terminal)
+
+
+def test_a_file_takes_all(tmp_path: Path) -> None:
+    with (tmp_path / "out").open("wb") as file:
+        own, at_most = without_blocking(file.fileno())
+        assert write_some(own, memoryview(MORE_THAN_A_PIPE_HOLDS)[:at_most]) == at_most
+        os.close(own)
+        file.write(b"end")
+    assert (tmp_path / "out").read_bytes() == MORE_THAN_A_PIPE_HOLDS[:at_most] + b"end"
 
 
 def test_some_is_written_as_far_as_there_is_room(pipe: Pipe) -> None:

@@ -3,6 +3,9 @@
 A reader that stops reading loses the link (no ping goes out) and, on soketi, loses events while
 all looks well. So whatever stdout does, `put` takes what came: up to 32 MiB in memory, then on disk
 in unlinked files, up to a limit that ends the program loudly. Order is kept throughout.
+
+A writer that is merely busy gets a moment to catch up: two threads share one interpreter, and what
+the reader wins by being faster would only go through the disk. One that waits for stdout does not.
 """
 
 import os
@@ -20,6 +23,8 @@ MEMORY = 32 * 1024 * 1024
 _CHUNK = 1024 * 1024
 _SEGMENT = 64 * 1024 * 1024
 _TAKE = 256 * 1024
+_PLENTY = 2 * 1024 * 1024
+_MOMENT = 0.02
 _OVERHEAD = 250
 """Bytes an item takes beside its data, roughly."""
 
@@ -80,6 +85,9 @@ class Spool:
         self._disk_size = 0
         self._tail: list[Item] = []
         self._tail_size = 0
+        # Whether the taker took something since it last was waited for, and that little is left.
+        self._taking = True
+        self._little_left = threading.Event()
         self._alarm = alarm
         self._available = Waker()
 
@@ -88,7 +96,10 @@ class Spool:
         return self._available.fileno()
 
     def put(self, batch: Sequence[Item]) -> None:
-        """Keep a batch; never waits for the taker. After a failure nothing more is kept."""
+        """Keep a batch; waits for a busy taker for a moment, for one that takes nothing only once.
+
+        After a failure nothing more is kept.
+        """
         if not batch:
             return
         size = sum(map(_size, batch))
@@ -99,6 +110,8 @@ class Spool:
             if not self._segments and not self._tail and self._head_size + size <= self._memory:
                 self._head.append((size, batch))
                 self._head_size += size
+                if self._head_size > _PLENTY:
+                    self._little_left.clear()
             else:
                 self._tail += batch
                 self._tail_size += size
@@ -109,6 +122,8 @@ class Spool:
             self._available.wake()
         if self.failure:
             self._alarm.wake()
+        if self._taking and self._head_size > _PLENTY:
+            self._taking = self._little_left.wait(_MOMENT)
 
     def take(self) -> list[Item]:
         """Return the oldest items, some at a time; nothing when there are none. Never waits."""
@@ -136,6 +151,9 @@ class Spool:
             items += batch
             taken += size
         self._head_size -= taken
+        self._taking = True
+        if self._head_size <= _PLENTY:
+            self._little_left.set()
         return items
 
     def _take_from_disk(self) -> list[Item]:

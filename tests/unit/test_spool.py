@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chatapp_tail import spool as module
 from chatapp_tail.pusher import items
 from chatapp_tail.pusher.items import ChannelEvent, Gap, Item, StopCause
 from chatapp_tail.spool import Spool
@@ -309,3 +310,70 @@ def test_putting_never_waits_for_a_taker_that_does_nothing(taken: int) -> None:
         for _ in range(taken):
             spool.take()
         assert spool.failure is None
+
+
+# --- a taker that is busy, and one that is stuck -------------------------------------------------
+
+
+class Impatient(threading.Event):
+    """Counts who waits for it, and lets nobody wait."""
+
+    waits = 0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        assert timeout < 0.1
+        self.waits += 1
+        return self.is_set()
+
+
+def test_little_is_not_waited_for() -> None:
+    with opened(memory=module.MEMORY) as (spool, _):
+        spool._little_left = waited = Impatient()
+        for number in range(1000):
+            spool.put([event(number, MEBIBYTE)])
+            spool.take()
+        assert waited.waits == 0
+
+
+def test_a_taker_that_takes_nothing_is_waited_for_once() -> None:
+    with opened(memory=module.MEMORY) as (spool, _):
+        spool._little_left = waited = Impatient()
+        for number in range(60):
+            spool.put([event(number, MEBIBYTE)])
+        assert waited.waits == 1
+        assert numbers(spool.take()) == [0]
+        assert numbers(drain(spool)) == list(range(1, 60))
+
+
+def test_a_taker_that_goes_on_is_waited_for_again() -> None:
+    with opened(memory=module.MEMORY) as (spool, _):
+        spool._little_left = waited = Impatient()
+        for number in range(4):
+            spool.put([event(number, MEBIBYTE)])
+        assert waited.waits == 1
+        spool.take()
+        spool.put([event(4, MEBIBYTE)])
+        assert waited.waits == 2
+
+
+def test_what_goes_to_disk_is_not_waited_for() -> None:
+    with opened() as (spool, _):
+        spool._little_left = waited = Impatient()
+        for number in range(10):
+            spool.put([event(number, MEBIBYTE)])
+        assert waited.waits == 0
+
+
+def test_the_wait_ends_when_little_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOMENT", 60 * TIMEOUT_SCALE)
+    with opened(memory=module.MEMORY) as (spool, _):
+        batch = [event(0, 3 * MEBIBYTE)]
+        putter = threading.Thread(target=spool.put, args=(batch,))
+        putter.start()
+        found: list[Item] = []
+        while not found:
+            found = spool.take()
+        putter.join(10 * TIMEOUT_SCALE)
+        assert not putter.is_alive()
+        assert found == batch

@@ -36,7 +36,7 @@ MAX_MESSAGE = 16 * 1024 * 1024
 
 _PRODUCT = f"chatapp-tail/{__version__}"
 _BLOCK = 256 * 1024
-_AT_MOST = 4 * _BLOCK
+_TLS_RECORD = 16 * 1024
 _LONGEST_ANSWER = 256 * 1024
 _UNSENT_LIMIT = 1024 * 1024
 _RETRYABLE_STATUSES = (408, 425, 429)
@@ -407,6 +407,8 @@ class Link:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
+        # TLS gives a record at most, whatever it is asked for.
+        self._at_once = _TLS_RECORD if isinstance(sock, ssl.SSLSocket) else _BLOCK
         self._decoder = FrameDecoder(MAX_MESSAGE)
         self._unsent = bytearray()
         self._selector = selectors.DefaultSelector()
@@ -428,11 +430,11 @@ class Link:
 
     def read(self) -> list[Message]:
         """Return the messages that came whole; `end` is set when no more will."""
-        messages: list[Message] = []
+        blocks: list[bytes] = []
         size = 0
-        while size < _AT_MOST and self.end is None:
+        while size < _BLOCK and self.end is None:
             try:
-                data = self._sock.recv(_BLOCK)
+                data = self._sock.recv(self._at_once)
             except (BlockingIOError, ssl.SSLWantReadError):
                 break
             except OSError as error:
@@ -442,9 +444,10 @@ class Link:
                 self.end = (ABNORMAL, "")
                 break
             size += len(data)
-            messages += self._decoder.feed(data)
-            if self._decoder.fault:
-                self.end = (self._decoder.fault.code, self._decoder.fault.reason)
+            blocks.append(data)
+        messages = self._decoder.feed(b"".join(blocks))
+        if self._decoder.fault:
+            self.end = (self._decoder.fault.code, self._decoder.fault.reason)
         return messages
 
     @property

@@ -10,7 +10,7 @@ from . import items
 from .answers import AuthAnswer
 from .codes import Ended
 from .coverage import Coverage, Proof
-from .frames import BINARY, CLOSE, PING, TEXT, Message, parse_close
+from .frames import BINARY, CLOSE, PING, TEXT, parse_close
 from .items import ChannelEvent, Item
 from .link import Link
 from .protocol import (
@@ -122,10 +122,13 @@ class Conversation:
 
     def _take_in(self) -> None:
         """Give the machine everything that happened: messages, answers, the end, the time."""
-        messages = self._link.read()
+        messages, receive_text = self._link.read(), self._protocol.receive_text
         now, wall = time.monotonic(), time.time_ns()
-        for message in messages:
-            self._take_message(message, now, wall)
+        for opcode, payload in messages:
+            if opcode == TEXT and not self._trace:
+                receive_text(payload, now, wall)
+            else:
+                self._take_message(opcode, payload, now, wall)
         if self._ping is not None:
             # Only the latest of many pings need be answered (RFC 6455 section 5.5.3).
             self._link.send_pong(self._ping)
@@ -148,8 +151,7 @@ class Conversation:
             case _:
                 assert_never(letter)
 
-    def _take_message(self, message: Message, now: float, wall: int) -> None:
-        opcode, payload = message
+    def _take_message(self, opcode: int, payload: bytes, now: float, wall: int) -> None:
         if self._trace and opcode == TEXT:
             self._show("<", payload.decode("utf-8", "replace"))
         if opcode == TEXT:

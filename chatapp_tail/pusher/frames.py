@@ -11,6 +11,9 @@ TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 _CONTINUATION = 0x0
 _FIN, _RSV, _OPCODE, _MASKED = 0x80, 0x70, 0x0F, 0x80
 
+_HEADER_SIZES = {126: 4, 127: 10}
+"""Of a frame whose length has 16 or 64 bits; in all others two bytes are all of the header."""
+
 PROTOCOL_ERROR, INVALID_PAYLOAD, TOO_BIG = 1002, 1007, 1009
 NO_STATUS, ABNORMAL = 1005, 1006
 
@@ -66,16 +69,14 @@ class FrameDecoder:
         self._needed = 2
         while end - start >= 2:
             head, length = data[start], data[start + 1]
-            body = start + 2
-            if length == 126:
-                body += 2
-                length = int.from_bytes(data[start + 2 : body], "big")
-            elif length == 127:
-                body += 8
-                length = int.from_bytes(data[start + 2 : body], "big")
+            body = start + _HEADER_SIZES.get(length, 2)
             if body > end:
                 self._needed = body - start
                 return start
+            if length == 126:
+                length = data[start + 2] << 8 | data[start + 3]
+            elif length == 127:
+                length = int.from_bytes(data[start + 2 : body], "big")
             # What almost every frame is: a whole text message, its length below any mask bit.
             plain = head == _FIN | TEXT and data[start + 1] < _MASKED and self._whole is None
             if not plain or length > self._max_message:

@@ -158,10 +158,11 @@ Event = (
 class _Frame(msgspec.Struct, gc=False):
     event: str
     channel: str | None = None
-    data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    data: msgspec.Raw = msgspec.Raw()  # empty when absent: no JSON value is
 
 
 _decode_frame = msgspec.json.Decoder(_Frame).decode
+_OWN_PREFIXES = ("pusher:", "pusher_internal:")
 _BEFORE_ESTABLISHED = (
     "pusher:connection_established",
     "pusher:error",
@@ -346,14 +347,14 @@ class Protocol:
                 return
             frame = refused
         self._last_error = None
-        data = None if isinstance(frame.data, msgspec.UnsetType) else bytes(frame.data)
-        if frame.event.startswith(("pusher:", "pusher_internal:")):
-            self._receive_protocol_event(frame.event, frame.channel, data, now)
+        event, data = frame.event, bytes(frame.data) or None
+        if event.startswith(_OWN_PREFIXES):
+            self._receive_protocol_event(event, frame.channel, data, now)
         elif self.socket_id is None:
-            self._end_before_established(frame.event)
+            self._end_before_established(event)
         else:
             self._last_event = now
-            self._events.append(ChannelEvent(received, frame.event, frame.channel, data))
+            self._events.append(ChannelEvent(received, event, frame.channel, data))
 
     def _note_life(self, now: float) -> None:
         """Any frame proves life and answers a ping that waits."""

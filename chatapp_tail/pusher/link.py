@@ -407,8 +407,9 @@ class Link:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        # TLS gives a record at most, whatever it is asked for.
-        self._at_once = _TLS_RECORD if isinstance(sock, ssl.SSLSocket) else _BLOCK
+        # TLS gives a record at most, whatever it is asked for; TCP all it has.
+        tls = isinstance(sock, ssl.SSLSocket)
+        self._at_once, self._drained_below = (_TLS_RECORD, 0) if tls else (_BLOCK, _BLOCK)
         self._decoder = FrameDecoder(MAX_MESSAGE)
         self._unsent = bytearray()
         self._selector = selectors.DefaultSelector()
@@ -445,6 +446,8 @@ class Link:
                 break
             size += len(data)
             blocks.append(data)
+            if len(data) < self._drained_below:
+                break
         messages = self._decoder.feed(b"".join(blocks))
         if self._decoder.fault:
             self.end = (self._decoder.fault.code, self._decoder.fault.reason)

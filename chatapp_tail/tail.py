@@ -136,6 +136,7 @@ class Tail:
         self._requested = False
         self._beat_due = inf if heartbeat is None else 0.0
         self._stdout, self._at_most = without_blocking(stdout)
+        self._fresh = False
         self._lines = 0
         self._interrupted = False
         self._end: End | None = None
@@ -318,10 +319,13 @@ class Tail:
 
     def _write_bytes(self, data: bytes) -> None:
         unwritten = memoryview(data)
+        # Just after a wait nothing else needs to be looked for: an own pipe tells if it is full.
+        room, self._fresh = self._fresh and self._at_most > select.PIPE_BUF, False
         while unwritten:
             # A write without room would block, and then nothing could end it.
-            if not self._wait(for_room=True):
+            if not room and not self._wait(for_room=True):
                 continue
+            room = False
             written = write_some(self._stdout, self._piece(unwritten))
             unwritten = unwritten[written:]
             self.written += written
@@ -369,6 +373,7 @@ class Tail:
             if descriptor == self._alarm.fileno():
                 self._alarm.clear()
         now = time.monotonic()
+        self._fresh = not for_room
         self._answer_request()
         idle = not for_room and now >= self._idle_until
         if self._interrupted or self._spool.failure or idle or now >= self._deadline:

@@ -18,7 +18,9 @@ _remembered: dict[_Names, tuple[bytes, bytes, bytes]] = {}
 
 def format_ndjson(_: Decoded, kept: Sequence[Record]) -> list[bytes]:
     """Return one line a record."""
-    return list(map(encode, kept))
+    if len(kept) == 1:  # nearly always, and a comprehension is a call
+        return [encode(kept[0])]
+    return [encode(record) for record in kept]
 
 
 def encode(record: Record) -> bytes:

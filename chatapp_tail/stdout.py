@@ -16,8 +16,10 @@ class ReaderGone(Exception):
 _WHOLE = 1024 * 1024
 
 
-def without_blocking(descriptor: int) -> tuple[int, int]:
+def without_blocking(descriptor: int, *, atomically: bool = False) -> tuple[int, int]:
     """Return another descriptor of `descriptor`'s file, and how many bytes to write to it at once.
+
+    `atomically`: so few that a pipe takes all of them or none, whatever kills the process.
 
     So many never block once poll says that there is room. A pipe is opened anew, with O_NONBLOCK:
     set on the descriptor we were given, everybody who shares that would have it. Where it cannot be
@@ -27,7 +29,8 @@ def without_blocking(descriptor: int) -> tuple[int, int]:
     if stat.S_ISFIFO(mode):
         try:
             flags = fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_NONBLOCK
-            return os.open(f"/proc/self/fd/{descriptor}", flags), _WHOLE
+            at_most = select.PIPE_BUF if atomically else _WHOLE
+            return os.open(f"/proc/self/fd/{descriptor}", flags), at_most
         except OSError:
             return os.dup(descriptor), select.PIPE_BUF
     return os.dup(descriptor), _WHOLE if stat.S_ISREG(mode) else select.PIPE_BUF

@@ -135,7 +135,7 @@ class Tail:
         self._recovered: Counter[str] = Counter()
         self._requested = False
         self._beat_due = inf if heartbeat is None else 0.0
-        self._stdout, self._at_most = without_blocking(stdout)
+        self._stdout, self._at_most = without_blocking(stdout, atomically=checkpoint is not None)
         self._fresh = False
         self._lines = 0
         self._interrupted = False

@@ -34,11 +34,15 @@ class BackfillBug(Exception):
 
 @dataclass(eq=False, slots=True)
 class _Episode:
-    """Gaps that ended together; `due` is when live events go first."""
+    """Gaps that are read together; `due` is when live events go first.
+
+    Those that end soon after one another are, and those that end while others are being read.
+    """
 
     due: float
     gaps: list[Gap] = field(default_factory=list)
     gathered: threading.Event = field(default_factory=threading.Event)
+    begun: bool = False
 
 
 @dataclass(slots=True)
@@ -102,7 +106,7 @@ class Backfill:
     def _gather(self, gap: Gap) -> None:
         with self._lock:
             episode = self._gathering
-            if episode is None or episode.gathered.is_set():
+            if episode is None or episode.begun:
                 episode = self._gathering = _Episode(time.monotonic() + self._patience)
                 self._episodes.put(episode)
             episode.gaps.append(gap)
@@ -120,7 +124,7 @@ class Backfill:
             episode = self._episodes.get()
             episode.gathered.wait(_GATHERED)
             with self._lock:
-                episode.gathered.set()
+                episode.begun = True
             try:
                 self._hand_out(episode)
             except Exception:

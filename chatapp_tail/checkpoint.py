@@ -5,8 +5,8 @@ the messages written, by id, as far back as the next run may read them again. Bo
 the write and never before it, so every message is in the output at least once; one is there twice
 only when the process was killed between the two.
 
-SQLite in WAL mode: a commit is one append and safe against a kill at any instant. There is no sync
-at each commit, so a loss of power may take the last ones back, which makes doubles again.
+SQLite in WAL mode: a commit is one append and safe against a kill at any instant. Nothing is synced
+at each commit, so after a loss of power it is the file system's affair what is left of both files.
 """
 
 import time
@@ -145,7 +145,7 @@ class Checkpoint:
             self._move({channel: Mark(at, at)})
 
     def hold(self, gap: Gap) -> None:
-        """Keep the mark of a channel where it is: messages of this gap are still to come."""
+        """Keep the mark of a channel from passing a gap: messages of it are still to come."""
         self._held.add((gap.channel, gap.since))
 
     def release(self, gap: Gap) -> None:
@@ -154,14 +154,15 @@ class Checkpoint:
 
     def cover(self, until: Mapping[str, int]) -> None:
         """Move marks: all that happened in these channels until then is written."""
-        held = {channel for channel, _ in self._held}
-        known = {channel: self.marks[channel] for channel in (until.keys() & self.marks) - held}
-        self._move(
-            {
-                channel: Mark(mark.began, max(mark.until, until[channel]))
-                for channel, mark in known.items()
-            }
-        )
+        held: dict[str, int] = {}
+        for channel, since in self._held:
+            held[channel] = min(since, held.get(channel, since))
+        marks = {
+            channel: Mark(self.marks[channel].began, min(at, held.get(channel, at)))
+            for channel, at in until.items()
+            if channel in self.marks
+        }
+        self._move({name: mark for name, mark in marks.items() if mark != self.marks[name]})
         if time.monotonic() >= self._prune_due:
             self._prune_due = time.monotonic() + _PRUNE_EVERY
             self._prune()

@@ -9,7 +9,10 @@ from .summary import Summary
 
 
 class Pipeline:
-    """The same for live events and saved ones. `doubles` remembers what can come in two ways."""
+    """The same for live events and saved ones.
+
+    `doubles` remembers what can come in two ways; with `collects`, what is shown can be taken.
+    """
 
     def __init__(
         self,
@@ -18,12 +21,15 @@ class Pipeline:
         format: Format,  # noqa: A002 - the domain's word
         summary: Summary,
         doubles: Doubles | None = None,
+        *,
+        collects: bool = False,
     ) -> None:
         self._keep_event = keep_event
         self._keep_record = keep_record
         self._format = format
         self._summary = summary
         self._doubles = doubles
+        self._collects = collects
         self._shown: list[Record] = []
 
     def of_event(self, event: ChannelEvent) -> list[bytes]:
@@ -44,13 +50,10 @@ class Pipeline:
         """Return the lines of a message that came from history."""
         return self._of_kept(decode(event, Source.BACKFILL))
 
-    def take_shown(self) -> list[Record]:
-        """Return the records shown since the last call, where doubles are looked for.
-
-        The last line returned is of the last record.
-        """
+    def take_shown(self, left_out: int) -> list[Record]:
+        """Return the records of the lines returned since the last call, without the last few."""
         shown, self._shown = self._shown, []
-        return shown
+        return shown[: len(shown) - left_out]
 
     def _of_kept(self, decoded: Decoded) -> list[bytes]:
         kept = decoded.records
@@ -59,6 +62,7 @@ class Pipeline:
             self._summary.filtered += len(decoded.records) - len(kept)
         if self._doubles is not None:
             kept = self._doubles.without(kept)
+        if self._collects:
             self._shown += kept
         if not kept:
             return []

@@ -41,6 +41,9 @@ _GOODBYE = 1.0
 _STALL = 10.0
 """Seconds without a byte taken after which the end no longer waits for stdout's reader."""
 _LONGEST_POLL = 3600.0
+_NOTED_AT_ONCE = 16
+"""With a checkpoint, how many lines are written before that is noted: a kill in between doubles
+them."""
 
 
 Listener = Callable[[Status | Gap], None]
@@ -206,6 +209,9 @@ class Tail:
         for number, item in enumerate(batch, 1):
             if type(item) is ChannelEvent:
                 lines += self._pipeline.of_event(item)
+                if self._checkpoint and len(lines) >= _NOTED_AT_ONCE:
+                    self._write(lines)
+                    lines = []
             else:
                 assert not isinstance(item, ChannelEvent)
                 self._write(lines)
@@ -277,6 +283,9 @@ class Tail:
             found = self._pipeline.of_history(event)
             lines += found
             self._recovered[event.channel or ""] += bool(found)
+            if self._checkpoint and len(lines) >= _NOTED_AT_ONCE:
+                self._write(lines)
+                lines = []
         self._write(lines)
         return True
 
@@ -299,17 +308,16 @@ class Tail:
 
     def _write(self, lines: list[bytes]) -> None:
         """Write whole lines, never more than are wanted, waiting for room as long as it takes."""
-        shown = self._pipeline.take_shown()
+        left_out = max(0, self._lines + len(lines) - self._enough)
         if self._lines + len(lines) >= self._enough:
-            wanted = int(self._enough) - self._lines
-            del shown[len(shown) - (len(lines) - wanted) :]
-            del lines[wanted:]
+            del lines[int(self._enough) - self._lines :]
             self._end = self._end or End(ExitStatus.DONE)
         if not lines:
             return
         self._lines += len(lines)
         self._write_bytes(b"".join(lines))
         if self._checkpoint:
+            shown = self._pipeline.take_shown(int(left_out))
             self._checkpoint.wrote(each for each in shown if each.event == "message")
         self._note_line(time.monotonic())
 

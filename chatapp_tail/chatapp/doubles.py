@@ -4,7 +4,6 @@ Only messages can come from history. What the server sends live twice is shown t
 message has the id it had before, and honest repeats are the server's to make.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterable
 
 from .events import Record, Source
@@ -17,8 +16,10 @@ They have to reach from the end of a gap to the overlap before it, so an age of 
 do. An id that is forgotten too early makes a double, never a loss.
 """
 
-TWIN_WITHIN = 600 * 10**9
+TWIN_WITHIN = 30 * 10**9
 """Nanoseconds after a message came from history in which it may come live for the first time."""
+
+_NOW_AND_THEN = 3600 * 10**9
 
 
 class Doubles:
@@ -28,30 +29,52 @@ class Doubles:
     """
 
     def __init__(self, shown: Iterable[str] = (), *, now: int = 0) -> None:
-        self._shown: OrderedDict[str, int] = OrderedDict.fromkeys(shown, now)
+        # Oldest first; moving one to the end is removing and adding it.
+        self._shown = dict.fromkeys(shown, now)
         self._only_in_history: set[str] = set()
         self._most = max(MOST, len(self._shown))
+        self._forget_at = now
 
     def without(self, records: Iterable[Record]) -> list[Record]:
         """Return the records that are to be shown; they count as shown from now on."""
         return [each for each in records if each.event != "message" or self._is_new(each)]
 
     def _is_new(self, record: Record) -> bool:
-        if record.source is Source.LIVE and record.id in self._only_in_history:
-            # Its live twin, unless it comes late: then the server says it once more, edited.
-            self._only_in_history.remove(record.id)
-            if record.received - self._shown[record.id] < TWIN_WITHIN:
+        shown, name, received = self._shown, record.id, record.received
+        if name in shown:
+            if self._is_double(name, received, live=record.source is Source.LIVE):
                 return False
+            del shown[name]
         if record.source is not Source.LIVE:
-            if record.id in self._shown:
-                return False
-            self._only_in_history.add(record.id)
-        self._shown[record.id] = record.received
-        self._shown.move_to_end(record.id)
-        self._forget(record.received - LONGEST)
+            self._only_in_history.add(name)
+        shown[name] = received
+        if len(shown) > self._most or received > self._forget_at:
+            self._forget(received - LONGEST)
         return True
 
+    def _is_double(self, name: str, received: int, *, live: bool) -> bool:
+        """Return whether an id shown before is shown before by the other way, and still counts."""
+        age = received - self._shown[name]
+        if not live:
+            return age <= LONGEST
+        if name not in self._only_in_history:
+            return False
+        # Its live twin, unless it comes late: then the server says it once more, edited.
+        self._only_in_history.remove(name)
+        return age < TWIN_WITHIN
+
     def _forget(self, before: int) -> None:
-        while len(self._shown) > self._most or next(iter(self._shown.values())) < before:
-            oldest, _ = self._shown.popitem(last=False)
-            self._only_in_history.discard(oldest)
+        """Forget what is too old, and of too many the oldest: some at once, since it takes time."""
+        shown = self._shown
+        self._forget_at = before + LONGEST + _NOW_AND_THEN
+        excess = len(shown) - self._most
+        if excess > 0:
+            excess += self._most // 100
+        oldest = []
+        for number, (name, received) in enumerate(shown.items()):
+            if number >= excess and received >= before:
+                break
+            oldest.append(name)
+        for name in oldest:
+            del shown[name]
+            self._only_in_history.discard(name)

@@ -17,6 +17,9 @@ _OVERLAPS = {ASKED: 0, NOT_RUNNING: 300}
 """The same where a gap does not begin at an answered ping: not at all before the moment a user
 names; and for longer before an earlier run ended, lest its server had forgotten it."""
 
+_CLOCKS = 10
+"""Seconds by which a clock of ours that is ahead must not cost what came just after the start."""
+
 
 def recover(
     history: History, gaps: Sequence[Gap], began: Mapping[str, int]
@@ -24,23 +27,32 @@ def recover(
     """Yield the messages of all gaps in the order of their time, and then each gap, filled.
 
     `began` has, by channel, when it was tailed first (nanoseconds): what is older is nobody's gap.
+    A channel that had several gaps is read once, for all of them.
     """
     troubles: dict[Line, list[str]] = {}
-    spans = [_span(gap, began.get(gap.channel, 0)) for gap in gaps]
+    spans: dict[Line, Span] = {}
+    for gap in gaps:
+        span = _span(gap, began.get(gap.channel, 0))
+        spans[span.line] = _joined(spans.get(span.line, span), span)
 
     def note(line: Line, why: str) -> None:
         troubles.setdefault(line, []).append(why)
 
-    for message in history.messages(spans, note):
+    for message in history.messages(list(spans.values()), note):
         yield _event(message)
-    for gap, span in zip(gaps, spans, strict=True):
-        yield replace(gap, missing=_summed_up(troubles.get(span.line, [])))
+    for gap in gaps:
+        yield replace(gap, missing=_summed_up(troubles.get(_line(gap.channel), [])))
+
+
+def _joined(one: Span, other: Span) -> Span:
+    """Return both spans of a line as one, which is read once."""
+    return Span(one.line, min(one.since, other.since), max(one.until, other.until))
 
 
 def _span(gap: Gap, began: int) -> Span:
     since = gap.since // 10**9 - _OVERLAPS.get(gap.reason, OVERLAP)
     until = gap.until // 10**9 + 1 + OVERLAP
-    return Span(_line(gap.channel), max(since, began // 10**9), until)
+    return Span(_line(gap.channel), max(since, began // 10**9 - _CLOCKS), until)
 
 
 def _line(channel: str) -> Line:

@@ -112,7 +112,9 @@ def _assemble(
         connection,
         queue,
         alarm,
-        pipeline=settings.showing.pipeline(summary, dict(os.environ), filling.doubles),
+        pipeline=settings.showing.pipeline(
+            summary, dict(os.environ), filling.doubles, collects=checkpoint is not None
+        ),
         listeners=[notices.say, summary.note, systemd.say, _importing_ahead(api)],
         meta=encode_meta if settings.meta else None,
         limits=settings.limits,

@@ -45,11 +45,21 @@ class Showing(msgspec.Struct, frozen=True):
     terminal: bool
 
     def pipeline(
-        self, summary: Summary, environment: dict[str, str], doubles: Doubles | None = None
+        self,
+        summary: Summary,
+        environment: dict[str, str],
+        doubles: Doubles | None = None,
+        *,
+        collects: bool = False,
     ) -> Pipeline:
         """Return filters and format joined; formats that are heavy are loaded only now."""
         return Pipeline(
-            self.keep_event, self.keep_record, self._format(environment), summary, doubles
+            self.keep_event,
+            self.keep_record,
+            self._format(environment),
+            summary,
+            doubles,
+            collects=collects,
         )
 
     def _format(self, environment: dict[str, str]) -> Format:

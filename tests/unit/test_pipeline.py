@@ -38,7 +38,12 @@ class Line:
 
     def __post_init__(self) -> None:
         self.pipeline = Pipeline(
-            self.keep_event, self.keep_record, self._format, self.summary, self.doubles
+            self.keep_event,
+            self.keep_record,
+            self._format,
+            self.summary,
+            self.doubles,
+            collects=True,
         )
 
     def _format(self, decoded: Decoded, kept: Sequence[Record]) -> list[bytes]:
@@ -159,5 +164,13 @@ def test_history_is_filtered_too_and_what_is_filtered_out_is_no_double() -> None
     assert line.pipeline.of_history(message(1)) == []
     assert line.pipeline.of_history(message(2)) == [b'{"id": 2}\n']
     assert line.summary.filtered == 1
-    assert [record.data for record in line.pipeline.take_shown()] == [b'{"id": 2}']
-    assert line.pipeline.take_shown() == []
+
+
+def test_what_was_shown_can_be_taken_once_without_what_was_left_out() -> None:
+    line = Line(keep_record=lambda record: b"2" not in record.data, doubles=Doubles())
+    for number in (1, 2, 3, 1, 4):
+        line.pipeline.of_event(message(number))
+    line.pipeline.of_history(message(1))
+    shown = line.pipeline.take_shown(1)
+    assert [record.data for record in shown] == [b'{"id": 1}', b'{"id": 3}', b'{"id": 1}']
+    assert line.pipeline.take_shown(0) == []

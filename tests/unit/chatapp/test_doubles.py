@@ -192,7 +192,7 @@ class Model:
         self.most = max(most, len(self.shown))
 
     def shows(self, name: str, source: Source, at: int) -> bool:
-        known = [each for each in self.shown if each[0] == name]
+        known = [each for each in self.shown if each[0] == name and each[1] >= at - LONGEST]
         twin = any(not live and at - when < TWIN_WITHIN for _, when, live in known)
         if known and (source is HISTORY or twin):
             # From history twice, or its twin: it is known to have come live from now on.

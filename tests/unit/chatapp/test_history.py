@@ -71,7 +71,7 @@ class Asked:
 
 
 def quick(ask: module.Ask) -> History:
-    return History(ask, Pace(100_000))
+    return History(ask, Pace(0.0))
 
 
 @dataclass
@@ -618,7 +618,7 @@ class Noting(Pace):
     """Notes the pauses, and makes those that are short."""
 
     def __init__(self) -> None:
-        super().__init__(100_000)
+        super().__init__(0.0)
         self.paused: list[tuple[float, float]] = []
 
     def pause(self, seconds: float) -> None:
@@ -782,7 +782,7 @@ def test_the_pace_holds_for_the_tries_too(sandbox: Sandbox) -> None:
     for number in range(20):
         say(sandbox, number, T + number, f"c{number}")
     sandbox.faults.answer_api("*/messages", 500, one_in=5)
-    history = History(Asked(sandbox), Pace(20))
+    history = History(Asked(sandbox), Pace(0.05))
     began = time.monotonic()
     assert len(read(history, Span(TELEGRAM, 0, T + 100)).messages) == 20
     assert history.requests == sandbox.api_requests() >= 24

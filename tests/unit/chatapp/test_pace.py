@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from chatapp_tail.chatapp.pace import PER_SECOND, Pace
+from chatapp_tail.chatapp.pace import EVERY, Pace
 
 from ...conftest import TIMEOUT_SCALE
 
@@ -54,77 +54,66 @@ def in_threads(work: Callable[[], None], count: int) -> None:
         assert not thread.is_alive()
 
 
-def test_the_first_ones_do_not_wait() -> None:
-    clock = Clock()
-    assert begin(Pace(10, clock, clock.sleep), clock, 10) == [0.0] * 10
+def test_the_first_one_does_not_wait() -> None:
+    clock = Clock(1000.0)
+    assert begin(Pace(0.5, clock, clock.sleep), clock, 1) == [1000.0]
     assert clock.slept == []
 
 
-def test_one_more_waits_for_the_rest_of_the_second() -> None:
+def test_the_others_follow_evenly() -> None:
     clock = Clock(1000.0)
-    pace = Pace(10, clock, clock.sleep)
-    begin(pace, clock, 4)
-    clock.now += 0.75
-    begin(pace, clock, 6)
-    assert begin(pace, clock, 1) == [1001.0]
+    pace = Pace(0.5, clock, clock.sleep)
+    assert begin(pace, clock, 4) == [1000.0, 1000.5, 1001.0, 1001.5]
+
+
+def test_who_comes_later_waits_for_the_rest_of_the_time_only() -> None:
+    clock = Clock(1000.0)
+    pace = Pace(0.5, clock, clock.sleep)
+    begin(pace, clock, 1)
+    clock.now += 0.25
+    assert begin(pace, clock, 1) == [1000.5]
     assert clock.slept == [0.25]
 
 
 def test_a_tail_leaves_most_of_the_quota_to_others() -> None:
-    assert PER_SECOND == 10
+    assert 1 / EVERY < 10
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_never_more_than_allowed_in_any_second(seed: int) -> None:
+def test_never_more_than_ten_in_any_second(seed: int) -> None:
     chance = random.Random(seed)
     clock = Clock(chance.uniform(0, 1e6))
-    per_second = chance.randint(1, 12)
-    pace = Pace(per_second, clock, clock.sleep)
+    pace = Pace(clock=clock, sleep=clock.sleep)
     begun: list[float] = []
     for _ in range(200):
         clock.now += chance.choice((0.0, 0.0, 0.001, chance.uniform(0, 0.3), chance.uniform(0, 3)))
         begun += begin(pace, clock, 1)
-    assert most_in_a_second(begun) <= per_second
-
-
-def test_a_burst_takes_no_longer_than_it_must() -> None:
-    clock = Clock()
-    assert begin(Pace(10, clock, clock.sleep), clock, 95)[-1] == pytest.approx(9.0)
+    assert most_in_a_second(begun) <= 10
 
 
 def test_a_rest_is_not_saved_up() -> None:
     clock = Clock()
-    pace = Pace(10, clock, clock.sleep)
-    begin(pace, clock, 10)
+    pace = Pace(0.1, clock, clock.sleep)
+    begin(pace, clock, 1)
     clock.now = 100.0
-    assert most_in_a_second(begin(pace, clock, 40)) == 10
+    assert begin(pace, clock, 2) == [100.0, 100.1]
 
 
 def test_nothing_begins_in_a_pause() -> None:
     clock = Clock(50.0)
-    pace = Pace(10, clock, clock.sleep)
+    pace = Pace(0.1, clock, clock.sleep)
     pace.pause(7.0)
     assert begin(pace, clock, 1) == [57.0]
 
 
 def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
     clock = Clock(50.0)
-    pace = Pace(10, clock, clock.sleep)
+    pace = Pace(0.1, clock, clock.sleep)
     pace.pause(7.0)
     clock.now = 52.0
     pace.pause(1.0)
     pace.pause(0.0)
     assert begin(pace, clock, 1) == [57.0]
-
-
-def test_a_pause_is_over_for_all_at_once_but_the_pace_holds() -> None:
-    clock = Clock(50.0)
-    pace = Pace(10, clock, clock.sleep)
-    begin(pace, clock, 10)
-    pace.pause(0.5)
-    assert begin(pace, clock, 10) == [51.0] * 10
-    pace.pause(3.0)
-    assert begin(pace, clock, 11) == [54.0] * 10 + [55.0]
 
 
 def test_a_pause_that_comes_while_somebody_waits_holds_for_it_too() -> None:
@@ -141,39 +130,14 @@ def test_a_pause_that_comes_while_somebody_waits_holds_for_it_too() -> None:
 
 def test_requests_are_counted_when_they_begin() -> None:
     clock = Clock()
-    pace = Pace(10, clock, clock.sleep)
+    pace = Pace(0.1, clock, clock.sleep)
     assert pace.begun == 0
     begin(pace, clock, 25)
     assert pace.begun == 25
 
 
-def test_several_threads_share_one_pace() -> None:
-    clock = Clock(10.0)
-    pace = Pace(10, clock, clock.sleep)
-    lock = threading.Lock()
-    turns: list[float] = []
-    claims = pace._claim
-
-    def noted() -> float:
-        with lock:
-            left = claims()
-            if left <= 0:
-                turns.append(pace._turns[-1])
-        return left
-
-    pace._claim = noted  # type: ignore[method-assign]  # wait() itself does not tell the moment
-
-    def work() -> None:
-        for _ in range(50):
-            pace.wait()
-
-    in_threads(work, 8)
-    assert len(turns) == pace.begun == 400
-    assert most_in_a_second(turns) <= 10
-
-
 def test_threads_that_really_wait() -> None:
-    pace = Pace(20)
+    pace = Pace(0.03)
     began = time.monotonic()
     begun: list[float] = []
 

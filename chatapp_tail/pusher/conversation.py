@@ -3,8 +3,9 @@
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import assert_never
+
+import msgspec
 
 from . import items
 from .answers import AuthAnswer
@@ -35,16 +36,14 @@ Sink = Callable[[Sequence[Item]], None]
 """Takes a batch of items in wire order; must not block."""
 
 
-@dataclass(frozen=True, slots=True)
-class AuthAnswered:
+class AuthAnswered(msgspec.Struct, frozen=True):
     """From an auth thread."""
 
     request: AuthWanted
     answer: AuthAnswer
 
 
-@dataclass(frozen=True, slots=True)
-class MoreWanted:
+class MoreWanted(msgspec.Struct, frozen=True):
     """From whoever found another channel to tail."""
 
     channel: str
@@ -59,8 +58,7 @@ _LONGEST_WAIT = 5.0
 """A sleep of the machine is seen by a clock that jumped, so somebody must look now and then."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """How a link, or the attempt to get one, ended.
 
     `ended` is None when a stop was asked. `lasted` is for how many seconds it was established

@@ -174,6 +174,11 @@ class Backfill:
         return [known.gap for known in list(self._known.values()) if known.reached]
 
     @property
+    def busy(self) -> bool:
+        """Whether a gap that was reached is still to be filled."""
+        return bool(self._reached)
+
+    @property
     def due(self) -> float:
         """The moment (monotonic) until which live events should wait for a gap that was reached."""
         return max((episode.due for episode in self._reached), default=0.0)

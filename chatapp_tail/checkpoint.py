@@ -158,9 +158,9 @@ class Checkpoint:
         for channel, since in self._held:
             held[channel] = min(since, held.get(channel, since))
         marks = {
-            channel: Mark(self.marks[channel].began, min(at, held.get(channel, at)))
+            channel: Mark(mark.began, min(at, max(held.get(channel, at), mark.until)))
             for channel, at in until.items()
-            if channel in self.marks
+            if (mark := self.marks.get(channel))
         }
         self._move({name: mark for name, mark in marks.items() if mark != self.marks[name]})
         if time.monotonic() >= self._prune_due:

@@ -110,8 +110,7 @@ class Notices:
             case items.Fetching():
                 return Level.TROUBLE, describe_progress(status)
             case items.Gap():
-                # Of a final one, what ends the program says enough.
-                return Level.DETAIL if status.final else Level.TROUBLE, _gap(status)
+                return _gap_level(status), _gap(status)
             case items.Stopped():
                 return Level.PROGRESS, ""
             case _:
@@ -122,6 +121,13 @@ def _ready(channels: list[str], refused: list[str]) -> str:
     count = len(channels)
     what = short_name(channels[0]) if count == 1 else f"{count} channels"
     return f"ready: {what}" + (f" ({len(refused)} refused)" if refused else "")
+
+
+def _gap_level(gap: items.Gap) -> Level:
+    if gap.final:
+        return Level.DETAIL  # what ends the program says enough
+    all_well = gap.reason == items.ASKED and gap.missing is None
+    return Level.PROGRESS if all_well else Level.TROUBLE
 
 
 def describe_progress(fetching: items.Fetching) -> str:

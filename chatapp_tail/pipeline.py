@@ -1,5 +1,7 @@
 """What happens to an event between its frame and its lines: filter, format, count."""
 
+from collections.abc import Sequence
+
 from .chatapp.doubles import Doubles
 from .chatapp.events import Decoded, Record, Source, decode
 from .filters import KeepEvent, KeepRecord
@@ -30,7 +32,7 @@ class Pipeline:
         self._summary = summary
         self._doubles = doubles
         self._collects = collects
-        self._shown: list[Record] = []
+        self._shown: list[tuple[int, Sequence[Record]]] = []
 
     def of_event(self, event: ChannelEvent) -> list[bytes]:
         """Return the lines of a live event; one whose name is filtered is not even decoded."""
@@ -51,9 +53,15 @@ class Pipeline:
         return self._of_kept(decode(event, Source.BACKFILL))
 
     def take_shown(self, left_out: int) -> list[Record]:
-        """Return the records of the lines returned since the last call, without the last few."""
+        """Return the records of the lines returned since the last call, without the last few lines.
+
+        A line that holds several records, as those of `-o raw` do, goes with all of them.
+        """
         shown, self._shown = self._shown, []
-        return shown[: len(shown) - left_out]
+        while shown and left_out >= shown[-1][0]:
+            left_out -= shown.pop()[0]
+        records = [record for _, records in shown for record in records]
+        return records[: len(records) - left_out]
 
     def _of_kept(self, decoded: Decoded) -> list[bytes]:
         kept = decoded.records
@@ -62,9 +70,10 @@ class Pipeline:
             self._summary.filtered += len(decoded.records) - len(kept)
         if self._doubles is not None:
             kept = self._doubles.without(kept)
-        if self._collects:
-            self._shown += kept
         if not kept:
             return []
         self._summary.shown[kept[0].event, kept[0].channel] += len(kept)
-        return self._format(decoded, kept)
+        lines = self._format(decoded, kept)
+        if self._collects:
+            self._shown.append((len(lines), kept))
+        return lines

@@ -9,7 +9,7 @@ import os
 import select
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -52,9 +52,9 @@ Listener = Callable[[Status | Gap], None]
 Meta = Callable[[Status | Gap], bytes]
 """A status change or gap -> its line for stdout."""
 
-ShowProgress = Callable[[bool], float]
-"""Shows how far history is, or no longer does; told at every wait whether live events wait for it.
-Returns after how many seconds it wants to be asked again."""
+ShowProgress = Callable[[bool | None], float]
+"""Shows how far history is, or no longer does; told at every wait whether live events wait for it,
+and None at the end. Returns after how many seconds it wants to be asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +176,7 @@ class Tail:
         except ReaderGone:
             return End(ExitStatus.DONE, reader_gone=True)
         finally:
+            self._progress(None)
             os.close(self._stdout)
             self._connection.stop()
             if self._connection.join(_GOODBYE):
@@ -190,16 +191,17 @@ class Tail:
 
     def _follow(self) -> End:
         while self._end is None:
-            if self._take_history():
-                continue
+            # By turns, once live events no longer wait: neither keeps the other from coming.
+            took = self._take_history()
             if self._live_waits:
-                self._wait()
+                if not took:
+                    self._wait()
             elif batch := self._rest or self._spool.take():
                 self._rest = ()
                 self._handle(batch)
             elif time.monotonic() >= self._patience_ends:
                 self._end = self._asked_end()
-            else:
+            elif not took:
                 self._wait()
         return self._end
 
@@ -209,9 +211,7 @@ class Tail:
         for number, item in enumerate(batch, 1):
             if type(item) is ChannelEvent:
                 lines += self._pipeline.of_event(item)
-                if self._checkpoint and len(lines) >= _NOTED_AT_ONCE:
-                    self._write(lines)
-                    lines = []
+                lines = self._noted_now_and_then(lines)
             else:
                 assert not isinstance(item, ChannelEvent)
                 self._write(lines)
@@ -235,7 +235,9 @@ class Tail:
             return
         if isinstance(status, Stopped):
             for gap in self._backfill.unfinished() if self._backfill else ():
-                self._say(replace(gap, missing="it ended before all of history was read"))
+                recovered = self._recovered.pop(gap.channel, 0)
+                why = "it ended before all of history was read"
+                self._say(replace(gap, recovered=recovered, missing=why))
         self._say(status)
         if not isinstance(status, Stopped):
             return
@@ -283,11 +285,16 @@ class Tail:
             found = self._pipeline.of_history(event)
             lines += found
             self._recovered[event.channel or ""] += bool(found)
-            if self._checkpoint and len(lines) >= _NOTED_AT_ONCE:
-                self._write(lines)
-                lines = []
+            lines = self._noted_now_and_then(lines)
         self._write(lines)
         return True
+
+    def _noted_now_and_then(self, lines: list[bytes]) -> list[bytes]:
+        """Write lines that are enough to be noted; return those that are still to be written."""
+        if self._checkpoint is None or len(lines) < _NOTED_AT_ONCE:
+            return lines
+        self._write(lines)
+        return []
 
     def _tell(self, status: Status | Gap) -> None:
         for listener in self._listeners:
@@ -315,11 +322,23 @@ class Tail:
         if not lines:
             return
         self._lines += len(lines)
-        self._write_bytes(b"".join(lines))
-        if self._checkpoint:
-            shown = self._pipeline.take_shown(int(left_out))
-            self._checkpoint.wrote(each for each in shown if each.event == "message")
+        if self._checkpoint is None:
+            self._write_bytes(b"".join(lines))
+        else:
+            self._write_and_note(lines, int(left_out), self._checkpoint)
         self._note_line(time.monotonic())
+
+    def _write_and_note(self, lines: list[bytes], left_out: int, checkpoint: Checkpoint) -> None:
+        """Write lines in pieces that a kill finds whole or absent, then note what was shown.
+
+        A line that is too long for that is noted before it begins.
+        """
+        for piece in _pieces(lines, self._at_most):
+            if len(piece) > self._at_most:
+                checkpoint.tear()
+            self._write_bytes(piece)
+        shown = self._pipeline.take_shown(left_out)
+        checkpoint.wrote(each for each in shown if each.event == "message")
 
     def _note_line(self, now: float) -> None:
         if self._limits.idle is not None:
@@ -334,24 +353,10 @@ class Tail:
             if not room and not self._wait(for_room=True):
                 continue
             room = False
-            written = write_some(self._stdout, self._piece(unwritten))
+            written = write_some(self._stdout, unwritten[: self._at_most])
             unwritten = unwritten[written:]
             self.written += written
             self._note_progress()
-
-    def _piece(self, unwritten: memoryview) -> memoryview:
-        """Return as much as can be written without blocking.
-
-        With a checkpoint these are whole lines, which a kill finds written or not; a line that is
-        too long for that is noted before it begins.
-        """
-        piece = unwritten[: self._at_most]
-        if self._checkpoint is None or len(piece) == len(unwritten):
-            return piece
-        whole = bytes(piece).rfind(b"\n") + 1
-        if not whole:
-            self._checkpoint.tear()
-        return piece[: whole or None]
 
     def _wait(self, *, for_room: bool = False) -> bool:
         """Wait for room in stdout or else for items, and in both cases for what ends the tail.
@@ -365,8 +370,8 @@ class Tail:
         waits.register(self._stdout, select.POLLOUT if for_room else 0)
         if not (for_room or held):
             waits.register(self._spool, select.POLLIN)
-        if held:
-            self._note_line(time.monotonic())
+        if self._backfill and self._backfill.busy:
+            self._note_line(time.monotonic())  # what is still to come is no idleness
         until = min(self._deadline, self._beat(), time.monotonic() + self._progress(held))
         # Whoever waits for room is not idle, and the goodbye is over when all is written.
         until = min(until, self._stalled_at if for_room else self._patience_ends)
@@ -411,3 +416,16 @@ class Tail:
         """A slow reader may take its time to the last byte, but once we end it must not stall."""
         if self._patience_ends < inf:
             self._stalled_at = time.monotonic() + _STALL
+
+
+def _pieces(lines: Sequence[bytes], at_most: int) -> Iterator[bytes]:
+    """Join lines, as many as are not longer than `at_most` together, and at least one."""
+    piece: list[bytes] = []
+    size = 0
+    for line in lines:
+        if piece and size + len(line) > at_most:
+            yield b"".join(piece)
+            piece, size = [], 0
+        piece.append(line)
+        size += len(line)
+    yield b"".join(piece)

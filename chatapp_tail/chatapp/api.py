@@ -89,7 +89,7 @@ def _seconds(moment: object) -> int:
 
 
 class Api:
-    """One account's access to the API; shared by up to eight threads."""
+    """One account's access to the API; shared by several threads."""
 
     def __init__(self, http: Http, source: TokenSource) -> None:
         self._http = http

@@ -17,7 +17,8 @@ do. An id that is forgotten too early makes a double, never a loss.
 """
 
 TWIN_WITHIN = 30 * 10**9
-"""Nanoseconds after a message came from history in which it may come live for the first time."""
+"""Nanoseconds after a message came from history in which it may come live for the first time, and
+look another way; after that only with the same bytes."""
 
 _NOW_AND_THEN = 3600 * 10**9
 
@@ -31,8 +32,8 @@ class Doubles:
     def __init__(self, shown: Iterable[str] = (), *, now: int = 0) -> None:
         # Oldest first; moving one to the end is removing and adding it.
         self._shown = dict.fromkeys(shown, now)
-        self._only_in_history: set[str] = set()
-        self._most = max(MOST, len(self._shown))
+        self._only_in_history: dict[str, int] = {}
+        self._most = MOST + len(self._shown)
         self._forget_at = now
 
     def without(self, records: Iterable[Record]) -> list[Record]:
@@ -42,26 +43,29 @@ class Doubles:
     def _is_new(self, record: Record) -> bool:
         shown, name, received = self._shown, record.id, record.received
         if name in shown:
-            if self._is_double(name, received, live=record.source is Source.LIVE):
+            if self._is_double(record):
                 return False
             del shown[name]
         if record.source is not Source.LIVE:
-            self._only_in_history.add(name)
+            self._only_in_history[name] = hash(record.data)
         shown[name] = received
         if len(shown) > self._most or received > self._forget_at:
             self._forget(received - LONGEST)
         return True
 
-    def _is_double(self, name: str, received: int, *, live: bool) -> bool:
-        """Return whether an id shown before is shown before by the other way, and still counts."""
-        age = received - self._shown[name]
-        if not live:
-            return age <= LONGEST
-        if name not in self._only_in_history:
+    def _is_double(self, record: Record) -> bool:
+        """Return whether an id that was shown was so by the other way, and still counts."""
+        age = record.received - self._shown[record.id]
+        if age > LONGEST:
+            self._only_in_history.pop(record.id, None)
             return False
-        # Its live twin, unless it comes late: then the server says it once more, edited.
-        self._only_in_history.remove(name)
-        return age < TWIN_WITHIN
+        if record.source is not Source.LIVE:
+            return True
+        if record.id not in self._only_in_history:
+            return False
+        # Its live twin, unless it comes late and differs: then the server says it anew, edited.
+        said = self._only_in_history.pop(record.id)
+        return age < TWIN_WITHIN or said == hash(record.data)
 
     def _forget(self, before: int) -> None:
         """Forget what is too old, and of too many the oldest: some at once, since it takes time."""
@@ -77,4 +81,4 @@ class Doubles:
             oldest.append(name)
         for name in oldest:
             del shown[name]
-            self._only_in_history.discard(name)
+            self._only_in_history.pop(name, None)

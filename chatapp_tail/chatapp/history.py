@@ -9,9 +9,11 @@ the second it names or not, so one second more is asked for, and what comes twic
 import json
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from functools import partial
 from heapq import merge
 from typing import NamedTuple, TypeVar
@@ -31,6 +33,9 @@ PAGE = 100
 
 _AT_ONCE = 4
 _PATIENCE = 600.0
+_ALONE = 60.0
+_CLOCKS_AGREE = 5
+_NO_LIST = "without a list of items"
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
 _RETRY_AFTER_MAX = 300.0
 _UNREADABLE = (msgspec.DecodeError, RecursionError)
@@ -81,28 +86,25 @@ Failed = Callable[[Line, str], None]
 class History:
     """Reads several lines at once, a few requests under way, at a polite pace.
 
-    Whoever reads waits, in a thread of its own: what fails in passing is asked again for up to ten
-    minutes. `chats`, `chats_read` and `found` tell others how far it is,
-    `trouble` what came back where it has to ask again.
+    Whoever reads waits, in a thread of its own: what fails in passing is asked again, for a minute
+    where other requests are answered, for ten where none is. `chats`, `chats_read` and `found` tell
+    others how far it is, `trouble` what came back where it has to ask again.
     """
 
     def __init__(self, ask: Ask, pace: Pace) -> None:
-        self.found = 0
+        self.chats = self.found = 0
         self.trouble: str | None = None
-        self._first_pages: list[Future[tuple[list[bytes], str]]] = []
+        self._first_pages: deque[None] = deque()
+        self._answered = 0.0
+        self._ahead = 0
         self._ask = ask
         self._pace = pace
         self._daemons = Daemons("chatapp-tail-history", _AT_ONCE)
 
     @property
-    def chats(self) -> int:
-        """How many chats there are to read, as far as that is known."""
-        return len(self._first_pages)
-
-    @property
     def chats_read(self) -> int:
-        """How many of them have been begun."""
-        return sum(page.done() for page in self._first_pages)
+        """Of how many of them the first page is there, and mostly that is all of them."""
+        return len(self._first_pages)
 
     @property
     def requests(self) -> int:
@@ -114,19 +116,28 @@ class History:
 
         What can be read is, also when something else of the same line cannot.
         """
-        self._first_pages, self.found, self.trouble = [], 0, None
+        self.chats, self.found, self.trouble = 0, 0, None
+        self._first_pages.clear()
+        self._answered = time.monotonic()
         listings = [self._call(partial(self._moved_chats, span, failed)) for span in spans]
         chats: list[Iterator[Message]] = []
         for span, listing in zip(spans, listings, strict=True):
             names = listing.result()
+            self.chats += len(names)
+            span = self._by_its_clock(span)
             # Should `lastTime` leave out its own second, that of `since` must still be in.
             first = {"direction": "next", "lastTime": str(span.since - 1)}
             pages = [self._ask_messages(span.line, name, first) for name in names]
-            self._first_pages += pages
+            for page in pages:
+                page.add_done_callback(lambda _: self._first_pages.append(None))
             chats += [self._chat(span, *each, failed) for each in zip(names, pages, strict=True)]
         for message in merge(*chats, key=_place):
             self.found += 1
             yield message
+
+    def _by_its_clock(self, span: Span) -> Span:
+        """Return a span of ours by the clock of the server, which the messages' times are by."""
+        return Span(span.line, span.since + self._ahead, span.until + self._ahead)
 
     # The messages of one chat.
 
@@ -141,9 +152,10 @@ class History:
         self, span: Span, chat: str, page: "Future[tuple[list[bytes], str]]", failed: Failed
     ) -> Iterator[Message]:
         """Yield the messages of a chat, oldest first; the next page is asked for ahead."""
-        latest, asked, following = span.since, "", "first"
-        while following not in (asked, ""):
-            asked = following
+        latest, following = span.since, "first"
+        asked: set[str] = set()
+        while following:
+            asked.add(following)
             try:
                 items, following = page.result()
             except ChatAppTailError as error:
@@ -156,8 +168,9 @@ class History:
             # One odd time must not end a chat.
             if not found or sum(each.time > span.until for each in found) > 1:
                 following = ""
-            elif following == asked:
-                failed(span.line, "a page of messages names itself as the next one")
+            elif following in asked:
+                failed(span.line, "the pages of messages go round in a circle")
+                following = ""
             elif following:
                 page = self._ask_messages(span.line, chat, {"nextPage": following})
             wanted = [each for each in found if span.since <= each.time <= span.until]
@@ -176,6 +189,8 @@ class History:
         try:
             while since is not None:
                 since = self._list_chats(span.line, since, found, failed)
+                if since is not None:
+                    since -= self._ahead
         except ChatAppTailError as error:
             failed(span.line, str(error))
         return list(found)
@@ -192,9 +207,14 @@ class History:
             if None in chats:
                 failed(line, "the list of chats has one without an id")
             known = [chat for chat in chats if chat]
-            found.update((chat.id, None) for chat in known if (chat.last_time or since) >= since)
+            moved = since + self._ahead  # known from the answer's date
+            before = len(found)
+            found.update((chat.id, None) for chat in known if (chat.last_time or moved) >= moved)
             times = [chat.last_time for chat in known if chat.last_time is not None]
-            if len(chats) < PAGE or not times or times[-1] < since:
+            if len(chats) < PAGE or not times or times[-1] < moved:
+                return newest
+            if cursor != _NEVER and times[0] > cursor and len(found) == before:
+                failed(line, "the list of chats has no second page")
                 return newest
             newest = times[0] if newest is None else newest
             if times[0] == times[-1]:
@@ -212,10 +232,10 @@ class History:
     def _page(self, path: str, query: Mapping[str, str]) -> tuple[list[bytes], str]:
         """Return the items of a page and its `nextPage`, however often it has to be asked for.
 
+        An answer that is no JSON comes from something in between, and is asked for again.
         ApiError or CredentialsError when it cannot be had.
         """
-        gives_up = time.monotonic() + _PATIENCE
-        wait = _FIRST_WAIT
+        begun, wait = time.monotonic(), _FIRST_WAIT
         while True:
             self._pace.wait()
             try:
@@ -223,16 +243,24 @@ class History:
             except ApiError as error:
                 failure = error
             else:
-                if not reply.passing:
-                    self.trouble = None
+                if not (reply.passing or _is_of_another(reply)):
+                    self.trouble, self._answered = None, time.monotonic()
+                    self._ahead = _seconds_ahead(reply.headers.get("Date", ""))
                     return _read_page(reply)
-                failure = ApiError(reply.said)
-                self._pace.pause(min(reply.retry_after or 0.0, _RETRY_AFTER_MAX))
+                failure = ApiError(reply.said if reply.passing else f"{reply.said} {_NO_LIST}")
+                asked_for = min(reply.retry_after or 0.0, _RETRY_AFTER_MAX)
+                self._pace.pause(asked_for)
+                begun += asked_for
             self.trouble = str(failure)
-            if time.monotonic() + wait > gives_up:
+            if time.monotonic() + wait > self._gives_up(begun):
                 raise failure
             time.sleep(random.uniform(wait / 2, wait))
             wait = min(wait * 2, _LONGEST_WAIT)
+
+    def _gives_up(self, begun: float) -> float:
+        """Return when to stop asking: soon if others are answered meanwhile, else late for all."""
+        others_work = self._answered > begun
+        return begun + min(_PATIENCE, _ALONE) if others_work else self._answered + _PATIENCE
 
 
 def _settle(future: "Future[T]", work: Callable[[], T]) -> None:
@@ -240,6 +268,20 @@ def _settle(future: "Future[T]", work: Callable[[], T]) -> None:
         future.set_result(work())
     except Exception as error:
         future.set_exception(error)
+
+
+def _is_of_another(reply: Reply) -> bool:
+    """Return whether a success is a page that something in between shows, as in a deploy."""
+    return 200 <= reply.status < 300 and reply.content.lstrip()[:1] not in (b"{", b"[")
+
+
+def _seconds_ahead(date: str) -> int:
+    """Return how far the clock that wrote a Date header is ahead of ours, if that is much."""
+    try:
+        ahead = round(parsedate_to_datetime(date).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return 0
+    return ahead if abs(ahead) > _CLOCKS_AGREE else 0
 
 
 def _path(line: Line) -> str:
@@ -306,7 +348,7 @@ def _read_unusual_page(said: str, content: str) -> tuple[list[bytes], str]:
         items = [item.encode() for item in rawjson.elements(data["items"])]
         following = json.loads(data.get("nextPage", "null"))
     except (ValueError, KeyError, RecursionError) as error:
-        raise ApiError(f"{said} without a list of items") from error
+        raise ApiError(f"{said} {_NO_LIST}") from error
     return items, _cursor(following, said)
 
 

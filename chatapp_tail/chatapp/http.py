@@ -87,7 +87,7 @@ def parse_url(url: str) -> str:
 
 
 class Http:
-    """One kept-alive session with the API at `url`, shared by up to eight threads.
+    """One kept-alive session with the API at `url`, shared by several threads.
 
     `timeout` (seconds) holds for the connect and for each read.
     """

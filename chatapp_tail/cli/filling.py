@@ -110,14 +110,14 @@ class HistoryProgress:
         self._bar: Progress | None = None
         self._line_due = 0.0
 
-    def __call__(self, held: bool) -> float:
-        """Show or hide it; return in how many seconds to call again."""
+    def __call__(self, held: bool | None) -> float:
+        """Show or hide it; return in how many seconds to call again. None hides it for good."""
         if not held and self._bar:
             self._bar.stop()
             self._bar = None
         now = time.monotonic()
         left = self._reader.since + _SHOWN_AFTER - now
-        if left > 0:
+        if left > 0 or held is None:
             # Reading may begin while the caller waits.
             return min(left, _BAR_EVERY if held else inf)
         if held and self._with_bar:

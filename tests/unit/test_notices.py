@@ -152,8 +152,14 @@ FILLED = {
 
 @pytest.mark.parametrize(("gap", "sentence"), FILLED.values(), ids=FILLED)
 def test_a_gap_says_what_came_back_and_what_cannot(gap: Gap, sentence: str) -> None:
-    (line,) = said(gap, level=Level.TROUBLE)
+    (line,) = said(gap, level=Level.PROGRESS)
     assert re.fullmatch(f"chatapp-tail: {sentence}", line)
+
+
+def test_only_what_was_asked_for_and_came_is_no_trouble() -> None:
+    asked = replace(GAP, reason=items.ASKED, missing=None)
+    assert said(asked, level=Level.TROUBLE) == []
+    assert said(replace(asked, missing="403"), replace(GAP, missing=None), level=Level.TROUBLE)
 
 
 def test_a_gap_of_today_has_no_date() -> None:

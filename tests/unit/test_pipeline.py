@@ -10,6 +10,7 @@ from chatapp_tail import pipeline as module
 from chatapp_tail.chatapp.doubles import Doubles
 from chatapp_tail.chatapp.events import Decoded, Record, Source, decode
 from chatapp_tail.filters import KeepEvent, KeepRecord
+from chatapp_tail.formats.raw import format_raw
 from chatapp_tail.pipeline import Pipeline
 from chatapp_tail.pusher.items import ChannelEvent
 from chatapp_tail.summary import Summary
@@ -174,3 +175,15 @@ def test_what_was_shown_can_be_taken_once_without_what_was_left_out() -> None:
     shown = line.pipeline.take_shown(1)
     assert [record.data for record in shown] == [b'{"id": 1}', b'{"id": 3}', b'{"id": 1}']
     assert line.pipeline.take_shown(0) == []
+
+
+def test_a_line_of_several_records_that_is_left_out_is_left_out_with_all_of_them() -> None:
+    pipeline = Pipeline(lambda _: True, None, format_raw, Summary(), collects=True)
+    for first in (1, 4, 7):
+        frame = event(*({"id": number} for number in range(first, first + 3)))
+        assert len(pipeline.of_event(frame)) == 1
+    assert [record.data for record in pipeline.take_shown(2)] == [
+        b'{"id": 1}',
+        b'{"id": 2}',
+        b'{"id": 3}',
+    ]

@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterable
 
 import pytest
+from msgspec.structs import replace
 
 from chatapp_tail.chatapp import doubles as module
 from chatapp_tail.chatapp.doubles import LONGEST, MOST, TWIN_WITHIN, Doubles
@@ -189,11 +190,11 @@ class Model:
 
     def __init__(self, shown: Iterable[str], now: int, most: int) -> None:
         self.shown = [(name, now, True) for name in shown]
-        self.most = max(most, len(self.shown))
+        self.most = most + len(self.shown)
 
     def shows(self, name: str, source: Source, at: int) -> bool:
         known = [each for each in self.shown if each[0] == name and each[1] >= at - LONGEST]
-        twin = any(not live and at - when < TWIN_WITHIN for _, when, live in known)
+        twin = any(not live for _, _, live in known)
         if known and (source is HISTORY or twin):
             # From history twice, or its twin: it is known to have come live from now on.
             self.shown = [
@@ -235,3 +236,20 @@ def test_nothing_that_is_live_is_lost_but_one_twin_for_each_from_history(seed: i
         else:
             twins += shows(doubles, name, HISTORY, at)
     assert live <= twins
+
+
+def test_a_long_backlog_of_an_earlier_run_is_no_double_though_live_ones_come_first() -> None:
+    earlier = [str(number) for number in range(MOST * 2)]
+    doubles = Doubles(earlier, now=1)
+    assert shows(doubles, "live", LIVE, 2)
+    assert not any(shows(doubles, name, HISTORY, 3) for name in earlier)
+
+
+def test_a_late_twin_is_known_by_its_bytes_and_an_edit_is_shown() -> None:
+    doubles = Doubles()
+    shows(doubles, "a", HISTORY, 0)
+    shows(doubles, "b", HISTORY, 0)
+    late = 60 * TWIN_WITHIN
+    assert not shows(doubles, "a", LIVE, late)
+    edited = replace(record("b", LIVE, late), data=b'"edited"')
+    assert doubles.without([edited]) == [edited]

@@ -21,6 +21,7 @@ from chatapp_tail.chatapp.token_store import Login, TokenStore
 from chatapp_tail.chatapp.tokens import GivenToken, StoredLogin
 from chatapp_tail.sandbox import ApiAnswered, ApiRequested, Sandbox, messenger_channel
 
+from ...conftest import TIMEOUT_SCALE
 from .server import Answer, Server
 
 TELEGRAM = Line(1229, "telegram")
@@ -68,6 +69,12 @@ class Asked:
         reply = self.api.ask(path, query)
         self.after(path)
         return reply
+
+
+@pytest.fixture(autouse=True)
+def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one request where others are answered."""
+    monkeypatch.setattr(module, "_ALONE", 2.0 * TIMEOUT_SCALE)
 
 
 def quick(ask: module.Ask) -> History:

@@ -57,7 +57,7 @@ def recovered(
     sandbox: Sandbox, gaps: Sequence[Gap], began: Mapping[str, int] | None = None
 ) -> list[ChannelEvent | Gap]:
     api = Api(Http(sandbox.api_url), GivenToken(Secret(sandbox.token)))
-    return list(recover(History(api.ask, Pace(100_000)), gaps, began or {}))
+    return list(recover(History(api.ask, Pace(0.0)), gaps, began or {}))
 
 
 def ids(found: Sequence[ChannelEvent | Gap]) -> list[object]:
@@ -106,7 +106,7 @@ def test_before_the_moment_that_is_asked_for_nothing_is_read(sandbox: Sandbox) -
     assert ids(recovered(sandbox, [gap(0.5, 10, reason=ASKED)])) == list(range(42))
 
 
-@pytest.mark.parametrize(("began", "first"), [(-10.0, -10), (-9.5, -10), (5.0, 5), (-90.0, -30)])
+@pytest.mark.parametrize(("began", "first"), [(-10.0, -20), (-9.5, -20), (5.0, -5), (-90.0, -30)])
 def test_what_is_older_than_the_tail_belongs_to_no_gap(
     sandbox: Sandbox, began: float, first: int
 ) -> None:
@@ -227,7 +227,8 @@ def test_no_gap_no_request(sandbox: Sandbox) -> None:
 def test_two_gaps_of_one_channel(sandbox: Sandbox) -> None:
     every_second(sandbox, 0, 300)
     found = recovered(sandbox, [gap(50, 60), gap(200, 210)])
-    assert ids(found) == [*range(20, 92), *range(170, 242)]
+    # Read once for both; what came between them has been shown and will be dropped.
+    assert ids(found) == list(range(20, 242))
     assert [each.missing for each in gaps_in(found)] == [None, None]
 
 

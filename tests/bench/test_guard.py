@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from chatapp_tail.chatapp.doubles import Doubles
 from chatapp_tail.filters import by_event, by_record
 from chatapp_tail.formats.ndjson import format_ndjson
 from chatapp_tail.pipeline import Pipeline
@@ -30,13 +31,13 @@ from .server import CHANNEL, event_frame, frame
 EVENTS = 20_000
 ROUNDS = 5
 
-PATH_AT_MOST = 1.55
+PATH_AT_MOST = 1.35
 """An event from its bytes to its line, over `json.loads` of the frame and of its data."""
 
-WHERE_AT_MOST = 2.7
+WHERE_AT_MOST = 2.2
 """The same through --where."""
 
-HELP_AT_MOST = 22.0
+HELP_AT_MOST = 9.0
 """`--help` over a Python that does nothing."""
 
 _HELLO = b'{"event":"pusher:connection_established","data":"{\\"socket_id\\":\\"1.2\\"}"}'
@@ -69,7 +70,9 @@ def path(where: Sequence[str] = ()) -> None:
     """The way of an event through the program, without socket, spool and stdout."""
     decoder = FrameDecoder(2**20)
     protocol = Protocol([], now=0.0, timing=Timing(), random=lambda: 0.5)
-    pipeline = Pipeline(by_event([], []), by_record(where=where), format_ndjson, Summary())
+    pipeline = Pipeline(
+        by_event([], []), by_record(where=where), format_ndjson, Summary(), Doubles()
+    )
     block = b"".join(map(frame, TEXTS))
     lines = 0
     for data in [frame(_HELLO), *[block] * (EVENTS // len(TEXTS))]:

@@ -529,7 +529,9 @@ def test_a_chat_that_cannot_be_read_is_told_and_costs_no_other(
     assert found.ids == [0, 2]
     assert [line for line, _ in found.failures] == [TELEGRAM]
     assert why in found.reasons[0]
-    assert sandbox.api_requests("*/b/messages") == 1, "asking again would not help"
+    # A success that is no JSON is a page of something in between, and may be gone soon.
+    helps = status == 200 and body[:1] not in ("{", "[", b"{", b"[")
+    assert (sandbox.api_requests("*/b/messages") > 1) is helps
 
 
 @pytest.mark.parametrize(("status", "body", "why"), REFUSALS.values(), ids=REFUSALS.keys())

@@ -238,6 +238,7 @@ class History:
         begun, wait = time.monotonic(), _FIRST_WAIT
         while True:
             self._pace.wait()
+            strange = False
             try:
                 reply = self._ask(path, query)
             except ApiError as error:
@@ -247,20 +248,21 @@ class History:
                     self.trouble, self._answered = None, time.monotonic()
                     self._ahead = _seconds_ahead(reply.headers.get("Date", ""))
                     return _read_page(reply)
-                failure = ApiError(reply.said if reply.passing else f"{reply.said} {_NO_LIST}")
+                strange = not reply.passing
+                failure = ApiError(f"{reply.said} {_NO_LIST}" if strange else reply.said)
                 asked_for = min(reply.retry_after or 0.0, _RETRY_AFTER_MAX)
                 self._pace.pause(asked_for)
                 begun += asked_for
             self.trouble = str(failure)
-            if time.monotonic() + wait > self._gives_up(begun):
+            if time.monotonic() + wait > self._gives_up(begun, soon=strange):
                 raise failure
             time.sleep(random.uniform(wait / 2, wait))
             wait = min(wait * 2, _LONGEST_WAIT)
 
-    def _gives_up(self, begun: float) -> float:
-        """Return when to stop asking: soon if others are answered meanwhile, else late for all."""
-        others_work = self._answered > begun
-        return begun + min(_PATIENCE, _ALONE) if others_work else self._answered + _PATIENCE
+    def _gives_up(self, begun: float, *, soon: bool) -> float:
+        """Return when to stop asking: soon also if others are answered, else late for all."""
+        soon = soon or self._answered > begun
+        return begun + min(_PATIENCE, _ALONE) if soon else self._answered + _PATIENCE
 
 
 def _settle(future: "Future[T]", work: Callable[[], T]) -> None:

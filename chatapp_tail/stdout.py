@@ -42,7 +42,7 @@ def write_some(descriptor: int, data: memoryview) -> int:
         return os.write(descriptor, data)
     except BlockingIOError:
         return 0
-    except BrokenPipeError:
+    except (BrokenPipeError, ConnectionResetError):
         raise ReaderGone from None
     except OSError as error:
         raise OutputError(f"cannot write to stdout: {error.strerror}") from error

@@ -208,21 +208,29 @@ class Tail:
     def _handle(self, batch: Sequence[Item]) -> None:
         """Write the records of a batch in one call where no status stands between them."""
         lines: list[bytes] = []
+        of_event, full = self._pipeline.of_event, self._full
         for number, item in enumerate(batch, 1):
             if type(item) is ChannelEvent:
-                lines += self._pipeline.of_event(item)
-                lines = self._noted_now_and_then(lines)
-            else:
-                assert not isinstance(item, ChannelEvent)
-                self._write(lines)
-                lines = []
+                lines += of_event(item)
+                if len(lines) < full:
+                    continue
+            self._write(lines)
+            lines = []
+            if not isinstance(item, ChannelEvent):
                 self._take_status(item)
                 if self._live_waits:
                     self._rest = batch[number:]
                     break
-            if self._end or self._lines + len(lines) >= self._enough:
+            if self._end:
                 break
+            full = self._full
         self._write(lines)
+
+    @property
+    def _full(self) -> float:
+        """How many lines there may be before they are written: all that are wanted, or few."""
+        wanted = self._enough - self._lines
+        return wanted if self._checkpoint is None else min(wanted, _NOTED_AT_ONCE)
 
     def _take_status(self, status: Status | Gap | Covered) -> None:
         if self._checkpoint:
@@ -285,16 +293,11 @@ class Tail:
             found = self._pipeline.of_history(event)
             lines += found
             self._recovered[event.channel or ""] += bool(found)
-            lines = self._noted_now_and_then(lines)
+            if len(lines) >= self._full:
+                self._write(lines)
+                lines = []
         self._write(lines)
         return True
-
-    def _noted_now_and_then(self, lines: list[bytes]) -> list[bytes]:
-        """Write lines that are enough to be noted; return those that are still to be written."""
-        if self._checkpoint is None or len(lines) < _NOTED_AT_ONCE:
-            return lines
-        self._write(lines)
-        return []
 
     def _tell(self, status: Status | Gap) -> None:
         for listener in self._listeners:

@@ -4,10 +4,11 @@ import threading
 import time
 from collections.abc import Callable
 
-EVERY = 0.11
-"""Seconds between two requests: at most 10 begin in any one second. ChatApp's users quote 50 a
-second for an address. Evenly, since of a burst the server may see the late end together with the
-next one."""
+EVERY = 0.12
+"""Seconds between two requests, so that the server sees at most ten in any one second, also when
+some are late; ChatApp's users quote 50 for an address. Evenly, since the late end of a burst may
+come together with the next one.
+"""
 
 
 class Pace:

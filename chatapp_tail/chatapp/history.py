@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from functools import partial
 from heapq import merge
 from typing import NamedTuple, TypeVar
@@ -25,6 +24,7 @@ from msgspec import Raw
 from .. import rawjson
 from ..daemons import Daemons
 from ..errors import ApiError, ChatAppTailError
+from ..retry_after import parse_http_date
 from .http import Reply
 from .pace import Pace
 
@@ -279,10 +279,8 @@ def _is_of_another(reply: Reply) -> bool:
 
 def _seconds_ahead(date: str) -> int:
     """Return how far the clock that wrote a Date header is ahead of ours, if that is much."""
-    try:
-        ahead = round(parsedate_to_datetime(date).timestamp() - time.time())
-    except (ValueError, TypeError, OverflowError):
-        return 0
+    moment = parse_http_date(date)
+    ahead = 0 if moment is None else round(moment - time.time())
     return ahead if abs(ahead) > _CLOCKS_AGREE else 0
 
 
@@ -306,13 +304,11 @@ class _Page(msgspec.Struct, gc=False):
     data: _Items | list[Raw]
 
 
-class _Chat(msgspec.Struct, gc=False):
+class _Known(msgspec.Struct, gc=False):
+    """What a chat or a message is known by; each has the one or the other time."""
+
     id: object = None
     last_time: object = msgspec.field(default=None, name="lastTime")
-
-
-class _Stamp(msgspec.Struct, gc=False):
-    id: object = None
     time: object = None
 
 
@@ -324,8 +320,7 @@ class Chat(NamedTuple):
 
 
 _decode_page = msgspec.json.Decoder(_Page).decode
-_decode_chat = msgspec.json.Decoder(_Chat).decode
-_decode_stamp = msgspec.json.Decoder(_Stamp).decode
+_decode_known = msgspec.json.Decoder(_Known).decode
 
 
 def _read_page(reply: Reply) -> tuple[list[bytes], str]:
@@ -364,11 +359,7 @@ def _cursor(following: object, said: str) -> str:
 
 def _chat_of(item: bytes) -> Chat | None:
     """Return a chat, None if nothing names it; one without a time is better read than missed."""
-    try:
-        chat = _decode_chat(item)
-    except _UNREADABLE:
-        members = _members(item)
-        chat = _Chat(_value(members.get("id")), _value(members.get("lastTime")))
+    chat = _known(item)
     if not isinstance(chat.id, str | int) or isinstance(chat.id, bool):
         return None
     return Chat(str(chat.id), _seconds(chat.last_time))
@@ -376,13 +367,9 @@ def _chat_of(item: bytes) -> Chat | None:
 
 def _message(line: Line, item: bytes, latest: int) -> Message:
     """Return a message; one without a time of its own is as old as the one before it."""
-    try:
-        stamp = _decode_stamp(item)
-    except _UNREADABLE:
-        members = _members(item)
-        stamp = _Stamp(_value(members.get("id")), _value(members.get("time")))
-    moment = _seconds(stamp.time)
-    number = stamp.id if isinstance(stamp.id, int) else 0
+    message = _known(item)
+    moment = _seconds(message.time)
+    number = message.id if isinstance(message.id, int) else 0
     return Message(latest if moment is None else moment, number, line, item)
 
 
@@ -395,11 +382,16 @@ def _seconds(moment: object) -> int | None:
     return seconds if 0 <= seconds < _NEVER else None
 
 
-def _members(item: bytes) -> dict[str, str]:
+def _known(item: bytes) -> _Known:
+    """Return what is known of an item; nothing of one that is no object."""
     try:
-        return rawjson.members(item.decode())
-    except ValueError:
-        return {}
+        return _decode_known(item)
+    except _UNREADABLE:
+        try:
+            members = rawjson.members(item.decode())
+        except ValueError:
+            return _Known()
+    return _Known(*(_value(members.get(name)) for name in ("id", "lastTime", "time")))
 
 
 def _value(text: str | None) -> object:

@@ -832,3 +832,17 @@ def test_one_who_stops_in_the_middle_can_begin_again(sandbox: Sandbox) -> None:
     with closing(history.messages([span], lambda *_: None)) as messages:  # type: ignore[type-var]
         assert next(messages).number == 0
     assert read(history, span).ids == list(range(450))
+
+
+@pytest.mark.parametrize("form", ["%a, %d %b %Y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y"])
+@pytest.mark.parametrize(("ahead", "counts"), [(120, 120), (-3600, -3600), (2, 0), (0, 0)])
+def test_the_clock_of_the_server_counts_where_it_differs_much(
+    form: str, ahead: int, counts: int
+) -> None:
+    date = time.strftime(form, time.gmtime(time.time() + ahead))
+    assert abs(module._seconds_ahead(date) - counts) <= 1
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "Mon, 99 Nov 2026 00:00:00 GMT"])
+def test_without_a_date_the_clocks_agree(date: str) -> None:
+    assert module._seconds_ahead(date) == 0

@@ -6,7 +6,6 @@ escapes. ChatApp wraps items as `{"queue":…,"payload":{"data":[…],"meta":{�
 same one level higher, as `{"data":[…],"meta":{…}}`. Both are read, and anything else is one item.
 """
 
-import json
 import re
 from enum import StrEnum
 from functools import lru_cache
@@ -81,14 +80,13 @@ class _Identity(msgspec.Struct, gc=False):
     type: object = None
 
 
-_decode_string = msgspec.json.Decoder(str).decode
+_encode = msgspec.json.encode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_identity = msgspec.json.Decoder(_Identity).decode
 
 _UNREADABLE = (msgspec.DecodeError, RecursionError)
 _LICENSE = re.compile(r"[0-9]{1,18}")
 _INTEGER = re.compile(r"-?[0-9]+")
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _license_and_messenger = lru_cache(maxsize=4096)(license_and_messenger)
 
 
@@ -132,9 +130,8 @@ _LONGEST_WRAPPING = 1000
 
 def decode(event: ChannelEvent, source: Source = Source.LIVE) -> Decoded:
     """Return the records of `event`, at least one, and its whole data on one line."""
-    raw = b"null" if event.data is None else event.data
-    document = _unescaped(raw) if raw.startswith(b'"') else raw
-    return _decode_like_before(event, document, source) or _decode(event, raw, document, source)
+    document = b"null" if event.data is None else event.data
+    return _decode_like_before(event, document, source) or _decode(event, document, source)
 
 
 def _decode_like_before(event: ChannelEvent, document: bytes, source: Source) -> Decoded | None:
@@ -169,8 +166,8 @@ def _decode_like_before(event: ChannelEvent, document: bytes, source: Source) ->
     return Decoded(document, [record])
 
 
-def _decode(event: ChannelEvent, raw: bytes, document: bytes, source: Source) -> Decoded:
-    content = _read(raw, document)
+def _decode(event: ChannelEvent, document: bytes, source: Source) -> Decoded:
+    content = _read(document)
     license_id, messenger = _license_and_messenger(event.channel)
     if content.license is not None:
         license_id = content.license
@@ -218,12 +215,11 @@ def _remember(document: bytes, record: Record) -> None:
     )
 
 
-def _read(raw: bytes, document: bytes) -> _Content:
-    """Read the `data` member of a frame: `document` is it, or what its JSON string holds."""
+def _read(document: bytes) -> _Content:
     try:
         envelope = _decode_envelope(document)
     except _UNREADABLE:
-        return _read_unusual(raw, document)
+        return _read_unusual(document)
     meta = envelope.payload.meta or _Meta()
     # An empty list still is an event somebody sent, so it is shown whole.
     items = [bytes(item) for item in envelope.payload.data] or [document]
@@ -232,22 +228,14 @@ def _read(raw: bytes, document: bytes) -> _Content:
     return content._replace(only=only and content.whole is document)
 
 
-def _unescaped(raw: bytes) -> bytes:
-    try:
-        return _decode_string(raw).encode()
-    except _UNREADABLE:
-        # Half a surrogate pair is no character, but in JSON it may stay an escape.
-        text: str = json.loads(raw)
-        return _LONE_SURROGATE.sub(lambda half: f"\\u{ord(half[0]):04x}", text).encode()
-
-
-def _read_unusual(raw: bytes, document: bytes) -> _Content:
+def _read_unusual(document: bytes) -> _Content:
     """Read what is not the usual envelope, or what msgspec refuses, part by part."""
     text = document.decode()
     try:
         rawjson.check(text)
     except ValueError:
-        return _Content(raw, [raw], encoding="text")
+        quoted = _encode(text)
+        return _Content(quoted, [quoted], encoding="text")
     try:
         envelope = rawjson.members(text)
         inner = _payload_of(envelope)

@@ -18,7 +18,7 @@ _HEADER_SIZES = {126: 4, 127: 10}
 
 _unpack_header = Struct(">HH").unpack_from
 _USUAL = (_FIN | TEXT) << 8 | 126
-"""What the header of almost every frame begins with: a whole text message of 126 bytes to 64 KiB."""
+"""How almost every frame begins: a whole text message of 126 bytes to 64 KiB."""
 
 PROTOCOL_ERROR, INVALID_PAYLOAD, TOO_BIG = 1002, 1007, 1009
 NO_STATUS, ABNORMAL = 1005, 1006

@@ -16,10 +16,11 @@ ASKED = "asked for with --since"
 
 
 class ChannelEvent(msgspec.Struct, frozen=True, tag="event", tag_field="item", gc=False):
-    """One event frame of a channel, as it came.
+    """One event frame of a channel.
 
-    `data` is the raw JSON value of the frame's `data` member (mostly a JSON string that holds a
-    JSON document), or None when the member is absent.
+    `data` is the document in the frame's `data` member, byte for byte (where the member is a JSON
+    string, as Pusher's protocol wants it, its text, which may be no JSON), or None when it is
+    absent.
     """
 
     received: int

@@ -12,7 +12,6 @@ One machine lives as long as one socket: a socket id and the signatures bound to
 Times are monotonic seconds.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from math import inf
 
 import msgspec
 
-from .. import rawjson
+from . import wire
 from .answers import AuthAnswer, Bug, Denied, Granted, TokenRefused, Unavailable
 from .backoff import Retry
 from .codes import UNAUTHORIZED, UNSAID, Ended, end_of
@@ -139,16 +138,6 @@ Event = (
 )
 
 
-# --- the wire ------------------------------------------------------------------------------------
-
-
-class _Frame(msgspec.Struct, gc=False):
-    event: str
-    channel: str | None = None
-    data: msgspec.Raw = msgspec.Raw()  # empty when absent: no JSON value is
-
-
-_decode_frame = msgspec.json.Decoder(_Frame).decode
 _OWN_PREFIXES = ("pusher:", "pusher_internal:")
 _BEFORE_ESTABLISHED = (
     "pusher:connection_established",
@@ -161,38 +150,6 @@ _RETRY_AFTER_MAX = 300.0
 _name_in_text = re.compile(r"[A-Za-z0-9_\-=@,.;]+").findall
 _hide_signature = re.compile(r"[0-9a-f]{64}").sub
 _PING, _PONG = '{"event":"pusher:ping","data":{}}', '{"event":"pusher:pong","data":{}}'
-
-
-def _document(data: bytes | None) -> object:
-    """Return the `data` of a `pusher:` event decoded: a JSON string that holds JSON, or plain JSON.
-
-    Servers differ (Reverb sends error data as a string, soketi as an object), and some send none.
-    """
-    if data is None:
-        return None
-    try:
-        # Not msgspec: it refuses lone surrogates and 1e400, and a code beside them must be read.
-        value = json.loads(data)
-        return json.loads(value) if isinstance(value, str) else value
-    except (ValueError, RecursionError):
-        return None
-
-
-def _member(document: object, name: str) -> object:
-    return document.get(name) if isinstance(document, dict) else None
-
-
-def _code(document: object) -> int | None:
-    """Return the code of an error; None when it has none that could be a close code."""
-    code = _member(document, "code")
-    if isinstance(code, bool) or not isinstance(code, int):
-        return None
-    return code if 0 <= code < 65536 else None
-
-
-def _text(value: object) -> str:
-    """Return a text that can leave the program: half a surrogate pair becomes a question mark."""
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
 
 
 class _State(Enum):
@@ -328,21 +285,18 @@ class Protocol:
                 self.abandon("the server sent text that is not UTF-8", INVALID_PAYLOAD)
                 return
         try:
-            frame = _decode_frame(payload)
-        except (msgspec.DecodeError, RecursionError):
-            refused = self._frame_refused_by_msgspec(payload)
-            if refused is None:
-                return
-            frame = refused
+            event, channel, data = wire.decode_message(payload)
+        except wire.Unreadable as error:
+            self._skip(str(error))
+            return
         self._last_error = None
-        event, data = frame.event, bytes(frame.data) or None
         if event.startswith(_OWN_PREFIXES):
-            self._receive_protocol_event(event, frame.channel, data, now)
+            self._receive_protocol_event(event, channel, data, now)
         elif self.socket_id is None:
             self._end_before_established(event)
         else:
             self._last_event = now
-            self._events.append(ChannelEvent(received, event, frame.channel, data))
+            self._events.append(ChannelEvent(received, event, channel, data))
 
     def _note_life(self, now: float) -> None:
         """Any frame proves life and answers a ping that waits."""
@@ -510,8 +464,8 @@ class Protocol:
     # --- protocol events
 
     def _connection_established(self, _: str | None, data: bytes | None, now: float) -> None:
-        document = _document(data)
-        socket_id = _member(document, "socket_id")
+        document = wire.document(data)
+        socket_id = wire.member(document, "socket_id")
         if self.socket_id is not None:
             self._skip("a second pusher:connection_established")
             return
@@ -520,7 +474,7 @@ class Protocol:
             return
         self.socket_id = socket_id
         self._established_due = inf
-        self._ping_interval = self._ping_interval_for(_member(document, "activity_timeout"))
+        self._ping_interval = self._ping_interval_for(wire.member(document, "activity_timeout"))
         self._ping_due = now + self._ping_interval
         self._audit_due = now + self._timing.audit_interval
         self._quiet_due = now + self._timing.quiet_interval
@@ -553,9 +507,9 @@ class Protocol:
         if subscription is None or subscription.state not in _SUBSCRIBED | _UNANSWERED:
             self._skip("a refusal of what nobody asked for", f" ({channel!r})")
             return
-        document = _document(data)
-        status = _member(document, "status")
-        error = self.without_signature(_text(_member(document, "error")))
+        document = wire.document(data)
+        status = wire.member(document, "status")
+        error = self.without_signature(wire.printable(wire.member(document, "error")))
         self._refused_by_server(
             subscription,
             f"{error or 'no reason given'} (status {status})",
@@ -564,8 +518,8 @@ class Protocol:
         )
 
     def _error(self, _: str | None, data: bytes | None, now: float) -> None:
-        document = _document(data)
-        code, message = _code(document), _text(_member(document, "message"))
+        document = wire.document(data)
+        code, message = wire.error_code(document), wire.printable(wire.member(document, "message"))
         # What is decided goes by the text as it came; only what is said goes without signatures.
         said = f"{self.without_signature(message) or 'no reason given'} (code {code})"
         if self.socket_id is None:
@@ -736,19 +690,3 @@ class Protocol:
     def _is_first(self, kind: str) -> bool:
         self.skipped[kind] = self.skipped.get(kind, 0) + 1
         return self.skipped[kind] == 1
-
-    def _frame_refused_by_msgspec(self, payload: bytes) -> _Frame | None:
-        """Read a frame the slow way: lone surrogates are legal JSON, wrong member types are not."""
-        try:
-            members = rawjson.members(payload.decode())
-        except ValueError:
-            self._skip("a frame that is not a JSON object")
-            return None
-        event, channel = rawjson.string(members.get("event")), members.get("channel", "null")
-        if event is None or channel[0] not in 'n"':
-            self._skip("a frame without a proper event or channel name")
-            return None
-        frame = _Frame(event, rawjson.string(channel))
-        if "data" in members:
-            frame.data = msgspec.Raw(members["data"].encode())
-        return frame

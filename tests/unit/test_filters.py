@@ -247,11 +247,11 @@ def test_where(expression: str, expected: bool) -> None:
 
 
 def test_where_knows_of_text_that_is_no_json() -> None:
-    (made,) = decode(ChannelEvent(0, "x", None, b'"plain"')).records
+    (made,) = decode(ChannelEvent(0, "x", None, b"plain")).records
     assert by_where(["encoding == 'text' && data == 'plain'"])(made)
 
 
-@pytest.mark.parametrize("data", [b'{"id":1.5}', b'"plain"', None])
+@pytest.mark.parametrize("data", [b'{"id":1.5}', b"plain", None])
 def test_where_sees_the_record_as_json_output_writes_it(data: bytes | None) -> None:
     (made,) = decode(ChannelEvent(1637319283_123456789, "x", CHANNEL, data)).records
     assert by_where([f"@ == `{encode(made).decode()}`"])(made)

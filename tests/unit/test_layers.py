@@ -68,6 +68,7 @@ PURE = {
     for name in (
         *("frames", "backoff", "items", "protocol", "coverage", "codes", "answers"),
         "redaction",
+        "wire",
     )
 }
 IMPURE = {"socket", "threading", "time", "ssl", "select", "selectors", "asyncio", "os", "queue"}

@@ -33,7 +33,7 @@ NOW = 1700000000_000000000
 
 
 def live(data: str, event: str = "message", channel: str | None = CHANNEL) -> Decoded:
-    return decode(ChannelEvent(RECEIVED, event, channel, json.dumps(data).encode()))
+    return decode(ChannelEvent(RECEIVED, event, channel, data.encode()))
 
 
 def story(count: int = 50) -> list[Decoded]:

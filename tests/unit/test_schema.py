@@ -46,7 +46,7 @@ def events() -> list[dict[str, Any]]:
     frames = [
         items.ChannelEvent(AT, "message", channel, b'{"queue":"Q","payload":{"data":[1,{}]}}'),
         items.ChannelEvent(AT, "other", None, None),
-        items.ChannelEvent(AT, "other", "x", b'"plain"'),
+        items.ChannelEvent(AT, "other", "x", b"plain"),
     ]
     made = [each for frame in frames for source in Source for each in decode(frame, source).records]
     return [json.loads(encode(each)) for each in made]

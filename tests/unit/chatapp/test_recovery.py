@@ -133,7 +133,7 @@ def test_a_gap_from_the_begin_of_time(sandbox: Sandbox) -> None:
 
 
 def test_a_recovered_message_is_known_as_its_live_twin_is(sandbox: Sandbox) -> None:
-    live = ChannelEvent(5, "message", TELEGRAM, json.dumps(envelope("x", T)).encode())
+    live = ChannelEvent(5, "message", TELEGRAM, envelope("x", T).encode())
     sandbox.publish(TELEGRAM, "message", envelope("x", T))
     event = recovered(sandbox, [gap(0, 10)])[0]
     assert isinstance(event, ChannelEvent)

@@ -116,7 +116,7 @@ def test_only_a_status_has_a_status(event: str, expected: str) -> None:
 
 
 def test_what_is_no_json_is_its_own_text() -> None:
-    (made,) = decode(ChannelEvent(0, "x", None, b'"plain \\u0007 text"')).records
+    (made,) = decode(ChannelEvent(0, "x", None, b"plain \x07 text")).records
     assert FIELDS["text"](made, read(made.data)) == "plain \x07 text"
 
 

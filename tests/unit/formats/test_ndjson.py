@@ -173,8 +173,8 @@ def test_one_line_a_kept_record() -> None:
 
 @given(st.text(max_size=40), st.booleans())
 def test_whatever_the_text_the_line_can_be_read(text: str, wrapped: bool) -> None:
-    raw = json.dumps(json.dumps({"payload": {"data": [text]}}) if wrapped else text).encode()
-    decoded = decode(ChannelEvent(1, "message", "news", raw))
+    document = json.dumps({"payload": {"data": [text]}}) if wrapped else text
+    decoded = decode(ChannelEvent(1, "message", "news", document.encode()))
     (line,) = format_ndjson(decoded, decoded.records)
     assert json.loads(line.decode())["v"] == 1
     assert line.count(b"\n") == 1

@@ -1,7 +1,5 @@
 """`-o raw`: the data of a frame as the vendor documents it."""
 
-import json
-
 import pytest
 
 from chatapp_tail.chatapp.events import decode
@@ -17,7 +15,7 @@ def lines(data: bytes | None) -> list[bytes]:
 
 
 def test_one_line_a_frame_however_many_items() -> None:
-    assert lines(json.dumps(ENVELOPE).encode()) == [ENVELOPE.encode() + b"\n"]
+    assert lines(ENVELOPE.encode()) == [ENVELOPE.encode() + b"\n"]
 
 
 def test_the_whole_frame_even_when_only_some_items_are_kept() -> None:
@@ -31,11 +29,9 @@ def test_the_whole_frame_even_when_only_some_items_are_kept() -> None:
         (None, b"null\n"),
         (b'{"a":1.10, "a":1e400}', b'{"a":1.10, "a":1e400}\n'),
         (b'{"a":\n1}', b'{"a": 1}\n'),
-        (b'"plain text\\nof two lines"', b'"plain text\\nof two lines"\n'),
-        (rb'"\ud800"', rb'"\ud800"' + b"\n"),
-        (b'"{\\"a\\":\\n1}"', b'{"a": 1}\n'),
+        (b"plain text\nof two lines", b'"plain text\\nof two lines"\n'),
     ],
-    ids=["absent", "as it stands", "newline", "text", "lone surrogate", "newline in a document"],
+    ids=["absent", "as it stands", "newline", "text"],
 )
 def test_lines(data: bytes | None, line: bytes) -> None:
     assert lines(data) == [line]

@@ -110,7 +110,7 @@ class _Wrapping(msgspec.Struct, frozen=True, gc=False):
     """What stood around the only item of an event, and what it said of the item.
 
     `head` ends with the item's opening brace, `tail` begins with its closing one; the item is
-    `document[start:-end]`.
+    `document[start:-end]`. `known_as` begins its id, if it may have one.
     """
 
     head: bytes
@@ -120,6 +120,7 @@ class _Wrapping(msgspec.Struct, frozen=True, gc=False):
     queue: str | None
     license: int | None
     messenger: str | None
+    known_as: str | None
 
 
 _wrappings: dict[tuple[str, str | None], _Wrapping] = {}
@@ -152,7 +153,7 @@ def _decode_like_before(event: ChannelEvent, document: bytes, source: Source) ->
         return None
     record = Record(
         event.event,
-        _identify(event, known.license, known.messenger, identity, item),
+        _identify(event, known.known_as, identity, item),
         event.channel,
         known.license,
         known.messenger,
@@ -173,11 +174,12 @@ def _decode(event: ChannelEvent, document: bytes, source: Source) -> Decoded:
         license_id = content.license
     if content.messenger is not None:
         messenger = content.messenger
+    known_as = _known_as(event, license_id, messenger)
     count = len(content.items)
     records = [
         Record(
             event.event,
-            _identify(event, license_id, messenger, _identity(item), item),
+            _identify(event, known_as, _identity(item), item),
             event.channel,
             license_id,
             messenger,
@@ -192,11 +194,11 @@ def _decode(event: ChannelEvent, document: bytes, source: Source) -> Decoded:
         for part, item in enumerate(content.items, 1)
     ]
     if content.only:
-        _remember(content.whole, records[0])
+        _remember(content.whole, records[0], known_as)
     return Decoded(content.whole, records)
 
 
-def _remember(document: bytes, record: Record) -> None:
+def _remember(document: bytes, record: Record, known_as: str | None) -> None:
     """Keep what stands around the only item, if its place is certain and the rest is short."""
     item = record.data
     start, rest = document.find(item), len(document) - len(item)
@@ -212,6 +214,7 @@ def _remember(document: bytes, record: Record) -> None:
         record.queue,
         record.license,
         record.messenger,
+        known_as,
     )
 
 
@@ -285,25 +288,26 @@ def _said_by(meta: str | None) -> tuple[int | None, str | None]:
     return license_id, rawjson.string(members.get("messengerType"))
 
 
-def _identify(
-    event: ChannelEvent,
-    license_id: int | None,
-    messenger: str | None,
-    known: _Identity,
-    item: bytes,
-) -> str:
+def _known_as(event: ChannelEvent, license_id: int | None, messenger: str | None) -> str | None:
+    """Return what the ids of a line's messages or statuses begin with, None for other events."""
+    if event.event not in ("message", "messageStatus"):
+        return None
+    line = event.channel if license_id is None else f"{license_id}:{messenger}"
+    return f"{event.event}:{line}:"
+
+
+def _identify(event: ChannelEvent, known_as: str | None, known: _Identity, item: bytes) -> str:
     """Return an id that is the same for the same event everywhere, in every run.
 
     A message is its id, a status its message's id and the status; everything else is a BLAKE2b hash
     of channel, event name and the item's bytes.
     """
     number = known.internal_id if known.id is None else known.id
-    if event.event in ("message", "messageStatus") and number is not None and number != "":
-        line = event.channel if license_id is None else f"{license_id}:{messenger}"
+    if known_as is not None and number is not None and number != "":
         if event.event == "message":
-            return f"message:{line}:{number}"
+            return f"{known_as}{number}"
         if known.type and isinstance(known.type, str):
-            return f"messageStatus:{line}:{number}:{known.type}"
+            return f"{known_as}{number}:{known.type}"
     return _hashed(event, item)
 
 

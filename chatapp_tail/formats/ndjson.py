@@ -12,8 +12,9 @@ _encode = msgspec.json.encode
 _MOST_REMEMBERED = 4096
 _LONGEST_REMEMBERED = 1000
 
-_Names = tuple[str, str | None, int | None, str | None, str | None]
+_Names = tuple[str, str | None, int | None, str | None, str | None, str]
 _remembered: dict[_Names, tuple[bytes, bytes, bytes]] = {}
+_ONLY = b'1,"parts":1'
 
 
 def format_ndjson(_: Decoded, kept: Sequence[Record]) -> list[bytes]:
@@ -25,18 +26,25 @@ def format_ndjson(_: Decoded, kept: Sequence[Record]) -> list[bytes]:
 
 def encode(record: Record) -> bytes:
     """Return a record as its line; members in the documented order, `data` as it came."""
-    names = (record.event, record.channel, record.license, record.messenger, record.queue)
-    event, where, queue = _remembered.get(names) or _pieces(names)
+    names = (
+        record.event,
+        record.channel,
+        record.license,
+        record.messenger,
+        record.queue,
+        record.source,
+    )
+    event, where, source = _remembered.get(names) or _pieces(names)
     return b"".join(
         (
             event,
             _encode(record.id),
             where,
             timestamp(record.received),
-            b'","source":"',
-            record.source.encode(),
-            queue,
-            _parts(record.part, record.parts),
+            source,
+            _ONLY
+            if record.part == record.parts == 1
+            else b'%d,"parts":%d' % (record.part, record.parts),
             b',"encoding":"text","data":' if record.encoding else b',"data":',
             record.data,
             b"}\n",
@@ -45,13 +53,13 @@ def encode(record: Record) -> bytes:
 
 
 def _pieces(names: _Names) -> tuple[bytes, bytes, bytes]:
-    """Return what stands before the id, after it and after the source; thousands share them."""
-    event, channel, license_id, messenger, queue = names
+    """Return what stands before the id, after it and after the moment; thousands share them."""
+    event, channel, license_id, messenger, queue, source = names
     where = {"channel": channel, "license": license_id, "messenger": messenger}
     pieces = (
         b'{"v":1,"type":"event","event":' + _encode(event) + b',"id":',
         b"," + _encode(where)[1:-1] + b',"received":"',
-        b'","queue":' + _encode(queue) + b',"part":',
+        b'","source":"%b","queue":%b,"part":' % (source.encode(), _encode(queue)),
     )
     # Names of any length may come; only reasonable ones are worth remembering.
     if sum(map(len, pieces)) < _LONGEST_REMEMBERED:
@@ -59,11 +67,6 @@ def _pieces(names: _Names) -> tuple[bytes, bytes, bytes]:
             _remembered.clear()
         _remembered[names] = pieces
     return pieces
-
-
-@lru_cache(maxsize=256)
-def _parts(part: int, parts: int) -> bytes:
-    return b'%d,"parts":%d' % (part, parts)
 
 
 @lru_cache(maxsize=16)

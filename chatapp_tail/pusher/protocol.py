@@ -277,7 +277,7 @@ class Protocol:
         """Take one text message; `received` is its wall-clock time in nanoseconds."""
         if self.ended:
             return
-        self._note_life(now)
+        self._last_frame, self._pong_due = now, inf  # _note_life, without a call an event
         if not payload.isascii():
             try:
                 payload.decode()

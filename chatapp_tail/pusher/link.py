@@ -35,7 +35,7 @@ MAX_MESSAGE = 16 * 1024 * 1024
 """Largest message accepted, in bytes; larger ones close the link with 1009."""
 
 _PRODUCT = f"chatapp-tail/{__version__}"
-_BLOCK = 256 * 1024
+_BLOCK = 128 * 1024
 _TLS_RECORD = 16 * 1024
 _LONGEST_ANSWER = 256 * 1024
 _UNSENT_LIMIT = 1024 * 1024

@@ -1,10 +1,12 @@
 """Writing to stdout: what is taken, a reader that is gone, and every other failure."""
 
 import errno
+import fcntl
 import os
 import pty
 import select
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,6 +67,21 @@ def test_a_pipe_takes_what_it_has_room_for_and_stays_as_it_was_for_others(pipe: 
         os.close(shared)
     pipe.close(pipe.writer)
     assert pipe.read_all() == MORE_THAN_A_PIPE_HOLDS[:written]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pipes have a size on Linux only")
+@pytest.mark.parametrize(
+    ("held", "atomically", "holds"),
+    [(4096, False, 256 * 1024), (1024 * 1024, False, 1024 * 1024), (4096, True, 4096)],
+    ids=["little", "much", "counted"],
+)
+def test_a_pipe_holds_more_unless_what_it_holds_counts(
+    pipe: Pipe, held: int, atomically: bool, holds: int
+) -> None:
+    fcntl.fcntl(pipe.writer, fcntl.F_SETPIPE_SZ, held)
+    own, _ = without_blocking(pipe.writer, atomically=atomically)
+    os.close(own)
+    assert fcntl.fcntl(pipe.writer, fcntl.F_GETPIPE_SZ) == holds
 
 
 @needs_proc

@@ -130,27 +130,23 @@ _LONGEST_WRAPPING = 1000
 
 
 def decode(event: ChannelEvent, source: Source = Source.LIVE) -> Decoded:
-    """Return the records of `event`, at least one, and its whole data on one line."""
-    document = b"null" if event.data is None else event.data
-    return _decode_like_before(event, document, source) or _decode(event, document, source)
+    """Return the records of `event`, at least one, and its whole data on one line.
 
-
-def _decode_like_before(event: ChannelEvent, document: bytes, source: Source) -> Decoded | None:
-    """Return an event that differs from one before in nothing but its only item; else None.
-
-    What was JSON around one object is JSON around any other, and the decoder that looks for the
-    item's id also checks that it is one object: so nothing is read twice.
+    An event that differs from one before in nothing but its only item is not read twice: what was
+    JSON around one object is JSON around any other, and the decoder that looks for the item's id
+    also checks that it is one object.
     """
+    document = b"null" if event.data is None else event.data
     known = _wrappings.get((event.event, event.channel))
     if not known or not document.startswith(known.head) or not document.endswith(known.tail):
-        return None
+        return _decode(event, document, source)
     item = document[known.start : -known.end]
-    if 10 in item or 13 in item:  # \n, \r
-        return None
     try:
         identity = _decode_identity(item)
     except _UNREADABLE:
-        return None
+        return _decode(event, document, source)
+    if 10 in item or 13 in item:  # \n, \r
+        return _decode(event, document, source)
     record = Record(
         event.event,
         _identify(event, known.known_as, identity, item),

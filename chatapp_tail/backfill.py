@@ -188,6 +188,8 @@ class Backfill:
 
         Never waits. Raises BackfillBug.
         """
+        if not self._reached:  # nearly always, and an event waits meanwhile
+            return None
         if self._next is None:
             try:
                 self._next = self._news.get_nowait()

@@ -7,6 +7,7 @@ interrupted), and a wake-up ends it early.
 
 import errno
 import os
+import select
 import selectors
 import socket
 import ssl
@@ -412,22 +413,25 @@ class Link:
         self._at_once, self._drained_below = (_TLS_RECORD, 0) if tls else (_BLOCK, _BLOCK)
         self._decoder = FrameDecoder(MAX_MESSAGE)
         self._unsent = bytearray()
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(sock, selectors.EVENT_READ)
+        self._waits = select.poll()
+        self._wanted = select.POLLIN
+        self._waits.register(sock, self._wanted)
+        self._waker: Waker | None = None
         self.end: tuple[int, str] | None = None
         """Close code and reason, once the stream is over or broken."""
 
     def watch(self, waker: Waker) -> None:
         """Let `waker` end the waits of this link too."""
-        self._selector.register(waker, selectors.EVENT_READ)
+        self._waker = waker
+        self._waits.register(waker, select.POLLIN)
 
-    def wait(self, timeout: float | None) -> None:
+    def wait(self, timeout: float) -> None:
         """Wait until something can be read or written, a wake-up, or `timeout` seconds."""
         if isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
             return
-        for key, _ in self._selector.select(timeout):
-            if isinstance(key.fileobj, Waker):
-                key.fileobj.clear()
+        for descriptor, _ in self._waits.poll(timeout * 1000):
+            if self._waker and descriptor == self._waker.fileno():
+                self._waker.clear()
 
     def read(self) -> list[Message]:
         """Return the messages that came whole; `end` is set when no more will."""
@@ -487,10 +491,11 @@ class Link:
                 self.end = self.end or (ABNORMAL, "the server reads nothing we send")
         except OSError as error:
             self.end = self.end or (ABNORMAL, error.strerror or str(error))
-        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)
-        self._selector.modify(self._sock, wanted)
+        wanted = select.POLLIN | (select.POLLOUT if self._unsent else 0)
+        if wanted != self._wanted:
+            self._waits.modify(self._sock, wanted)
+            self._wanted = wanted
 
     def close(self) -> None:
         """Drop the socket, whatever the peer does."""
-        self._selector.close()
         self._sock.close()

@@ -11,8 +11,9 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from queue import Empty, Queue, SimpleQueue
+
+import msgspec
 
 from .pusher.items import ChannelEvent, Gap, Item, Lost, Ready, Stopped, Subscribed
 from .waker import Waker
@@ -32,21 +33,19 @@ class BackfillBug(Exception):
     """The thread that fetches died; its text is the traceback."""
 
 
-@dataclass(eq=False, slots=True)
-class _Episode:
+class _Episode(msgspec.Struct, eq=False):
     """Gaps that are read together; `due` is when live events go first.
 
     Those that end soon after one another are, and those that end while others are being read.
     """
 
     due: float
-    gaps: list[Gap] = field(default_factory=list)
-    gathered: threading.Event = field(default_factory=threading.Event)
+    gaps: list[Gap] = msgspec.field(default_factory=list)
+    gathered: threading.Event = msgspec.field(default_factory=threading.Event)
     begun: bool = False
 
 
-@dataclass(slots=True)
-class _Known:
+class _Known(msgspec.Struct):
     """One gap: `reached` in the spool by the main thread, `closed` when all of it came."""
 
     gap: Gap

@@ -12,9 +12,10 @@ at each commit, so after a loss of power it is the file system's affair what is 
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from .chatapp.events import Record
 from .errors import OutputError, UsageError
@@ -39,8 +40,7 @@ PRAGMA user_version={_VERSION};
 """
 
 
-@dataclass(slots=True)
-class Mark:
+class Mark(msgspec.Struct):
     """Of a channel: tailed first at `began`; all that happened until `until` is written.
 
     In wall-clock nanoseconds.

@@ -7,7 +7,6 @@ parse of the item (`formats.fields.read`).
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import msgspec
@@ -260,9 +259,9 @@ def _check_members(expression: str, parsed: _Node) -> None:
 def _instead_of(name: str, quoted: bool) -> str:
     if quoted:
         return f"text stands in single quotes: '{name}'"
-    close = get_close_matches(name, _MEMBERS, 1)
+    close = _closest(name, _MEMBERS)
     if close and name not in _ITEM_MEMBERS:
-        return f"did you mean {close[0]}?"
+        return f"did you mean {close}?"
     return f"members of the item are under data: data.{name}"
 
 
@@ -294,14 +293,20 @@ def _wrong_call(name: str, count: int) -> str:
 
     table: dict[str, dict[str, Any]] = Functions.FUNCTION_TABLE
     if name not in table:
-        close = get_close_matches(name, table, 1)
-        return f"there is no function {name}" + (f"; did you mean {close[0]}?" if close else "")
+        close = _closest(name, table)
+        return f"there is no function {name}" + (f"; did you mean {close}?" if close else "")
     wanted = table[name]["signature"]
     variadic = bool(wanted) and wanted[-1].get("variadic")
     if count == len(wanted) or (variadic and count > len(wanted)):
         return ""
     more = " or more" if variadic else ""
     return f"{name} takes {len(wanted)}{more} arguments, not {count}"
+
+
+def _closest(name: str, known: Iterable[str]) -> str | None:
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(name, list(known), 1)), None)
 
 
 def _nodes(node: _Node) -> Iterator[_Node]:

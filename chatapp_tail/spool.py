@@ -9,7 +9,6 @@ the reader wins by being faster would only go through the disk. One that waits f
 """
 
 import os
-import tempfile
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -38,6 +37,8 @@ class _Segment:
     """One unlinked file of chunks, written once, read once, then given back to the disk."""
 
     def __init__(self) -> None:
+        import tempfile  # 2 ms, for what most runs never need
+
         self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - see close()
         self._lengths: deque[int] = deque()
         self._read_to = 0

@@ -10,9 +10,9 @@ import select
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from math import inf
 
+import msgspec
 from msgspec.structs import replace
 
 from .backfill import Backfill, BackfillBug
@@ -57,16 +57,14 @@ ShowProgress = Callable[[bool | None], float]
 and None at the end. Returns after how many seconds it wants to be asked again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Heartbeat:
+class Heartbeat(msgspec.Struct, frozen=True):
     """Call `beat` every `interval` seconds."""
 
     interval: float
     beat: Callable[[], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """When to stop by ourselves, whichever comes first.
 
     After `count` lines, after `duration` seconds, after `idle` seconds without a line.
@@ -77,8 +75,7 @@ class Limits:
     idle: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(msgspec.Struct, frozen=True):
     """How the tail ended. `cause` and `reason` are set when the connection gave up by itself."""
 
     status: ExitStatus

@@ -12,7 +12,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from functools import partial
 from heapq import merge
 from typing import NamedTuple, TypeVar
@@ -55,8 +54,7 @@ class Line(NamedTuple):
     messenger: str
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(msgspec.Struct, frozen=True):
     """Which messages of a line to read: those whose own time is in `since` to `until`.
 
     Both are included and in whole seconds since the epoch, as the messages' own times are.

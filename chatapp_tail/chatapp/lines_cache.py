@@ -5,7 +5,6 @@ One `LICENCE MESSENGER` a line. The scripts in `completions/` read it where this
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -42,8 +41,10 @@ def _is_safe(kind: str) -> bool:
 
 
 def _replace(path: Path, text: str) -> None:
+    from tempfile import mkstemp  # as late as may be: it takes 2 ms
+
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # mode 0600
+    descriptor, name = mkstemp(dir=path.parent, prefix=path.name)  # mode 0600
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(text)

@@ -6,7 +6,6 @@ from reading to writing.
 
 import os
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,7 +83,7 @@ class TokenStore:
         self._read()
         self._make_directory()
         try:
-            descriptor, name = tempfile.mkstemp(dir=self._directory, prefix=_FILE)
+            descriptor, name = _new_file(self._directory)
             os.close(descriptor)
             Path(name).unlink()
         except OSError as error:
@@ -142,7 +141,7 @@ class TokenStore:
             raise CredentialsError("a name in the login is no text") from error
         self._make_directory()
         try:
-            descriptor, name = tempfile.mkstemp(dir=self._directory, prefix=_FILE)  # mode 0600
+            descriptor, name = _new_file(self._directory)
             try:
                 with os.fdopen(descriptor, "wb") as file:
                     file.write(content)
@@ -181,3 +180,10 @@ def _directory() -> Path:
             " token in CHATAPP_TOKEN"
         )
     return directory
+
+
+def _new_file(directory: Path) -> tuple[int, str]:
+    """Create a file that only its owner may read; return its descriptor and path."""
+    from tempfile import mkstemp  # 2 ms, for what a tail does once a day
+
+    return mkstemp(dir=directory, prefix=_FILE)

@@ -3,9 +3,10 @@
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from ..backfill import Backfill
 from ..chatapp.api import Api
@@ -157,8 +158,7 @@ def _new_bar() -> "Progress":
     return bar
 
 
-@dataclass(frozen=True, slots=True)
-class Filling:
+class Filling(msgspec.Struct, frozen=True):
     """All that fills gaps; nothing of it where they are not to be filled."""
 
     uncovered: Uncovered

@@ -10,13 +10,13 @@ import re
 
 # Most text there is, and ten times faster to recognise than the rules are to apply: ASCII, Latin,
 # Greek, Cyrillic, dashes and quotes, kana, ideographs, Hangul.
-_is_ordinary = re.compile(
+_ORDINARY = (
     "[ -~\xa0-\xac\xae-\u02ff\u0370-\u0482\u048a-\u058f\u2010-\u2027"
     "\u3001-\u3020\u3041-\u3096\u30a0-\u30ff\u4e00-\u9fff\uac00-\ud7a3]*"
-).fullmatch
+)
 
-# The other patterns are compiled when they are first used, by `re`, which keeps them: most runs
-# meet nothing but ordinary text, and it takes 2 ms.
+# Patterns are compiled when they are first used, by `re`, which keeps them: most runs meet nothing
+# but ordinary text, and it takes 3 ms.
 
 _CONTROLS = "\x00-\x1f\x7f-\x9f"
 _SURROGATES = "\ud800-\udfff"
@@ -53,7 +53,7 @@ _IN_LEFT_TO_RIGHT = "|".join((*_RULES, f"[{_UNSAFE}{_DIRECTION_MARKS}]"))
 
 def escape_line(text: str) -> str:
     """Return `text` on one line, without a character that acts on a terminal or cannot be seen."""
-    if _is_ordinary(text):
+    if (text.isascii() and text.isprintable()) or re.fullmatch(_ORDINARY, text):
         return text
     # Direction marks belong to right-to-left writing; phones put them there. Elsewhere they hide.
     right_to_left = re.search(_RIGHT_TO_LEFT, text)

@@ -4,7 +4,6 @@ One thread, one loop: dial when `Backoff` says so, converse until the link ends,
 Other threads only put something into its inbox and wake it; it alone opens and closes sockets.
 """
 
-import random
 import threading
 import time
 import traceback
@@ -78,7 +77,7 @@ class Connection:
             self._waker,
             self._stopping.is_set,
         )
-        self._backoff = Backoff(random.random)
+        self._backoff = Backoff(_random)
         self._coverage = Coverage()
         for channel, (since, reason) in (uncovered or {}).items():
             self._coverage.lost(channel, since, reason)
@@ -183,7 +182,7 @@ class Connection:
             list(self._channels),
             now=time.monotonic(),
             timing=settings.timing,
-            random=random.random,
+            random=_random,
             strict=settings.strict,
         )
         outcome = Conversation(
@@ -250,3 +249,9 @@ def _reason(endpoint: Endpoint, ended: Ended) -> str:
     """Return why a link ended, with its place where that is about the server."""
     about_us = (StopCause.CREDENTIALS, StopCause.CHANNELS_REFUSED, StopCause.BUG)
     return ended.reason if ended.stop in about_us else f"{endpoint}: {ended.reason}"
+
+
+def _random() -> float:
+    import random  # 1 ms, for the first failure
+
+    return random.random()

@@ -14,7 +14,6 @@ import ssl
 import time
 from base64 import b64encode
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from math import ceil, inf
 from typing import Any
@@ -91,8 +90,7 @@ class WokenUp(Exception):
     """The dial was given up because the connection is asked to stop."""
 
 
-@dataclass
-class Dialler:
+class Dialler(msgspec.Struct, dict=True):
     """Opens links; keeps the TLS context, which is costly to make, for all of them.
 
     `stopping` is asked whenever `waker` ends a wait, so that a stop never waits for a dial.

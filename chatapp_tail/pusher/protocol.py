@@ -14,7 +14,6 @@ Times are monotonic seconds.
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from math import inf
 
@@ -166,22 +165,24 @@ _UNDECIDED = (_State.WANTED, _State.AUTHORISING, _State.CONFIRMING)
 _UNANSWERED = {_State.CONFIRMING, _State.AUDITED}
 
 
-@dataclass(slots=True)
-class _Subscription:
+class _Subscription(msgspec.Struct):
     """One wanted channel.
 
     `due` is when the state stops waiting, `asked` its place in the order of the requests sent,
-    `tries` how often it failed, `request` the subscribe
-    message sent on this socket, whose signature stays good as long as the socket id.
+    `tries` how often it failed, `request` the subscribe message sent on this socket, whose
+    signature stays good as long as the socket id.
     """
 
     channel: str
-    request: str = field(default="", repr=False)
+    request: str = ""
     state: _State = _State.WANTED
     due: float = inf
     asked: int = 0
     tries: int = 0
     refusal: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<{self.channel}: {self.state.name}>"  # never the signature
 
     @property
     def authorised(self) -> bool:

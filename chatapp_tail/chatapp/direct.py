@@ -63,8 +63,23 @@ class Direct:
                 _ = self._tls  # what is wrong with it is for the call to say
 
     def post(self, path: str, headers: Mapping[str, str], form: Mapping[str, str]) -> Answer:
-        """Post a form; OSError, HTTPException or ValueError when no answer comes."""
-        connection = self._connection()
+        """Post a form; OSError, HTTPException or ValueError when no answer comes.
+
+        A kept connection may end just as it is used. Then a new one is asked, once: what is signed
+        twice does no harm.
+        """
+        if kept := self._kept():
+            with contextlib.suppress(ConnectionError):
+                return self._post_by(kept, path, headers, form)
+        return self._post_by(self._new_connection(), path, headers, form)
+
+    def _post_by(
+        self,
+        connection: HTTPConnection,
+        path: str,
+        headers: Mapping[str, str],
+        form: Mapping[str, str],
+    ) -> Answer:
         try:
             connection.request(
                 "POST",
@@ -84,15 +99,16 @@ class Direct:
         self._idle.append(connection)
         return Answer(response.status, cast("Mapping[str, str]", response.headers), content)
 
-    def _connection(self) -> HTTPConnection:
-        """Return the connection used last, or a new one; what the server ended is dialled anew."""
+    def _kept(self) -> HTTPConnection | None:
+        """Return the connection used last, unless the server ended it; other threads ask too."""
         try:
             connection = self._idle.pop()
         except IndexError:
-            return self._new_connection()
-        if connection.sock and _is_readable(connection.sock):
-            connection.close()
-        return connection
+            return None
+        if connection.sock and not _is_readable(connection.sock):
+            return connection
+        connection.close()
+        return None
 
     def _new_connection(self) -> HTTPConnection:
         host, port = self._parts.hostname or "", self._parts.port

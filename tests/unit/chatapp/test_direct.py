@@ -25,10 +25,10 @@ OK = b'HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{"auth":"k:s"}'
 
 
 @contextmanager
-def scripted(*connections: Sequence[bytes]) -> Iterator[tuple[str, list[bytes]]]:
+def scripted(*connections: Sequence[bytes | None]) -> Iterator[tuple[str, list[bytes]]]:
     """A server that gives each connection its answers, one a request, and then ends it.
 
-    An empty answer is never given: the connection stays silent.
+    An empty answer is never given: the connection stays silent. For None it ends at once.
     """
     heads: list[bytes] = []
     over = threading.Event()
@@ -39,6 +39,8 @@ def scripted(*connections: Sequence[bytes]) -> Iterator[tuple[str, list[bytes]]]
             with sock:
                 for answer in answers:
                     heads.append(read_request(sock))
+                    if answer is None:
+                        break
                     sock.sendall(answer)
                     if not answer.endswith(b"}") and b"chunked" not in answer:
                         over.wait(20)
@@ -73,6 +75,23 @@ def test_connections_are_kept_and_dialled_anew_once_the_server_ended_them() -> N
         http = Http(url)
         for number in range(3):
             assert post(http, channel_name=str(number)) == b'{"auth":"k:s"}'
+        assert len(heads) == 3
+
+
+def test_a_kept_connection_that_ends_as_it_is_used_costs_nothing() -> None:
+    with scripted([OK, None], [OK, OK]) as (url, heads):
+        http = Http(url)
+        for number in range(3):
+            assert post(http, channel_name=str(number)) == b'{"auth":"k:s"}'
+        assert len(heads) == 4
+
+
+def test_a_new_connection_that_ends_without_an_answer_is_a_failure() -> None:
+    with scripted([OK, None], [None]) as (url, heads):
+        http = Http(url)
+        post(http)
+        with pytest.raises(ApiError, match=r"failed: .*; check --api-url and the network"):
+            post(http)
         assert len(heads) == 3
 
 

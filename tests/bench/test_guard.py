@@ -31,10 +31,10 @@ from .server import CHANNEL, event_frame, frame
 EVENTS = 20_000
 ROUNDS = 5
 
-PATH_AT_MOST = 1.35
+PATH_AT_MOST = 0.85
 """An event from its bytes to its line, over `json.loads` of the frame and of its data."""
 
-WHERE_AT_MOST = 2.2
+WHERE_AT_MOST = 1.9
 """The same through --where."""
 
 HELP_AT_MOST = 9.0

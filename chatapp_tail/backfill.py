@@ -187,7 +187,7 @@ class Backfill:
 
         Never waits. Raises BackfillBug.
         """
-        if not self._reached:  # nearly always, and an event waits meanwhile
+        if not self._reached:  # nearly always; live events should not wait for more than this
             return None
         if self._next is None:
             try:

@@ -33,7 +33,7 @@ from .pusher.items import (
     Trouble,
 )
 from .spool import Spool
-from .stdout import ReaderGone, ends_mid_line, without_blocking, write_some
+from .stdout import ReaderGone, ends_mid_line, make_room, without_blocking, write_some
 from .waker import Waker
 
 _DEAD = select.POLLERR | select.POLLHUP | select.POLLNVAL
@@ -136,6 +136,8 @@ class Tail:
         self._requested = False
         self._beat_due = inf if heartbeat is None else 0.0
         self._stdout, self._at_most = without_blocking(stdout, atomically=checkpoint is not None)
+        # What a pipe holds counts with a checkpoint, so then it stays as it is.
+        self._wide = checkpoint is not None
         self._fresh = False
         self._lines = 0
         self._interrupted = False
@@ -354,6 +356,9 @@ class Tail:
                 continue
             room = False
             written = write_some(self._stdout, unwritten[: self._at_most])
+            if written < len(unwritten) and not self._wide:
+                self._wide = True
+                make_room(self._stdout)
             unwritten = unwritten[written:]
             self.written += written
             self._note_progress()

@@ -19,7 +19,7 @@ from ..formats.escape import escape_line
 from ..formats.meta import encode_meta
 from ..notices import Level, Notices
 from ..pusher.connection import Connection
-from ..pusher.items import Connecting, Gap, Status, StopCause
+from ..pusher.items import Connecting, Gap, Ready, Status, StopCause
 from ..pusher.link import import_websocket
 from ..summary import Summary
 from ..systemd import Notifier
@@ -131,13 +131,16 @@ def _assemble(
 def _importing_ahead(api: Api) -> Listener:
     """Return what imports, while the first dial waits for the network, what comes after it.
 
-    15 ms of CPU, and 70 when requests is needed, that DNS, TCP and TLS leave time for.
+    15 ms of CPU, and 70 when requests is needed, that DNS, TCP and TLS leave time for. And once
+    all is ready, what only a hard time needs.
     """
 
     def listen(status: Status | Gap) -> None:
         if isinstance(status, Connecting):
             import_websocket()
             api.prepare()
+        elif isinstance(status, Ready):
+            spool.import_tempfile()
 
     return listen
 

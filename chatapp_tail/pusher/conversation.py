@@ -104,13 +104,12 @@ class Conversation:
     def run(self) -> Outcome:
         """Converse until the machine says the link is over, or a stop is asked."""
         while self._protocol.ended is None:
-            # First: whom the events wake needs the interpreter, and gets it when this thread waits.
-            due = self._protocol.deadline()
             self._hand_on()
             if self._stopping():
                 self._say_goodbye()
                 break
-            self._link.wait(min(max(0.0, due - time.monotonic()), _LONGEST_WAIT))
+            patience = self._protocol.deadline() - time.monotonic()
+            self._link.wait(min(max(0.0, patience), _LONGEST_WAIT))
             self._take_in()
         self._hand_on()
         ended = self._protocol.ended

@@ -130,7 +130,7 @@ class FrameDecoder:
 
     def _take(self, head: int, payload: bytes, messages: list[Message]) -> None:
         opcode = head & _OPCODE
-        if opcode in (CLOSE, PING, PONG):
+        if opcode in (CLOSE, PING, PONG) or (self._whole is None and head & _FIN):
             messages.append((opcode, payload))
             return
         if self._whole is None:

@@ -18,9 +18,9 @@ ASKED = "asked for with --since"
 class ChannelEvent(msgspec.Struct, frozen=True, tag="event", tag_field="item", gc=False):
     """One event frame of a channel.
 
-    `data` is the document in the frame's `data` member, byte for byte (where the member is a JSON
-    string, as Pusher's protocol wants it, its text, which may be no JSON), or None when it is
-    absent.
+    `data` is the document in the frame's `data` member, byte for byte, or None when it is absent.
+    Where the member is a JSON string, as Pusher's protocol wants it, that is its text, which may be
+    no JSON.
     """
 
     received: int

@@ -6,7 +6,8 @@ govern all of it:
 
 * The peer may send anything, in any order: nothing that comes in raises, everything that cannot be
   read is counted and said once.
-* Every state that waits has a moment at which it stops waiting; `deadline()` is the earliest.
+* Every state that waits has a moment at which it stops waiting; none is earlier than
+  `deadline()`.
 
 One machine lives as long as one socket: a socket id and the signatures bound to it die with it.
 Times are monotonic seconds.
@@ -278,7 +279,7 @@ class Protocol:
         """Take one text message; `received` is its wall-clock time in nanoseconds."""
         if self.ended:
             return
-        self._last_frame, self._pong_due = now, inf  # _note_life, without a call an event
+        self._note_life(now)
         if not payload.isascii():
             try:
                 payload.decode()
@@ -286,7 +287,7 @@ class Protocol:
                 self.abandon("the server sent text that is not UTF-8", INVALID_PAYLOAD)
                 return
         try:
-            event, channel, data = wire.decode_message(payload)
+            event, channel, data = wire.decode_event(payload)
         except wire.Unreadable as error:
             self._skip(str(error))
             return
@@ -603,8 +604,8 @@ class Protocol:
     def _turn(self, subscription: _Subscription, state: _State, due: float = inf) -> None:
         """Put a subscription into a state that stops waiting at `due`.
 
-        The earliest of all is kept here, perhaps too early for one that no longer waits: to look
-        for it whenever something comes would take a hundred times as long with 500 channels.
+        The earliest of all is kept here, perhaps too early for one that no longer waits: an event
+        in one of hundreds of channels should not have to wait until all were looked at.
         """
         subscription.state, subscription.due = state, due
         self._subscriptions_due = min(self._subscriptions_due, due)

@@ -1,4 +1,4 @@
-"""The JSON of one Pusher message: event, channel and data out, whatever a server sends.
+"""The JSON of one Pusher event: name, channel and data out, whatever a server sends.
 
 Pusher's protocol puts the data of channel events, a JSON document, into a JSON string; some servers
 send some of it plain, or leave it out. All of them come out as the document itself. What msgspec
@@ -12,12 +12,12 @@ import msgspec
 
 from .. import rawjson
 
-Message = tuple[str, str | None, bytes | None]
-"""Event, channel (None: of none), and the document in `data` (None: absent)."""
+PusherEvent = tuple[str, str | None, bytes | None]
+"""Its name, channel (None: of none), and the document in `data` (None: absent)."""
 
 
 class Unreadable(Exception):
-    """What came is no message; its text says what it is."""
+    """What came is no event; its text says what it is."""
 
 
 class _Usual(msgspec.Struct, gc=False):
@@ -39,7 +39,7 @@ _REFUSED = (msgspec.DecodeError, RecursionError)
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def decode_message(text: bytes) -> Message:
+def decode_event(text: bytes) -> PusherEvent:
     """Return what a text message of valid UTF-8 says; `Unreadable` when it says nothing."""
     try:
         usual = _decode_usual(text)
@@ -48,7 +48,7 @@ def decode_message(text: bytes) -> Message:
     return usual.event, usual.channel, usual.data.encode()
 
 
-def _decode_unusual(text: bytes) -> Message:
+def _decode_unusual(text: bytes) -> PusherEvent:
     try:
         plain = _decode_plain(text)
     except _REFUSED:
@@ -57,7 +57,7 @@ def _decode_unusual(text: bytes) -> Message:
     return plain.event, plain.channel, _unwrapped(data) if data else None
 
 
-def _decode_by_parts(text: bytes) -> Message:
+def _decode_by_parts(text: bytes) -> PusherEvent:
     """Read what msgspec refuses: lone surrogates are legal JSON, wrong member types are not."""
     try:
         members = rawjson.members(text.decode())
@@ -77,16 +77,28 @@ def _unwrapped(value: bytes) -> bytes:
     try:
         return _decode_string(value).encode()
     except _REFUSED:
-        # Half a surrogate pair is no character, but in JSON it may stay an escape.
-        text: str = json.loads(value)
-        return _LONE_SURROGATE.sub(lambda half: f"\\u{ord(half[0]):04x}", text).encode()
+        return _with_lone_surrogates(json.loads(value))
+
+
+def _with_lone_surrogates(text: str) -> bytes:
+    """Return a text in UTF-8 that has half a surrogate pair, which is no character.
+
+    In a JSON document it stays an escape, which is legal there; in any other text it becomes a
+    question mark.
+    """
+    document = _LONE_SURROGATE.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
+    try:
+        rawjson.check(document)
+    except ValueError:
+        return printable(text).encode()
+    return document.encode()
 
 
 def document(data: bytes | None) -> object:
     """Return the data of a `pusher:` event decoded; None when it has none or is no JSON."""
     try:
         # Not msgspec: it refuses lone surrogates and 1e400, and a code beside them must be read.
-        return None if data is None else json.loads(data)
+        return None if data is None else json.loads(data.decode())
     except (ValueError, RecursionError):
         return None
 

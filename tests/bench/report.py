@@ -38,8 +38,9 @@ class Report:
             f"Events are of about 940 bytes: {sizes.throughput:,} for throughput, {sizes.latency:,}"
             f" for latency (100 a second), {sizes.growth:,} for growth, {sizes.stall:,} while the"
             f" reader stalls.{self._tenth()}",
-            "Each program writes one JSON line an event at once into the same pipe; they take turns"
-            f" in each of {self.rounds} rounds (growth, stall, memory and idle: one).",
+            "Each program writes one JSON line an event at once into a pipe of 64 KiB, which"
+            " chatapp-tail makes four times as large when it is full; they take turns in each of"
+            f" {self.rounds} rounds (growth, stall, memory and idle: one).",
             f"replay reads a file of {sizes.backlog / 1e6:,.0f} MB and keeps half of its records;"
             """ beside it stands jq alone: `jq -c 'select(.data.type=="text")' FILE`.""",
         ]

@@ -331,7 +331,7 @@ def test_little_is_not_waited_for() -> None:
     with opened(memory=module.MEMORY) as (spool, _):
         spool._little_left = waited = Impatient()
         for number in range(1000):
-            spool.put([event(number, 200_000)])
+            spool.put([event(number, module._PLENTY - 1000)])
             spool.take()
         assert waited.waits == 0
 

@@ -30,8 +30,10 @@ def test_the_whole_frame_even_when_only_some_items_are_kept() -> None:
         (b'{"a":1.10, "a":1e400}', b'{"a":1.10, "a":1e400}\n'),
         (b'{"a":\n1}', b'{"a": 1}\n'),
         (b"plain text\nof two lines", b'"plain text\\nof two lines"\n'),
+        (rb"\ud800", rb'"\\ud800"' + b"\n"),
+        (rb'"\ud800"', rb'"\ud800"' + b"\n"),
     ],
-    ids=["absent", "as it stands", "newline", "text"],
+    ids=["absent", "as it stands", "newline", "text", "text with a backslash", "lone surrogate"],
 )
 def test_lines(data: bytes | None, line: bytes) -> None:
     assert lines(data) == [line]

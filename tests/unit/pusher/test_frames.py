@@ -154,6 +154,7 @@ FAULTS = {
     "continuation of nothing": frame(CONTINUATION, b"x"),
     "continuation after the end": frame(TEXT) + frame(CONTINUATION),
     "text inside of a message": frame(TEXT, b"a", fin=False) + frame(TEXT, b"b"),
+    "long text inside of a message": frame(TEXT, b"a", fin=False) + frame(TEXT, b"b" * 200),
     "binary inside of a message": frame(TEXT, b"a", fin=False) + frame(BINARY, b"b"),
     **{f"opcode {opcode}": frame(opcode) for opcode in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)},
 }

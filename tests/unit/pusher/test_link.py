@@ -1,12 +1,16 @@
-"""Where a Pusher server listens, as typed; sockets are tried by the conformance tests."""
+"""Where a Pusher server listens, and what does not fit; the rest is for the conformance tests."""
 
 import re
+import socket
+import time
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from chatapp_tail import __version__
-from chatapp_tail.pusher.link import Endpoint
+from chatapp_tail.pusher.link import Endpoint, Link
+
+from ...conftest import TIMEOUT_SCALE
 
 
 @pytest.mark.parametrize(
@@ -104,3 +108,22 @@ def test_the_version_looks_like_one() -> None:
 
 def test_with_tls_keeps_the_place() -> None:
     assert Endpoint.parse("ws://h:6001/p").with_tls() == Endpoint(True, "h", 6001, "/p")
+
+
+def test_what_did_not_fit_is_sent_as_soon_as_there_is_room() -> None:
+    ours, theirs = socket.socketpair()
+    patience = 10 * TIMEOUT_SCALE
+    with ours, theirs:
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        link = Link(ours)
+        link.send_text("x" * 800_000)
+        received = 0
+        while received < 800_000:
+            try:
+                received += len(theirs.recv(2**20))
+            except BlockingIOError:
+                begin = time.monotonic()
+                link.wait(patience)
+                assert time.monotonic() - begin < patience / 2
+                link.flush()

@@ -580,7 +580,8 @@ DATA = {
     "empty string": (',"data":""', b""),
     "object as it stands": (',"data":{"b":1e400,"a":1,"a":2}', b'{"b":1e400,"a":1,"a":2}'),
     "number": (',"data":123456789012345678901234567890', b"123456789012345678901234567890"),
-    "lone surrogate": (r',"data":"\ud800"', rb"\ud800"),
+    "lone surrogate": (r',"data":"a\ud800"', b"a?"),
+    "escape of a surrogate": (r',"data":"a\\ud800"', rb"a\ud800"),
     "lone surrogate in a document": (
         r',"data":"{\"a\":\"\u00e9\ud800\"}"',
         rb'{"a":"' b"\xc3\xa9" rb'\ud800"}',

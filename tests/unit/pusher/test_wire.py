@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from chatapp_tail.pusher.wire import (
     Unreadable,
-    decode_message,
+    decode_event,
     document,
     error_code,
     member,
@@ -29,28 +29,33 @@ def test_members_are_found_in_any_order(
 ) -> None:
     members = list({**others, "event": event, "channel": channel, "data": data}.items())
     random.shuffle(members)  # type: ignore[attr-defined]
-    found = decode_message(json.dumps(dict(members)).encode())
+    found = decode_event(json.dumps(dict(members)).encode())
     assert found[:2] == (event, channel)
     assert found[2] == (data if isinstance(data, str) else json.dumps(data)).encode()
 
 
-@given(st.binary(max_size=60).filter(lambda payload: _is_text(payload)) | texts.map(str.encode))
-def test_whatever_comes_is_a_message_or_unreadable(payload: bytes) -> None:
+VALID = b'{"event":"a\\u00e9","channel":"b","data":"{\\"x\\":[1.0,\\"\\u0416\\"]}","y":{"z":null}}'
+places = st.integers(0, len(VALID))
+
+
+@given(
+    places,
+    places,
+    st.sampled_from(b'{}[]":,\\ud80 e1').map(lambda one: bytes([one])) | st.just(b""),
+)
+def test_whatever_is_left_of_an_event_is_one_or_unreadable(at: int, end: int, put: bytes) -> None:
+    text = VALID[:at] + put + VALID[end:]
     try:
-        event, channel, data = decode_message(payload)
-    except Unreadable:
+        read = json.loads(text)
+    except ValueError:
+        with pytest.raises(Unreadable):
+            decode_event(text)
         return
-    assert isinstance(event, str)
-    assert channel is None or isinstance(channel, str)
-    assert data is None or isinstance(data, bytes)
-
-
-def _is_text(payload: bytes) -> bool:
-    try:
-        payload.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+    if isinstance(read, dict) and isinstance(read.get("event"), str):
+        event, channel, data = decode_event(text)
+        assert event == printable(read["event"])
+        assert channel == read.get("channel")
+        assert (data is None) == ("data" not in read)
 
 
 UNREADABLE = {
@@ -69,11 +74,11 @@ UNREADABLE = {
 @pytest.mark.parametrize("text", UNREADABLE, ids=lambda text: text[:30])
 def test_what_is_no_message_says_what_it_is(text: str) -> None:
     with pytest.raises(Unreadable, match=UNREADABLE[text]):
-        decode_message(text.encode())
+        decode_event(text.encode())
 
 
 def test_half_a_surrogate_pair_in_a_name_becomes_a_question_mark() -> None:
-    assert decode_message(rb'{"event":"a\ud800","channel":"b\udc00"}') == ("a?", "b?", None)
+    assert decode_event(rb'{"event":"a\ud800","channel":"b\udc00"}') == ("a?", "b?", None)
 
 
 @pytest.mark.parametrize(

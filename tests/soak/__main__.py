@@ -7,7 +7,8 @@ from tests.interop.soketi import why_unavailable
 
 from .faults import KINDS
 from .line import DEFAULTS, SHORT
-from .run import Plan, Result, losses_in_silence, soak, table, violations
+from .run import Plan, losses_in_silence, soak, table, violations
+from .verdict import say, verdict
 
 
 def main() -> int:
@@ -26,23 +27,10 @@ def main() -> int:
         return 2
     timings = DEFAULTS if asked.default_timings else SHORT
     kinds = tuple(kind for kind in KINDS if kind not in asked.without)
-    result = soak(Plan(asked.seconds, asked.seed, timings, kinds), _say)
-    _say(table(result))
-    return _verdict(result)
-
-
-def _verdict(result: Result) -> int:
-    found = violations(result)
-    for violation in found:
-        print(f"VIOLATION  {violation}")
-    for line in losses_in_silence(result):
-        print(f"lost in silence: {line}")
-    print("every promise was kept" if not found else f"{len(found)} promises broken")
-    return 1 if found else 0
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
+    result = soak(Plan(asked.seconds, asked.seed, timings, kinds), say)
+    say(table(result))
+    silent = [f"lost in silence: {line}" for line in losses_in_silence(result)]
+    return verdict(violations(result), silent)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,14 @@
 
 import json
 import random
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from chatapp_tail.sandbox import Sandbox, messenger_channel
+
+from .background import Background
 
 
 class Line(NamedTuple):
@@ -72,18 +73,17 @@ def _item(message: Message, size: int) -> dict[str, Any]:
     }
 
 
-class SteadyPublisher:
+class SteadyPublisher(Background):
     """A thread that publishes about `rate` messages a second, as long as the block lasts."""
 
     _MEAN_OF_A_FRAME = 1.6
 
     def __init__(self, messages: Messages, chats: int, *, rate: float, seed: int) -> None:
+        super().__init__()
         self._messages = messages
         self._chats = chats
         self._frames_per_second = rate / self._MEAN_OF_A_FRAME
         self._rng = random.Random(seed)
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run)
 
     def _run(self) -> None:
         due = time.monotonic()
@@ -99,11 +99,3 @@ class SteadyPublisher:
         if kind < 0.24:
             return [self._rng.randint(4_000, 20_000)]
         return [self._rng.randint(0, 300)]
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopping.set()
-        self._thread.join()

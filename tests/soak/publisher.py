@@ -6,11 +6,12 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
 
 from pusher.errors import PusherError
 
 from tests.interop.soketi import Soketi
+
+from .background import Background
 
 _EVENT = "message"
 _LARGEST_TRIGGER = 20_000
@@ -31,13 +32,14 @@ class Published:
     sure: bool
 
 
-class Publisher:
+class Publisher(Background):
     """A thread that publishes `rate` times a second on average; numbers count up by channel.
 
     While `serving` is clear the server is known to be down and nothing is tried.
     """
 
     def __init__(self, soketi: Soketi, channels: Sequence[str], *, seed: int, rate: float) -> None:
+        super().__init__()
         self.serving = threading.Event()
         self.serving.set()
         self.log: list[Published] = []
@@ -46,8 +48,6 @@ class Publisher:
         self._rng = random.Random(seed)
         self._rate = rate
         self._next = dict.fromkeys(channels, 0)
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run)
 
     def publish(self, channel: str, sizes: Sequence[int]) -> list[Published]:
         """Publish one event for each size of padding, in one request."""
@@ -82,19 +82,6 @@ class Publisher:
         if kind < 0.29:
             return [self._rng.randint(20_000, 60_000)]
         return [self._rng.randint(0, 300)]
-
-    def stop(self) -> None:
-        """Stop after the request under way. May be repeated."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
 
 def _data(channel: str, number: int, size: int) -> str:

@@ -22,12 +22,14 @@ from typing import Self
 from chatapp_tail.sandbox import ApiAnswered, ApiRequested, Sandbox
 from tests.conftest import PROGRAM, TIMEOUT_SCALE, clean_environment
 
+from .background import Background
 from .journal import ROOT
 from .line import SHORT
 from .numbered import Line, Messages, SteadyPublisher
 from .outage_history import lose, table_of_outage, violations_of_outage
 from .resume_proof import ResumeProof, Run, all_of, prove
 from .shared_output import FileOutput, PipeOutput, SharedOutput
+from .verdict import say, verdict
 
 LINES = (
     Line(1229, "telegram"),
@@ -134,15 +136,14 @@ class Tails:
         return (self._home / "stderr").read_text("utf-8", "replace")
 
 
-class Troubles:
+class Troubles(Background):
     """A thread that cuts the sockets and lets the API fail, as long as the block lasts."""
 
     def __init__(self, sandbox: Sandbox, seed: int) -> None:
+        super().__init__()
         self.cuts = 0
         self._sandbox = sandbox
         self._rng = random.Random(seed)
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run)
 
     def _run(self) -> None:
         self._sandbox.faults.answer_api(_HISTORY, 500, one_in=10)
@@ -164,14 +165,6 @@ class Troubles:
                 self._sandbox.close_sockets(1011)
             case "reconnect":
                 self._sandbox.close_sockets(4200, "please reconnect")
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopping.set()
-        self._thread.join()
 
 
 class Moments:
@@ -447,29 +440,18 @@ def main() -> int:
     asked = parser.parse_args()
     if asked.outage is not None:
         outage = lose(asked.outage)
-        _say(table_of_outage(outage))
-        return _verdict(violations_of_outage(outage))
+        say(table_of_outage(outage))
+        return verdict(violations_of_outage(outage))
     broken = 0
     for stdout in asked.stdout or STDOUTS:
         rounds = [
-            soak(Plan(stdout, min(_ROUND, asked.kills - done), asked.seed + done), _say)
+            soak(Plan(stdout, min(_ROUND, asked.kills - done), asked.seed + done), say)
             for done in range(0, asked.kills, _ROUND)
         ]
         result = joined(rounds)
-        _say(table(result))
-        broken += _verdict(violations(result))
+        say(table(result))
+        broken += verdict(violations(result))
     return min(broken, 1)
-
-
-def _verdict(found: Sequence[str]) -> int:
-    for violation in found:
-        _say(f"VIOLATION  {violation}")
-    _say("every promise was kept" if not found else f"{len(found)} promises broken")
-    return 1 if found else 0
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ class Doubles:
         if age > LONGEST:
             self._only_in_history.pop(record.id, None)
             return False
-        if record.source is not Source.LIVE:
+        if record.source is not _LIVE:
             return True
         if record.id not in self._only_in_history:
             return False

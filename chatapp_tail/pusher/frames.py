@@ -96,7 +96,7 @@ class FrameDecoder:
         if body > len(data):
             self._needed = body - start
             return 0
-        if length >= 126 and length < _MASKED:
+        if 126 <= length < _MASKED:
             length = int.from_bytes(data[start + 2 : body], "big")
         self.fault = self._fault_of(head, data[start + 1], length)
         stop = body + length

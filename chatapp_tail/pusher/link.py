@@ -8,7 +8,6 @@ interrupted), and a wake-up ends it early.
 import errno
 import os
 import select
-import selectors
 import socket
 import ssl
 import time
@@ -171,9 +170,9 @@ class Dialler(msgspec.Struct, dict=True):
                 try:
                     secured.do_handshake()
                 except ssl.SSLWantReadError:
-                    guard.wait(secured, selectors.EVENT_READ)
+                    guard.wait(secured, select.POLLIN)
                 except ssl.SSLWantWriteError:
-                    guard.wait(secured, selectors.EVENT_WRITE)
+                    guard.wait(secured, select.POLLOUT)
                 else:
                     return secured
         except BaseException:
@@ -320,11 +319,11 @@ class _Guard(msgspec.Struct, frozen=True):
         """Wait until `sock` is ready for `event`; TimeoutError at `until` or the deadline."""
         self.check()
         until = min(until, self.deadline)
-        with selectors.DefaultSelector() as selector:
-            selector.register(sock, event)
-            selector.register(self.waker, selectors.EVENT_READ)
-            ready = selector.select(max(0.0, until - time.monotonic()))
-        if any(key.fileobj is self.waker for key, _ in ready):
+        waits = select.poll()
+        waits.register(sock, event)
+        waits.register(self.waker, select.POLLIN)
+        ready = waits.poll(max(0.0, until - time.monotonic()) * 1000)
+        if any(descriptor == self.waker.fileno() for descriptor, _ in ready):
             self.waker.clear()
         self.check()
         if not ready:
@@ -336,7 +335,7 @@ class _Guard(msgspec.Struct, frozen=True):
         until = time.monotonic() + (self.deadline - time.monotonic()) / sharers
         code = sock.connect_ex(address)
         while code in (errno.EINPROGRESS, errno.EALREADY):
-            self.wait(sock, selectors.EVENT_WRITE, until)
+            self.wait(sock, select.POLLOUT, until)
             code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if code == 0 and not _is_connected(sock):
                 code = errno.EINPROGRESS
@@ -376,7 +375,7 @@ class _GuardedSocket:
             try:
                 data = self._sock.recv(size)
             except (BlockingIOError, ssl.SSLWantReadError):
-                self._guard.wait(self._sock, selectors.EVENT_READ)
+                self._guard.wait(self._sock, select.POLLIN)
                 continue
             self._left -= len(data)
             if self._left < 0:
@@ -389,7 +388,7 @@ class _GuardedSocket:
             try:
                 return self._sock.send(data)
             except (BlockingIOError, ssl.SSLWantWriteError):
-                self._guard.wait(self._sock, selectors.EVENT_WRITE)
+                self._guard.wait(self._sock, select.POLLOUT)
 
     def send_all(self, data: bytes) -> None:
         """Send all of `data`, waiting for room until the deadline."""

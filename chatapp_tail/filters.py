@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from .chatapp.events import Record
+from .closest import closest
 from .errors import UsageError
 from .formats.fields import Direction, at, direction, misread, read, string, text
 from .formats.ndjson import timestamp
@@ -259,7 +260,7 @@ def _check_members(expression: str, parsed: _Node) -> None:
 def _instead_of(name: str, quoted: bool) -> str:
     if quoted:
         return f"text stands in single quotes: '{name}'"
-    close = _closest(name, _MEMBERS)
+    close = closest(name, _MEMBERS)
     if close and name not in _ITEM_MEMBERS:
         return f"did you mean {close}?"
     return f"members of the item are under data: data.{name}"
@@ -293,7 +294,7 @@ def _wrong_call(name: str, count: int) -> str:
 
     table: dict[str, dict[str, Any]] = Functions.FUNCTION_TABLE
     if name not in table:
-        close = _closest(name, table)
+        close = closest(name, table)
         return f"there is no function {name}" + (f"; did you mean {close}?" if close else "")
     wanted = table[name]["signature"]
     variadic = bool(wanted) and wanted[-1].get("variadic")
@@ -301,12 +302,6 @@ def _wrong_call(name: str, count: int) -> str:
         return ""
     more = " or more" if variadic else ""
     return f"{name} takes {len(wanted)}{more} arguments, not {count}"
-
-
-def _closest(name: str, known: Iterable[str]) -> str | None:
-    from difflib import get_close_matches
-
-    return next(iter(get_close_matches(name, list(known), 1)), None)
 
 
 def _nodes(node: _Node) -> Iterator[_Node]:

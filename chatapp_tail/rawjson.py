@@ -9,6 +9,11 @@ import json
 import re
 from typing import NoReturn
 
+import msgspec
+
+REFUSED = (msgspec.DecodeError, RecursionError)
+"""What msgspec raises on what it refuses."""
+
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
@@ -87,11 +92,13 @@ def check(text: str) -> None:
 
 
 def string(text: str | None) -> str | None:
-    """Return the JSON string in `text`, or None when it is another value or absent.
-
-    Half of a surrogate pair cannot leave the program as UTF-8, so it becomes a question mark.
-    """
+    """Return the JSON string in `text`, printable, or None when it is another value or absent."""
     if text is None or not text.startswith('"'):
         return None
     value: str = json.loads(text)
-    return value.encode("utf-8", "replace").decode()
+    return printable(value)
+
+
+def printable(text: str) -> str:
+    """Return a text that can leave the program: half a surrogate pair becomes a question mark."""
+    return text.encode("utf-8", "replace").decode()

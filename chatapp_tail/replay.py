@@ -330,7 +330,7 @@ def _frame(line: bytes, now: Callable[[], int]) -> Decoded:
     """Decode a line of `-o raw`, as if it had come from the channel its `meta` names."""
     try:
         frame = _decode_frame(line)
-    except (msgspec.DecodeError, RecursionError):
+    except rawjson.REFUSED:
         frame = _unusual_frame(line)
     meta = frame.payload.meta or _Meta()
     event = meta.type or _EVENTS.get((frame.queue or "").partition(".Broadcast.")[2], "unknown")
@@ -355,7 +355,7 @@ def _unusual_frame(line: bytes) -> _Frame:
         raise ValueError("neither a record of -o json nor a frame of -o raw")
     try:
         meta = _decode_meta(inner.get("meta", "null"))
-    except (msgspec.DecodeError, RecursionError):
+    except rawjson.REFUSED:
         meta = None
     return _Frame(_Payload(meta), queue)
 

@@ -268,7 +268,7 @@ class Tail:
     @property
     def _live_waits(self) -> bool:
         """Whether live events wait in the spool until history has filled the gap before them."""
-        if self._backfill is None or not self._backfill.busy or self._patience_ends < inf:
+        if self._backfill is None or self._patience_ends < inf:
             return False
         return time.monotonic() < self._backfill.due
 

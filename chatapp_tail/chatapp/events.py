@@ -84,7 +84,6 @@ _encode = msgspec.json.encode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_identity = msgspec.json.Decoder(_Identity).decode
 
-_UNREADABLE = (msgspec.DecodeError, RecursionError)
 _LICENSE = re.compile(r"[0-9]{1,18}")
 _INTEGER = re.compile(r"-?[0-9]+")
 _license_and_messenger = lru_cache(maxsize=4096)(license_and_messenger)
@@ -143,7 +142,7 @@ def decode(event: ChannelEvent, source: Source = Source.LIVE) -> Decoded:
     item = document[known.start : -known.end]
     try:
         identity = _decode_identity(item)
-    except _UNREADABLE:
+    except rawjson.REFUSED:
         return _decode(event, document, source)
     if 10 in item or 13 in item:  # \n, \r
         return _decode(event, document, source)
@@ -217,7 +216,7 @@ def _remember(document: bytes, record: Record, known_as: str | None) -> None:
 def _read(document: bytes) -> _Content:
     try:
         envelope = _decode_envelope(document)
-    except _UNREADABLE:
+    except rawjson.REFUSED:
         return _read_unusual(document)
     meta = envelope.payload.meta or _Meta()
     # An empty list still is an event somebody sent, so it is shown whole.
@@ -311,7 +310,7 @@ def _identity(item: bytes) -> _Identity:
     """Return what an item may be known by; empty where there is none of it."""
     try:
         return _decode_identity(item)
-    except _UNREADABLE:
+    except rawjson.REFUSED:
         return _identity_by_parts(item)
 
 

@@ -37,7 +37,6 @@ _CLOCKS_AGREE = 5
 _NO_LIST = "without a list of items"
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
 _RETRY_AFTER_MAX = 300.0
-_UNREADABLE = (msgspec.DecodeError, RecursionError)
 _NEVER = 2**33
 """Seconds since the epoch that no message's time reaches: it must be in milliseconds, or odd."""
 
@@ -329,7 +328,7 @@ def _read_page(reply: Reply) -> tuple[list[bytes], str]:
     content = reply.content.decode("utf-8", "replace").encode()
     try:
         data = _decode_page(content).data
-    except _UNREADABLE:
+    except rawjson.REFUSED:
         return _read_unusual_page(reply.said, content.decode())
     if isinstance(data, list):
         return [bytes(item) for item in data], ""
@@ -384,7 +383,7 @@ def _known(item: bytes) -> _Known:
     """Return what is known of an item; nothing of one that is no object."""
     try:
         return _decode_known(item)
-    except _UNREADABLE:
+    except rawjson.REFUSED:
         try:
             members = rawjson.members(item.decode())
         except ValueError:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from ..replaced_file import replace_file
 from .channels import parse_messenger
 from .lines import License
 
@@ -21,7 +22,8 @@ def remember_lines(
         return
     pairs = (f"{each.id} {kind}\n" for each in licenses for kind in each.types if _is_safe(kind))
     with contextlib.suppress(OSError):
-        _replace(path, "".join(dict.fromkeys(pairs)))
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        replace_file(path, "".join(dict.fromkeys(pairs)).encode("ascii"), synced=False)
 
 
 def cache_path(environment: Mapping[str, str]) -> Path | None:
@@ -38,17 +40,3 @@ def _is_safe(kind: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _replace(path: Path, text: str) -> None:
-    from tempfile import mkstemp  # as late as may be: it takes 2 ms
-
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, name = mkstemp(dir=path.parent, prefix=path.name)  # mode 0600
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(text)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from ..errors import ApiError, CredentialsError
+from ..replaced_file import new_file, replace_file
 from ..state_directory import state_directory
 from .secret import Secret
 
@@ -83,9 +84,9 @@ class TokenStore:
         self._read()
         self._make_directory()
         try:
-            descriptor, name = _new_file(self._directory)
+            descriptor, probe = new_file(self.path)
             os.close(descriptor)
-            Path(name).unlink()
+            probe.unlink()
         except OSError as error:
             raise CredentialsError(f"cannot write {self.path}: {error.strerror}") from error
 
@@ -141,16 +142,7 @@ class TokenStore:
             raise CredentialsError("a name in the login is no text") from error
         self._make_directory()
         try:
-            descriptor, name = _new_file(self._directory)
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-                Path(name).replace(self.path)
-            except BaseException:
-                Path(name).unlink(missing_ok=True)
-                raise
+            replace_file(self.path, content, synced=True)
         except OSError as error:
             raise CredentialsError(f"cannot write {self.path}: {error.strerror}") from error
 
@@ -180,10 +172,3 @@ def _directory() -> Path:
             " token in CHATAPP_TOKEN"
         )
     return directory
-
-
-def _new_file(directory: Path) -> tuple[int, str]:
-    """Create a file that only its owner may read; return its descriptor and path."""
-    from tempfile import mkstemp  # 2 ms, for what a tail does once a day
-
-    return mkstemp(dir=directory, prefix=_FILE)

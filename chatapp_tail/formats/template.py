@@ -10,9 +10,9 @@ carriage returns and tabs within a field are shown as `\\n`, `\\r` and `\\t`.
 
 import re
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 
 from ..chatapp.events import Decoded, Record, Source
+from ..closest import closest
 from .escape import escape_line
 from .fields import FIELDS, RECORD_FIELDS, misread, read
 from .times import Clock
@@ -129,8 +129,8 @@ def _field(template: str, token: re.Match[str], clean: Clean) -> _Part:
 
 
 def _unknown(name: str) -> str:
-    if close := get_close_matches(name, NAMES, 1):
-        return f"there is no field {name!r}; did you mean {close[0]}?"
+    if close := closest(name, NAMES):
+        return f"there is no field {name!r}; did you mean {close}?"
     return f"there is no field {name!r}; there are {', '.join(NAMES)}"
 
 

@@ -513,7 +513,7 @@ class Protocol:
             return
         document = wire.document(data)
         status = wire.member(document, "status")
-        error = self.without_signature(wire.printable(wire.member(document, "error")))
+        error = self.without_signature(wire.text_of(wire.member(document, "error")))
         self._refused_by_server(
             subscription,
             f"{error or 'no reason given'} (status {status})",
@@ -523,7 +523,7 @@ class Protocol:
 
     def _error(self, _: str | None, data: bytes | None, now: float) -> None:
         document = wire.document(data)
-        code, message = wire.error_code(document), wire.printable(wire.member(document, "message"))
+        code, message = wire.error_code(document), wire.text_of(wire.member(document, "message"))
         # What is decided goes by the text as it came; only what is said goes without signatures.
         said = f"{self.without_signature(message) or 'no reason given'} (code {code})"
         if self.socket_id is None:

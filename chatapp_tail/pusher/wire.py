@@ -35,7 +35,6 @@ class _Plain(msgspec.Struct, gc=False):
 _decode_usual = msgspec.json.Decoder(_Usual).decode
 _decode_plain = msgspec.json.Decoder(_Plain).decode
 _decode_string = msgspec.json.Decoder(str).decode
-_REFUSED = (msgspec.DecodeError, RecursionError)
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -43,7 +42,7 @@ def decode_event(text: bytes) -> PusherEvent:
     """Return what a text message of valid UTF-8 says; `Unreadable` when it says nothing."""
     try:
         usual = _decode_usual(text)
-    except _REFUSED:
+    except rawjson.REFUSED:
         return _decode_unusual(text)
     return usual.event, usual.channel, usual.data.encode()
 
@@ -51,7 +50,7 @@ def decode_event(text: bytes) -> PusherEvent:
 def _decode_unusual(text: bytes) -> PusherEvent:
     try:
         plain = _decode_plain(text)
-    except _REFUSED:
+    except rawjson.REFUSED:
         return _decode_by_parts(text)
     data = bytes(plain.data)
     return plain.event, plain.channel, _unwrapped(data) if data else None
@@ -76,7 +75,7 @@ def _unwrapped(value: bytes) -> bytes:
         return value
     try:
         return _decode_string(value).encode()
-    except _REFUSED:
+    except rawjson.REFUSED:
         return _with_lone_surrogates(json.loads(value))
 
 
@@ -90,7 +89,7 @@ def _with_lone_surrogates(text: str) -> bytes:
     try:
         rawjson.check(document)
     except ValueError:
-        return printable(text).encode()
+        return rawjson.printable(text).encode()
     return document.encode()
 
 
@@ -116,6 +115,6 @@ def error_code(document: object) -> int | None:
     return code if 0 <= code < 65536 else None
 
 
-def printable(value: object) -> str:
-    """Return a text that can leave the program: half a surrogate pair becomes a question mark."""
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
+def text_of(value: object) -> str:
+    """Return a text that can leave the program; an empty one for any other value."""
+    return rawjson.printable(value) if isinstance(value, str) else ""

@@ -24,9 +24,11 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "state_directory": (),
     "urls": (),
     "retry_after": (),
+    "closest": (),
+    "replaced_file": (),
     "stdout": ("errors",),
     "proxies": ("urls",),
-    "filters": ("chatapp.events", "errors", "formats"),
+    "filters": ("chatapp.events", "closest", "errors", "formats"),
     "pusher": ("pusher", "rawjson", "waker", "proxies", "urls", "retry_after", "daemons"),
     "chatapp": (
         "chatapp",
@@ -36,6 +38,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "proxies",
         "urls",
         "retry_after",
+        "replaced_file",
         "state_directory",
         "pusher.items",
         "pusher.answers",
@@ -44,7 +47,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "checkpoint": ("chatapp.events", "errors", "pusher.items", "state_directory"),
     "spool": ("pusher.items", "waker"),
     "systemd": ("pusher.items",),
-    "formats": ("formats", "errors", "chatapp.events", "chatapp.channels", "pusher.items"),
+    "formats": (
+        *("formats", "closest", "errors", "chatapp.events", "chatapp.channels", "pusher.items"),
+    ),
     "summary": ("chatapp.channels", "pusher.items"),
     "notices": ("formats.escape", "formats.meta", "chatapp.channels", "pusher.items", "summary"),
     "pipeline": (

@@ -12,7 +12,7 @@ from chatapp_tail.pusher.wire import (
     document,
     error_code,
     member,
-    printable,
+    text_of,
 )
 
 texts = st.text(max_size=12)
@@ -53,7 +53,7 @@ def test_whatever_is_left_of_an_event_is_one_or_unreadable(at: int, end: int, pu
         return
     if isinstance(read, dict) and isinstance(read.get("event"), str):
         event, channel, data = decode_event(text)
-        assert event == printable(read["event"])
+        assert event == text_of(read["event"])
         assert channel == read.get("channel")
         assert (data is None) == ("data" not in read)
 
@@ -102,5 +102,5 @@ def test_the_code_of_an_error(data: bytes | None, value: int | None) -> None:
 
 def test_texts_of_a_document_can_leave_the_program() -> None:
     said = document(b'{"message":"a\\ud800b","n":5}')
-    assert printable(member(said, "message")) == "a?b"
-    assert printable(member(said, "n")) == printable(member(said, "none")) == ""
+    assert text_of(member(said, "message")) == "a?b"
+    assert text_of(member(said, "n")) == text_of(member(said, "none")) == ""

@@ -1,0 +1,16 @@
+"""The word that was meant."""
+
+import pytest
+
+from chatapp_tail.closest import closest
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"), [("mesage", "message"), ("chattag", "chatTag"), ("zzz", None), ("", None)]
+)
+def test_the_closest_word(word: str, meant: str | None) -> None:
+    assert closest(word, ("message", "messageStatus", "chatTag")) == meant
+
+
+def test_nothing_is_close_to_nothing() -> None:
+    assert closest("message", ()) is None

@@ -129,7 +129,9 @@ class Gap(msgspec.Struct, frozen=True, tag="gap", tag_field="item"):
 
     From the last proof that the lost link worked (see `coverage`) to the new confirmation, or,
     when there will be none, to the end: then it is `final`. `recovered` messages of it came back
-    from history; `missing` is why others may not have, None when all did.
+    from history; `missing` is why others may not have, None when all did. `read_from` is where
+    history has to be read from when that is earlier than `since`; `given_up` is set when reading
+    failed in a way that a later run may find mended. Neither is part of the gap record.
     """
 
     channel: str
@@ -139,6 +141,8 @@ class Gap(msgspec.Struct, frozen=True, tag="gap", tag_field="item"):
     final: bool = False
     recovered: int = 0
     missing: str | None = NOT_FETCHED
+    read_from: int | None = None
+    given_up: bool = False
 
 
 class Covered(msgspec.Struct, frozen=True, tag="covered", tag_field="item"):

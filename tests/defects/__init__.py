@@ -1,0 +1,38 @@
+"""Every defect that reviews, attacks and users found in 0.1.0, and what shows that it is mended.
+
+`python -m tests.defects` prints the list with the tests of each. A test says which defect it is
+about by a mark: `@pytest.mark.defect("A.1")`. What is right as it is has a sentence instead.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from .catalogue import DEFECTS, RIGHT_AS_IT_IS
+
+__all__ = ["DEFECTS", "RIGHT_AS_IT_IS", "mapping"]
+
+_TESTS = Path(__file__).parents[1]
+
+
+def mapping() -> dict[str, list[str]]:
+    """Return the tests of each defect, as `path::name`, read from the marks in the files."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(_TESTS.rglob("test_*.py")):
+        source = path.read_text(encoding="utf-8")
+        if "node_modules" in path.parts or "mark.defect" not in source:
+            continue
+        for name, key in _marked(ast.parse(source)):
+            found.setdefault(key, []).append(f"{path.relative_to(_TESTS)}::{name}")
+    return found
+
+
+def _marked(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """Yield (test, key) for each key that a mark names, on a function or on a case of it."""
+    for function in ast.walk(tree):
+        if not isinstance(function, ast.FunctionDef):
+            continue
+        marks = (call for mark in function.decorator_list for call in ast.walk(mark))
+        for call in marks:
+            if isinstance(call, ast.Call) and ast.unparse(call.func) == "pytest.mark.defect":
+                yield from ((function.name, ast.literal_eval(key)) for key in call.args)

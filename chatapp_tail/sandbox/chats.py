@@ -54,14 +54,16 @@ def list_messages(request: Request, service: Service) -> Answer:
     records = service.history.messages(license_id, messenger_type, request.parts["chat"])
     if request.query.get("includeSystemMessages") == "0":
         records = [record for record in records if record.item.get("type") != "system"]
-    return _page_answer(records, _start(request, service), _limit(request))
+    return _page_answer(records, _start(request, service), _limit(request, service))
 
 
 def list_messenger_chats(request: Request, service: Service) -> Answer:
     """Answer `GET /v1/licenses/{l}/messengers/{m}/chats`: newest first, paged by `lastTime`."""
     require_token(request, service)
     records = service.history.chats(*_own_messenger(request, service))
-    page, _ = _page(records, _before_last_time(request, service), _limit(request))
+    page, _ = _page(records, _before_last_time(request, service), _limit(request, service))
+    if service.faults.hide_chat_times:
+        page = [{**chat, "lastTime": None} for chat in page]
     return json_answer(200, {"success": True, "data": {"items": page}})
 
 
@@ -80,7 +82,7 @@ def list_chats(request: Request, service: Service) -> Answer:
         for record in _chats(license_id, service)
     ]
     records.sort(key=position_of)
-    return _page_answer(records, _continued(request), _limit(request))
+    return _page_answer(records, _continued(request), _limit(request, service))
 
 
 def _chats(license_id: int, service: Service) -> Iterable[Record]:
@@ -107,11 +109,11 @@ def _own_messenger(request: Request, service: Service) -> tuple[int, str]:
     return license_id, messenger_type
 
 
-def _limit(request: Request) -> int:
+def _limit(request: Request, service: Service) -> int:
     limit = _number(request, "limit", 20)
     if not 1 <= limit <= 100:
         raise _invalid("limit")
-    return limit
+    return min(limit, service.faults.page_cap or limit)
 
 
 def _start(request: Request, service: Service) -> Cursor:

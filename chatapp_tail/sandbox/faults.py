@@ -30,12 +30,14 @@ class PathFault:
 
     It strikes `calls` more times or (None) for ever, and only each `one_in`th matching request.
     `answer` is given instead of the true one, after `delay` seconds; with `processed` the
-    request has its effect all the same.
+    request has its effect all the same. With `drip` the true answer is sent, byte by byte, each
+    after so many seconds.
     """
 
     path: str
     answer: Answer = NO_ANSWER
     delay: float = 0.0
+    drip: float = 0.0
     processed: bool = False
     calls: int | None = None
     one_in: int = 1
@@ -67,10 +69,12 @@ class Faults:
     `invalid_token_status`: the HTTP status that goes with ApiInvalidTokenError; 200 and 403
     are what a client may meet as well.
     `include_last_time`: history from `lastTime` on holds the messages of that second too.
+    `page_cap`: pages of chats and messages hold at most so many, whatever `limit` says.
+    `hide_chat_times`: the `lastTime` of listed chats is null.
 
-    `api_answers` and `api_delays` are filled by `answer_api`, `delay_api` and `hang_api`, whose
-    `path` is a shell pattern: `/v1/licenses`, `/v1/tokens*`, `*/messages`. Of several that
-    match a request, the first one that still has calls left strikes.
+    `api_answers`, `api_delays` and `api_drips` are filled by `answer_api`, `delay_api`, `hang_api`
+    and `drip_api`, whose `path` is a shell pattern: `/v1/licenses`, `/v1/tokens*`, `*/messages`.
+    Of several that match a request, the first one that still has calls left strikes.
     """
 
     mute: bool = False
@@ -84,8 +88,11 @@ class Faults:
     auth_script: Script | None = None
     invalid_token_status: int = 401
     include_last_time: bool = False
+    page_cap: int | None = None
+    hide_chat_times: bool = False
     api_answers: list[PathFault] = field(default_factory=list)
     api_delays: list[PathFault] = field(default_factory=list)
+    api_drips: list[PathFault] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def refuse_upgrades(
@@ -136,6 +143,12 @@ class Faults:
         """Never answer requests to such a path; they have no effect."""
         self.delay_api(path, math.inf, calls=calls, one_in=one_in)
 
+    def drip_api(
+        self, path: str, seconds: float, *, calls: int | None = None, one_in: int = 1
+    ) -> None:
+        """Send the answers to requests to such a path byte by byte, each after some seconds."""
+        self.api_drips.append(PathFault(path, drip=seconds, calls=calls, one_in=one_in))
+
     def clear(self) -> None:
         """Switch every fault off."""
         self.mute = self.hold_upgrades = False
@@ -144,7 +157,8 @@ class Faults:
         self.auth_delay, self.auth_hangs = 0.0, False
         self.upgrade_script = self.auth_script = None
         self.invalid_token_status, self.include_last_time = 401, False
-        self.api_answers, self.api_delays = [], []
+        self.page_cap, self.hide_chat_times = None, False
+        self.api_answers, self.api_delays, self.api_drips = [], [], []
 
     def take_upgrade_answer(self) -> Answer | None:
         """Return the scripted answer to an upgrade, using it up; None: accept it."""
@@ -163,6 +177,11 @@ class Faults:
         """Return the seconds a request has to wait, perhaps without end, using them up."""
         with self._lock:
             return next((fault.delay for fault in self.api_delays if fault.strikes(path)), 0.0)
+
+    def take_api_drip(self, path: str) -> float:
+        """Return the seconds between two bytes of an answer, using them up; 0: all at once."""
+        with self._lock:
+            return next((fault.drip for fault in self.api_drips if fault.strikes(path)), 0.0)
 
     def _take(self, script: Script | None) -> Answer | None:
         with self._lock:

@@ -1,5 +1,6 @@
 """The HTTP half of ChatApp: a table of routes, and the server that answers from it."""
 
+import io
 import logging
 import re
 import socket
@@ -62,6 +63,8 @@ def respond(request: Request, service: Service, routes: tuple[Route, ...] = ROUT
         )
     )
     answer = _answer(request, service, routes)
+    if drip := service.faults.take_api_drip(request.path):
+        answer = replace(answer, drip=drip)
     service.journal.add(ApiAnswered(method=request.method, path=request.path, status=answer.status))
     return answer
 
@@ -184,6 +187,22 @@ def _wake(connection: socket.socket) -> None:
         _log.debug("the client was gone already")
 
 
+class _Drip(io.BufferedIOBase):
+    """Sends what is written byte by byte, until the server ends."""
+
+    def __init__(self, connection: socket.socket, seconds: float, stopping: threading.Event):
+        self._connection = connection
+        self._seconds = seconds
+        self._stopping = stopping
+
+    def write(self, data: Any) -> int:
+        for byte in bytes(data):
+            if self._stopping.wait(self._seconds):
+                break
+            self._connection.sendall(bytes((byte,)))
+        return len(data)
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     # One packet for each answer. Two (headers, then body) would cost the client's delayed
@@ -202,6 +221,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         if not any(name.lower() == "content-length" for name in answer.headers):
             self.send_header("Content-Length", str(len(answer.body)))
+        if answer.drip:
+            self.wfile = _Drip(self.connection, answer.drip, self.server.service.stopping)
+            self.close_connection = True
         self.end_headers()
         self.wfile.write(answer.body)
 

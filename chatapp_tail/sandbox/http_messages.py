@@ -35,12 +35,14 @@ class Request:
 class Answer:
     """One HTTP answer. Content-Length is added by the server unless `headers` has one.
 
-    The status 0 is no answer at all: the connection is closed instead.
+    The status 0 is no answer at all: the connection is closed instead. With `drip` it is sent
+    byte by byte, each after so many seconds.
     """
 
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+    drip: float = 0.0
 
 
 NO_ANSWER = Answer(0)

@@ -236,6 +236,24 @@ def test_chats_of_another_company_are_refused(busy: Sandbox) -> None:
     assert ask_api(busy, "/v1/chats", companyId=1).status_code == 403
 
 
+# What the service might do as well.
+
+
+def test_pages_may_be_shorter_than_was_asked_for(sandbox: Sandbox) -> None:
+    for number in range(5):
+        say(sandbox, number, 100 + number)
+    sandbox.faults.page_cap = 2
+    pages = all_pages(sandbox, MESSAGES, limit=100, direction="next", lastTime=0)
+    assert pages == [[0, 1], [2, 3], [4]]
+
+
+def test_chats_may_have_no_time(sandbox: Sandbox) -> None:
+    say(sandbox, 1, 100)
+    sandbox.faults.hide_chat_times = True
+    (chat,) = ask_api(sandbox, LINE).json()["data"]["items"]
+    assert chat["lastTime"] is None
+
+
 # Cursors.
 
 

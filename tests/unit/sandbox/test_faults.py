@@ -37,7 +37,10 @@ def test_clear_switches_everything_off() -> None:
         auth_hangs=True,
         invalid_token_status=200,
         include_last_time=True,
+        page_cap=5,
+        hide_chat_times=True,
     )
+    faults.drip_api("*", 1.0)
     faults.answer_auth(500)
     faults.answer_api("*", 500)
     faults.hang_api("*")

@@ -4,6 +4,7 @@ import re
 import socket
 import threading
 import time
+from contextlib import closing
 from email.message import Message
 from urllib.parse import urlsplit
 
@@ -217,3 +218,18 @@ def test_more_requests_than_a_second_may_have() -> None:
         answers = [ask_api(sandbox, "/v1/licenses") for _ in range(4)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
     assert answers[3].json()["success"] is False
+
+
+def test_an_answer_may_come_byte_by_byte(sandbox: Sandbox) -> None:
+    sandbox.faults.drip_api("/v1/licenses", 0.001, calls=1)
+    started = time.monotonic()
+    answer = ask_api(sandbox, "/v1/licenses")
+    assert answer.json()["success"] is True
+    assert time.monotonic() - started > 0.001 * len(answer.content)
+
+
+def test_an_answer_that_drips_does_not_keep_the_server_from_ending() -> None:
+    with Sandbox() as sandbox, closing(connection(sandbox)) as api:
+        sandbox.faults.drip_api("*", 3600.0)
+        api.request("GET", "/v1/licenses")
+        sandbox.wait_for(lambda sandbox: sandbox.api_requests("/v1/licenses"), WAIT)

@@ -11,12 +11,12 @@ import click
 import pytest
 
 from chatapp_tail.cli.command import command
-from chatapp_tail.cli.completion import bash, fish, zsh
-from chatapp_tail.cli.completion.__main__ import generate
-from chatapp_tail.cli.completion.tree import NAMED, Option, Values, describe, first_sentence
 from chatapp_tail.cli.grouping import long_name
+from completions.generator import bash, fish, zsh
+from completions.generator.__main__ import generate
+from completions.generator.tree import NAMED, Option, Values, describe, first_sentence
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 COMPLETIONS = ROOT / "completions"
 COMMANDS = describe(command)
 
@@ -25,16 +25,16 @@ COMMANDS = describe(command)
 def test_the_committed_files_are_up_to_date(name: str) -> None:
     wanted = generate()[name]
     assert (COMPLETIONS / name).read_text(encoding="utf-8") == wanted, (
-        "run: python -m chatapp_tail.cli.completion"
+        "run: python -m completions.generator"
     )
 
 
 def test_nothing_else_is_committed_beside_them() -> None:
-    assert {each.name for each in COMPLETIONS.iterdir()} == generate().keys()
+    assert {path.name for path in COMPLETIONS.iterdir()} - {"generator"} == generate().keys()
 
 
 def test_one_command_writes_them(tmp_path: Path) -> None:
-    argv = [sys.executable, "-m", "chatapp_tail.cli.completion", str(tmp_path / "new")]
+    argv = [sys.executable, "-m", "completions.generator", str(tmp_path / "new")]
     subprocess.run(argv, check=True, cwd=ROOT)
     assert {each.name: each.read_text() for each in (tmp_path / "new").iterdir()} == generate()
 

@@ -10,10 +10,10 @@ import pytest
 
 from chatapp_tail.cli.command import command
 from chatapp_tail.cli.later import loaded
-from chatapp_tail.cli.manual import STATUSES, manual
 from chatapp_tail.errors import ExitStatus
+from completions.generator.manual import STATUSES, manual
 
-PAGE = Path(__file__).parents[3] / "completions" / "chatapp-tail.1"
+PAGE = Path(__file__).parents[2] / "completions" / "chatapp-tail.1"
 SECTIONS = ["NAME", "SYNOPSIS", "DESCRIPTION", "EXAMPLES", "OPTIONS", "COMMANDS", "OUTPUT"]
 SECTIONS += ["EXIT STATUS", "ENVIRONMENT", "FILES", "SEE ALSO"]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import click
 
-from ..grouping import long_name
-from ..later import loaded
+from chatapp_tail.cli.grouping import long_name
+from chatapp_tail.cli.later import loaded
 
 EVENTS = ("message", "messageStatus", "chatTag", "chatConversation", "employeeStatus")
 MESSENGERS = (

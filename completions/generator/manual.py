@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator
 
 import click
 
-from .. import __version__
-from ..errors import ExitStatus
-from .completion.tree import metavar, open_context
-from .grouping import grouped, long_name
-from .later import loaded
+from chatapp_tail import __version__
+from chatapp_tail.cli.grouping import grouped, long_name
+from chatapp_tail.cli.later import loaded
+from chatapp_tail.errors import ExitStatus
+
+from .tree import metavar, open_context
 
 _PREFIX = "CHATAPP_TAIL_"
 

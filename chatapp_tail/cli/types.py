@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from ..proxies import Proxy
     from ..pusher.connection import Endpoint
 
-_DURATION = r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?"
-_LONGEST = 366 * 86400.0
-_SIZE = r"(\d+)(kB|MB|GB|KiB|MiB|GiB)?"
+_DURATION = r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)?"
+_LONGEST_DAYS = 366
+_LONGEST = _LONGEST_DAYS * 86400.0
+_SIZE = r"([0-9]{1,18})(kB|MB|GB|KiB|MiB|GiB)?"
 _BYTES: dict[str | None, int] = {
     None: 1,
     "kB": 1000,
@@ -30,34 +31,48 @@ _SECONDS = {"ms": 0.001, None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400
 
 def parse_duration(text: str) -> float:
     """Return seconds for `500ms`, `30s`, `5m`, `2h`, `1d` or a bare number of seconds."""
-    found = re.fullmatch(_DURATION, text)
-    if not found or not float(found[1]):
+    seconds = _seconds(text)
+    if seconds is None:
         raise ValueError("a duration is a number and a unit, such as 30s, 5m or 2h")
-    seconds = float(found[1]) * _SECONDS[found[2]]
+    if not seconds:
+        raise ValueError("a duration must be more than zero")
     if seconds > _LONGEST:
-        raise ValueError("a duration is a year at the most")
+        raise ValueError(f"the longest duration is a year, {_LONGEST_DAYS}d")
     return seconds
 
 
-def parse_since(text: str) -> int:
-    """Return nanoseconds since the epoch for a duration ago or a moment, such as 2h or 2026-11-22.
+def _seconds(text: str) -> float | None:
+    """Return seconds of any number, None for what is not a duration at all."""
+    found = re.fullmatch(_DURATION, text)
+    return float(found[1]) * _SECONDS[found[2]] if found else None
 
-    A moment without a zone is in local time.
+
+def parse_since(text: str) -> int:
+    """Return nanoseconds since the epoch for an age or a date and time: 2h, 2026-11-22T08:00.
+
+    A time without a zone is in local time.
     """
+    now = time.time()
     try:
         moment = datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError):
-        moment = time.time() - _ago(text)
-    if not 0 <= moment <= time.time():
-        raise ValueError("it lies in the future, or before 1970")
+        moment = now - _age(text)
+    if moment > now:
+        raise ValueError("that time is in the future")
+    if moment < 0:
+        raise ValueError("that time is before 1970")
     return round(moment * 1e9)
 
 
-def _ago(text: str) -> float:
-    try:
-        return parse_duration(text)
-    except ValueError:
-        raise ValueError("a time is a duration ago, such as 2h, or as 2026-11-22T08:00") from None
+def _age(text: str) -> float:
+    seconds = _seconds(text)
+    if seconds is None:
+        raise ValueError("a time is an age, such as 2h, or a date and time: 2026-11-22T08:00")
+    if not seconds:
+        raise ValueError("an age must be more than zero")
+    if seconds > _LONGEST:
+        raise ValueError(f"it is more than a year ago; the longest is {_LONGEST_DAYS}d")
+    return seconds
 
 
 def parse_checkpoint(text: str) -> str:

@@ -39,13 +39,30 @@ def test_durations(text: str, seconds: float) -> None:
     assert parse_duration(text) == pytest.approx(seconds)
 
 
-NO_DURATION = ["", "0", "0s", "0.0m", "s", "-5s", "+5s", "5 s", "5S", "5M", "1h30m", ".5s", "5.s"]
-NO_DURATION += ["1e3", "inf", "nan", "5s\n", " 5s", "five", "1,5s", "5sec", "9" * 400 + "s"]
+NO_DURATION = ["", "s", "٣s", "-5s", "+5s", "5 s", "5S", "5M", "1h30m", ".5s", "5.s"]
+NO_DURATION += ["1e3", "inf", "nan", "5s\n", " 5s", "five", "1,5s", "5sec"]
 
 
 @pytest.mark.parametrize("text", NO_DURATION, ids=lambda text: repr(text[:12]))
 def test_what_is_no_duration(text: str) -> None:
-    with pytest.raises(ValueError, match="duration"):
+    with pytest.raises(ValueError, match="a duration is a number and a unit"):
+        parse_duration(text)
+
+
+@pytest.mark.defect("U10")
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("0", "more than zero"),
+        ("0s", "more than zero"),
+        ("0.0m", "more than zero"),
+        ("367d", "the longest duration is a year, 366d"),
+        ("9" * 400 + "s", "the longest duration is a year"),
+    ],
+    ids=lambda text: text[:12],
+)
+def test_a_duration_that_is_out_of_range(text: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
         parse_duration(text)
 
 
@@ -75,7 +92,7 @@ def test_sizes(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "MiB", "-1", "1.5GiB", "5KB", "5mb", "1 MiB", "1MiB\n"])
+@pytest.mark.parametrize("text", ["", "MiB", "-1", "1.5GiB", "5KB", "5mb", "1 MiB", "1MiB\n", "9" * 5000])
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(ValueError, match="size"):
         parse_size(text)
@@ -167,13 +184,24 @@ NO_TIME += ["2h\n", "2023-11-14\n", "now", "1700000000x", "٢٠٢٣-١١-١٤"]
 
 @pytest.mark.parametrize("text", NO_TIME, ids=repr)
 def test_what_is_no_time(text: str) -> None:
-    with pytest.raises(ValueError, match=r"a time is|a duration is"):
+    with pytest.raises(ValueError, match="a time is an age"):
         parse_since(text)
 
 
-@pytest.mark.parametrize("text", ["0", "0s", "367d", "1700000000"])
-def test_a_time_ago_that_nobody_can_mean(text: str) -> None:
-    with pytest.raises(ValueError, match="duration"):
+@pytest.mark.defect("U10")
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("0", "more than zero"),
+        ("0s", "more than zero"),
+        ("400d", "more than a year ago; the longest is 366d"),
+        ("1700000000", "more than a year ago"),
+        ("9999-01-01", "that time is in the future"),
+        ("1969-12-30", "that time is before 1970"),
+    ],
+)
+def test_a_time_that_is_out_of_range(text: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
         parse_since(text)
 
 
@@ -197,7 +225,7 @@ def test_a_time_is_always_in_the_past(text: str) -> None:
     try:
         moment = parse_since(text)
     except ValueError as error:
-        assert str(error).startswith(("a time is", "a duration is", "it lies"))  # noqa: PT017
+        assert str(error).startswith(("a time is", "an age", "it is", "that time"))  # noqa: PT017
         return
     assert moment <= time.time_ns()
 

@@ -99,7 +99,11 @@ def parse_license(text: str) -> int:
 
 def parse_ca_file(text: str) -> Path:
     """Return the path of a PEM file with certificates."""
-    if not Path(text).is_file():
+    try:
+        found = Path(text).is_file()
+    except OSError as error:
+        raise ValueError(f"it cannot be looked for: {error.strerror}") from None
+    if not found:
         raise ValueError("there is no such file")
     from ..pusher.link import check_authorities
 

@@ -1,6 +1,7 @@
 """Option values."""
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
 import click
@@ -8,14 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatapp_tail.chatapp.channels import parse_channel, parse_messenger
 from chatapp_tail.cli.types import (
     Checked,
     parse_app_key,
+    parse_ca_file,
     parse_checkpoint,
     parse_duration,
+    parse_factor,
+    parse_http_url,
     parse_license,
+    parse_profile,
+    parse_proxy,
     parse_since,
     parse_size,
+    parse_ws_url,
 )
 
 from ...conftest import TIMEOUT_SCALE
@@ -92,7 +100,9 @@ def test_sizes(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "MiB", "-1", "1.5GiB", "5KB", "5mb", "1 MiB", "1MiB\n", "9" * 5000])
+@pytest.mark.parametrize(
+    "text", ["", "MiB", "-1", "1.5GiB", "5KB", "5mb", "1 MiB", "1MiB\n", "9" * 5000]
+)
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(ValueError, match="size"):
         parse_size(text)
@@ -257,3 +267,26 @@ def test_a_checked_value_is_parsed_once() -> None:
 def test_a_bad_value_is_a_usage_error_with_the_reason() -> None:
     with pytest.raises(click.UsageError, match=r"'x'.*licence"):
         Checked("n", parse_license).convert("x", None, None)
+
+
+PARSERS: list[Callable[[str], object]] = [
+    *(parse_app_key, parse_ca_file, parse_channel, parse_checkpoint, parse_duration, parse_factor),
+    *(parse_http_url, parse_license, parse_messenger, parse_profile, parse_proxy, parse_since),
+    *(parse_size, parse_ws_url),
+]
+SCHEMES = ["", "ws://", "wss://", "http://", "https://", "socks5://"]
+
+
+@given(
+    st.sampled_from(SCHEMES),
+    st.text(max_size=40)
+    | st.text("0123456789.:/@[]%-_smhdTZ+", max_size=40)
+    | st.text("1a.:/", min_size=1, max_size=3).map(lambda text: text * 3000),
+)
+def test_any_text_is_a_value_or_refused_in_one_line(scheme: str, text: str) -> None:
+    for parse in PARSERS:
+        try:
+            parse(scheme + text)
+        except ValueError as error:
+            said = str(error)
+            assert said and "\n" not in said, (parse, said)  # noqa: PT018

@@ -132,7 +132,7 @@ complete -c chatapp-tail -n '__chatapp_tail_in replay' -s f -l format -r -f -d '
 complete -c chatapp-tail -n '__chatapp_tail_in replay' -l color -r -f -k -a 'auto\\t always\\t never\\t' -d 'Colours in pretty output'
 complete -c chatapp-tail -n '__chatapp_tail_in replay' -l time -r -f -k -a 'local\\t utc\\t iso\\t relative\\t none\\t' -d 'How pretty output and templates show the time'
 complete -c chatapp-tail -n '__chatapp_tail_in replay' -s n -l count -r -f -d 'Stop after N lines'
-complete -c chatapp-tail -n '__chatapp_tail_in replay' -l speed -r -f -d '1 is as fast as the events came, 10 ten times that, max as fast as can be'
+complete -c chatapp-tail -n '__chatapp_tail_in replay' -l speed -r -f -d '1 is as fast as the events came, 10 ten times that, max as fast as possible'
 complete -c chatapp-tail -n '__chatapp_tail_in replay' -s h -l help -d 'Show this message and exit'
 
 complete -c chatapp-tail -n '__chatapp_tail_in sandbox' -l port -r -f -d 'Port of the WebSocket on 127.0.0.1'

@@ -19,7 +19,7 @@ STATUSES = {
     ExitStatus.DONE: "Done: the count was reached, the time was over and there was no count, or"
     " the reader of standard output is gone.",
     ExitStatus.BUG: "A bug, with a traceback.",
-    ExitStatus.USAGE: "The command line or the environment asks for something that cannot be.",
+    ExitStatus.USAGE: "Usage error in the command line or the environment.",
     ExitStatus.CREDENTIALS: "Credentials are missing or were refused.",
     ExitStatus.UNREACHABLE: "The server cannot be reached, and --no-reconnect, --max-retries or a"
     " certificate that is not trusted forbids to go on.",
@@ -185,11 +185,19 @@ def _exit_statuses() -> Iterator[str]:
 def _environment(group: click.Group) -> Iterator[str]:
     yield from _prose(
         f"Every option is also read from a variable, {_PREFIX} and its long name, such as"
-        f" {_PREFIX}LICENSE and {_PREFIX}WS_URL; what is typed wins. Values of an option that may"
-        " be repeated are divided by spaces. The variable of an option of another command has that"
-        f" command's name in it: {_PREFIX}SANDBOX_PORT."
+        f" {_PREFIX}LICENSE and {_PREFIX}WS_URL; the command line takes precedence. Values of an"
+        " option that may be repeated are separated by spaces"
+        f"{_exceptions(group)}. The variable of an option of another command"
+        f" has that command's name in it: {_PREFIX}SANDBOX_PORT."
     )
     yield from _list(_VARIABLES | dict(_aliases(group)))
+
+
+def _exceptions(group: click.Group) -> str:
+    """Return of which options the values in a variable are separated by newlines."""
+    options = [each for each in group.params if isinstance(each, click.Option) and each.multiple]
+    names = [f"--{long_name(each)}" for each in options if each.type.envvar_list_splitter == "\n"]
+    return f" (of {', '.join(names)}: by newlines)" if names else ""
 
 
 def _aliases(group: click.Group) -> Iterator[tuple[str, str]]:

@@ -106,20 +106,26 @@ def typed(ctx: click.Context, name: str) -> bool:
 
 def wanted_output(ctx: click.Context, output: str, as_json: bool, template: str | None) -> Output:
     """Return which output is meant; what was typed wins over what a variable says."""
-    named = {
-        Output.JSON: as_json and "as_json",
-        Output.TEMPLATE: template is not None and "template",
-    }
-    for meant, name in named.items():
-        if not name or (typed(ctx, "output") and not typed(ctx, name)):
-            continue
-        if typed(ctx, "output") and output not in ("auto", meant.value):
-            flag = "--json" if meant is Output.JSON else "--format"
-            raise click.UsageError(f"{flag} and --output {output} contradict each other.")
-        return meant
+    given = ["as_json"] * as_json + ["template"] * (template is not None)
+    names = [name for name in given if typed(ctx, name)]
+    if not names and not typed(ctx, "output"):
+        names = given
+    if len(names) > 1:
+        raise click.UsageError("--json and --format contradict each other.")
+    if names:
+        return _with_output(ctx, output, names[0])
     if output == "template" and template is None:
         raise click.UsageError("-o template needs a --format.")
     return Output(output)
+
+
+def _with_output(ctx: click.Context, output: str, name: str) -> Output:
+    """Return what --json or --format means beside --output."""
+    meant = Output.JSON if name == "as_json" else Output.TEMPLATE
+    if typed(ctx, "output") and output not in ("auto", meant.value):
+        flag = "--json" if meant is Output.JSON else "--format"
+        raise click.UsageError(f"{flag} and --output {output} contradict each other.")
+    return meant
 
 
 def ws_urls(given: tuple["Endpoint", ...]) -> tuple["Endpoint", ...]:

@@ -74,7 +74,7 @@ complete -c chatapp-tail -n '__chatapp_tail_itself' -l pong-timeout -r -f -d 'Ho
 complete -c chatapp-tail -n '__chatapp_tail_itself' -l connect-timeout -r -f -d 'How long a connection attempt may take'
 complete -c chatapp-tail -n '__chatapp_tail_itself' -l no-reconnect -d 'End with status 4 when the connection fails or is lost'
 complete -c chatapp-tail -n '__chatapp_tail_itself' -l max-retries -r -f -d 'End with status 4 after N retries in a row came to nothing'
-complete -c chatapp-tail -n '__chatapp_tail_itself' -l strict -d 'End with status 5 when any channel is refused'
+complete -c chatapp-tail -n '__chatapp_tail_itself' -l strict -d 'End with status 5 when any channel is refused, or a licence or messenger is not in the account'
 complete -c chatapp-tail -n '__chatapp_tail_itself' -l spool-limit -r -f -d 'How much may wait on disk for a slow reader of stdout before the program ends with status 7'
 complete -c chatapp-tail -n '__chatapp_tail_itself' -l sandbox -d 'Start an embedded ChatApp with made-up events and tail that'
 complete -c chatapp-tail -n '__chatapp_tail_itself' -l token-file -r -F -d 'Read the access token from FILE rather than from CHATAPP_TOKEN or the stored login'

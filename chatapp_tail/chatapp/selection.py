@@ -5,8 +5,13 @@ from itertools import product
 
 import msgspec
 
-from .channels import of_license
-from .lines import License
+from .channels import license_and_messenger, of_license
+from .lines import (
+    License,
+    explain_missing_license,
+    explain_missing_messenger,
+    explain_refusal,
+)
 
 
 class Selection(msgspec.Struct, frozen=True):
@@ -51,6 +56,19 @@ class Selection(msgspec.Struct, frozen=True):
 
     def _means_messenger(self, kind: str) -> bool:
         return self.everything or not self.messengers or kind in self.messengers
+
+    def explain_missing(self, licenses: Sequence[License]) -> tuple[str, ...]:
+        """Return one sentence for all that was asked for and is not there, or is not active.
+
+        The service's lists are open: it may know of more than it lists.
+        """
+        channels = map(license_and_messenger, self.known_channels())
+        said = [explain_refusal(licenses, *channel) for channel in channels]
+        if not self.messengers:
+            said += [explain_missing_license(licenses, each) for each in self.licenses]
+        if not self.licenses:
+            said += [explain_missing_messenger(licenses, each) for each in self.messengers]
+        return tuple(dict.fromkeys(filter(None, said)))
 
     def explain_nothing(self, licenses: Sequence[License]) -> str:
         """Return why nothing was found, and what there is."""

@@ -171,7 +171,12 @@ Examples:
     metavar="N",
     help="End with status 4 after N retries in a row came to nothing.  [default: retry for ever]",
 )
-@option("--strict", is_flag=True, help="End with status 5 when any channel is refused.")
+@option(
+    "--strict",
+    is_flag=True,
+    help="End with status 5 when any channel is refused, or a licence or messenger is not in the"
+    " account.",
+)
 @option(
     "--spool-limit",
     type=SIZE,

@@ -10,11 +10,10 @@ from msgspec.structs import replace
 from .. import spool
 from ..chatapp.api import Api
 from ..chatapp.channels import short_name
-from ..chatapp.lines_cache import remember_lines
 from ..chatapp.secret import Secret
 from ..chatapp.tokens import GivenToken, TokenSource
 from ..checkpoint import Checkpoint
-from ..errors import ChannelsError, ChatAppTailError, ExitStatus
+from ..errors import ChatAppTailError, ExitStatus
 from ..formats.escape import escape_line
 from ..formats.meta import encode_meta
 from ..notices import Level, Notices
@@ -28,6 +27,7 @@ from ..waker import Waker
 from .access import open_access
 from .filling import open_filling
 from .line_watch import LineWatch
+from .lookup import with_channels
 from .process import interrupted_by_signals, write_line
 from .settings import Settings
 
@@ -59,7 +59,7 @@ def _run(settings: Settings, notices: Notices) -> ExitStatus:
             source=token,
         )
         if settings.selection.needs_licenses:
-            settings = _with_channels(settings, api)
+            settings = with_channels(settings, lambda: api.licenses(patient=False), notices.say)
         systemd = Notifier(os.environ)
         stack.callback(systemd.stopping)
         tail, say_summary = _assemble(settings, api, notices, systemd, checkpoint)
@@ -70,17 +70,6 @@ def _run(settings: Settings, notices: Notices) -> ExitStatus:
         if end.cause:
             notices.end(_explain(end, settings.connection.channels), end.status)
         return end.status
-
-
-def _with_channels(settings: Settings, api: Api) -> Settings:
-    """Look up what was meant by a licence or a messenger alone, or by --all."""
-    licenses = api.licenses()
-    if not settings.sandbox:
-        remember_lines(licenses)
-    channels = settings.selection.channels(licenses)
-    if not channels:
-        raise ChannelsError(settings.selection.explain_nothing(licenses))
-    return replace(settings, connection=replace(settings.connection, channels=channels))
 
 
 def _assemble(

@@ -87,7 +87,8 @@ complete -c chatapp-tail -n '__chatapp_tail_itself' -s h -l help -d 'Show this m
 
 complete -c chatapp-tail -n '__chatapp_tail_in doctor' -s l -l license -r -f -k -a '(__chatapp_tail_cached licences)' -d 'Licence to tail'
 complete -c chatapp-tail -n '__chatapp_tail_in doctor' -s m -l messenger -r -f -k -a 'telegram\\t telegramBot\\t grWhatsApp\\t caWhatsApp\\t whatsApp\\t avito\\t vkontakte\\t instagram\\t email\\t max\\t (__chatapp_tail_cached messengers)' -d 'Messenger type, such as telegram or grWhatsApp'
-complete -c chatapp-tail -n '__chatapp_tail_in doctor' -s o -l output -r -f -k -a 'text\\t json\\t' -d 'json is one object a line'
+complete -c chatapp-tail -n '__chatapp_tail_in doctor' -s c -l channel -r -f -k -a '(__chatapp_tail_cached channels)' -d 'Channel: 1229/telegram, company/2224, user/685, company/2224/user/685 or a full Pusher name'
+complete -c chatapp-tail -n '__chatapp_tail_in doctor' -s o -l output -r -f -k -a 'text\\t json\\t' -d 'json is one object per line'
 complete -c chatapp-tail -n '__chatapp_tail_in doctor' -l ws-url -r -f -d 'Pusher server, as ws[s]://host:port[/prefix]'
 complete -c chatapp-tail -n '__chatapp_tail_in doctor' -l app-key -r -f -d 'Key of the Pusher app'
 complete -c chatapp-tail -n '__chatapp_tail_in doctor' -l api-url -r -f -d 'ChatApp\'s HTTP API, which signs subscriptions'

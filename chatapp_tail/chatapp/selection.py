@@ -42,6 +42,8 @@ class Selection(msgspec.Struct, frozen=True):
 
     def channels(self, licenses: Iterable[License]) -> tuple[str, ...]:
         """Return all channels meant, given the account's licences; inactive ones are left out."""
+        if not self.needs_licenses:
+            return self.known_channels()
         found = [
             of_license(each.id, kind)
             for each in licenses
@@ -72,12 +74,13 @@ class Selection(msgspec.Struct, frozen=True):
 
     def explain_nothing(self, licenses: Sequence[License]) -> str:
         """Return why nothing was found, and what there is."""
+        active = [each for each in licenses if each.active is not False]
+        there = ", ".join(f"{each.id} ({', '.join(each.types) or 'none'})" for each in active[:8])
         inactive = [each.id for each in licenses if each.active is False]
         if asleep := [str(each) for each in self.licenses if each in inactive]:
-            return f"licence {', '.join(asleep)} is not active"
-        there = ", ".join(f"{each.id} ({', '.join(each.types) or 'none'})" for each in licenses[:8])
-        asked = [f"licence {each}" for each in self.licenses]
-        asked += [f"messenger {each}" for each in self.messengers]
-        return (
-            f"nothing found for {' and '.join(asked) or '--all'}; this account has: {there or '-'}"
-        )
+            said = f"licence {', '.join(asleep)} is not active"
+        else:
+            asked = [f"licence {each}" for each in self.licenses]
+            asked += [f"messenger {each}" for each in self.messengers]
+            said = f"nothing found for {' and '.join(asked) or '--all'}"
+        return f"{said}; this account has: {there or 'no active licence'}"

@@ -6,20 +6,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import __version__
-from ..chatapp.channels import EXAMPLES as CHANNEL_EXAMPLES
 from ..formats import TimeStyle
 from .choices import Choice
 from .colors import When
 from .grouping import GroupedHelp
 from .later import Later
 from .options import (
-    CHANNEL,
     CHECKPOINT,
     DURATION,
     POSITIVE,
     SINCE,
     SIZE,
     access_options,
+    channel_option,
     endpoint_options,
     filter_options,
     licence_options,
@@ -75,15 +74,7 @@ Examples:
     },
 )
 @licence_options
-@option(
-    "-c",
-    "--channel",
-    "channels",
-    type=CHANNEL,
-    multiple=True,
-    metavar="NAME",
-    help=f"Channel: {CHANNEL_EXAMPLES} or a full Pusher name; may be repeated.",
-)
+@channel_option
 @option(
     "--all",
     "everything",

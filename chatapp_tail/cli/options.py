@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from ..chatapp.channels import EXAMPLES as CHANNEL_EXAMPLES
 from ..chatapp.channels import parse_channel, parse_messenger
 from ..formats import Output, TimeStyle
 from .choices import Choice
@@ -283,6 +284,15 @@ _OUTPUT = (
     ),
 )
 
+channel_option = option(
+    "-c",
+    "--channel",
+    "channels",
+    type=CHANNEL,
+    multiple=True,
+    metavar="NAME",
+    help=f"Channel: {CHANNEL_EXAMPLES} or a full Pusher name; may be repeated.",
+)
 profile_option = option(
     "--profile",
     type=Checked("name", parse_profile),

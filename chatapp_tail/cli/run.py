@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from .. import spool
 from ..chatapp.api import Api
-from ..chatapp.channels import short_name
+from ..chatapp.channels import license_and_messenger, with_short_names
 from ..chatapp.secret import Secret
 from ..chatapp.tokens import GivenToken, TokenSource
 from ..checkpoint import Checkpoint
@@ -151,16 +151,12 @@ def _with_sandbox(settings: Settings, stack: ExitStack) -> tuple[Settings, Token
 
 def _explain(end: End, channels: Sequence[str]) -> str:
     """Return the last line: what was tried, what came back, what to do next."""
-    reason = escape_line(end.reason)
-    for channel in channels:
-        reason = reason.replace(channel, short_name(channel))
+    reason = with_short_names(escape_line(end.reason), channels)
     match end.cause:
         case StopCause.CREDENTIALS:
             return reason
         case StopCause.CHANNELS_REFUSED:
-            return (
-                f"{reason}; check licence and messenger type (case matters), and whose token it is"
-            )
+            return f"{reason}; {_advice_for_refused(channels)}, and whose token it is"
         case StopCause.SERVER_REFUSED:
             return f"the server refused the connection: {reason}; check --app-key and --ws-url"
         case StopCause.UNREACHABLE:
@@ -171,3 +167,9 @@ def _explain(end: End, channels: Sequence[str]) -> str:
             return f"a bug in chatapp-tail, please report it:\n{end.reason}"
         case _:
             return reason
+
+
+def _advice_for_refused(channels: Sequence[str]) -> str:
+    if any(None in license_and_messenger(channel) for channel in channels):
+        return "check the name of the channel"
+    return "check licence and messenger type (case matters)"

@@ -51,8 +51,7 @@ def full(names: list[str]) -> tuple[str, ...]:
 )
 def test_channels(selection: Selection, known: list[str], asked: list[str]) -> None:
     assert selection.known_channels() == full(known)
-    if selection.needs_licenses:
-        assert selection.channels(ACCOUNT) == full(asked)
+    assert selection.channels(ACCOUNT) == full(asked)
     assert not selection.is_empty
 
 
@@ -60,6 +59,7 @@ def test_names_come_last_and_once() -> None:
     name = "private-v1.users.5"
     selection = Selection((1,), ("a",), (name, *full(["1/a"]), name))
     assert selection.known_channels() == (*full(["1/a"]), name)
+    assert Selection(names=(name,)).channels(ACCOUNT) == (name,)
 
 
 def test_a_pair_that_was_named_does_not_widen_the_rest() -> None:

@@ -31,7 +31,7 @@ _BETWEEN = "  "
     type=Choice(["auto", "table", "json"]),
     default="auto",
     show_default=True,
-    help="auto is a table on a terminal and json, one object a line, otherwise.",
+    help="auto is a table on a terminal and json, one object per line, otherwise.",
 )
 @access_options
 @token_file_option
@@ -78,7 +78,7 @@ def each_line(licenses: Sequence[License]) -> Iterator[tuple[License, Messenger 
 
 
 def format_json(licenses: Sequence[License]) -> Iterator[str]:
-    """Yield one JSON object a line: license, messenger, name, phone, active, until (UTC)."""
+    """Yield one JSON object per line: license, messenger, name, phone, active, until (UTC)."""
     for each, messenger in each_line(licenses):
         record = {
             "license": each.id,

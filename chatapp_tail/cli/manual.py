@@ -21,9 +21,10 @@ STATUSES = {
     ExitStatus.BUG: "A bug, with a traceback.",
     ExitStatus.USAGE: "Usage error in the command line or the environment.",
     ExitStatus.CREDENTIALS: "Credentials are missing or were refused.",
-    ExitStatus.UNREACHABLE: "The server cannot be reached, and --no-reconnect, --max-retries or a"
-    " certificate that is not trusted forbids to go on.",
-    ExitStatus.CHANNELS_REFUSED: "Every wanted channel was refused; with --strict, any.",
+    ExitStatus.UNREACHABLE: "The server cannot be reached, with --no-reconnect or --max-retries, or"
+    " when its certificate is not trusted.",
+    ExitStatus.CHANNELS_REFUSED: "Every wanted channel was refused; with --strict, any, or a"
+    " licence or messenger that is not in the account.",
     ExitStatus.REFUSED_BY_SERVER: "The server refused the app key or the protocol.",
     ExitStatus.OUTPUT_FAILED: "Standard output failed: the disk is full, it is closed, or its"
     " reader fell too far behind.",
@@ -60,16 +61,16 @@ _VARIABLES = {
     " are excepted, unless --proxy is given.",
     "NO_COLOR, FORCE_COLOR, CLICOLOR_FORCE": "Whether there are colours, unless --color says so.",
     "TMPDIR": "Where what a slow reader has not taken yet waits, in a file without a name.",
-    "NOTIFY_SOCKET, WATCHDOG_USEC": "Set by systemd: it is told when every channel is decided, and"
-    " its watchdog is fed.",
+    "NOTIFY_SOCKET, WATCHDOG_USEC": "Set by systemd: it is told once every channel is confirmed or"
+    " refused, and its watchdog is fed.",
 }
 _FILES = {
     "${XDG_STATE_HOME:-~/.local/state}/chatapp-tail/tokens.json": "The logins, readable by you"
     " only.",
     "${XDG_STATE_HOME:-~/.local/state}/chatapp-tail/resume/NAME.sqlite": "What the tail with"
-    " --resume=NAME has written. Without it, it begins anew.",
+    " --resume=NAME has written. Without it, it starts over.",
     "${XDG_CACHE_HOME:-~/.cache}/chatapp-tail/lines": "Licences and messengers seen last, one pair"
-    " a line, for the completion of shells. May be removed at any time.",
+    " per line, for the completion of shells. May be removed at any time.",
 }
 
 

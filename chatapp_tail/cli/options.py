@@ -18,12 +18,14 @@ from .types import (
     parse_app_key,
     parse_ca_file,
     parse_checkpoint,
+    parse_count,
     parse_duration,
     parse_factor,
     parse_http_url,
     parse_license,
     parse_profile,
     parse_proxy,
+    parse_retries,
     parse_since,
     parse_size,
     parse_ws_url,
@@ -52,7 +54,8 @@ HTTP_URL = Checked("url", parse_http_url)
 KEY = Checked("key", parse_app_key)
 CA_FILE = Checked("file", parse_ca_file)
 TEXT = Text("text", str)
-POSITIVE = click.IntRange(min=1)
+COUNT = Checked("n", parse_count)
+RETRIES = Checked("n", parse_retries)
 
 
 def option(
@@ -155,7 +158,7 @@ _ACCESS = (
         type=PROXY,
         metavar="URL",
         help="Go through a proxy, http://, socks5:// or socks5h://[user:password@]host[:port];"
-        " hosts in NO_PROXY are excepted.  [default: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY]",
+        " hosts in NO_PROXY bypass the proxy.  [default: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY]",
     ),
 )
 
@@ -197,8 +200,8 @@ _LICENCE = (
         type=MESSENGER,
         multiple=True,
         metavar="TYPE",
-        help="Messenger type, such as telegram or grWhatsApp; may be repeated. Every licence is"
-        " combined with every messenger; of one without the other, all of the other is meant.",
+        help="Messenger type, such as telegram or grWhatsApp; may be repeated. All combinations"
+        " with the licences are tailed; if only one of the two is given, all of the other.",
     ),
 )
 
@@ -219,8 +222,16 @@ _FILTER = (
         metavar="NAME",
         help="No events of this name; may be repeated.",
     ),
-    option("--incoming", is_flag=True, help="No messages of our own; other events pass."),
-    option("--outgoing", is_flag=True, help="Only messages of our own; other events pass."),
+    option(
+        "--incoming",
+        is_flag=True,
+        help="Hide outgoing messages; events that are not messages are still shown.",
+    ),
+    option(
+        "--outgoing",
+        is_flag=True,
+        help="Hide incoming messages; events that are not messages are still shown.",
+    ),
     option(
         "--chat",
         "chats",
@@ -236,8 +247,8 @@ _FILTER = (
         type=TEXT,
         multiple=True,
         metavar="REGEX",
-        help="Only what has this in its text or caption; case counts if the pattern has capitals."
-        " May be repeated.",
+        help="Only messages whose text or caption matches; case-insensitive unless the pattern has"
+        " a capital. May be repeated.",
     ),
     option(
         "-w",
@@ -265,7 +276,7 @@ _OUTPUT = (
         "--format",
         "template",
         metavar="TEMPLATE",
-        help="One line a record, such as '{time} {chat}: {text}'.",
+        help="One line per record, such as '{time} {chat}: {text}'.",
     ),
     option(
         "--color",

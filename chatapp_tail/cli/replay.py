@@ -14,7 +14,7 @@ from ..replay import Broken, delay, read_saved
 from ..stdout import ReaderGone, write_all
 from ..summary import Summary
 from .colors import When
-from .options import POSITIVE, SPEED, filter_options, option, output_options, wanted_output
+from .options import COUNT, SPEED, filter_options, option, output_options, wanted_output
 from .process import complain
 from .showing import TypedShowing, compile_showing
 
@@ -25,7 +25,7 @@ _BATCH = 256 * 1024
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @filter_options
 @output_options
-@option("-n", "--count", type=POSITIVE, metavar="N", help="Stop after N lines.")
+@option("-n", "--count", type=COUNT, metavar="N", help="Stop after N lines.")
 @option(
     "--speed",
     of="replay",

@@ -90,6 +90,25 @@ def parse_size(text: str) -> int:
     return int(found[1]) * _BYTES[found[2]]
 
 
+def parse_count(text: str) -> int:
+    """Return a number of lines."""
+    if (count := _whole(text)) < 1:
+        raise ValueError("it must be a whole number of 1 or more")
+    return count
+
+
+def parse_retries(text: str) -> int:
+    """Return a number of retries."""
+    if (retries := _whole(text)) < 0:
+        raise ValueError("it must be a whole number of 0 or more")
+    return retries
+
+
+def _whole(text: str) -> int:
+    """Return a whole number, -1 for anything else."""
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else -1
+
+
 def parse_license(text: str) -> int:
     """Return the number of a licence."""
     if not re.fullmatch(r"[0-9]{1,18}", text) or not int(text):

@@ -66,7 +66,7 @@ def test_the_groups_of_options(shown: str) -> None:
         "Limit",
         "Connection",
         "Credentials",
-        "Talk",
+        "Logging",
     ]
 
 

@@ -15,12 +15,14 @@ from chatapp_tail.cli.types import (
     parse_app_key,
     parse_ca_file,
     parse_checkpoint,
+    parse_count,
     parse_duration,
     parse_factor,
     parse_http_url,
     parse_license,
     parse_profile,
     parse_proxy,
+    parse_retries,
     parse_since,
     parse_size,
     parse_ws_url,
@@ -106,6 +108,15 @@ def test_sizes(text: str, size: int) -> None:
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(ValueError, match="size"):
         parse_size(text)
+
+
+def test_whole_numbers() -> None:
+    assert (parse_count("1"), parse_count("007"), parse_retries("0")) == (1, 7, 0)
+    for text in ("0", "-1", "+1", "1.0", "many", "", "٣", "9" * 5000):
+        with pytest.raises(ValueError, match="a whole number of 1 or more"):
+            parse_count(text)
+    with pytest.raises(ValueError, match="a whole number of 0 or more"):
+        parse_retries("-1")
 
 
 @pytest.mark.parametrize(("text", "number"), [("1", 1), ("1229", 1229), ("0012", 12)])
@@ -272,7 +283,7 @@ def test_a_bad_value_is_a_usage_error_with_the_reason() -> None:
 PARSERS: list[Callable[[str], object]] = [
     *(parse_app_key, parse_ca_file, parse_channel, parse_checkpoint, parse_duration, parse_factor),
     *(parse_http_url, parse_license, parse_messenger, parse_profile, parse_proxy, parse_since),
-    *(parse_size, parse_ws_url),
+    *(parse_size, parse_ws_url, parse_count, parse_retries),
 ]
 SCHEMES = ["", "ws://", "wss://", "http://", "https://", "socks5://"]
 

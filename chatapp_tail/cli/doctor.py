@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import click
-import msgspec
 from msgspec.structs import replace
 
 from ..chatapp.selection import Selection
 from ..errors import CredentialsError
 from ..formats.escape import escape_line
+from ..formats.meta import encode_record
 from ..proxies import Proxy
 from ..pusher.connection import Endpoint, Settings
 from .access import Access, open_access
@@ -135,7 +135,7 @@ def _show_text(finding: Finding) -> None:
         f"{mark} {finding.check:<18} {finding.seconds * 1000:6.0f} ms  {escape_line(finding.found)}"
     )
     if finding.advice:
-        click.echo(f"  next: {finding.advice}")
+        click.echo(f"  next: {escape_line(finding.advice)}")
 
 
 def _show_json(finding: Finding) -> None:
@@ -147,4 +147,4 @@ def _show_json(finding: Finding) -> None:
         "advice": finding.advice or None,
         "exit_status": int(finding.status),
     }
-    click.echo(msgspec.json.encode(record).decode())
+    click.echo(encode_record(record).decode())

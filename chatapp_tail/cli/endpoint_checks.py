@@ -60,7 +60,7 @@ def _tcp(endpoint: Endpoint) -> str:
             return f"{place} is open" + (f", but not at {_listed(failures)}" if failures else "")
     raise CheckFailed(
         f"{place}: {_listed(failures) if len(failures) > 1 else ''.join(failures.values())}",
-        f"check the port in --ws-url, and firewalls; many block outgoing port {endpoint.port}",
+        "check the port in --ws-url, and firewalls; many block outgoing ports other than 443",
         ExitStatus.UNREACHABLE,
     )
 

@@ -27,7 +27,6 @@ from ..waker import Waker
 from .access import open_access
 from .filling import open_filling
 from .line_watch import LineWatch
-from .lookup import with_channels
 from .process import interrupted_by_signals, write_line
 from .settings import Settings
 
@@ -59,6 +58,8 @@ def _run(settings: Settings, notices: Notices) -> ExitStatus:
             source=token,
         )
         if settings.selection.needs_licenses:
+            from .lookup import with_channels  # 1 ms, which a pair need not wait for
+
             settings = with_channels(settings, lambda: api.licenses(patient=False), notices.say)
         systemd = Notifier(os.environ)
         stack.callback(systemd.stopping)

@@ -31,20 +31,35 @@ _SECONDS = {"ms": 0.001, None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400
 
 def parse_duration(text: str) -> float:
     """Return seconds for `500ms`, `30s`, `5m`, `2h`, `1d` or a bare number of seconds."""
-    seconds = _seconds(text)
-    if seconds is None:
-        raise ValueError("a duration is a number and a unit, such as 30s, 5m or 2h")
-    if not seconds:
-        raise ValueError("a duration must be more than zero")
-    if seconds > _LONGEST:
-        raise ValueError(f"the longest duration is a year, {_LONGEST_DAYS}d")
-    return seconds
+    return _seconds(
+        text,
+        malformed="a duration is a number and a unit, such as 30s, 5m or 2h",
+        zero="a duration must be more than zero",
+        too_long=f"the longest duration is a year, {_LONGEST_DAYS}d",
+    )
 
 
-def _seconds(text: str) -> float | None:
-    """Return seconds of any number, None for what is not a duration at all."""
+def _age(text: str) -> float:
+    """Return the seconds ago that a time is, as a duration."""
+    return _seconds(
+        text,
+        malformed="a time is an age, such as 2h, or a date and time: 2026-11-22T08:00",
+        zero="an age must be more than zero",
+        too_long=f"it is more than a year ago; the longest is {_LONGEST_DAYS}d",
+    )
+
+
+def _seconds(text: str, *, malformed: str, zero: str, too_long: str) -> float:
+    """Return seconds; ValueError with the sentence for what is wrong."""
     found = re.fullmatch(_DURATION, text)
-    return float(found[1]) * _SECONDS[found[2]] if found else None
+    if not found:
+        raise ValueError(malformed)
+    seconds = float(found[1]) * _SECONDS[found[2]]
+    if not seconds:
+        raise ValueError(zero)
+    if seconds > _LONGEST:
+        raise ValueError(too_long)
+    return seconds
 
 
 def parse_since(text: str) -> int:
@@ -62,17 +77,6 @@ def parse_since(text: str) -> int:
     if moment < 0:
         raise ValueError("that time is before 1970")
     return round(moment * 1e9)
-
-
-def _age(text: str) -> float:
-    seconds = _seconds(text)
-    if seconds is None:
-        raise ValueError("a time is an age, such as 2h, or a date and time: 2026-11-22T08:00")
-    if not seconds:
-        raise ValueError("an age must be more than zero")
-    if seconds > _LONGEST:
-        raise ValueError(f"it is more than a year ago; the longest is {_LONGEST_DAYS}d")
-    return seconds
 
 
 def parse_checkpoint(text: str) -> str:

@@ -50,9 +50,18 @@ class ChannelsError(ChatAppTailError):
 
 
 class ApiError(ChatAppTailError):
-    """The HTTP API gave no usable answer."""
+    """The HTTP API gave no usable answer.
+
+    `lasting` tells that the same request will not succeed later either; `retry_after` is how many
+    seconds the server asks to wait.
+    """
 
     exit_status = ExitStatus.UNREACHABLE
+
+    def __init__(self, said: str, *, lasting: bool = False, retry_after: float = 0.0) -> None:
+        super().__init__(said)
+        self.lasting = lasting
+        self.retry_after = retry_after
 
 
 class OutputError(ChatAppTailError):

@@ -227,16 +227,44 @@ def _compile_expression(expression: str) -> _Node:
     except exceptions.LexerError as error:
         raise misread("--where", error.message, expression, error.lexer_position) from None
     except exceptions.ParseError as error:
-        why = f"unexpected {error.token_value!r}" if error.token_value else "it ends too early"
-        raise misread("--where", why, expression, error.lex_position) from None
+        raise misread("--where", _unexpected(error), expression, error.lex_position) from None
     except exceptions.EmptyExpressionError:
         raise misread("--where", "it is empty", expression, 0) from None
+    except RecursionError:
+        raise _nested_too_deeply() from None
     except _FAILURES:
         raise misread("--where", "not a JMESPath expression", expression, 0) from None
+    if _is_deeper(parsed, _DEEPEST):
+        raise _nested_too_deeply()
     _check_negations(expression, parsed)
     _check_members(expression, parsed)
     _check_functions(expression, parsed)
     return parsed
+
+
+def _unexpected(error: Any) -> str:
+    """Return why jmespath's ParseError was raised."""
+    if error.token_type == "NUMBER":
+        return f"numbers are written in backticks: `{error.token_value}` (in single shell quotes)"
+    return f"unexpected {error.token_value!r}" if error.token_value else "it ends too early"
+
+
+_DEEPEST = 300
+"""Levels of an expression; jmespath calls two functions per level, and Python allows 1,000."""
+
+
+def _nested_too_deeply() -> UsageError:
+    """Return the error, without thousands of characters that were typed."""
+    return UsageError(f"--where: nested too deeply; at most {_DEEPEST} levels are possible")
+
+
+def _is_deeper(parsed: _Node, levels: int) -> bool:
+    """Return whether an expression has more levels, without recursion."""
+    level = [parsed]
+    for _ in range(levels):
+        # The children of a slice are numbers.
+        level = [child for node in level if isinstance(node, dict) for child in node["children"]]
+    return bool(level)
 
 
 def _check_negations(expression: str, parsed: _Node) -> None:
@@ -244,7 +272,7 @@ def _check_negations(expression: str, parsed: _Node) -> None:
     for node in _nodes(parsed):
         if node["type"] == "subexpression" and node["children"][0]["type"] == "not_expression":
             negated = node["children"][0]["children"][0].get("value", "what is next to it")
-            why = f"! binds to {negated} alone; write !(…) around the whole"
+            why = f"! applies to {negated} only; write !(…) around the whole"
             raise misread("--where", why, expression, expression.find("!"))
 
 

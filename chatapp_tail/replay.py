@@ -6,6 +6,7 @@ and the moment it is read.
 """
 
 import json
+import shlex
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -28,6 +29,7 @@ from .pusher.items import ChannelEvent
 LONGEST = 64 * 1024 * 1024
 """Bytes of a line that are kept; the rest of it is passed over, and so it is broken."""
 
+_STDIN = "stdin"
 _CHUNK = 64 * 1024
 # Of logs, zstd makes a thousandth and less, and hands over all that it makes of what it is given.
 _COMPRESSED_CHUNK = 512
@@ -47,43 +49,54 @@ class _Unreadable(Exception):
 
 OnBroken = Callable[[Broken], None]
 
+OnRecord = Callable[[], None]
+
 
 def read_saved(
     files: Iterable[str],
     on_broken: OnBroken,
+    on_record: OnRecord,
     *,
     stdin: BinaryIO,
     now: Callable[[], int] = time_ns,
 ) -> Iterator[Decoded]:
     """Yield each saved event, a record or a frame at a time; the file `-` is `stdin`.
 
-    Records other than events (status, gap) are passed over. Any other line goes to `on_broken`, and
-    so does the end of a file that is cut off; what follows is still read. `now` returns nanoseconds
-    since the epoch. UsageError when a file cannot be opened, or needs a library to be read.
+    `on_record` is called for each record or frame that was read; records other than events (status,
+    gap) are passed over. Any other line goes to `on_broken`, and so does the end of a file that is
+    cut off; what follows is still read. `now` returns nanoseconds since the epoch. UsageError when
+    a file cannot be opened, or needs a library or another program to be read.
     """
     for file in files:
         if file == "-":
-            yield from _read_stream("stdin", stdin, on_broken, now)
+            yield from _read_stream(_STDIN, stdin, on_broken, on_record, now)
             continue
         try:
             stream = Path(file).open("rb")  # noqa: SIM115 - closed below; only opening may fail here
         except OSError as error:
             raise UsageError(f"cannot read {file}: {error.strerror}") from None
         with stream:
-            yield from _read_stream(file, stream, on_broken, now)
+            yield from _read_stream(file, stream, on_broken, on_record, now)
 
 
 def _read_stream(
-    file: str, stream: BinaryIO, on_broken: OnBroken, now: Callable[[], int]
+    file: str,
+    stream: BinaryIO,
+    on_broken: OnBroken,
+    on_record: OnRecord,
+    now: Callable[[], int],
 ) -> Iterator[Decoded]:
     number = 0
     try:
         for number, line in enumerate(_lines(_decompressed(file, stream)), 1):
+            if not line.strip():
+                continue
             try:
                 decoded = parse_line(line, now)
             except ValueError as error:
                 on_broken(Broken(file, number, str(error)))
                 continue
+            on_record()
             if decoded:
                 yield decoded
     except (OSError, _Unreadable) as error:
@@ -119,13 +132,30 @@ def _zstd(file: str) -> _Compression:
     try:
         library = import_module("zstandard")
     except ImportError:
-        raise UsageError(
-            f"{file} is compressed with zstd: pip install zstandard, or zstd -dc {file} | … -"
-        ) from None
+        library_or_pipe = f"pip install zstandard, or use {_piped('zstd', file)}"
+        raise UsageError(f"{file} is compressed with zstd: {library_or_pipe}") from None
     return _Compression(lambda: library.ZstdDecompressor().decompressobj(), library.ZstdError)
 
 
-_COMPRESSIONS = {b"\x1f\x8b": _gzip, b"\x28\xb5\x2f\xfd": _zstd}
+def _piped(program: str, file: str) -> str:
+    """Return the command that replays what only another program can decompress."""
+    command = f"{program} -dc" if file == _STDIN else f"{program} -dc {shlex.quote(file)}"
+    return f"{command} | chatapp-tail replay -"
+
+
+def _foreign(program: str) -> Callable[[str], _Compression]:
+    def refuse(file: str) -> _Compression:
+        raise UsageError(f"{file} is compressed with {program}: use {_piped(program, file)}")
+
+    return refuse
+
+
+_COMPRESSIONS = {
+    b"\x1f\x8b": _gzip,
+    b"\x28\xb5\x2f\xfd": _zstd,
+    b"BZh": _foreign("bzip2"),
+    b"\xfd7zXZ\0": _foreign("xz"),
+}
 """First bytes of a file, which no JSON begins with -> how to read it."""
 
 
@@ -203,6 +233,8 @@ class _Kind(msgspec.Struct, gc=False):
     type: str | None = None
 
 
+_NOT_TEXT = "not text in UTF-8"
+
 _decode_saved = msgspec.json.Decoder(_Saved).decode
 _decode_kind = msgspec.json.Decoder(_Kind).decode
 
@@ -225,6 +257,8 @@ def _parse_unusual(line: bytes, now: Callable[[], int]) -> Decoded | None:
     """Parse what msgspec refuses: an escaped half of a surrogate pair in the data."""
     try:
         members = rawjson.members(line.decode())
+    except UnicodeDecodeError:
+        raise ValueError(_NOT_TEXT) from None
     except ValueError as error:
         raise ValueError(f"not a JSON object: {error}") from None
     data = members.get("data", "null")
@@ -349,6 +383,8 @@ def _unusual_frame(line: bytes) -> _Frame:
         outer = rawjson.members(line.decode())
         inner = rawjson.members(outer["payload"]) if "payload" in outer else outer
         queue = rawjson.string(outer.get("queue"))
+    except UnicodeDecodeError:
+        raise ValueError(_NOT_TEXT) from None
     except ValueError as error:
         raise ValueError(f"neither a record nor a frame: {error}") from None
     if not ("payload" in outer or {"data", "meta"} <= outer.keys()):
@@ -374,6 +410,10 @@ def parse_speed(text: str) -> float:
     return speed
 
 
+LONGEST_PAUSE = 86400.0
+"""Seconds; between two records may lie centuries, which no clock of the system can wait for."""
+
+
 def delay(before: int, received: int, speed: float) -> float:
     """Return the seconds to wait between two events received then, in nanoseconds; none if back."""
-    return max(0, received - before) / 1e9 / speed
+    return min(max(0, received - before) / 1e9 / speed, LONGEST_PAUSE)

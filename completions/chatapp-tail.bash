@@ -54,6 +54,7 @@ _chatapp_tail_values() { # COMMAND OPTION: offer values; fails when it takes non
     doctor:-l | doctor:--license) _chatapp_tail_cached licences ;;
     doctor:-m | doctor:--messenger) _chatapp_tail_offer telegram telegramBot grWhatsApp caWhatsApp \
         whatsApp avito vkontakte instagram email max && _chatapp_tail_cached messengers ;;
+    doctor:-c | doctor:--channel) _chatapp_tail_cached channels ;;
     doctor:-o | doctor:--output) _chatapp_tail_offer text json ;;
     doctor:--ca-file) _chatapp_tail_files ;;
     doctor:--token-file) _chatapp_tail_files ;;
@@ -88,8 +89,8 @@ _chatapp_tail_options() { # COMMAND
         --for --idle --ws-url --app-key --api-url --ca-file --proxy --ping-interval --pong-timeout \
         --connect-timeout --no-reconnect --max-retries --strict --spool-limit --sandbox \
         --token-file --profile -q --quiet -v --verbose --log-format --version -h --help ;;
-    doctor) _chatapp_tail_offer -l --license -m --messenger -o --output --ws-url --app-key \
-        --api-url --ca-file --proxy --token-file --profile -h --help ;;
+    doctor) _chatapp_tail_offer -l --license -m --messenger -c --channel -o --output --ws-url \
+        --app-key --api-url --ca-file --proxy --token-file --profile -h --help ;;
     lines) _chatapp_tail_offer -o --output --api-url --ca-file --proxy --token-file --profile -h \
         --help ;;
     login) _chatapp_tail_offer --email --app-id --password-file --status --api-url --ca-file \

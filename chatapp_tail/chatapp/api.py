@@ -140,7 +140,8 @@ class Api:
         try:
             return parse_licenses(msgspec.json.decode(reply.content))
         except msgspec.DecodeError as error:
-            raise ApiError(f"{reply.said} without JSON (is --api-url right?)") from error
+            said = f"{reply.said} without JSON (is --api-url right?)"
+            raise ApiError(said, lasting=True) from error
 
     def ask(self, path: str, query: Mapping[str, str]) -> Reply:
         """GET once, renewing the token if need be; CredentialsError, or ApiError for no answer."""
@@ -158,9 +159,9 @@ class Api:
 
         reply = self._with_token(send)
         if reply.passing:
-            raise ApiError(f"{reply.said}; try again later")
+            raise ApiError(f"{reply.said}; try again later", retry_after=reply.retry_after or 0.0)
         if not reply.ok:
-            raise ApiError(f"{reply.said}; is --api-url right?")
+            raise ApiError(f"{reply.said}; is --api-url right?", lasting=True)
         return reply
 
     def _with_token(self, send: Callable[[Secret], Reply]) -> Reply:

@@ -4,6 +4,7 @@ ChatApp has four kinds of private channels and no wildcard: one subscription a c
 """
 
 import re
+from collections.abc import Iterable
 
 _PREFIX = "private-v1."
 # Compiled when they are first used, by `re` itself, which keeps them: 1 ms of every start else.
@@ -57,6 +58,13 @@ def license_and_messenger(channel: str | None) -> tuple[int | None, str | None]:
     """Return what the name of a channel says about its licence and messenger."""
     found = re.fullmatch(_OF_LICENSE, channel or "")
     return (int(found[1]), found[2]) if found else (None, None)
+
+
+def with_short_names(said: str, channels: Iterable[str]) -> str:
+    """Return a sentence that names these channels as a person types them."""
+    for channel in channels:
+        said = said.replace(channel, short_name(channel))
+    return said
 
 
 def short_name(channel: str) -> str:

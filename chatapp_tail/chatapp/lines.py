@@ -70,24 +70,48 @@ def explain_refusal(
     licenses: Iterable[License], license_id: int | None, messenger: str | None
 ) -> str:
     """Return what the account has in place of a refused line, the closest spelling first."""
-    known = {each.id: each for each in licenses}
     if license_id is None or messenger is None:
         return ""
-    if license_id not in known:
-        numbers = sorted(map(str, known), key=lambda number: -_alike(number, str(license_id)))
-        return f"this account has no licence {license_id}; it has: {_listed(numbers)}"
-    types = sorted(known[license_id].types, key=lambda kind: -_alike(kind, messenger))
+    licenses = list(licenses)
+    if missing := explain_missing_license(licenses, license_id):
+        return missing
+    types = [kind for each in licenses if each.id == license_id for kind in each.types]
     if messenger in types:
         return ""
-    return f"licence {license_id} has: {_listed(types)}; you asked for {messenger}"
+    return (
+        f"licence {license_id} has: {_closest_first(types, messenger)}; you asked for {messenger}"
+    )
+
+
+def explain_missing_license(licenses: Iterable[License], license_id: int) -> str:
+    """Return what the account has in place of a licence, or that it is not active."""
+    known = {each.id: each for each in licenses}
+    if license_id not in known:
+        numbers = _closest_first(map(str, known), str(license_id))
+        return f"this account has no licence {license_id}; it has: {numbers}"
+    return f"licence {license_id} is not active" if known[license_id].active is False else ""
+
+
+def explain_missing_messenger(licenses: Iterable[License], messenger: str) -> str:
+    """Return what the account has in place of a messenger that no active licence has."""
+    active = [each for each in licenses if each.active is not False]
+    types = dict.fromkeys(kind for each in active for kind in each.types)
+    if messenger in types:
+        return ""
+    has = _closest_first(types, messenger)
+    return f"no active licence of this account has the messenger {messenger}; there are: {has}"
+
+
+def _closest_first(names: Iterable[str], meant: str) -> str:
+    """Return the closest spelling, and then the other names in the service's order."""
+    names = list(names)
+    closest = max(names, key=lambda name: _alike(name, meant), default=None)
+    names.sort(key=lambda name: name != closest)
+    return ", ".join(names[:8]) + (" and more" if len(names) > 8 else "") or "none"
 
 
 def _alike(one: str, other: str) -> float:
     return SequenceMatcher(None, one.lower(), other.lower()).ratio()
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:8]) + (" and more" if len(names) > 8 else "") or "none"
 
 
 def _member(value: object, name: str) -> object:

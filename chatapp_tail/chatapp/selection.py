@@ -5,8 +5,13 @@ from itertools import product
 
 import msgspec
 
-from .channels import of_license
-from .lines import License
+from .channels import license_and_messenger, of_license
+from .lines import (
+    License,
+    explain_missing_license,
+    explain_missing_messenger,
+    explain_refusal,
+)
 
 
 class Selection(msgspec.Struct, frozen=True):
@@ -37,6 +42,8 @@ class Selection(msgspec.Struct, frozen=True):
 
     def channels(self, licenses: Iterable[License]) -> tuple[str, ...]:
         """Return all channels meant, given the account's licences; inactive ones are left out."""
+        if not self.needs_licenses:
+            return self.known_channels()
         found = [
             of_license(each.id, kind)
             for each in licenses
@@ -52,14 +59,28 @@ class Selection(msgspec.Struct, frozen=True):
     def _means_messenger(self, kind: str) -> bool:
         return self.everything or not self.messengers or kind in self.messengers
 
+    def explain_missing(self, licenses: Sequence[License]) -> tuple[str, ...]:
+        """Return one sentence for all that was asked for and is not there, or is not active.
+
+        The service's lists are open: it may know of more than it lists.
+        """
+        channels = map(license_and_messenger, self.known_channels())
+        said = [explain_refusal(licenses, *channel) for channel in channels]
+        if not self.messengers:
+            said += [explain_missing_license(licenses, each) for each in self.licenses]
+        if not self.licenses:
+            said += [explain_missing_messenger(licenses, each) for each in self.messengers]
+        return tuple(dict.fromkeys(filter(None, said)))
+
     def explain_nothing(self, licenses: Sequence[License]) -> str:
         """Return why nothing was found, and what there is."""
+        active = [each for each in licenses if each.active is not False]
+        there = ", ".join(f"{each.id} ({', '.join(each.types) or 'none'})" for each in active[:8])
         inactive = [each.id for each in licenses if each.active is False]
         if asleep := [str(each) for each in self.licenses if each in inactive]:
-            return f"licence {', '.join(asleep)} is not active"
-        there = ", ".join(f"{each.id} ({', '.join(each.types) or 'none'})" for each in licenses[:8])
-        asked = [f"licence {each}" for each in self.licenses]
-        asked += [f"messenger {each}" for each in self.messengers]
-        return (
-            f"nothing found for {' and '.join(asked) or '--all'}; this account has: {there or '-'}"
-        )
+            said = f"licence {', '.join(asleep)} is not active"
+        else:
+            asked = [f"licence {each}" for each in self.licenses]
+            asked += [f"messenger {each}" for each in self.messengers]
+            said = f"nothing found for {' and '.join(asked) or '--all'}"
+        return f"{said}; this account has: {there or 'no active licence'}"

@@ -4,12 +4,9 @@ Each check returns what it found; `CheckFailed` says what is wrong, what to do n
 status a tail would end with for it.
 """
 
-import socket
-import ssl
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 
 from msgspec.structs import replace
@@ -21,40 +18,12 @@ from ..chatapp.lines import License
 from ..chatapp.selection import Selection
 from ..errors import ApiError, ChatAppTailError, CredentialsError, ExitStatus
 from ..proxies import proxy_for
-from ..pusher import items
-from ..pusher.answers import AuthAnswer, Granted
-from ..pusher.connection import Connection, Endpoint, Settings, Timing
-from ..pusher.items import Item
+from ..pusher.connection import Endpoint, Settings
+from .endpoint_checks import Untrusted, endpoint_checks, speaks_tls
+from .findings import Check, CheckFailed, fails_with
+from .observation import Observation, advice_for_channels
 
-_DAY = 86400.0
 _SKEW_ALLOWED = 60.0
-_STATUS_OF = {
-    items.StopCause.CREDENTIALS: ExitStatus.CREDENTIALS,
-    items.StopCause.CHANNELS_REFUSED: ExitStatus.CHANNELS_REFUSED,
-    items.StopCause.SERVER_REFUSED: ExitStatus.REFUSED_BY_SERVER,
-}
-
-
-_ADVICE_FOR = {
-    items.StopCause.CREDENTIALS: "run chatapp-tail login, or set a new token",
-    items.StopCause.CHANNELS_REFUSED: "choose another with --license and --messenger",
-    items.StopCause.SERVER_REFUSED: "check --app-key and --ws-url",
-    items.StopCause.UNTRUSTED: "name the authority of its certificate with --ca-file",
-}
-
-
-class CheckFailed(Exception):
-    """`advice` is the next step, `status` what a tail would end with."""
-
-    def __init__(self, found: str, advice: str, status: ExitStatus) -> None:
-        super().__init__(found)
-        self.found = found
-        self.advice = advice
-        self.status = status
-
-
-Check = Callable[[], str]
-"""Returns what it found, or raises `CheckFailed`."""
 
 
 @dataclass
@@ -66,7 +35,8 @@ class Patient:
     api: Api
     http: Http
     licenses: Sequence[License] = ()
-    observation: "Observation | None" = None
+    reachable: list[Endpoint] = field(default_factory=list)
+    observation: Observation | None = None
     date: str = ""
 
     def checks(self) -> Iterator[tuple[str, Check]]:
@@ -75,16 +45,14 @@ class Patient:
         yield "clock", self._clock
         yield "token", self._token
         yield "licences", self._find_licenses
-        endpoint = self.settings.endpoints[0]
-        proxy = proxy_for(endpoint.scheme, endpoint.host, self.settings.proxy)
-        yield "proxy", lambda: str(proxy or "none")
-        if proxy is None:
-            yield "DNS", lambda: _dns(endpoint)
-            yield "TCP", lambda: _tcp(endpoint)
-            if endpoint.tls:
-                yield "TLS", lambda: _tls(endpoint, self.settings.ca_file)
+        for missing in self.selection.explain_missing(self.licenses) if self.licenses else ():
+            yield "licences", fails_with(missing, "check --license, --messenger and --channel")
+        for endpoint in self.settings.endpoints:
+            yield from self._reach(endpoint)
         yield "app key", self._connect
+        yield from self._those_passed_over()
         yield "channel authorised", self._authorised
+        yield from self._those_refused()
         yield "subscription", self._subscribed
         yield "ping", self._ping
 
@@ -94,10 +62,18 @@ class Patient:
         try:
             reply = self.http.send("GET", "/v1/tokens/check", headers={})
         except ApiError as error:
-            advice = "check --api-url, the network, --proxy and --ca-file"
-            raise CheckFailed(str(error), advice, ExitStatus.UNREACHABLE) from error
+            # It says what to check for any command; here more is known.
+            found = str(error).partition("; check --api-url")[0]
+            raise CheckFailed(found, self._advice_for_api(found), ExitStatus.UNREACHABLE) from error
         self.date = reply.headers.get("Date", "")
         return self.http.url
+
+    def _advice_for_api(self, found: str) -> str:
+        if "certificate" in found:
+            return "check --ca-file; a proxy or antivirus may be intercepting TLS"
+        if "through the proxy" in found:
+            return "check --proxy, or HTTPS_PROXY and the like, and then --api-url"
+        return "check --api-url and the network"
 
     def _clock(self) -> str:
         if not self.date:
@@ -108,7 +84,7 @@ class Patient:
             return "what the API says of the time cannot be read"
         if abs(skew) > _SKEW_ALLOWED:
             raise CheckFailed(
-                f"this machine is {skew:+.0f} s off", "set its clock (NTP)", ExitStatus.UNREACHABLE
+                f"this machine is {skew:+.0f} s off", "set its clock (NTP)", ExitStatus.DONE
             )
         return f"within {max(1.0, abs(skew)):.0f} s of the API's"
 
@@ -126,157 +102,104 @@ class Patient:
         try:
             self.licenses = self.api.licenses()
         except ChatAppTailError as error:
-            raise CheckFailed(
-                str(error), "check what this account may see", error.exit_status
-            ) from error
+            return self._do_without_licenses(error)
         wanted = self.selection.channels(self.licenses)
         if not wanted:
             raise CheckFailed(
                 self.selection.explain_nothing(self.licenses),
-                "choose one of these with --license and --messenger",
+                "choose one of these with --license and --messenger"
+                if self.licenses
+                else "check whose account this is: chatapp-tail login --status",
                 ExitStatus.CHANNELS_REFUSED,
             )
-        self.settings = replace(self.settings, channels=wanted[:1])
+        self._want(wanted)
         lines = sum(len(each.messengers) for each in self.licenses)
         return f"{len(self.licenses)} licences, {lines} messengers"
 
+    def _do_without_licenses(self, error: ChatAppTailError) -> str:
+        """Fail as a tail would: one that names its channels asks for no licences."""
+        needed = self.selection.needs_licenses
+        self._want(self.selection.known_channels())
+        raise CheckFailed(
+            str(error),
+            "check what this account may see",
+            error.exit_status if needed else ExitStatus.DONE,
+        ) from error
+
+    def _want(self, channels: Sequence[str]) -> None:
+        """Try what was asked for, or of everything only the first."""
+        tried = channels[:1] if self.selection.everything else channels
+        self.settings = replace(self.settings, channels=tuple(tried))
+
     # --- the socket
 
+    def _reach(self, endpoint: Endpoint) -> Iterator[tuple[str, Check]]:
+        """Yield the checks of one server, up to the first that fails."""
+        failed = False
+
+        def noted(check: Check) -> Check:
+            def run() -> str:
+                nonlocal failed
+                try:
+                    return check()
+                except CheckFailed as failure:
+                    failed = True
+                    if isinstance(failure, Untrusted) or not self._may_reach_another(endpoint):
+                        raise
+                    raise CheckFailed(failure.found, failure.advice, ExitStatus.DONE) from None
+
+            return run
+
+        for name, check in endpoint_checks(endpoint, self.settings.ca_file, self.settings.proxy):
+            yield name, noted(check)
+            if failed:
+                return
+        self.reachable.append(endpoint)
+
+    def _may_reach_another(self, endpoint: Endpoint) -> bool:
+        return bool(self.reachable) or endpoint != self.settings.endpoints[-1]
+
     def _connect(self) -> str:
-        self.observation = Observation(self.settings, self.api.authorise)
-        return self.observation.wait_for(items.Connected, "the server accepts the app key")
+        settings = replace(self.settings, endpoints=tuple(self.reachable))
+        self.observation = Observation(settings, self.api.authorise)
+        try:
+            self.observation.wait_connected()
+        except CheckFailed as failure:
+            if failure.status is ExitStatus.UNREACHABLE:
+                self._explain_missing_tls(failure)
+            raise
+        if len(self.settings.endpoints) > 1:
+            return f"{self.observation.url} accepts the app key"
+        return "the server accepts the app key"
+
+    def _explain_missing_tls(self, failure: CheckFailed) -> None:
+        for endpoint in self.reachable:
+            proxy = proxy_for(endpoint.scheme, endpoint.host, self.settings.proxy)
+            if proxy is None and not endpoint.tls and speaks_tls(endpoint):
+                advice = f"this server speaks TLS: use --ws-url {endpoint.with_tls()}"
+                raise CheckFailed(failure.found, advice, failure.status) from None
+
+    def _those_passed_over(self) -> Iterator[tuple[str, Check]]:
+        assert self.observation is not None
+        for reason in self.observation.losses:
+            yield "app key", fails_with(reason, "check --ws-url and --app-key")
 
     def _authorised(self) -> str:
         assert self.observation is not None
-        return self.observation.wait_for_auth(short_name(self.settings.channels[0]))
+        granted = self.observation.wait_authorised()
+        return ", ".join(short_name(each) for each in self.settings.channels if each in granted)
+
+    def _those_refused(self) -> Iterator[tuple[str, Check]]:
+        assert self.observation is not None
+        for channel, reason in self.observation.refusals.items():
+            found = f"{short_name(channel)}: {reason}"
+            yield "channel refused", fails_with(found, advice_for_channels([channel]))
 
     def _subscribed(self) -> str:
         assert self.observation is not None
-        return self.observation.wait_for(items.Subscribed, "confirmed")
+        self.observation.wait_ready()
+        return "confirmed"
 
     def _ping(self) -> str:
         assert self.observation is not None
-        return self.observation.wait_for_pong()
-
-
-def _dns(endpoint: Endpoint) -> str:
-    try:
-        found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise CheckFailed(
-            f"{endpoint.host}: {error.strerror}",
-            "check the name in --ws-url, and the resolver",
-            ExitStatus.UNREACHABLE,
-        ) from error
-    return ", ".join(dict.fromkeys(str(address[4][0]) for address in found))
-
-
-def _tcp(endpoint: Endpoint) -> str:
-    try:
-        with socket.create_connection((endpoint.host, endpoint.port), timeout=10):
-            return f"port {endpoint.port} is open"
-    except OSError as error:
-        raise CheckFailed(
-            f"{endpoint.host}:{endpoint.port}: {error.strerror or error}",
-            "check the port in --ws-url, and firewalls (6001 is unusual)",
-            ExitStatus.UNREACHABLE,
-        ) from error
-
-
-def _tls(endpoint: Endpoint, ca_file: str | None) -> str:
-    context = ssl.create_default_context(cafile=ca_file)
-    try:
-        with (
-            socket.create_connection((endpoint.host, endpoint.port), timeout=10) as plain,
-            context.wrap_socket(plain, server_hostname=endpoint.host) as sock,
-        ):
-            certificate, version = sock.getpeercert() or {}, sock.version()
-    except OSError as error:
-        why = getattr(error, "verify_message", "") or error.strerror or str(error)
-        raise CheckFailed(
-            why, "check --ca-file, or who stands in between", ExitStatus.UNREACHABLE
-        ) from error
-    until = ssl.cert_time_to_seconds(str(certificate.get("notAfter", "Jan 1 00:00:00 1970 GMT")))
-    return f"{version}, certificate good for {(until - time.time()) / _DAY:.0f} days"
-
-
-class Observation:
-    """A short connection of our own, and what it said so far."""
-
-    PATIENCE = 15.0
-
-    def __init__(self, settings: Settings, authorise: Callable[[str, str], AuthAnswer]) -> None:
-        self._changed = threading.Condition()
-        self._items: list[Item] = []
-        self._answers: list[AuthAnswer] = []
-        self._pinged: int | None = None
-        self._round_trip: float | None = None
-        self._authorise = authorise
-        timing = Timing(ping_interval=0.1, pong_timeout=self.PATIENCE)
-        quick = replace(settings, timing=timing, max_retries=0)
-        self._connection = Connection(quick, self._authorised, self._take, trace=True)
-        self._connection.start()
-
-    def close(self) -> None:
-        """End the connection."""
-        self._connection.stop()
-        self._connection.join(2)
-
-    def wait_for(self, kind: type[Item], found: str) -> str:
-        """Return `found` once an item of `kind` came; CheckFailed when the connection ends."""
-        self._await(lambda: any(isinstance(item, kind) for item in self._items))
-        return found
-
-    def wait_for_auth(self, channel: str) -> str:
-        """Return that the channel was signed."""
-        self._await(lambda: any(isinstance(answer, Granted) for answer in self._answers))
-        return channel
-
-    def wait_for_pong(self) -> str:
-        """Return how long a ping took."""
-        self._await(lambda: self._round_trip is not None)
-        return f"answered in {(self._round_trip or 0) * 1000:.1f} ms"
-
-    def _await(self, happened: Callable[[], bool]) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: happened() or self._stopped(), self.PATIENCE)
-            if happened():
-                return
-            stopped = self._stopped()
-        if stopped is None:
-            troubles = [item.reason for item in self._items if isinstance(item, items.Trouble)]
-            raise CheckFailed(
-                troubles[-1] if troubles else f"nothing within {self.PATIENCE:g} s",
-                "run a tail that shows every frame",
-                ExitStatus.UNREACHABLE,
-            )
-        raise CheckFailed(
-            stopped.reason,
-            _ADVICE_FOR.get(stopped.cause, "check --ws-url and the network"),
-            _STATUS_OF.get(stopped.cause, ExitStatus.UNREACHABLE),
-        )
-
-    def _stopped(self) -> items.Stopped | None:
-        last = self._items[-1] if self._items else None
-        return last if isinstance(last, items.Stopped) else None
-
-    def _take(self, batch: Sequence[Item]) -> None:
-        with self._changed:
-            for item in batch:
-                self._note_round_trip(item)
-            self._items.extend(batch)
-            self._changed.notify_all()
-
-    def _authorised(self, socket_id: str, channel: str) -> AuthAnswer:
-        answer = self._authorise(socket_id, channel)
-        with self._changed:
-            self._answers.append(answer)
-            self._changed.notify_all()
-        return answer
-
-    def _note_round_trip(self, item: Item) -> None:
-        match item:
-            case items.Traced(at, ">", text) if "pusher:ping" in text and self._pinged is None:
-                self._pinged = at
-            case items.Traced(at, "<", text) if "pusher:pong" in text and self._pinged is not None:
-                self._round_trip = self._round_trip or (at - self._pinged) / 1e9
+        return f"answered in {self.observation.wait_for_pong() * 1000:.1f} ms"

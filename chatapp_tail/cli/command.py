@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import __version__
-from ..chatapp.channels import EXAMPLES as CHANNEL_EXAMPLES
 from ..formats import TimeStyle
 from .choices import Choice
 from .colors import When
 from .grouping import GroupedHelp
 from .later import Later
 from .options import (
-    CHANNEL,
     CHECKPOINT,
+    COUNT,
     DURATION,
-    POSITIVE,
+    RETRIES,
     SINCE,
     SIZE,
     access_options,
+    channel_option,
     endpoint_options,
     filter_options,
     licence_options,
@@ -50,7 +50,7 @@ FILTERS = (
 
 EXAMPLES = """\
 Show the events of ChatApp messengers as they happen: pretty on a terminal, one
-JSON object a line in a pipe.
+JSON object per line in a pipe.
 
 \b
 Examples:
@@ -75,20 +75,12 @@ Examples:
     },
 )
 @licence_options
-@option(
-    "-c",
-    "--channel",
-    "channels",
-    type=CHANNEL,
-    multiple=True,
-    metavar="NAME",
-    help=f"Channel: {CHANNEL_EXAMPLES} or a full Pusher name; may be repeated.",
-)
+@channel_option
 @option(
     "--all",
     "everything",
     is_flag=True,
-    help="Every messenger of every licence of the account, and those that come to it later.",
+    help="Every messenger of every licence of the account, and any added later.",
 )
 @filter_options
 @output_options
@@ -101,8 +93,8 @@ Examples:
     "--since",
     type=SINCE,
     metavar="TIME",
-    help="Begin in the past, a time ago (2h) or at a moment (2026-11-22T08:00): messages since then"
-    " come from history first; it has nothing else.",
+    help="Start in the past: an age (2h) or a date and time (2026-11-22T08:00). History contains"
+    " messages only.",
 )
 @option(
     "--resume",
@@ -110,7 +102,7 @@ Examples:
     is_flag=False,
     flag_value="default",
     metavar="[NAME]",
-    help="Go on where the last run with the same name ended, with the messages sent since.",
+    help="Continue where the last run with this name stopped, including messages sent in between.",
 )
 @option(
     "--backfill-wait",
@@ -118,23 +110,23 @@ Examples:
     default="10s",
     show_default=True,
     metavar="DURATION",
-    help="How long live events wait for the messages that a gap before them lacks.",
+    help="How long to hold live events while messages missed in a gap are fetched.",
 )
-@option("--no-backfill", is_flag=True, help="Do not fetch the messages of gaps from history.")
-@option("-n", "--count", type=POSITIVE, metavar="N", help="Stop after N lines.")
+@option("--no-backfill", is_flag=True, help="Do not fetch missed messages from history.")
+@option("-n", "--count", type=COUNT, metavar="N", help="Stop after N lines.")
 @option(
     "--for",
     "duration",
     type=DURATION,
     metavar="DURATION",
-    help="Stop after a time, such as 30s, 5m or 2h; with --count, status 124 when "
-    "it was not reached.",
+    help="Stop after a time, such as 30s, 5m or 2h; with --count, exit status 124 if the count was"
+    " not reached.",
 )
 @option(
     "--idle",
     type=DURATION,
     metavar="DURATION",
-    help="Stop after a time without a line; with --count, status 124 as for --for.",
+    help="Stop when nothing was printed for this long; with --count, exit status 124 as for --for.",
 )
 @endpoint_options
 @access_options
@@ -152,7 +144,7 @@ Examples:
     default="10s",
     show_default=True,
     metavar="DURATION",
-    help="How long an answer to a ping may take before the link is given up.",
+    help="How long an answer to a ping may take before the connection is considered dead.",
 )
 @option(
     "--connect-timeout",
@@ -167,11 +159,16 @@ Examples:
 )
 @option(
     "--max-retries",
-    type=click.IntRange(min=0),
+    type=RETRIES,
     metavar="N",
-    help="End with status 4 after N retries in a row came to nothing.  [default: retry for ever]",
+    help="End with status 4 after N consecutive failed retries.  [default: retry forever]",
 )
-@option("--strict", is_flag=True, help="End with status 5 when any channel is refused.")
+@option(
+    "--strict",
+    is_flag=True,
+    help="End with status 5 when any channel is refused, or a licence or messenger is not in the"
+    " account.",
+)
 @option(
     "--spool-limit",
     type=SIZE,
@@ -186,16 +183,19 @@ Examples:
 )
 @token_file_option
 @profile_option
-@option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but what ends the program.")
+@option("-q", "--quiet", is_flag=True, help="Print only fatal errors on stderr.")
 @option(
-    "-v", "--verbose", count=True, help="Say more on stderr; twice: every frame, secrets cut out."
+    "-v",
+    "--verbose",
+    count=True,
+    help="More detail on stderr; -vv also logs every frame, with secrets redacted.",
 )
 @option(
     "--log-format",
     type=Choice(LOG_FORMATS),
     default=LOG_FORMATS[0],
     show_default=True,
-    help="Notices on stderr as text or as one JSON object a line.",
+    help="Notices on stderr as text or as one JSON object per line.",
 )
 @click.version_option(__version__, message="chatapp-tail %(version)s")
 @click.pass_context
@@ -212,7 +212,8 @@ def _refuse_options_before(ctx: click.Context, other: str) -> None:
     before = [each.opts[-1] for each in ctx.command.params if each.name and typed(ctx, each.name)]
     if before:
         raise click.UsageError(
-            f"{before[0]} before {other} would do nothing; put the options behind it."
+            f"{before[0]} before {other} would do nothing; put the options after it:"
+            f" chatapp-tail {other} {before[0]} ..."
         )
 
 
@@ -266,9 +267,9 @@ def _tail(
 for each in (
     Later("doctor", "doctor", "Find out why a tail does not work."),
     Later("lines", "lines", "List licences and messengers."),
-    Later("login", "login", "Log in once; tokens are stored and renewed by themselves."),
+    Later("login", "login", "Log in once; tokens are stored and renewed automatically."),
     Later("login", "logout", "Forget the stored login."),
-    Later("replay", "replay", "Show records saved before."),
+    Later("replay", "replay", "Replay saved records."),
     Later("sandbox", "sandbox", "Run an embedded ChatApp to try things with."),
     Later("schema", "schema", "Print the JSON Schema of the records."),
 ):

@@ -1,24 +1,26 @@
-"""`chatapp-tail doctor`: finds out why a tail would not work, one check a line."""
+"""`chatapp-tail doctor`: finds out why a tail would not work, one check per line."""
 
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import click
-import msgspec
+from msgspec.structs import replace
 
 from ..chatapp.selection import Selection
-from ..errors import ExitStatus
+from ..errors import CredentialsError
 from ..formats.escape import escape_line
+from ..formats.meta import encode_record
 from ..proxies import Proxy
 from ..pusher.connection import Endpoint, Settings
-from .access import open_access
-from .checks import Check, CheckFailed, Patient
+from .access import Access, open_access
+from .checks import Patient
 from .choices import Choice
+from .findings import Check, CheckFailed, Finding
 from .options import (
     access_options,
+    channel_option,
     endpoint_options,
     licence_options,
     option,
@@ -28,20 +30,9 @@ from .options import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the report; `seconds` is how long the check took."""
-
-    check: str
-    ok: bool
-    found: str
-    seconds: float
-    advice: str = ""
-    status: ExitStatus = ExitStatus.DONE
-
-
 @click.command()
 @licence_options
+@channel_option
 @option(
     "-o",
     "--output",
@@ -49,7 +40,7 @@ class Finding:
     type=Choice(["text", "json"]),
     default="text",
     show_default=True,
-    help="json is one object a line.",
+    help="json is one object per line.",
 )
 @endpoint_options
 @access_options
@@ -58,6 +49,7 @@ class Finding:
 def doctor(
     licenses: tuple[int, ...],
     messengers: tuple[str, ...],
+    channels: tuple[str, ...],
     output: str,
     endpoints: tuple[Endpoint, ...],
     app_key: str,
@@ -69,32 +61,53 @@ def doctor(
 ) -> int:
     """Check everything a tail needs, from the configuration to a ping that is answered.
 
-    One line a check; what fails comes with the next step. The exit status is the one a tail would
-    end with. Without --license and --messenger the account's first line is tried.
+    One line per check; each failure says what to do next, and what a tail would survive is only a
+    warning. The exit status is the one a tail would end with. Without --license, --messenger and
+    --channel the account's first line is tried.
     """
-    certificates = str(ca_file) if ca_file else None
-    http, api, origin = open_access(
-        api_url, ca_file=certificates, proxy=proxy, token_file=token_file, profile=profile
-    )
-    selection = Selection(licenses, messengers, everything=not (licenses or messengers))
-    settings = Settings(ws_urls(endpoints), app_key, (), ca_file=certificates, proxy=proxy)
     show = _show_json if output == "json" else _show_text
-    show(Finding("configuration", True, f"{settings.endpoints[0]}, token from {origin}", 0.0))
+    certificates = str(ca_file) if ca_file else None
+    selection = Selection(licenses, messengers, channels)
+    selection = replace(selection, everything=selection.is_empty)
+    settings = Settings(ws_urls(endpoints), app_key, (), ca_file=certificates, proxy=proxy)
+    findings = _examine(
+        settings,
+        selection,
+        lambda: open_access(
+            api_url, ca_file=certificates, proxy=proxy, token_file=token_file, profile=profile
+        ),
+    )
+    shown = list[Finding]()
+    for finding in findings:
+        show(finding)
+        shown.append(finding)
+    if output == "text":
+        click.echo(_verdict(shown))
+    return shown[-1].status
+
+
+def _examine(
+    settings: Settings, selection: Selection, open_api: Callable[[], Access]
+) -> Iterator[Finding]:
+    """Yield what is found, up to what a tail would end with."""
+    try:
+        http, api, origin = open_api()
+    except CredentialsError as error:
+        advice = "do that, and then run chatapp-tail doctor again"
+        yield Finding("configuration", False, str(error), 0.0, advice, error.exit_status)
+        return
+    urls = ", then ".join(map(str, settings.endpoints))
+    yield Finding("configuration", True, f"{urls}, token from {origin}", 0.0)
     patient = Patient(settings, selection, api, http)
     try:
-        for finding in _examine(patient):
-            show(finding)
-            if not finding.ok:
-                return finding.status
+        for name, check in patient.checks():
+            finding = _finding(name, check)
+            yield finding
+            if finding.ends:
+                return
     finally:
         if patient.observation:
             patient.observation.close()
-    return ExitStatus.DONE
-
-
-def _examine(patient: Patient) -> Iterator[Finding]:
-    for name, check in patient.checks():
-        yield _finding(name, check)
 
 
 def _finding(name: str, check: Check) -> Finding:
@@ -107,15 +120,22 @@ def _finding(name: str, check: Check) -> Finding:
     return Finding(name, True, found, time.monotonic() - began)
 
 
+def _verdict(findings: Sequence[Finding]) -> str:
+    problem = any(finding.ends for finding in findings)
+    warnings = sum(not (finding.ok or finding.ends) for finding in findings)
+    said = "1 problem" if problem else "no problem" if warnings else "all good"
+    return said + (f", {warnings} warning{'s' * (warnings > 1)}" if warnings else "")
+
+
 def _show_text(finding: Finding) -> None:
     utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    tick, cross = ("✓", "✗") if utf8 else ("ok", "FAILED")
-    mark = tick if finding.ok else cross
+    tick, warning, cross = ("✓", "⚠", "✗") if utf8 else ("ok", "WARNING", "FAILED")
+    mark = tick if finding.ok else cross if finding.ends else warning
     click.echo(
         f"{mark} {finding.check:<18} {finding.seconds * 1000:6.0f} ms  {escape_line(finding.found)}"
     )
     if finding.advice:
-        click.echo(f"  next: {finding.advice}")
+        click.echo(f"  next: {escape_line(finding.advice)}")
 
 
 def _show_json(finding: Finding) -> None:
@@ -127,4 +147,4 @@ def _show_json(finding: Finding) -> None:
         "advice": finding.advice or None,
         "exit_status": int(finding.status),
     }
-    click.echo(msgspec.json.encode(record).decode())
+    click.echo(encode_record(record).decode())

@@ -25,7 +25,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "sandbox",
     ),
     "Credentials": ("token-file", "profile"),
-    "Talk": ("quiet", "verbose", "log-format", "version", "help"),
+    "Logging": ("quiet", "verbose", "log-format", "version", "help"),
 }
 """Heading -> long names, in the order they are shown in."""
 

@@ -17,7 +17,10 @@ from .access import open_access
 from .choices import Choice
 from .options import access_options, option, profile_option, token_file_option
 
-HEADINGS = ("licence", "messenger", "phone", "active", "until", "name")
+HEADINGS = ("licence", "messenger", "phone", "active", "until", "name", "messenger name")
+_LEAST = {HEADINGS.index("phone"): 15, HEADINGS.index("name"): 8, len(HEADINGS) - 1: 8}
+"""Column that may be cut, as nobody has to type it -> how narrow it may get."""
+_BETWEEN = "  "
 
 
 @click.command()
@@ -28,7 +31,7 @@ HEADINGS = ("licence", "messenger", "phone", "active", "until", "name")
     type=Choice(["auto", "table", "json"]),
     default="auto",
     show_default=True,
-    help="auto is a table on a terminal and json, one object a line, otherwise.",
+    help="auto is a table on a terminal and json, one object per line, otherwise.",
 )
 @access_options
 @token_file_option
@@ -43,7 +46,7 @@ def lines(
 ) -> int:
     """List the licences of your account, and the messengers of each.
 
-    What stands under licence and messenger is what --license and --messenger take.
+    Use the licence and messenger columns as values for --license and --messenger.
     """
     _, api, _ = open_access(
         api_url,
@@ -55,10 +58,13 @@ def lines(
     licenses = api.licenses()
     remember_lines(licenses)
     if output == "table" or (output == "auto" and sys.stdout.isatty()):
-        _print_table(licenses)
+        from shutil import get_terminal_size
+
+        shown = format_table(licenses, get_terminal_size().columns, sys.stdout.encoding)
     else:
-        for line in format_json(licenses):
-            click.echo(line)
+        shown = format_json(licenses)
+    for line in shown:
+        click.echo(line)
     return ExitStatus.DONE
 
 
@@ -72,7 +78,7 @@ def each_line(licenses: Sequence[License]) -> Iterator[tuple[License, Messenger 
 
 
 def format_json(licenses: Sequence[License]) -> Iterator[str]:
-    """Yield one JSON object a line: license, messenger, name, phone, active, until (UTC)."""
+    """Yield one JSON object per line: license, messenger, name, phone, active, until (UTC)."""
     for each, messenger in each_line(licenses):
         record = {
             "license": each.id,
@@ -86,25 +92,52 @@ def format_json(licenses: Sequence[License]) -> Iterator[str]:
         yield msgspec.json.encode(record).decode()
 
 
-def _print_table(licenses: Sequence[License]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def format_table(licenses: Sequence[License], columns: int, encoding: str) -> Iterator[str]:
+    """Yield a heading and one line per messenger; names are cut so that it fits into `columns`."""
+    from rich.cells import cell_len, set_cell_size
 
-    table = Table(*HEADINGS, box=box.SIMPLE_HEAD, pad_edge=False)
-    for each, messenger in each_line(licenses):
-        table.add_row(*(Text(escape_line(cell)) for cell in _cells(each, messenger)))
-    Console(file=sys.stdout, highlight=False).print(table)
+    rows = [HEADINGS, *(_cells(*line) for line in each_line(licenses))]
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    _fit(widths, columns - len(_BETWEEN) * (len(widths) - 1))
+    mark = _cut_mark(encoding)
+
+    def fitted(cell: str, width: int) -> str:
+        cut = cell_len(cell) > width
+        return set_cell_size(cell, width - cell_len(mark)) + mark if cut else cell
+
+    for row in rows:
+        cells = map(fitted, row, widths)
+        padded = (set_cell_size(cell, width) for cell, width in zip(cells, widths, strict=True))
+        yield _BETWEEN.join(padded).rstrip()
+
+
+def _fit(widths: list[int], room: int) -> None:
+    """Make the widest column narrower until all fit, or none may be cut further."""
+    for column, least in _LEAST.items():
+        widths[column] = min(widths[column], max(room, least))
+    while sum(widths) > room:
+        cuttable = [column for column, least in _LEAST.items() if widths[column] > least]
+        if not cuttable:
+            return
+        widths[max(cuttable, key=widths.__getitem__)] -= 1
+
+
+def _cut_mark(encoding: str) -> str:
+    try:
+        "…".encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return "~"
+    return "…"
 
 
 def _cells(each: License, messenger: Messenger | None) -> tuple[str, ...]:
     active = {True: "yes", False: "no", None: "?"}[each.active]
     until = "?" if each.until is None else _day(each.until, "%Y-%m-%d")
-    name = (messenger and messenger.name) or each.name or ""
-    if messenger is None:
-        return (str(each.id), "none", "", active, until, name)
-    return (str(each.id), messenger.type, messenger.phone or "", active, until, name)
+    kind, phone, name = ("none", "", "")
+    if messenger is not None:
+        kind, phone, name = messenger.type, messenger.phone or "", messenger.name or ""
+    cells = (str(each.id), kind, phone, active, until, each.name or "", name)
+    return tuple(map(escape_line, cells))
 
 
 def _day(moment: int, form: str) -> str:

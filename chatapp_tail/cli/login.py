@@ -1,4 +1,4 @@
-"""`chatapp-tail login` and `logout`: the stored login that renews its tokens by itself."""
+"""`chatapp-tail login` and `logout`: the stored login, whose tokens are renewed automatically."""
 
 import os
 import sys
@@ -21,7 +21,9 @@ PASSWORD_VARIABLE = "CHATAPP_PASSWORD"
 
 
 @click.command()
-@option("--email", of="login", also_from="CHATAPP_EMAIL", metavar="EMAIL", help="Whose account.")
+@option(
+    "--email", of="login", also_from="CHATAPP_EMAIL", metavar="EMAIL", help="Email of the account."
+)
 @option("--app-id", of="login", also_from="CHATAPP_APP_ID", metavar="ID", help="ChatApp's appId.")
 @option(
     "--password-file",
@@ -29,7 +31,7 @@ PASSWORD_VARIABLE = "CHATAPP_PASSWORD"
     type=click.Path(path_type=Path, allow_dash=True),
     metavar="FILE",
     help=f"Read the password from a file, or from standard input with -.  [default:"
-    f" {PASSWORD_VARIABLE}, else it is asked for]",
+    f" {PASSWORD_VARIABLE}, otherwise you are prompted]",
 )
 @option("--status", of="login", is_flag=True, help="Say who is logged in, and for how long.")
 @access_options
@@ -46,15 +48,16 @@ def login(
 ) -> int:
     """Log in with email, password and appId, and store the tokens (not the password).
 
-    What is not given is asked for on the terminal. The tokens are kept in a file only you can
-    read, and are renewed by themselves when the service refuses them.
+    You are prompted for what is not given. The tokens are kept in a file only you can read, and
+    are renewed automatically when the service refuses them.
     """
     store = TokenStore()
     if status:
         return _say_status(store, profile)
     email = email or _ask("Email", "--email")
-    password = _password(password_file)
+    # The password comes last: it is what a typing error before it would cost again.
     app_id = app_id or _ask("appId", "--app-id")
+    password = _password(password_file)
     http = open_http(api_url, ca_file=str(ca_file) if ca_file else None, proxy=proxy)
     with store.locked():
         # Only 100 logins a day are allowed: none is spent that could not be kept.
@@ -84,14 +87,15 @@ def logout(profile: str) -> int:
 def _say_status(store: TokenStore, profile: str) -> int:
     stored = store.load(profile)
     if stored is None:
-        raise CredentialsError(f"nobody is logged in as profile {profile}: run chatapp-tail login")
+        raise CredentialsError(f"profile {profile} is not logged in: run chatapp-tail login")
     click.echo(f"account  {stored.email} (appId {stored.app_id}) at {stored.api_url}")
     click.echo(f"stored   {store.path}, profile {profile}")
-    click.echo(f"access   {_left(stored.pair.access_end)}, then it is renewed by itself")
+    click.echo(f"access   {_left(stored.pair.access_end)}, then it is renewed automatically")
     if 0 < stored.pair.refresh_end <= time.time():
         click.echo("login    over: run chatapp-tail login")
     else:
         click.echo(f"login    {_left(stored.pair.refresh_end)}, longer if it is used meanwhile")
+    click.echo("(by the times stored with it; chatapp-tail doctor asks the service)")
     return ExitStatus.DONE
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from ..chatapp.channels import EXAMPLES as CHANNEL_EXAMPLES
 from ..chatapp.channels import parse_channel, parse_messenger
 from ..formats import Output, TimeStyle
 from .choices import Choice
@@ -17,12 +18,14 @@ from .types import (
     parse_app_key,
     parse_ca_file,
     parse_checkpoint,
+    parse_count,
     parse_duration,
     parse_factor,
     parse_http_url,
     parse_license,
     parse_profile,
     parse_proxy,
+    parse_retries,
     parse_since,
     parse_size,
     parse_ws_url,
@@ -51,7 +54,8 @@ HTTP_URL = Checked("url", parse_http_url)
 KEY = Checked("key", parse_app_key)
 CA_FILE = Checked("file", parse_ca_file)
 TEXT = Text("text", str)
-POSITIVE = click.IntRange(min=1)
+COUNT = Checked("n", parse_count)
+RETRIES = Checked("n", parse_retries)
 
 
 def option(
@@ -106,20 +110,26 @@ def typed(ctx: click.Context, name: str) -> bool:
 
 def wanted_output(ctx: click.Context, output: str, as_json: bool, template: str | None) -> Output:
     """Return which output is meant; what was typed wins over what a variable says."""
-    named = {
-        Output.JSON: as_json and "as_json",
-        Output.TEMPLATE: template is not None and "template",
-    }
-    for meant, name in named.items():
-        if not name or (typed(ctx, "output") and not typed(ctx, name)):
-            continue
-        if typed(ctx, "output") and output not in ("auto", meant.value):
-            flag = "--json" if meant is Output.JSON else "--format"
-            raise click.UsageError(f"{flag} and --output {output} contradict each other.")
-        return meant
+    given = ["as_json"] * as_json + ["template"] * (template is not None)
+    names = [name for name in given if typed(ctx, name)]
+    if not names and not typed(ctx, "output"):
+        names = given
+    if len(names) > 1:
+        raise click.UsageError("--json and --format contradict each other.")
+    if names:
+        return _with_output(ctx, output, names[0])
     if output == "template" and template is None:
         raise click.UsageError("-o template needs a --format.")
     return Output(output)
+
+
+def _with_output(ctx: click.Context, output: str, name: str) -> Output:
+    """Return what --json or --format means beside --output."""
+    meant = Output.JSON if name == "as_json" else Output.TEMPLATE
+    if typed(ctx, "output") and output not in ("auto", meant.value):
+        flag = "--json" if meant is Output.JSON else "--format"
+        raise click.UsageError(f"{flag} and --output {output} contradict each other.")
+    return meant
 
 
 def ws_urls(given: tuple["Endpoint", ...]) -> tuple["Endpoint", ...]:
@@ -148,7 +158,7 @@ _ACCESS = (
         type=PROXY,
         metavar="URL",
         help="Go through a proxy, http://, socks5:// or socks5h://[user:password@]host[:port];"
-        " hosts in NO_PROXY are excepted.  [default: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY]",
+        " hosts in NO_PROXY bypass the proxy.  [default: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY]",
     ),
 )
 
@@ -190,8 +200,8 @@ _LICENCE = (
         type=MESSENGER,
         multiple=True,
         metavar="TYPE",
-        help="Messenger type, such as telegram or grWhatsApp; may be repeated. Every licence is"
-        " combined with every messenger; of one without the other, all of the other is meant.",
+        help="Messenger type, such as telegram or grWhatsApp; may be repeated. All combinations"
+        " with the licences are tailed; if only one of the two is given, all of the other.",
     ),
 )
 
@@ -212,8 +222,16 @@ _FILTER = (
         metavar="NAME",
         help="No events of this name; may be repeated.",
     ),
-    option("--incoming", is_flag=True, help="No messages of our own; other events pass."),
-    option("--outgoing", is_flag=True, help="Only messages of our own; other events pass."),
+    option(
+        "--incoming",
+        is_flag=True,
+        help="Hide outgoing messages; events that are not messages are still shown.",
+    ),
+    option(
+        "--outgoing",
+        is_flag=True,
+        help="Hide incoming messages; events that are not messages are still shown.",
+    ),
     option(
         "--chat",
         "chats",
@@ -229,8 +247,8 @@ _FILTER = (
         type=TEXT,
         multiple=True,
         metavar="REGEX",
-        help="Only what has this in its text or caption; case counts if the pattern has capitals."
-        " May be repeated.",
+        help="Only messages whose text or caption matches; case-insensitive unless the pattern has"
+        " a capital. May be repeated.",
     ),
     option(
         "-w",
@@ -258,7 +276,7 @@ _OUTPUT = (
         "--format",
         "template",
         metavar="TEMPLATE",
-        help="One line a record, such as '{time} {chat}: {text}'.",
+        help="One line per record, such as '{time} {chat}: {text}'.",
     ),
     option(
         "--color",
@@ -277,6 +295,15 @@ _OUTPUT = (
     ),
 )
 
+channel_option = option(
+    "-c",
+    "--channel",
+    "channels",
+    type=CHANNEL,
+    multiple=True,
+    metavar="NAME",
+    help=f"Channel: {CHANNEL_EXAMPLES} or a full Pusher name; may be repeated.",
+)
 profile_option = option(
     "--profile",
     type=Checked("name", parse_profile),

@@ -49,8 +49,8 @@ def run_process() -> NoReturn:
     except OSError as error:
         if error.errno not in _STDOUT_FAILS:
             raise
-        complain(f"cannot write to stdout: {error.strerror}")
-        status = ExitStatus.OUTPUT_FAILED
+        said = f"cannot write to stdout: {error.strerror}"
+        status = _failed(said, ExitStatus.OUTPUT_FAILED, sys.argv[1:])
     _silence_unwritten()
     sys.exit(status)
 
@@ -59,25 +59,30 @@ def _run(arguments: list[str]) -> int:
     from .command import command
 
     if sys.stdout is None:
-        complain("stdout is closed; give it a file, a pipe or a terminal")
-        return ExitStatus.OUTPUT_FAILED
+        closed = "stdout is closed; give it a file, a pipe or a terminal"
+        return _failed(closed, ExitStatus.OUTPUT_FAILED, arguments)
     # For what is not a record: a terminal or a file may have any encoding.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        with command.make_context("chatapp-tail", arguments) as context:
+        with command.make_context("chatapp-tail", [*arguments]) as context:  # it empties it
             return int(command.invoke(context) or 0)
     except click.exceptions.Exit as end:
         return end.exit_code
     except click.ClickException as error:
-        complain(_sentence(error))
-        return ExitStatus.USAGE
+        return _failed(_sentence(error), ExitStatus.USAGE, arguments)
     except ChatAppTailError as error:
-        complain(str(error))
-        return error.exit_status
+        return _failed(str(error), error.exit_status, arguments)
     except DeathBySignal as death:
         die_by(death.signum)
     except (KeyboardInterrupt, click.Abort):
         die_by(signal.SIGINT)
+
+
+def _failed(sentence: str, status: ExitStatus, arguments: list[str]) -> ExitStatus:
+    from .failure import say_failure
+
+    say_failure(write_line, sentence, status, arguments)
+    return status
 
 
 def _sentence(error: click.ClickException) -> str:

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 import click
 
 from ..chatapp.events import Decoded
-from ..errors import ExitStatus
+from ..errors import ExitStatus, UsageError
 from ..formats.times import TimeStyle
+from ..replay import Broken, delay, read_saved
 from ..stdout import ReaderGone, write_all
 from ..summary import Summary
 from .colors import When
-from .options import POSITIVE, SPEED, filter_options, option, output_options, wanted_output
+from .options import COUNT, SPEED, filter_options, option, output_options, wanted_output
 from .process import complain
 from .showing import TypedShowing, compile_showing
 
@@ -24,7 +25,7 @@ _BATCH = 256 * 1024
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @filter_options
 @output_options
-@option("-n", "--count", type=POSITIVE, metavar="N", help="Stop after N lines.")
+@option("-n", "--count", type=COUNT, metavar="N", help="Stop after N lines.")
 @option(
     "--speed",
     of="replay",
@@ -32,7 +33,8 @@ _BATCH = 256 * 1024
     default="max",
     show_default=True,
     metavar="FACTOR",
-    help="1 is as fast as the events came, 10 ten times that, max as fast as can be.",
+    help="1 is as fast as the events came, 10 ten times that, max as fast as possible; a pause is"
+    " at most a day.",
 )
 @click.pass_context
 def replay(
@@ -50,8 +52,8 @@ def replay(
 ) -> int:
     """Show events saved with -o json or -o raw, also .gz and .zst; - is standard input.
 
-    Filters and formats are those of the tail. A line that cannot be read is reported and passed
-    over.
+    Filters and formats are those of the tail. Lines that cannot be read are reported and skipped;
+    if nothing can be read, the exit status is 2.
     """
     asked = TypedShowing(
         output=wanted_output(ctx, output, as_json, template),
@@ -62,26 +64,58 @@ def replay(
     )
     showing = compile_showing(asked, terminal=sys.stdout.isatty())
     pipeline = showing.pipeline(Summary(), dict(os.environ))
-    lines = (line for saved in _paced(_read(files), speed) for line in pipeline.of_saved(saved))
+    report = Report()
+    found = read_saved(files, report.broken, report.record, stdin=sys.stdin.buffer)
+    lines = (line for saved in _paced(found, speed) for line in pipeline.of_saved(saved))
     try:
         _write(lines, count, at_once=speed != float("inf"))
     except ReaderGone:
         return ExitStatus.DONE
+    report.end()
     return ExitStatus.DONE
 
 
-def _read(files: tuple[str, ...]) -> Iterator[Decoded]:
-    from ..replay import Broken, read_saved
+class Report:
+    """Says which lines could not be read, a few of each file, and how many more there are."""
 
-    def report(broken: Broken) -> None:
-        complain(f"{broken.file}:{broken.line}: {broken.reason}")
+    SHOWN_PER_FILE = 5
 
-    return read_saved(files, report, stdin=sys.stdin.buffer)
+    def __init__(self) -> None:
+        self._any_record = False
+        self._broken = 0
+        self._file = ""
+        self._broken_of_file = 0
+
+    def record(self) -> None:
+        """Note that a record was read."""
+        self._any_record = True
+
+    def broken(self, broken: Broken) -> None:
+        """Say which line could not be read, unless too many of its file were named already."""
+        if broken.file != self._file:
+            self._count_rest()
+            self._file, self._broken_of_file = broken.file, 0
+        self._broken += 1
+        self._broken_of_file += 1
+        if self._broken_of_file <= self.SHOWN_PER_FILE:
+            complain(f"{broken.file}:{broken.line}: {broken.reason}")
+
+    def _count_rest(self) -> None:
+        if (rest := self._broken_of_file - self.SHOWN_PER_FILE) > 0:
+            lines = "line" if rest == 1 else "lines"
+            complain(f"{self._file}: … and {rest:,} more {lines} could not be read")
+
+    def end(self) -> None:
+        """Count what was not named; UsageError if nothing at all could be read."""
+        self._count_rest()
+        if self._broken and not self._any_record:
+            raise UsageError(
+                "nothing here was saved by chatapp-tail; replay reads the lines that -o json and"
+                " -o raw write"
+            )
 
 
 def _paced(saved: Iterator[Decoded], speed: float) -> Iterator[Decoded]:
-    from ..replay import delay
-
     before: int | None = None
     for decoded in saved:
         received = decoded.records[0].received

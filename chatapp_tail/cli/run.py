@@ -9,12 +9,11 @@ from msgspec.structs import replace
 
 from .. import spool
 from ..chatapp.api import Api
-from ..chatapp.channels import short_name
-from ..chatapp.lines_cache import remember_lines
+from ..chatapp.channels import license_and_messenger, with_short_names
 from ..chatapp.secret import Secret
 from ..chatapp.tokens import GivenToken, TokenSource
 from ..checkpoint import Checkpoint
-from ..errors import ChannelsError, ChatAppTailError, ExitStatus
+from ..errors import ChatAppTailError, ExitStatus
 from ..formats.escape import escape_line
 from ..formats.meta import encode_meta
 from ..notices import Level, Notices
@@ -59,7 +58,9 @@ def _run(settings: Settings, notices: Notices) -> ExitStatus:
             source=token,
         )
         if settings.selection.needs_licenses:
-            settings = _with_channels(settings, api)
+            from .lookup import with_channels  # 1 ms, which a pair need not wait for
+
+            settings = with_channels(settings, lambda: api.licenses(patient=False), notices.say)
         systemd = Notifier(os.environ)
         stack.callback(systemd.stopping)
         tail, say_summary = _assemble(settings, api, notices, systemd, checkpoint)
@@ -70,17 +71,6 @@ def _run(settings: Settings, notices: Notices) -> ExitStatus:
         if end.cause:
             notices.end(_explain(end, settings.connection.channels), end.status)
         return end.status
-
-
-def _with_channels(settings: Settings, api: Api) -> Settings:
-    """Look up what was meant by a licence or a messenger alone, or by --all."""
-    licenses = api.licenses()
-    if not settings.sandbox:
-        remember_lines(licenses)
-    channels = settings.selection.channels(licenses)
-    if not channels:
-        raise ChannelsError(settings.selection.explain_nothing(licenses))
-    return replace(settings, connection=replace(settings.connection, channels=channels))
 
 
 def _assemble(
@@ -162,16 +152,12 @@ def _with_sandbox(settings: Settings, stack: ExitStack) -> tuple[Settings, Token
 
 def _explain(end: End, channels: Sequence[str]) -> str:
     """Return the last line: what was tried, what came back, what to do next."""
-    reason = escape_line(end.reason)
-    for channel in channels:
-        reason = reason.replace(channel, short_name(channel))
+    reason = with_short_names(escape_line(end.reason), channels)
     match end.cause:
         case StopCause.CREDENTIALS:
             return reason
         case StopCause.CHANNELS_REFUSED:
-            return (
-                f"{reason}; check licence and messenger type (case matters), and whose token it is"
-            )
+            return f"{reason}; {_advice_for_refused(channels)}, and whose token it is"
         case StopCause.SERVER_REFUSED:
             return f"the server refused the connection: {reason}; check --app-key and --ws-url"
         case StopCause.UNREACHABLE:
@@ -182,3 +168,9 @@ def _explain(end: End, channels: Sequence[str]) -> str:
             return f"a bug in chatapp-tail, please report it:\n{end.reason}"
         case _:
             return reason
+
+
+def _advice_for_refused(channels: Sequence[str]) -> str:
+    if any(None in license_and_messenger(channel) for channel in channels):
+        return "check the name of the channel"
+    return "check licence and messenger type (case matters)"

@@ -140,15 +140,15 @@ def _exports(variables: dict[str, str]) -> str:
     default=1.0,
     show_default=True,
     metavar="R",
-    help="Live events a second; 0 for none.",
+    help="Live events per second; 0 for none.",
 )
 @option(
     "--tls", of="sandbox", is_flag=True, help="Speak wss and https, with a certificate of its own."
 )
-@option("--seed", of="sandbox", type=int, metavar="N", help="Tell the same story each time.")
+@option("--seed", of="sandbox", type=int, metavar="N", help="Random seed, for reproducible events.")
 def sandbox(port: int, api_port: int, rate: float, tls: bool, seed: int | None) -> int:
     """Run an embedded ChatApp on 127.0.0.1 with made-up events.
 
-    It prints what to set to use it, and runs until Ctrl-C.
+    It prints the environment variables to set, and runs until Ctrl-C.
     """
     return serve(port=port, api_port=api_port, rate=rate, tls=tls, seed=seed)

@@ -95,7 +95,7 @@ def compile_settings(typed: Typed, *, stdout_is_terminal: bool, watched: bool) -
     showing = _showing(typed, stdout_is_terminal)
     fills = typed.backfill and showing.keep_event("message")
     if (wanted := _wanted_history(typed)) and not fills:
-        raise UsageError(f"{wanted} fetches messages from history, and the filters leave none")
+        raise UsageError(f"{wanted} fetches only messages, but your filters exclude them all")
     return Settings(
         selection=selection,
         connection=ConnectionSettings(
@@ -148,7 +148,7 @@ def _check_history(typed: Typed) -> None:
         raise UsageError(f"{wanted} and --no-backfill contradict each other")
     if typed.sandbox:
         raise UsageError(
-            f"--sandbox begins anew each time, so it has no history for {wanted}; start it with"
+            f"--sandbox starts over each time, so it has no history for {wanted}; start it with"
             " chatapp-tail sandbox and tail that"
         )
 

@@ -72,9 +72,7 @@ class Showing(msgspec.Struct, frozen=True):
 
                 return format_raw
             case Output.CSV:
-                from ..formats.csv import Csv
-
-                return Csv(escape=self.terminal)
+                return self._csv()
             case Output.TEMPLATE:
                 return self._template()
             case Output.PRETTY:
@@ -83,6 +81,12 @@ class Showing(msgspec.Struct, frozen=True):
                 raise AssertionError("auto is resolved when settings are compiled")
             case _:
                 assert_never(self.output)
+
+    def _csv(self) -> Format:
+        from ..formats.csv import Csv
+        from .csv_opening import csv_opening
+
+        return Csv(escape=self.terminal, opening=lambda: csv_opening(sys.stdout.fileno()))
 
     def _template(self) -> Format:
         from ..formats.template import Template

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from ..proxies import Proxy
     from ..pusher.connection import Endpoint
 
-_DURATION = r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?"
-_LONGEST = 366 * 86400.0
-_SIZE = r"(\d+)(kB|MB|GB|KiB|MiB|GiB)?"
+_DURATION = r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)?"
+_LONGEST_DAYS = 366
+_LONGEST = _LONGEST_DAYS * 86400.0
+_SIZE = r"([0-9]{1,18})(kB|MB|GB|KiB|MiB|GiB)?"
 _BYTES: dict[str | None, int] = {
     None: 1,
     "kB": 1000,
@@ -30,34 +31,52 @@ _SECONDS = {"ms": 0.001, None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400
 
 def parse_duration(text: str) -> float:
     """Return seconds for `500ms`, `30s`, `5m`, `2h`, `1d` or a bare number of seconds."""
+    return _seconds(
+        text,
+        malformed="a duration is a number and a unit, such as 30s, 5m or 2h",
+        zero="a duration must be more than zero",
+        too_long=f"the longest duration is a year, {_LONGEST_DAYS}d",
+    )
+
+
+def _age(text: str) -> float:
+    """Return the seconds ago that a time is, as a duration."""
+    return _seconds(
+        text,
+        malformed="a time is an age, such as 2h, or a date and time: 2026-11-22T08:00",
+        zero="an age must be more than zero",
+        too_long=f"it is more than a year ago; the longest is {_LONGEST_DAYS}d",
+    )
+
+
+def _seconds(text: str, *, malformed: str, zero: str, too_long: str) -> float:
+    """Return seconds; ValueError with the sentence for what is wrong."""
     found = re.fullmatch(_DURATION, text)
-    if not found or not float(found[1]):
-        raise ValueError("a duration is a number and a unit, such as 30s, 5m or 2h")
+    if not found:
+        raise ValueError(malformed)
     seconds = float(found[1]) * _SECONDS[found[2]]
+    if not seconds:
+        raise ValueError(zero)
     if seconds > _LONGEST:
-        raise ValueError("a duration is a year at the most")
+        raise ValueError(too_long)
     return seconds
 
 
 def parse_since(text: str) -> int:
-    """Return nanoseconds since the epoch for a duration ago or a moment, such as 2h or 2026-11-22.
+    """Return nanoseconds since the epoch for an age or a date and time: 2h, 2026-11-22T08:00.
 
-    A moment without a zone is in local time.
+    A time without a zone is in local time.
     """
+    now = time.time()
     try:
         moment = datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError):
-        moment = time.time() - _ago(text)
-    if not 0 <= moment <= time.time():
-        raise ValueError("it lies in the future, or before 1970")
+        moment = now - _age(text)
+    if moment > now:
+        raise ValueError("that time is in the future")
+    if moment < 0:
+        raise ValueError("that time is before 1970")
     return round(moment * 1e9)
-
-
-def _ago(text: str) -> float:
-    try:
-        return parse_duration(text)
-    except ValueError:
-        raise ValueError("a time is a duration ago, such as 2h, or as 2026-11-22T08:00") from None
 
 
 def parse_checkpoint(text: str) -> str:
@@ -75,6 +94,25 @@ def parse_size(text: str) -> int:
     return int(found[1]) * _BYTES[found[2]]
 
 
+def parse_count(text: str) -> int:
+    """Return a number of lines."""
+    if (count := _whole(text)) < 1:
+        raise ValueError("it must be a whole number of 1 or more")
+    return count
+
+
+def parse_retries(text: str) -> int:
+    """Return a number of retries."""
+    if (retries := _whole(text)) < 0:
+        raise ValueError("it must be a whole number of 0 or more")
+    return retries
+
+
+def _whole(text: str) -> int:
+    """Return a whole number, -1 for anything else."""
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else -1
+
+
 def parse_license(text: str) -> int:
     """Return the number of a licence."""
     if not re.fullmatch(r"[0-9]{1,18}", text) or not int(text):
@@ -84,7 +122,11 @@ def parse_license(text: str) -> int:
 
 def parse_ca_file(text: str) -> Path:
     """Return the path of a PEM file with certificates."""
-    if not Path(text).is_file():
+    try:
+        found = Path(text).is_file()
+    except OSError as error:
+        raise ValueError(f"it cannot be looked for: {error.strerror}") from None
+    if not found:
         raise ValueError("there is no such file")
     from ..pusher.link import check_authorities
 

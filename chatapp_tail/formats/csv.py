@@ -1,11 +1,13 @@
-"""`-o csv`: a table after RFC 4180, in UTF-8, one row a record and the header once.
+"""`-o csv`: a table after RFC 4180, in UTF-8, one row per record and the header once per file.
 
 A cell that a spreadsheet would take for a formula gets an apostrophe in front: strangers write
 these cells. Newlines inside of cells stay, in quotes.
 """
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Sequence
+from typing import BinaryIO
 
 from ..chatapp.events import Decoded, Record
 from .escape import escape_text
@@ -41,21 +43,65 @@ _FIELDS = tuple(FIELDS[name] for name in COLUMNS.values())
 
 
 class Csv:
-    """Rows; the header stands before the first, in one piece with it.
+    """Rows; what `opening` returns stands before the first, in one piece with it.
 
     With `escape` cells are made safe for a terminal.
     """
 
-    def __init__(self, *, escape: bool = False) -> None:
-        self._header = _encoded(COLUMNS)
+    def __init__(
+        self, *, escape: bool = False, opening: Callable[[], bytes] = lambda: header()
+    ) -> None:
+        self._opening: Callable[[], bytes] | None = opening
         self._clean: Callable[[str], str] = escape_text if escape else str
 
     def __call__(self, _: Decoded, kept: Sequence[Record]) -> list[bytes]:
-        """Return one piece a record."""
+        """Return one piece per record."""
         rows = [_encoded(map(self._clean, _cells(record))) for record in kept]
-        if rows:
-            rows[0], self._header = self._header + rows[0], b""
+        if rows and self._opening:
+            rows[0], self._opening = self._opening() + rows[0], None
         return rows
+
+
+def header() -> bytes:
+    """Return the line with the names of the columns."""
+    return _encoded(COLUMNS)
+
+
+def opening_for(file: BinaryIO, size: int) -> bytes:
+    """Return what goes before the first row that is appended to the first `size` bytes of a file.
+
+    The header, unless they begin with one; and what ends a row that was torn, as by a kill, with
+    its cell: else all that follows would stand in that cell.
+    """
+    begin = file.read(min(size, _BLOCK))
+    if begin == BOM_UTF8:
+        return header()
+    missing = b"" if _HEADER_BEGIN in begin else header()
+    if _ends_in_quotes(file, size):
+        return b'"\r\n' + missing
+    file.seek(size - 1)
+    return missing if file.read(1) == b"\n" else b"\r\n" + missing
+
+
+_HEADER_BEGIN = ",".join(list(COLUMNS)[:6]).encode()
+_BLOCK = 256 * 1024
+_ROW_BEGIN = rb"\r\n[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,}Z,"
+
+
+def _ends_in_quotes(file: BinaryIO, size: int) -> bool:
+    """Return whether the number of quotes is odd; in each whole row it is even."""
+    file.seek(max(0, size - _BLOCK))
+    last = file.read(min(size, _BLOCK))
+    begins = [found.start() for found in re.finditer(_ROW_BEGIN, last)]
+    # Of a file that was ended well, the last row tells; all of a large one would take seconds.
+    if last.endswith(b"\r\n") and begins and last.count(b'"', begins[-1]) % 2 == 0:
+        return False
+    file.seek(0)
+    quotes = 0
+    while size > 0 and (block := file.read(min(size, _BLOCK))):
+        quotes += block.count(b'"')
+        size -= len(block)
+    return quotes % 2 == 1
 
 
 def _encoded(cells: Iterable[str]) -> bytes:

@@ -20,11 +20,12 @@ STATUSES = {
     ExitStatus.DONE: "Done: the count was reached, the time was over and there was no count, or"
     " the reader of standard output is gone.",
     ExitStatus.BUG: "A bug, with a traceback.",
-    ExitStatus.USAGE: "The command line or the environment asks for something that cannot be.",
+    ExitStatus.USAGE: "Usage error in the command line or the environment.",
     ExitStatus.CREDENTIALS: "Credentials are missing or were refused.",
-    ExitStatus.UNREACHABLE: "The server cannot be reached, and --no-reconnect, --max-retries or a"
-    " certificate that is not trusted forbids to go on.",
-    ExitStatus.CHANNELS_REFUSED: "Every wanted channel was refused; with --strict, any.",
+    ExitStatus.UNREACHABLE: "The server cannot be reached, with --no-reconnect or --max-retries, or"
+    " when its certificate is not trusted.",
+    ExitStatus.CHANNELS_REFUSED: "Every wanted channel was refused; with --strict, any, or a"
+    " licence or messenger that is not in the account.",
     ExitStatus.REFUSED_BY_SERVER: "The server refused the app key or the protocol.",
     ExitStatus.OUTPUT_FAILED: "Standard output failed: the disk is full, it is closed, or its"
     " reader fell too far behind.",
@@ -61,16 +62,16 @@ _VARIABLES = {
     " are excepted, unless --proxy is given.",
     "NO_COLOR, FORCE_COLOR, CLICOLOR_FORCE": "Whether there are colours, unless --color says so.",
     "TMPDIR": "Where what a slow reader has not taken yet waits, in a file without a name.",
-    "NOTIFY_SOCKET, WATCHDOG_USEC": "Set by systemd: it is told when every channel is decided, and"
-    " its watchdog is fed.",
+    "NOTIFY_SOCKET, WATCHDOG_USEC": "Set by systemd: it is told once every channel is confirmed or"
+    " refused, and its watchdog is fed.",
 }
 _FILES = {
     "${XDG_STATE_HOME:-~/.local/state}/chatapp-tail/tokens.json": "The logins, readable by you"
     " only.",
     "${XDG_STATE_HOME:-~/.local/state}/chatapp-tail/resume/NAME.sqlite": "What the tail with"
-    " --resume=NAME has written. Without it, it begins anew.",
+    " --resume=NAME has written. Without it, it starts over.",
     "${XDG_CACHE_HOME:-~/.cache}/chatapp-tail/lines": "Licences and messengers seen last, one pair"
-    " a line, for the completion of shells. May be removed at any time.",
+    " per line, for the completion of shells. May be removed at any time.",
 }
 
 
@@ -186,11 +187,19 @@ def _exit_statuses() -> Iterator[str]:
 def _environment(group: click.Group) -> Iterator[str]:
     yield from _prose(
         f"Every option is also read from a variable, {_PREFIX} and its long name, such as"
-        f" {_PREFIX}LICENSE and {_PREFIX}WS_URL; what is typed wins. Values of an option that may"
-        " be repeated are divided by spaces. The variable of an option of another command has that"
-        f" command's name in it: {_PREFIX}SANDBOX_PORT."
+        f" {_PREFIX}LICENSE and {_PREFIX}WS_URL; the command line takes precedence. Values of an"
+        " option that may be repeated are separated by spaces"
+        f"{_exceptions(group)}. The variable of an option of another command"
+        f" has that command's name in it: {_PREFIX}SANDBOX_PORT."
     )
     yield from _list(_VARIABLES | dict(_aliases(group)))
+
+
+def _exceptions(group: click.Group) -> str:
+    """Return of which options the values in a variable are separated by newlines."""
+    options = [each for each in group.params if isinstance(each, click.Option) and each.multiple]
+    names = [f"--{long_name(each)}" for each in options if each.type.envvar_list_splitter == "\n"]
+    return f" (of {', '.join(names)}: by newlines)" if names else ""
 
 
 def _aliases(group: click.Group) -> Iterator[tuple[str, str]]:

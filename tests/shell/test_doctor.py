@@ -17,8 +17,11 @@ from chatapp_tail.chatapp.http import Http
 from chatapp_tail.chatapp.secret import Secret
 from chatapp_tail.chatapp.selection import Selection
 from chatapp_tail.chatapp.tokens import GivenToken
-from chatapp_tail.cli.checks import CheckFailed, Observation, Patient
+from chatapp_tail.cli.checks import Patient
+from chatapp_tail.cli.findings import CheckFailed
+from chatapp_tail.cli.observation import Observation
 from chatapp_tail.errors import ExitStatus
+from chatapp_tail.pusher.answers import AuthAnswer
 from chatapp_tail.pusher.connection import Endpoint, Settings
 from chatapp_tail.sandbox import AuthAnswered, Sandbox
 from tests.conftest import TIMEOUT_SCALE, RunTail, StartTail
@@ -49,7 +52,8 @@ def failing(done: CompletedProcess[str], check: str, status: int) -> dict[str, A
     found = report(done)
     assert found, "nothing was found"
     last: dict[str, Any] = found[-1]
-    assert [each["check"] for each in found if not each["ok"]] == [check], last
+    assert [each["check"] for each in found if each["exit_status"]] == [check], last
+    assert not last["ok"]
     assert last["exit_status"] == status
     assert done.returncode == status
     assert last["advice"]
@@ -115,7 +119,9 @@ def test_text_for_people(
 ) -> None:
     done = run_tail("doctor", env={**env, **locale})
     assert (done.returncode, done.stderr) == (0, "")
-    assert [line.split()[0] for line in done.stdout.splitlines()] == [mark] * len(CHECKS)
+    *lines, verdict = done.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == [mark] * len(CHECKS)
+    assert verdict == "all good"
     assert locale == {} or done.stdout.isascii()
     assert max(map(len, done.stdout.splitlines())) <= 80
 
@@ -127,6 +133,7 @@ def test_a_failure_in_ascii(run_tail: RunTail, env: Mapping[str, str]) -> None:
     assert done.stdout.isascii()
     assert "FAILED token" in done.stdout
     assert "next: " in done.stdout
+    assert done.stdout.endswith("\n1 problem\n")
     assert TOKEN not in done.stdout
 
 
@@ -135,9 +142,12 @@ def test_a_failure_in_ascii(run_tail: RunTail, env: Mapping[str, str]) -> None:
 
 def test_no_credentials(run_tail: RunTail, env: Mapping[str, str]) -> None:
     without = {name: value for name, value in env.items() if name != "CHATAPP_TOKEN"}
+    found = failing(doctor(run_tail, without), "configuration", 3)
+    assert "chatapp-tail login" in found["found"]
     done = run_tail("doctor", env=without)
-    assert (done.returncode, done.stdout) == (3, "")
-    is_one_line(done.stderr, "chatapp-tail login")
+    assert (done.returncode, done.stderr) == (3, "")
+    assert done.stdout.startswith("✗ configuration")
+    assert done.stdout.endswith("\n1 problem\n")
 
 
 def test_wrong_token(run_tail: RunTail, env: Mapping[str, str]) -> None:
@@ -152,6 +162,15 @@ def test_api_that_is_not_there(run_tail: RunTail, env: Mapping[str, str], closed
     found = failing(doctor(run_tail, {**env, "CHATAPP_API_URL": url}), "API answers", 4)
     assert url in found["found"]
     assert "--api-url" in found["advice"]
+    assert "; check" not in found["found"], "what to do is said once"
+
+
+def test_a_proxy_that_refuses_the_api(
+    run_tail: RunTail, env: Mapping[str, str], closed_port: int
+) -> None:
+    argv = ("--proxy", f"http://127.0.0.1:{closed_port}", "--api-url", "http://api.invalid")
+    found = failing(doctor(run_tail, env, *argv), "API answers", 4)
+    assert "--proxy" in found["advice"]
 
 
 def test_api_that_is_another_server(
@@ -294,12 +313,168 @@ def test_no_pong(examined: Patient, sandbox: Sandbox) -> None:
     assert (name, failed.status) == ("ping", ExitStatus.UNREACHABLE)
 
 
-def test_second_socket_url_is_not_forgotten(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str], closed_port: int
+def warned(found: list[dict[str, Any]], check: str) -> dict[str, Any]:
+    """The one finding that is a warning, which has to be of this check."""
+    (warning,) = (each for each in found if not each["ok"])
+    assert (warning["check"], warning["exit_status"]) == (check, 0)
+    assert warning["advice"]
+    return warning
+
+
+@pytest.mark.defect("U8")
+@pytest.mark.parametrize("order", [1, -1])
+def test_each_socket_url_is_tried(
+    order: int, run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str], closed_port: int
 ) -> None:
-    """A tail would go on to the second; that the first fails is worth a line, and no more."""
-    urls = ("--ws-url", sandbox.ws_url, "--ws-url", f"ws://127.0.0.1:{closed_port}")
-    assert doctor(run_tail, env, *urls).returncode == 0
+    """A tail would go on to the next; that one fails is worth a line, and no more."""
+    closed = f"ws://127.0.0.1:{closed_port}"
+    first, second = (sandbox.ws_url, closed)[::order]
+    done = doctor(run_tail, env, "--ws-url", first, "--ws-url", second)
+    found = report(done)
+    assert done.returncode == 0
+    assert str(closed_port) in warned(found, "TCP")["found"]
+    assert f"{first}, then {second}" in found[0]["found"]
+    (key,) = (each for each in found if each["check"] == "app key")
+    assert key["found"] == f"{sandbox.ws_url} accepts the app key"
+    assert found[-1]["check"] == "ping"
+
+
+@pytest.mark.defect("U8")
+@pytest.mark.parametrize("status", [404, 503])
+def test_a_server_that_refuses_the_upgrade_is_passed_over(
+    status: int, run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    with Sandbox() as sick:
+        sick.faults.refuse_upgrades(status)
+        done = doctor(run_tail, env, "--ws-url", sick.ws_url, "--ws-url", sandbox.ws_url)
+    assert done.returncode == 0, done.stdout
+    assert str(status) in warned(report(done), "app key")["found"]
+
+
+@pytest.mark.defect("U8")
+def test_all_socket_urls_fail(run_tail: RunTail, env: Mapping[str, str], closed_port: int) -> None:
+    argv = ("--ws-url", "ws://no-such-host.invalid", "--ws-url", f"ws://127.0.0.1:{closed_port}")
+    done = doctor(run_tail, env, *argv)
+    failing(done, "TCP", 4)
+    assert [each["check"] for each in report(done) if not each["ok"]] == ["DNS", "TCP"]
+
+
+def test_an_untrusted_server_ends_it_as_it_ends_a_tail(
+    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    with Sandbox(tls=True) as other:
+        urls = ("--ws-url", other.ws_url, "--ws-url", sandbox.ws_url)
+        failing(doctor(run_tail, env, *urls), "TLS", 4)
+        assert run_tail(*SELECT, *urls, "--for", "20s", env=env).returncode == 4
+
+
+def test_a_server_with_tls_behind_ws(run_tail: RunTail, env: Mapping[str, str]) -> None:
+    with Sandbox(tls=True) as other:
+        url = other.ws_url.replace("wss:", "ws:")
+        found = failing(doctor(run_tail, env, "--ws-url", url), "app key", 4)
+    assert f"--ws-url {other.ws_url}" in found["advice"]
+
+
+@pytest.mark.defect("U8")
+def test_a_host_with_an_address_that_is_dead(
+    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    """localhost is ::1 first on most machines, where the sandbox does not listen."""
+    url = sandbox.ws_url.replace("127.0.0.1", "localhost")
+    done = doctor(run_tail, env, "--ws-url", url)
+    assert done.returncode == 0
+    (tcp,) = (each for each in report(done) if each["check"] == "TCP")
+    (dns,) = (each for each in report(done) if each["check"] == "DNS")
+    assert ("not at ::1 (Connection refused)" in tcp["found"]) == dns["found"].startswith("::1, ")
+
+
+# --- channels
+
+
+@pytest.mark.defect("U8")
+@pytest.mark.parametrize("channel", ["1229/telegram", "company/2224", "user/685"])
+def test_channels_are_tried(channel: str, run_tail: RunTail, env: Mapping[str, str]) -> None:
+    done = doctor(run_tail, env, "-c", channel)
+    tail = run_tail("-c", channel, "--for", "2s", env=env)
+    assert done.returncode == tail.returncode
+    if done.returncode:
+        assert channel in report(done)[-1]["found"]
+    else:
+        (found,) = (each for each in report(done) if each["check"] == "channel authorised")
+        assert found["found"] == channel
+
+
+@pytest.mark.defect("U8")
+def test_a_refused_channel_is_named_as_it_is_typed(
+    run_tail: RunTail, env: Mapping[str, str]
+) -> None:
+    found = failing(doctor(run_tail, env, "-c", "company/999"), "channel authorised", 5)
+    assert found["found"].startswith("company/999 is refused")
+    assert "private-v1" not in found["found"]
+    assert "--channel" in found["advice"]
+    assert "--license" not in found["advice"]
+
+
+def test_one_refused_channel_of_several_is_a_warning(
+    run_tail: RunTail, env: Mapping[str, str]
+) -> None:
+    done = doctor(run_tail, env, "-c", "company/999", *SELECT)
+    assert done.returncode == 0
+    assert warned(report(done), "channel refused")["found"].startswith("company/999: ")
+    text = run_tail("doctor", "-c", "company/999", *SELECT, env=env).stdout
+    assert text.endswith("\nno problem, 1 warning\n")
+    assert "⚠ channel refused" in text
+
+
+@pytest.mark.defect("U13")
+@pytest.mark.parametrize("argv", [("-l", "1402"), ("-l", "9999"), ("-m", "Telegram")], ids=str)
+def test_the_choices_are_listed(
+    argv: tuple[str, ...], run_tail: RunTail, env: Mapping[str, str]
+) -> None:
+    found = failing(doctor(run_tail, env, *argv), "licences", 5)
+    assert "choose one of these" in found["advice"]
+    assert "this account has: 1229 (telegram, grWhatsApp), 1230 (caWhatsApp)" in found["found"]
+    assert "1402 (" not in found["found"], "it is not active"
+
+
+@pytest.mark.defect("U13")
+def test_an_account_without_licences_has_no_choices(
+    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    sandbox.faults.answer_api("/v1/licenses", 200, '{"success":true,"data":[]}')
+    found = failing(doctor(run_tail, env), "licences", 5)
+    assert "choose" not in found["advice"]
+
+
+def test_what_is_not_active_is_a_warning(run_tail: RunTail, env: Mapping[str, str]) -> None:
+    done = doctor(run_tail, env, "-l", "1402", "-m", "telegram", *SELECT)
+    assert done.returncode == 0
+    assert warned(report(done), "licences")["found"] == "licence 1402 is not active"
+
+
+@pytest.mark.parametrize(("argv", "status"), [(SELECT, 0), (("-l", "1229"), 4)], ids=str)
+def test_licences_that_cannot_be_listed_end_what_needs_them(
+    argv: tuple[str, ...],
+    status: int,
+    run_tail: RunTail,
+    sandbox: Sandbox,
+    env: Mapping[str, str],
+) -> None:
+    sandbox.faults.answer_api("/v1/licenses", 403, '{"message":"no"}')
+    done = doctor(run_tail, env, *argv)
+    assert done.returncode == status
+    assert "licences" in [each["check"] for each in report(done) if not each["ok"]]
+
+
+@pytest.mark.defect("U8")
+def test_a_bug_ends_with_its_own_status(examined: Patient) -> None:
+    def fail(socket_id: str, channel: str) -> AuthAnswer:
+        raise ZeroDivisionError
+
+    examined.api.authorise = fail  # type: ignore[method-assign]
+    name, failed = first_failure(examined)
+    assert (name, failed.status) == ("channel authorised", ExitStatus.BUG)
+    assert "report" in failed.advice
 
 
 # --- a clock that is wrong, and dates that are none
@@ -332,8 +507,10 @@ def dated(date: str) -> Iterator[str]:
 
 def test_a_clock_that_is_wrong(run_tail: RunTail, env: Mapping[str, str]) -> None:
     with dated("Mon, 01 Jan 2001 00:00:00 GMT") as url:
-        found = failing(doctor(run_tail, env, "--api-url", url), "clock", 4)
-    assert "NTP" in found["advice"]
+        found = report(doctor(run_tail, env, "--api-url", url))
+    clock = next(each for each in found if each["check"] == "clock")
+    assert "NTP" in clock["advice"]
+    assert (clock["ok"], clock["exit_status"]) == (False, 0), "a tail would go on"
 
 
 @pytest.mark.parametrize("date", ["", "soon", "Mon, 32 Foo 99999 99:99:99 GMT"])

@@ -1,5 +1,6 @@
 """Each way to fail: its status, and one line that says what was tried and what to do."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -76,6 +77,62 @@ def test_bad_variable_is_named(run_tail: RunTail) -> None:
     """Who has it in a profile does not remember an option that was never typed."""
     done = run_tail(env={"CHATAPP_TOKEN": TOKEN, "CHATAPP_TAIL_LICENSE": "x"})
     failed(done, 2, "CHATAPP_TAIL_LICENSE", "'x'")
+
+
+@pytest.mark.defect("U14")
+@pytest.mark.parametrize(
+    ("arguments", "environment"),
+    [
+        (["--log-format", "json"], {}),
+        (["--log-format=json"], {}),
+        (["--log-format", "text", "--log-format=json"], {}),
+        ([], {"CHATAPP_TAIL_LOG_FORMAT": "json"}),
+    ],
+)
+@pytest.mark.parametrize(
+    ("failing", "status", "word"),
+    [
+        (["--for", "soon"], 2, "a duration is"),
+        (["--no-such-option"], 2, "--no-such-option"),
+        (["--since", "2h", "--no-backfill"], 2, "contradict"),
+        ([], 2, "nothing is selected"),
+        (SELECT, 3, "CHATAPP_TOKEN"),
+        ([*SELECT, "--bad\udcff"], 2, "--bad"),
+    ],
+)
+def test_errors_before_the_run_are_json_too(
+    failing: list[str],
+    status: int,
+    word: str,
+    arguments: list[str],
+    environment: Mapping[str, str],
+    run_tail: RunTail,
+) -> None:
+    """Also where the command line cannot be parsed, before or after what asks for JSON."""
+    for whole in ([*arguments, *failing], [*failing, *arguments]):
+        done = run_tail(*whole, env=environment)
+        assert (done.returncode, done.stdout) == (status, "")
+        error = json.loads(done.stderr)
+        assert list(error) == ["v", "type", "message", "exit_status"]
+        assert (error["v"], error["type"], error["exit_status"]) == (1, "error", status)
+        assert word in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment"),
+    [
+        (["--log-format", "text"], {"CHATAPP_TAIL_LOG_FORMAT": "json"}),
+        (["--log-format", "yaml"], {"CHATAPP_TAIL_LOG_FORMAT": "json"}),
+        (["--", "--log-format", "json"], {}),
+        (["--log-format"], {}),
+    ],
+)
+def test_errors_are_text_unless_json_is_asked_for(
+    arguments: list[str], environment: Mapping[str, str], run_tail: RunTail
+) -> None:
+    done = run_tail(*arguments, env=environment)
+    assert done.returncode == 2
+    assert done.stderr.startswith("chatapp-tail: ")
 
 
 def test_options_of_the_tail_before_another_command_are_refused(

@@ -347,9 +347,9 @@ def test_a_place_where_no_checkpoint_can_be(home: Path, run_tail: RunTail, env: 
     [
         (("--resume", "--no-backfill"), "contradict"),
         (("--since", "2h", "--no-backfill"), "contradict"),
-        (("--resume", "-e", "chatTag"), "the filters leave none"),
-        (("--since", "2h", "-E", "message"), "the filters leave none"),
-        (("--since", "2h", "--sandbox"), "begins anew each time"),
+        (("--resume", "-e", "chatTag"), "your filters exclude them all"),
+        (("--since", "2h", "-E", "message"), "your filters exclude them all"),
+        (("--since", "2h", "--sandbox"), "starts over each time"),
         (("--since", "tomorrow"), "2026-11-22T08:00"),
         (("--since", "2999-01-01"), "future"),
         (("--resume=../../etc/x",), "letters, digits"),

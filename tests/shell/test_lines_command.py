@@ -69,8 +69,28 @@ def test_a_terminal_gets_a_table(
     shown = terminal.shown.decode().splitlines()
     assert max(map(len, shown)) <= columns
     rows = [line.split() for line in shown if line.strip()[:1].isdecimal()]
-    assert len(rows) == 7, "one row a messenger"
+    assert len(rows) == 7, "one row per messenger"
     assert rows[-1][:5] == ["1402", "telegram", "7000000402", "no", "2024-01-01"]
+
+
+@pytest.mark.defect("U7")
+@pytest.mark.parametrize("columns", ["10", "40", "69", "80", "200"])
+def test_a_table_shows_both_names_and_whole_types(
+    columns: str, run_tail: RunTail, env: Mapping[str, str]
+) -> None:
+    done = run_tail("lines", "-o", "table", env={**env, "COLUMNS": columns})
+    heading, *rows = done.stdout.split("\n")
+    assert rows.pop() == ""
+    assert heading.split()[:6] == ["licence", "messenger", "phone", "active", "until", "name"]
+    assert [row.split()[:2] for row in rows] == [
+        *(["1229", "telegram"], ["1229", "grWhatsApp"], ["1230", "caWhatsApp"]),
+        *(["1315", "telegramBot"], ["1315", "avito"], ["1315", "vkontakte"], ["1402", "telegram"]),
+    ]
+    assert rows[0].split()[2:5] == ["7000000229", "yes", "2100-01-01"]
+    assert rows[0].split()[5:] == ["Demo", "Shop", "Telegram"] or int(columns) < 80
+    assert heading.endswith("  messenger name") or int(columns) < 200
+    assert max(map(len, (heading, *rows))) <= max(80, int(columns))
+    assert all(line == line.rstrip() for line in (heading, *rows))
 
 
 def test_long_names_do_not_break_what_has_to_be_typed(

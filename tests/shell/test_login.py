@@ -101,11 +101,11 @@ def test_all_is_asked_for_on_stderr_and_the_password_is_not_shown(
     os.close(pipe[1])
     terminal.wait_for(b"Email: ")
     terminal.type(f"{sandbox.email}\n".encode())
+    terminal.wait_for(b"appId: ")
+    terminal.type(f"{sandbox.app_id}\n".encode())
     terminal.wait_for(b"Password: ")
     assert not echoes(terminal)
     terminal.type(f"{sandbox.password}\n".encode())
-    terminal.wait_for(b"appId: ")
-    terminal.type(f"{sandbox.app_id}\n".encode())
     terminal.wait_for(b"logged in as demo@example.invalid")
     assert terminal.wait() == 0
     assert sandbox.password.encode() not in terminal.shown
@@ -333,11 +333,16 @@ def test_a_file_that_others_can_read_is_not_used(
     file = state_of(home) / "tokens.json"
     file.chmod(0o644)
     before = len(sandbox.journal.entries())
-    for argv in ([*SELECT], ["lines"], ["doctor"], ["login", "--status"], ["logout"]):
+    for argv in ([*SELECT], ["lines"], ["login", "--status"], ["logout"]):
         done = run_tail(*argv, env=env)
         assert (done.returncode, done.stdout) == (3, ""), argv
         is_one_line(done.stderr, str(file), "0644", "chmod 600")
         assert pair.access_token not in done.stderr
+    done = run_tail("doctor", "-o", "json", env=env)
+    found = json.loads(done.stdout)
+    assert (done.returncode, done.stderr, found["check"]) == (3, "", "configuration")
+    assert "chmod 600" in found["found"]
+    assert pair.access_token not in done.stdout
     assert len(sandbox.journal.entries()) == before
 
 
@@ -526,6 +531,8 @@ def test_a_login_made_elsewhere_is_not_sent_here(
     with Sandbox() as other:
         log_in(other, home)
     done = run_tail(*argv, env=without_token(sandbox))
-    assert (done.returncode, done.stdout) == (3, "")
-    is_one_line(done.stderr, other.api_url, sandbox.api_url, "--profile")
+    assert done.returncode == 3
+    for word in (other.api_url, sandbox.api_url, "--profile"):
+        assert word in (done.stdout if argv == ("doctor",) else done.stderr)
+    assert argv == ("doctor",) or done.stdout == ""
     assert sandbox.journal.of(ApiRequested) == ()

@@ -1,7 +1,10 @@
 """What is shown, and how: filters, formats, limits, summary, replay and schema by the command."""
 
+import csv
 import gzip
+import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -13,7 +16,7 @@ import pytest
 
 from chatapp_tail.sandbox import Sandbox
 from tests.conftest import RunTail, StartTail
-from tests.shell.conftest import CHANNEL, SELECT, subscribed
+from tests.shell.conftest import CHANNEL, SELECT, StartShell, reaching, scaled, subscribed
 
 MESSAGES = (
     '{"id":1,"fromMe":false,"type":"text","message":{"text":"Good morning"},'
@@ -77,6 +80,54 @@ def test_csv_has_one_header_and_no_formula(
     assert lines[0].startswith("received,sent,event,id,channel,license,messenger,direction,")
     assert len(lines) == 4
     assert ",'=1+1," in lines[2]
+
+
+@pytest.mark.defect("A.24")
+@pytest.mark.defect("U11")
+@pytest.mark.parametrize("resume", [[], ["--resume=table"]], ids=["", "resume"])
+def test_csv_that_is_appended_is_one_table(
+    resume: list[str],
+    start_shell: StartShell,
+    sandbox: Sandbox,
+    env: Mapping[str, str],
+    tmp_path: Path,
+) -> None:
+    """Three runs, the second of which was killed while it wrote a cell in quotes."""
+    file = tmp_path / "table.csv"
+    for number in range(3):
+        command = f"chatapp-tail {' '.join([*SELECT, *resume])} -o csv -n 3 >>{file}"
+        shell = start_shell(command, env=env)
+        subscribed(sandbox)
+        sandbox.publish(CHANNEL, "message", BATCH.replace('"id":', f'"id":{number + 1}'))
+        assert shell.wait() == 0, shell.stderr.text
+        sandbox.wait_for(lambda s: s.open_sockets == 0, scaled(10))
+        if number == 1:
+            os.truncate(file, file.stat().st_size - 30)
+    rows = list(csv.reader(io.StringIO(file.read_bytes().decode(), newline=""), strict=True))
+    heading, *others = (row for row in rows if row)
+    ids = [row[heading.index("id")] for row in others if "received" not in row]
+    assert len(ids) == len(others), "there is one heading"
+    assert [each.rpartition(":")[2] for each in ids] == [
+        *("11", "12", "13", "21", "22", "23", "31", "32", "33")
+    ]
+    assert all(row[heading.index("text")] for row in others if len(row) == len(heading))
+
+
+@pytest.mark.defect("A.24")
+def test_csv_after_a_file_that_may_not_be_read(
+    start_shell: StartShell, greeter: Sandbox, tmp_path: Path
+) -> None:
+    file = tmp_path / "table.csv"
+    file.write_bytes(b"something\r\n")
+    file.chmod(0o200)
+    run = f"chatapp-tail {' '.join(SELECT)} -o csv -n 1"
+    shell = start_shell(f"{run} >>{file}; {run} >{tmp_path / 'new'}", env=reaching(greeter))
+    assert shell.wait() == 0
+    file.chmod(0o600)
+    begun, *rows = file.read_bytes().split(b"\r\n")
+    assert begun == b"something"
+    assert rows[0].startswith(b"received,") == (os.geteuid() == 0), "root reads it all the same"
+    assert (tmp_path / "new").read_text().startswith("received,sent,")
 
 
 @pytest.mark.parametrize(

@@ -261,6 +261,7 @@ WRONG_WHERES = [
     ("event = 'x'", "Unknown token '='", 6),
     ("data.", "it ends too early", 5),
     ("foo[", "it ends too early", 4),
+    ("license == 1229", "numbers are written in backticks: `1229`", 11),
     ("data ) x", "unexpected ')'", 5),
     ("event == 'x", "Unclosed ' delimiter", 9),
     ("event == message", "a record has no member 'message'; members of the item are under", 9),
@@ -271,7 +272,7 @@ WRONG_WHERES = [
     ("data[?xyzzy(@)]", "there is no function xyzzy", 6),
     ("contains(event)", "contains takes 2 arguments, not 1", 0),
     ("not_null()", "not_null takes 1 or more arguments, not 0", 0),
-    ("data.id && !data.error", "! binds to data alone", 11),
+    ("data.id && !data.error", "! applies to data only", 11),
     ("", "it is empty", 0),
 ]
 
@@ -285,9 +286,23 @@ def test_a_wrong_expression_is_shown(expression: str, why: str, position: int) -
     assert (shown, caret) == (f"  {expression}", "  " + " " * position + "^")
 
 
-def test_an_expression_nested_without_end_is_refused() -> None:
-    with pytest.raises(UsageError, match="not a JMESPath expression"):
-        by_where(["(" * 5000])
+@pytest.mark.defect("A2.24c")
+@pytest.mark.parametrize("count", [500, 3000, 100_000])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("", "|data"), ("", "||data"), ("", "[]"), ("!", ""), ("(", ")"), ("{a:", "}")],
+    ids=str,
+)
+def test_an_expression_nested_too_deeply_is_refused(before: str, after: str, count: int) -> None:
+    """In one line, and not while events come: an expression that fails then is never true."""
+    with pytest.raises(UsageError) as caught:
+        by_where([f"{before * count}data{after * count}"])
+    assert str(caught.value) == "--where: nested too deeply; at most 300 levels are possible"
+
+
+def test_an_expression_nested_as_deeply_as_possible_works() -> None:
+    alternatives = " || ".join(["event == 'no'"] * 297 + ["event == 'message'"])
+    assert by_where([alternatives])(record(MESSAGE))
 
 
 WRONG_PATTERNS = [("foo(bar", "missing )", 3), ("*", "nothing to repeat", 0), ("a[", "untermin", 1)]

@@ -80,7 +80,7 @@ IMPURE = {"socket", "threading", "time", "ssl", "select", "selectors", "asyncio"
 ONLY_IN: dict[str, tuple[str, ...]] = {
     "websocket": ("pusher.link",),
     "socks": ("pusher.link",),
-    "ssl": ("pusher.link", "chatapp.direct", "cli.checks"),
+    "ssl": ("pusher.link", "chatapp.direct", "cli.endpoint_checks"),
     "http": ("chatapp.http", "chatapp.direct"),
     "requests": ("chatapp.http",),
     "urllib3": ("chatapp.http",),

@@ -66,7 +66,7 @@ def test_the_groups_of_options(shown: str) -> None:
         "Limit",
         "Connection",
         "Credentials",
-        "Talk",
+        "Logging",
     ]
 
 
@@ -113,3 +113,9 @@ def test_odd_text_is_shown_as_it_is() -> None:
     assert "--odd 'X'" in shown
     assert ".br" in shown
     assert "'quoted" in shown
+
+
+@pytest.mark.defect("U15")
+def test_how_variables_are_divided(shown: str) -> None:
+    """As the program does, see test_options, and as the README says."""
+    assert "separated by spaces (of --chat, --grep, --where: by newlines)" in shown

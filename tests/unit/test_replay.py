@@ -1,11 +1,14 @@
 """Saved files come back as they were; what is broken in them is said, and the rest goes on."""
 
+import bz2
 import contextlib
 import gzip
 import io
 import json
+import lzma
 import os
 import sys
+import threading
 import tracemalloc
 from collections.abc import Callable
 from math import inf
@@ -24,7 +27,7 @@ from chatapp_tail.errors import UsageError
 from chatapp_tail.formats.ndjson import encode
 from chatapp_tail.formats.raw import format_raw
 from chatapp_tail.pusher.items import ChannelEvent
-from chatapp_tail.replay import Broken, delay, parse_line, parse_speed, read_saved
+from chatapp_tail.replay import LONGEST_PAUSE, Broken, delay, parse_line, parse_speed, read_saved
 from chatapp_tail.sandbox.events import LiveEvents
 
 CHANNEL = "private-v1.licenses.1229.messengers.telegram"
@@ -49,7 +52,11 @@ def saved(frames: list[Decoded]) -> bytes:
 def replayed(content: bytes | BinaryIO) -> tuple[list[Decoded], list[Broken]]:
     stream = io.BytesIO(content) if isinstance(content, bytes) else content
     broken: list[Broken] = []
-    return list(read_saved(["-"], broken.append, stdin=stream, now=lambda: NOW)), broken
+    return list(read_saved(["-"], broken.append, ignore, stdin=stream, now=lambda: NOW)), broken
+
+
+def ignore() -> None:
+    """Take note of no record."""
 
 
 def fail(broken: Broken) -> None:
@@ -191,7 +198,7 @@ def test_a_frame_is_named_after_what_it_says(line: str, event: str, channel: str
 BROKEN = [
     (b"{", "not a JSON object"),
     (b"text", "not a JSON object"),
-    (b"\xff\xfe", "not a JSON object"),
+    (b"\xff\xfe", "not text in UTF-8"),
     (b"[1]", "neither a record nor a frame"),
     (b'"text"', "neither a record nor a frame"),
     (b'{"a":1}', "neither a record of -o json nor a frame of -o raw"),
@@ -308,7 +315,7 @@ def test_files_are_read_in_turn(tmp_path: Path) -> None:
     (tmp_path / "c").write_bytes(saved(frames[3:]))
     broken: list[Broken] = []
     files = [str(tmp_path / "a"), str(tmp_path / "b"), "-", str(tmp_path / "c")]
-    found = list(read_saved(files, broken.append, stdin=io.BytesIO(saved(frames[2:3]))))
+    found = list(read_saved(files, broken.append, ignore, stdin=io.BytesIO(saved(frames[2:3]))))
     assert [each for frame in found for each in frame.records] == [
         as_replay(each) for frame in frames for each in frame.records
     ]
@@ -318,7 +325,7 @@ def test_files_are_read_in_turn(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["missing", ""])
 def test_a_file_that_cannot_be_opened(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match=r"cannot read .*(No such file|Is a directory)"):
-        list(read_saved([str(tmp_path / name)], fail, stdin=io.BytesIO()))
+        list(read_saved([str(tmp_path / name)], fail, ignore, stdin=io.BytesIO()))
 
 
 def test_a_file_that_fails_while_it_is_read() -> None:
@@ -335,7 +342,7 @@ def test_memory_stays_constant(compress: Callable[[bytes], bytes]) -> None:
     content = compress(saved(story(8000)))
     tracemalloc.start()
     try:
-        for _ in read_saved(["-"], fail, stdin=io.BytesIO(content)):
+        for _ in read_saved(["-"], fail, ignore, stdin=io.BytesIO(content)):
             pass
         _, peak = tracemalloc.get_traced_memory()
     finally:
@@ -365,3 +372,43 @@ def test_what_is_no_speed(text: str) -> None:
 )
 def test_the_delay_to_the_next(before: int, received: int, speed: float, seconds: float) -> None:
     assert delay(before, received, speed) == seconds
+
+
+@pytest.mark.defect("A2.24b")
+@pytest.mark.parametrize(
+    ("received", "speed"), [(10**19, 1), (10**19, 1e-300), (10**9, 5e-324), (10**30, 0.1)]
+)
+def test_a_delay_is_one_that_can_be_slept(received: int, speed: float) -> None:
+    assert delay(0, received, speed) == LONGEST_PAUSE
+    assert LONGEST_PAUSE < threading.TIMEOUT_MAX
+
+
+FOREIGN = {"bzip2": bz2.compress, "xz": lzma.compress}
+
+
+@pytest.mark.defect("U5")
+@pytest.mark.parametrize(("program", "compress"), FOREIGN.items(), ids=FOREIGN)
+def test_compression_that_another_program_reads(
+    program: str, compress: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    file = tmp_path / "a file"
+    file.write_bytes(compress(saved(story(3))))
+    with pytest.raises(UsageError) as caught:
+        list(read_saved([str(file)], fail, ignore, stdin=io.BytesIO()))
+    assert str(caught.value) == (
+        f"{file} is compressed with {program}: use {program} -dc '{file}' | chatapp-tail replay -"
+    )
+
+
+def test_records_of_any_type_are_counted() -> None:
+    count = 0
+
+    def note() -> None:
+        nonlocal count
+        count += 1
+
+    content = b'\n{"v":1,"type":"status"}\n \nbroken\n' + saved(story(1))
+    broken: list[Broken] = []
+    found = list(read_saved(["-"], broken.append, note, stdin=io.BytesIO(content)))
+    assert count == 1 + len(found)
+    assert [each.line for each in broken] == [4]

@@ -51,8 +51,7 @@ def full(names: list[str]) -> tuple[str, ...]:
 )
 def test_channels(selection: Selection, known: list[str], asked: list[str]) -> None:
     assert selection.known_channels() == full(known)
-    if selection.needs_licenses:
-        assert selection.channels(ACCOUNT) == full(asked)
+    assert selection.channels(ACCOUNT) == full(asked)
     assert not selection.is_empty
 
 
@@ -60,6 +59,7 @@ def test_names_come_last_and_once() -> None:
     name = "private-v1.users.5"
     selection = Selection((1,), ("a",), (name, *full(["1/a"]), name))
     assert selection.known_channels() == (*full(["1/a"]), name)
+    assert Selection(names=(name,)).channels(ACCOUNT) == (name,)
 
 
 def test_a_pair_that_was_named_does_not_widen_the_rest() -> None:
@@ -79,3 +79,35 @@ def test_what_is_not_found_is_explained_with_what_there_is() -> None:
     said = Selection(licenses=(9,)).explain_nothing(ACCOUNT)
     assert "9" in said
     assert "1 (a, b)" in said
+
+
+MISSING: dict[str, tuple[Selection, list[str]]] = {
+    "nothing": (Selection((1,)), []),
+    "all is there": (Selection(everything=True, names=full(["1/a"])), []),
+    "channels of other kinds": (Selection((1,), names=("news", "private-v1.users.5")), []),
+    "a licence": (Selection((1, 9)), ["this account has no licence 9; it has: 1, 2, 3, 4"]),
+    "an inactive licence": (Selection((1, 3)), ["licence 3 is not active"]),
+    "a licence that may be active": (Selection((2,)), []),
+    "a messenger": (
+        Selection(messengers=("b", "z")),
+        ["no active licence of this account has the messenger z; there are: a, b, c"],
+    ),
+    "a pair": (
+        Selection((4, 9), ("a", "b"), everything=True),
+        [
+            "licence 4 has: none; you asked for a",
+            "licence 4 has: none; you asked for b",
+            "this account has no licence 9; it has: 1, 2, 3, 4",
+        ],
+    ),
+    "a channel": (
+        Selection((1,), names=full(["2/a", "3/a"])),
+        ["licence 2 has: b, c; you asked for a", "licence 3 is not active"],
+    ),
+}
+
+
+@pytest.mark.defect("U1")
+@pytest.mark.parametrize(("selection", "said"), MISSING.values(), ids=MISSING)
+def test_what_is_missing_is_one_sentence_each(selection: Selection, said: list[str]) -> None:
+    assert list(selection.explain_missing(ACCOUNT)) == said

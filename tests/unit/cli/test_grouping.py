@@ -50,7 +50,7 @@ Select:
 Limit:
   -n, --count N    Count.
 
-Talk:
+Logging:
   --help           Show this message and exit.
 
 Options:

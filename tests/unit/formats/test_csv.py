@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatapp_tail.chatapp.events import decode
-from chatapp_tail.formats.csv import COLUMNS, Csv, defused
+from chatapp_tail.formats.csv import COLUMNS, Csv, defused, opening_for
 from chatapp_tail.pusher.items import ChannelEvent
 
 from .test_fields import CHANNEL, record, values
@@ -149,3 +149,72 @@ def test_text_is_quoted_so_that_it_comes_back(text: str) -> None:
 
 def test_half_a_character_is_shown_as_an_escape() -> None:
     assert b"\\ud800" in table(says("\ud800")).split(b"\r\n")[1]
+
+
+# --- going on in a file
+
+ROW = table(says('1 "a", b\r\nc\n"d"'), form=Csv(opening=bytes))
+"""A row with quotes and newlines of every kind in its cells."""
+
+
+def opening(content: bytes) -> bytes:
+    return opening_for(io.BytesIO(content), len(content))
+
+
+BEFORE = {
+    "a byte order mark": ("\ufeff", f"{HEADER}\r\n"),
+    "a line of something else": ("a title\r\n", f"{HEADER}\r\n"),
+    "a torn line of something else": ("a title", f"\r\n{HEADER}\r\n"),
+    "a header": (f"{HEADER}\r\n", ""),
+    "a header behind a byte order mark": (f"\ufeff{HEADER}\r\n", ""),
+    "the header of an earlier release": (HEADER.partition(",file")[0] + "\n", ""),
+    "a torn header": (HEADER[:60], "\r\n"),
+}
+
+
+@pytest.mark.defect("A.24")
+@pytest.mark.defect("U11")
+@pytest.mark.parametrize(("before", "expected"), BEFORE.values(), ids=BEFORE)
+def test_a_file_has_one_header(before: str, expected: str) -> None:
+    begun = before.encode()
+    assert opening(begun) == expected.encode()
+    content = begun + table({}, form=Csv(opening=lambda: opening(begun)))
+    assert content.count(b"received,sent,") == 1
+    assert opening(content) == b""
+
+
+@pytest.mark.defect("A.24")
+@pytest.mark.parametrize("rows", [1, 500])
+def test_a_row_that_was_torn_anywhere_spoils_no_other(rows: int) -> None:
+    """With a newline after it or without: what ends a torn line may have come first."""
+    begun = table({"id": 1}) + ROW * rows
+    for length in range(1, len(ROW) + 1):
+        for newline in (b"", b"\n"):
+            torn = begun + ROW[:length] + newline
+            found = parsed(torn + opening(torn) + ROW)
+            assert found[: rows + 2] == parsed(begun)
+            assert found[-1] == parsed(ROW)[0]
+            assert len([row for row in found if row]) <= rows + 5
+
+
+def test_a_large_file_that_was_ended_well_is_not_read_whole() -> None:
+    class Counting(io.BytesIO):
+        taken = 0
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            data = super().read(size)
+            self.taken += len(data)
+            return data
+
+    content = table({}) + ROW * 20_000
+    file = Counting(content)
+    assert opening_for(file, len(content)) == b""
+    assert file.taken < len(content) / 4
+
+
+@given(st.lists(st.text('\r\n",a2026-11-22T08:39:00Z, '), max_size=3), st.integers(0, 400))
+def test_whatever_strangers_write_a_torn_row_spoils_no_other(texts: list[str], cut: int) -> None:
+    whole = table(*map(says, texts))
+    torn = whole[: max(1, len(whole) - cut)] if texts else table({})
+    found = parsed(torn + opening(torn) + ROW)
+    assert found[-1] == parsed(ROW)[0]

@@ -1,0 +1,27 @@
+"""Says what ended the program before anything else could: a usage error, missing credentials."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+
+from ..notices import Level, LogFormat, Notices
+
+_OPTION = "--log-format"
+_VARIABLE = "CHATAPP_TAIL_LOG_FORMAT"
+
+
+def say_failure(
+    write: Callable[[str], None], sentence: str, status: int, arguments: Sequence[str]
+) -> None:
+    """Write one line, in the format that `arguments` or the environment ask for."""
+    Notices(write, Level.QUIET, wanted_log_format(arguments, os.environ)).end(sentence, status)
+
+
+def wanted_log_format(arguments: Sequence[str], environment: Mapping[str, str]) -> LogFormat:
+    """Return the format of notices, also where the rest of the command line cannot be parsed."""
+    wanted = environment.get(_VARIABLE, "")
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    for option, following in zip(options, [*options[1:], ""], strict=False):
+        name, equals, value = option.partition("=")
+        if name == _OPTION:
+            wanted = value if equals else following
+    return LogFormat.JSON if wanted == LogFormat.JSON else LogFormat.TEXT

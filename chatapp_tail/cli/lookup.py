@@ -1,0 +1,133 @@
+"""Finds the channels that only the account's licences tell: of a licence or messenger, or --all."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from math import inf
+from queue import Empty, SimpleQueue
+
+from msgspec.structs import replace
+
+from ..chatapp.lines import License
+from ..chatapp.lines_cache import remember_lines
+from ..daemons import Daemons
+from ..errors import ApiError, ChannelsError
+from ..pusher.backoff import Backoff, Retry
+from ..pusher.items import Trouble
+from ..summary import span
+from ..tail import Limits
+from .settings import Settings
+
+Ask = Callable[[], list[License]]
+"""Asks the API once; ApiError or CredentialsError."""
+
+Say = Callable[[Trouble], None]
+
+
+def with_channels(settings: Settings, ask: Ask, say: Say) -> Settings:
+    """Return the settings with the channels meant, and with what is left of --for.
+
+    An API that cannot be reached is asked until it answers, as long as the limits allow. What was
+    asked for and is not there is said, or ends it with --strict. ChannelsError when nothing is
+    left, CredentialsError, ApiError.
+    """
+    began = time.monotonic()
+    limits = settings.limits
+    until = began + min(limits.duration or inf, limits.idle or inf)
+    lookup = Lookup(ask, say, max_retries=settings.connection.max_retries, until=until)
+    licenses = lookup.licenses()
+    if not settings.sandbox:
+        remember_lines(licenses)
+    channels = settings.selection.channels(licenses)
+    if not channels:
+        raise ChannelsError(settings.selection.explain_nothing(licenses))
+    _say_missing(settings, licenses, say)
+    connection = replace(settings.connection, channels=channels)
+    return replace(settings, connection=connection, limits=_left_of(limits, began))
+
+
+def _say_missing(settings: Settings, licenses: Sequence[License], say: Say) -> None:
+    missing = settings.selection.explain_missing(licenses)
+    if missing and settings.connection.strict:
+        raise ChannelsError("; ".join(missing))
+    for sentence in missing:
+        say(Trouble(time.time_ns(), sentence))
+
+
+def _left_of(limits: Limits, began: float) -> Limits:
+    if limits.duration is None:
+        return limits
+    return replace(limits, duration=max(0.0, limits.duration - (time.monotonic() - began)))
+
+
+class Lookup:
+    """Asks for the licences until there is an answer, `until` (monotonic) at the latest.
+
+    `max_retries` failures are survived, None is any number.
+    """
+
+    def __init__(self, ask: Ask, say: Say, *, max_retries: int | None, until: float) -> None:
+        self._ask = ask
+        self._say = say
+        self._max_retries = inf if max_retries is None else max_retries
+        self._until = until
+        # In a thread of its own: a server that takes its time must not outlast the limits.
+        self._daemon = Daemons("chatapp-tail-licences", 1)
+        self._backoff = Backoff(_random)
+        self._trouble = ""
+
+    def licenses(self) -> list[License]:
+        """Return the licences; CredentialsError, or ApiError when it was not to ask any longer."""
+        while True:
+            try:
+                return self._ask_once()
+            except ApiError as error:
+                if error.lasting or self._backoff.failures >= self._max_retries:
+                    raise
+                self._pause_after(error)
+
+    def _ask_once(self) -> list[License]:
+        answers: SimpleQueue[list[License] | BaseException] = SimpleQueue()
+        self._backoff.dialled(time.monotonic())
+        self._daemon.call(lambda: answers.put(_outcome(self._ask)))
+        try:
+            answer = answers.get(timeout=_waitable(self._until - time.monotonic()))
+        except Empty:
+            raise self._time_is_over() from None
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def _pause_after(self, error: ApiError) -> None:
+        now = time.monotonic()
+        again = self._backoff.next_dial(
+            now, Retry.BACK_OFF, stable_for=0.0, not_before=now + error.retry_after
+        )
+        if (trouble := str(error)) != self._trouble:
+            self._trouble = trouble
+            in_time = f"trying again in {span(again - now)}"
+            self._say(Trouble(time.time_ns(), f"cannot list the licences: {trouble}; {in_time}"))
+        threading.Event().wait(_waitable(min(again, self._until) - now))
+        if again >= self._until:
+            raise self._time_is_over()
+
+    def _time_is_over(self) -> ApiError:
+        why = self._trouble or "no answer yet"
+        return ApiError(f"the time was over before the licences could be listed: {why}")
+
+
+def _outcome(ask: Ask) -> list[License] | BaseException:
+    try:
+        return ask()
+    except BaseException as error:
+        return error
+
+
+def _waitable(seconds: float) -> float:
+    return min(max(0.0, seconds), threading.TIMEOUT_MAX)
+
+
+def _random() -> float:
+    import random  # 1 ms, for the first failure
+
+    return random.random()

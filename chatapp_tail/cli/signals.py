@@ -3,9 +3,11 @@
 import contextlib
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from math import inf
 from types import FrameType
 from typing import NoReturn, Protocol
 
@@ -15,6 +17,7 @@ the keyboard does not wait; a supervisor does, so that a reader that lives gets 
 _SLACK = 0.5
 """Seconds after which a task that should have ended by itself is taken to be stuck."""
 _LOOK_EVERY = 0.1
+_TWICE = 0.1
 _DELIVERY = 0.1
 """Seconds in which a signal that a process sends itself has ended it."""
 
@@ -94,25 +97,16 @@ def interrupted_by_signals(
     that is stuck in a call is not waited for: that is said, and the process ends.
     """
     received: list[int] = []
-    asked = threading.Event()
+    second = _SecondSignal()
 
     def handle(signum: int, _: FrameType | None) -> None:
-        if received:  # two came before Python called this for the first of them
+        if second.is_it(time.monotonic()):
             die_by(signum)
-        received.append(signum)
-        for each in handled:
-            signal.signal(each, _at_once())
-        task.interrupt(_PATIENCE[signal.Signals(signum)])
-        asked.set()
+        if not received:
+            received.append(signum)
+            task.interrupt(_PATIENCE[signal.Signals(signum)])
 
-    def watch() -> None:
-        asked.wait()
-        _wait_until_stuck(task, _PATIENCE[signal.Signals(received[0])] + _SLACK)
-        say_stuck()
-        die_by(received[0])
-
-    # A handler that started the thread could deadlock: it may interrupt the start of another one.
-    threading.Thread(target=watch, name="chatapp-tail-watch", daemon=True).start()
+    watcher = _Watcher(task, say_stuck)
     handled = [each for each in _PATIENCE if signal.getsignal(each) is not signal.SIG_IGN]
     before = {signum: signal.signal(signum, handle) for signum in handled}
     before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, lambda *_: task.request())
@@ -124,14 +118,70 @@ def interrupted_by_signals(
         if not received:
             for signum, handler in before.items():
                 signal.signal(signum, handler)
+            watcher.stop()
     if received:
         raise DeathBySignal(received[0])
 
 
-def _wait_until_stuck(task: Interruptible, grace: float) -> None:
-    """Return when a task has made no turn for `grace` seconds."""
-    turns, since = task.turns, time.monotonic()
-    while time.monotonic() < since + grace:
-        time.sleep(_LOOK_EVERY)
-        if task.turns != turns:
-            turns, since = task.turns, time.monotonic()
+class _SecondSignal:
+    """Tells a second signal from one sent twice, as timeout(1) does: to us and to our group."""
+
+    def __init__(self) -> None:
+        self._first = inf
+
+    def is_it(self, now: float) -> bool:
+        """Return whether a signal that came now is another one than the first."""
+        self._first = min(self._first, now)
+        return now > self._first + _TWICE
+
+
+class _Watcher:
+    """A thread that ends the process when the main thread does not come to handle signals.
+
+    Python tells it of each signal through a socket, also while the main thread is stuck. It starts
+    before there is one: a handler may interrupt the start of another thread, which holds a lock.
+    """
+
+    def __init__(self, task: Interruptible, say_stuck: Callable[[], None]) -> None:
+        self._task = task
+        self._say_stuck = say_stuck
+        self._signals, self._sender = socket.socketpair()
+        self._sender.setblocking(False)
+        threading.Thread(target=self._run, name="chatapp-tail-watch", daemon=True).start()
+        signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
+
+    def stop(self) -> None:
+        """End the thread; the process goes on."""
+        signal.set_wakeup_fd(-1)
+        self._sender.close()
+
+    def _run(self) -> None:
+        with self._signals:
+            while (first := self._next()) not in _PATIENCE:
+                if first is None:
+                    return
+            self._wait_until_stuck(first)
+            self._say_stuck()
+            die_by(first)
+
+    def _next(self) -> int | None:
+        """Return the number of the next signal, 0 when its time is over, None after the last."""
+        try:
+            received = self._signals.recv(1)
+        except TimeoutError:
+            return 0
+        return received[0] if received else None
+
+    def _wait_until_stuck(self, first: int) -> None:
+        """Wait until the task has made no turn for longer than it should; or for another signal."""
+        grace = _PATIENCE[signal.Signals(first)] + _SLACK
+        second = _SecondSignal()
+        turns, since = -1, time.monotonic()
+        second.is_it(since)
+        self._signals.settimeout(_LOOK_EVERY)
+        while time.monotonic() < since + grace:
+            if self._task.turns != turns:
+                turns, since = self._task.turns, time.monotonic()
+            signum = self._next()
+            if signum in _PATIENCE and second.is_it(time.monotonic()):
+                die_by(signum)

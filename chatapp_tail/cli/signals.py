@@ -2,8 +2,8 @@
 
 import contextlib
 import os
+import select
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +18,7 @@ _SLACK = 0.5
 """Seconds after which a task that should have ended by itself is taken to be stuck."""
 _LOOK_EVERY = 0.1
 _TWICE = 0.1
+"""Seconds in which a signal that comes again is the same one."""
 _DELIVERY = 0.1
 """Seconds in which a signal that a process sends itself has ended it."""
 
@@ -107,7 +108,7 @@ def interrupted_by_signals(
             task.interrupt(_PATIENCE[signal.Signals(signum)])
 
     watcher = _Watcher(task, say_stuck)
-    handled = [each for each in _PATIENCE if signal.getsignal(each) is not signal.SIG_IGN]
+    handled = [signum for signum in _PATIENCE if signal.getsignal(signum) is not signal.SIG_IGN]
     before = {signum: signal.signal(signum, handle) for signum in handled}
     before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, lambda *_: task.request())
     if _requests:
@@ -138,38 +139,38 @@ class _SecondSignal:
 class _Watcher:
     """A thread that ends the process when the main thread does not come to handle signals.
 
-    Python tells it of each signal through a socket, also while the main thread is stuck. It starts
+    Python tells it of each signal through a pipe, also while the main thread is stuck. It starts
     before there is one: a handler may interrupt the start of another thread, which holds a lock.
     """
 
     def __init__(self, task: Interruptible, say_stuck: Callable[[], None]) -> None:
         self._task = task
         self._say_stuck = say_stuck
-        self._signals, self._sender = socket.socketpair()
-        self._sender.setblocking(False)
+        self._signals, self._sender = os.pipe()
+        os.set_blocking(self._sender, False)
         threading.Thread(target=self._run, name="chatapp-tail-watch", daemon=True).start()
-        signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self._sender, warn_on_full_buffer=False)
 
     def stop(self) -> None:
         """End the thread; the process goes on."""
         signal.set_wakeup_fd(-1)
-        self._sender.close()
+        os.close(self._sender)
 
     def _run(self) -> None:
-        with self._signals:
-            while (first := self._next()) not in _PATIENCE:
-                if first is None:
-                    return
-            self._wait_until_stuck(first)
-            self._say_stuck()
-            die_by(first)
+        for signum in iter(self._next, None):
+            if signum in _PATIENCE:
+                self._wait_until_stuck(signum)
+                self._say_stuck()
+                die_by(signum)
+        os.close(self._signals)
 
-    def _next(self) -> int | None:
-        """Return the number of the next signal, 0 when its time is over, None after the last."""
-        try:
-            received = self._signals.recv(1)
-        except TimeoutError:
-            return 0
+    def _next(self, timeout: float | None = None) -> int | None:
+        """Return the number of the next signal, None when there is none within `timeout` seconds.
+
+        And after the last.
+        """
+        readable, _, _ = select.select([self._signals], [], [], timeout)
+        received = os.read(self._signals, 1) if readable else b""
         return received[0] if received else None
 
     def _wait_until_stuck(self, first: int) -> None:
@@ -178,10 +179,9 @@ class _Watcher:
         second = _SecondSignal()
         turns, since = -1, time.monotonic()
         second.is_it(since)
-        self._signals.settimeout(_LOOK_EVERY)
         while time.monotonic() < since + grace:
             if self._task.turns != turns:
                 turns, since = self._task.turns, time.monotonic()
-            signum = self._next()
+            signum = self._next(_LOOK_EVERY)
             if signum in _PATIENCE and second.is_it(time.monotonic()):
                 die_by(signum)

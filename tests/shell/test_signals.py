@@ -234,7 +234,7 @@ def test_the_time_is_over_amid_a_filtered_flood(
     assert "120 filtered out" in tail.stderr.text, "what was received is looked at"
 
 
-@pytest.mark.defect("A.12")
+@pytest.mark.defect("A.12", "A.19")
 @each_signal
 def test_what_is_filtered_out_is_progress(
     signum: signal.Signals, start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]

@@ -72,6 +72,13 @@ class Notices:
             # The names of events and channels are the server's.
             self._write(f"chatapp-tail: {escape_line(sentence)[:_LONGEST]}")
 
+    def warning_line(self, sentence: str) -> str:
+        """Return the line of a warning that is not the connection's."""
+        if self._as_json:
+            trouble = describe(items.Trouble(time.time_ns(), sentence))
+            return encode_record(trouble | {"message": sentence}).decode()
+        return f"chatapp-tail: {sentence}"
+
     def _write_json(self, record: dict[str, object]) -> None:
         self._write(encode_record(record).decode())
 

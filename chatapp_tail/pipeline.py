@@ -7,7 +7,7 @@ from .chatapp.events import Decoded, Record, Source, decode
 from .filters import KeepEvent, KeepRecord
 from .formats import Format
 from .pusher.items import ChannelEvent
-from .summary import Summary
+from .summary import Summary, Tally
 
 
 class Pipeline:
@@ -33,6 +33,7 @@ class Pipeline:
         self._doubles = doubles
         self._collects = collects
         self._shown: list[tuple[int, Sequence[Record]]] = []
+        self._tally = Tally()
 
     def of_event(self, event: ChannelEvent) -> list[bytes]:
         """Return the lines of a live event; one whose name is filtered is not even decoded."""
@@ -63,6 +64,10 @@ class Pipeline:
         records = [record for _, records in shown for record in records]
         return records[: len(records) - left_out]
 
+    def leave_out(self, lines: int) -> None:
+        """Do not count the last lines returned; all of them are of one event."""
+        self._tally.records -= lines
+
     def _of_kept(self, decoded: Decoded) -> list[bytes]:
         kept = decoded.records
         if self._keep_record is not None:
@@ -72,7 +77,8 @@ class Pipeline:
             kept = self._doubles.without(kept)
         if not kept:
             return []
-        self._summary.shown[kept[0].event, kept[0].channel] += len(kept)
+        self._tally = tally = self._summary.tallies[kept[0].event, kept[0].channel]
+        tally.records += len(kept)
         lines = self._format(decoded, kept)
         if self._collects:
             self._shown.append((len(lines), kept))

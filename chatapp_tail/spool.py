@@ -40,29 +40,34 @@ class _Segment:
         import tempfile
 
         self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - see close()
-        self._lengths: deque[int] = deque()
+        self._chunks: deque[tuple[int, int]] = deque()
+        """(bytes, events) of each chunk that was not read yet."""
         self._read_to = 0
         self.size = 0
 
-    def append(self, chunk: bytes) -> None:
-        """Write a whole chunk; OSError leaves the segment as it was."""
+    def append(self, chunk: bytes, events: int) -> None:
+        """Write a whole chunk that holds so many events; OSError leaves the segment as it was."""
         view, at = memoryview(chunk), self.size
         while view:
             written = os.pwrite(self._file.fileno(), view, at)
             view, at = view[written:], at + written
-        self._lengths.append(len(chunk))
+        self._chunks.append((len(chunk), events))
         self.size = at
 
     def pop(self) -> bytes:
         """Read the oldest chunk left."""
-        length = self._lengths.popleft()
+        length, _ = self._chunks.popleft()
         chunk = os.pread(self._file.fileno(), length, self._read_to)
         self._read_to += length
         return chunk
 
     @property
     def exhausted(self) -> bool:
-        return not self._lengths
+        return not self._chunks
+
+    @property
+    def events_left(self) -> int:
+        return sum(events for _, events in self._chunks)
 
     def close(self) -> None:
         self._file.close()
@@ -88,6 +93,7 @@ class Spool:
         self._disk_size = 0
         self._tail: list[Item] = []
         self._tail_size = 0
+        self._refused = 0
         # Whether the taker took something since it last was waited for, and that little is left.
         self._taking = True
         self._little_left = threading.Event()
@@ -108,6 +114,7 @@ class Spool:
         size = _size(batch)
         with self._lock:
             if self.failure:
+                self._refused += count_events(batch)
                 return
             was_empty = not self._head and not self._segments and not self._tail
             if not self._segments and not self._tail and self._head_size + size <= self._memory:
@@ -140,6 +147,14 @@ class Spool:
                 self._available.clear()
             return items
 
+    @property
+    def events_left(self) -> int:
+        """How many events were put and not taken, those after a failure with them."""
+        with self._lock:
+            in_memory = sum(count_events(batch) for _, batch in self._head)
+            on_disk = sum(segment.events_left for segment in self._segments)
+            return in_memory + on_disk + count_events(self._tail) + self._refused
+
     def close(self) -> None:
         """Give back descriptors and disk; what was not taken is gone."""
         self._available.close()
@@ -167,13 +182,13 @@ class Spool:
             self._segments.popleft().close()
         return _decode(chunk)
 
-    def _write(self, chunk: bytes) -> None:
+    def _write(self, chunk: bytes, events: int) -> None:
         if self._segments and self._segments[-1].size < _SEGMENT:
-            self._segments[-1].append(chunk)
+            self._segments[-1].append(chunk, events)
             return
         segment = _Segment()
         try:
-            segment.append(chunk)
+            segment.append(chunk, events)
         except OSError:
             segment.close()
             raise
@@ -188,7 +203,7 @@ class Spool:
             )
             return
         try:
-            self._write(chunk)
+            self._write(chunk, count_events(self._tail))
         except OSError as error:
             self.failure = f"cannot keep what stdout does not take yet: {error.strerror}"
             return
@@ -199,6 +214,11 @@ class Spool:
 def import_tempfile() -> None:
     """Import what spilling needs, as long as there is time: it takes 2 ms, and files go away."""
     import tempfile  # noqa: F401
+
+
+def count_events(batch: Sequence[Item]) -> int:
+    """Return how many items are events."""
+    return sum([type(item) is ChannelEvent for item in batch])
 
 
 def _size(batch: Sequence[Item]) -> int:

@@ -7,6 +7,7 @@ import stat
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from .errors import OutputError
 
@@ -24,19 +25,29 @@ def without_blocking(descriptor: int, *, atomically: bool = False) -> tuple[int,
 
     `atomically`: so few that a pipe takes all of them or none, whatever kills the process.
 
-    So many never block once poll says that there is room. A pipe is opened anew, with O_NONBLOCK:
-    set on the descriptor we were given, everybody who shares that would have it. Where it cannot be
-    opened (no /proc, a pipe of somebody else), POSIX promises as much up to PIPE_BUF bytes.
+    So many never block once poll says that there is room; where the file cannot be opened without
+    blocking, POSIX promises as much up to PIPE_BUF bytes.
     """
     mode = os.fstat(descriptor).st_mode
-    if stat.S_ISFIFO(mode):
-        try:
-            flags = fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_NONBLOCK
-            at_most = select.PIPE_BUF if atomically else _WHOLE
-            return os.open(f"/proc/self/fd/{descriptor}", flags), at_most
-        except OSError:
-            return os.dup(descriptor), select.PIPE_BUF
-    return os.dup(descriptor), _WHOLE if stat.S_ISREG(mode) else select.PIPE_BUF
+    own = open_without_blocking(descriptor)
+    if own is None:
+        return os.dup(descriptor), _WHOLE if stat.S_ISREG(mode) else select.PIPE_BUF
+    return own, _WHOLE if stat.S_ISFIFO(mode) and not atomically else select.PIPE_BUF
+
+
+def open_without_blocking(descriptor: int) -> int | None:
+    """Open the pipe or terminal behind a descriptor once more, with O_NONBLOCK.
+
+    Set on the descriptor itself, everybody who shares it would have that flag. None for other files
+    and where it cannot be opened: no /proc, or a pipe or terminal of another user.
+    """
+    if not (stat.S_ISFIFO(os.fstat(descriptor).st_mode) or os.isatty(descriptor)):
+        return None
+    try:
+        flags = fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_NONBLOCK | os.O_NOCTTY
+        return os.open(f"/proc/self/fd/{descriptor}", flags)
+    except OSError:
+        return None
 
 
 def make_room(pipe: int) -> None:
@@ -63,17 +74,74 @@ def write_some(descriptor: int, data: memoryview) -> int:
         raise OutputError(f"cannot write to stdout: {error.strerror}") from error
 
 
-def ends_mid_line(descriptor: int) -> bool:
-    """Return whether what is written goes behind half a line; only a file can tell."""
+def ends_mid_line(descriptor: int, *, if_appended: bool = False) -> bool:
+    """Return whether what is written goes behind half a line; only a file that we may read tells.
+
+    `if_appended`: False too for a file that is not opened to append to.
+    """
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         return False
     try:
         appends = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_APPEND
+        if if_appended and not appends:
+            return False
         at = os.lseek(descriptor, 0, os.SEEK_END if appends else os.SEEK_CUR)
-        with Path(f"/dev/fd/{descriptor}").open("rb") as file:
+        with _open_to_read(descriptor) as file:
             return at > 0 and os.pread(file.fileno(), 1, at - 1) not in (b"\n", b"")
     except OSError:
-        return False  # not ours to read, or a system whose /dev/fd cannot open it anew
+        return False
+
+
+def _open_to_read(descriptor: int) -> BinaryIO:
+    """Open the file behind a descriptor; OSError when it is not ours to read."""
+    return Path(f"/dev/fd/{descriptor}").open("rb")
+
+
+def _hides_its_end(descriptor: int) -> bool:
+    """Return whether this is a file that can be written and not read, as systemd opens them."""
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return False
+    try:
+        _open_to_read(descriptor).close()
+    except OSError:
+        return True
+    return False
+
+
+class Stdout:
+    """A descriptor of our own for the file behind `descriptor`, which blocks no write if it can.
+
+    `resumed`: a later run goes on behind what is written, so it matters what a kill leaves.
+    """
+
+    def __init__(self, descriptor: int, *, resumed: bool) -> None:
+        self.written = 0
+        """Bytes so far."""
+        self._descriptor, self.at_most = without_blocking(descriptor, atomically=resumed)
+        # What a pipe holds counts for a later run, so then it stays as it is.
+        self._wide = resumed
+        self._hides_its_end = resumed and _hides_its_end(descriptor)
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._descriptor
+
+    def write(self, data: memoryview) -> int:
+        """Write some of `data` as far as there is room, and return how much."""
+        written = write_some(self._descriptor, data[: self.at_most])
+        if written < len(data) and not self._wide:
+            self._wide = True
+            make_room(self._descriptor)
+        self.written += written
+        return written
+
+    def may_tear(self, size: int) -> bool:
+        """Return whether a kill may leave part of so many bytes that the next run cannot see."""
+        return size > self.at_most or self._hides_its_end
+
+    def close(self) -> None:
+        """Release the descriptor."""
+        os.close(self._descriptor)
 
 
 def write_all(descriptor: int, data: bytes) -> None:

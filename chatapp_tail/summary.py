@@ -7,6 +7,30 @@ from .chatapp.channels import short_name
 from .pusher import items
 
 _MOST = 8
+_KEPT = 1000
+"""Pairs of event and channel that are counted apart: servers and accounts may have any number."""
+_OTHERS = ("others", "others")
+
+
+class Tally:
+    """How many records were shown."""
+
+    __slots__ = ("records",)
+
+    def __init__(self) -> None:
+        self.records = 0
+
+
+class _Tallies(dict[tuple[str, str | None], Tally]):
+    """(event, channel) -> its tally; the same one for all pairs that come late."""
+
+    def __missing__(self, key: tuple[str, str | None]) -> Tally:
+        if len(self) >= _KEPT:
+            key = _OTHERS
+            if key in self:
+                return self[key]
+        tally = self[key] = Tally()
+        return tally
 
 
 class Summary:
@@ -14,7 +38,7 @@ class Summary:
 
     def __init__(self) -> None:
         self._began = time.monotonic()
-        self.shown: Counter[tuple[str, str | None]] = Counter()
+        self.tallies = _Tallies()
         self.filtered = 0
         self._reconnects = 0
         self._gaps = 0
@@ -37,12 +61,12 @@ class Summary:
         """Return the counts by name; `seconds` the run has lasted, `spool_peak` in bytes."""
         events: Counter[str] = Counter()
         channels: Counter[str] = Counter()
-        for (event, channel), count in self.shown.items():
-            events[event] += count
-            channels[channel or "none"] += count
+        for (event, channel), tally in self.tallies.items():
+            events[event] += tally.records
+            channels[channel or "none"] += tally.records
         return {
             "seconds": round(time.monotonic() - self._began, 3),
-            "records": self.shown.total(),
+            "records": events.total(),
             "events": dict(events.most_common()),
             "channels": dict(channels.most_common()),
             "filtered": self.filtered,
@@ -55,7 +79,8 @@ class Summary:
     def sentence(self, spool_peak: int) -> str:
         """Return the counts as one line for a person."""
         figures = self.figures(spool_peak)
-        said = [_counted(self.shown.total(), "record") + _most(figures["events"])]
+        records = sum(tally.records for tally in self.tallies.values())
+        said = [_counted(records, "record") + _most(figures["events"])]
         channels = figures["channels"]
         if isinstance(channels, dict) and len(channels) > 1:
             short = {short_name(name): count for name, count in channels.items()}

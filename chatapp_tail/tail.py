@@ -5,11 +5,11 @@ stdout's reader, a deadline, a signal. So a blocked or dead stdout is seen while
 socket's thread nothing.
 """
 
-import os
 import select
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 from math import inf
 
 import msgspec
@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from .backfill import Backfill, BackfillBug
 from .checkpoint import Checkpoint
+from .deadlines import Heartbeat, Shutdown, TimeLimits
 from .errors import ExitStatus, OutputError
 from .pipeline import Pipeline
 from .pusher.connection import Connection
@@ -32,15 +33,16 @@ from .pusher.items import (
     Traced,
     Trouble,
 )
-from .spool import Spool
-from .stdout import ReaderGone, ends_mid_line, make_room, without_blocking, write_some
+from .readiness import Readiness
+from .spool import Spool, count_events
+from .stdout import ReaderGone, Stdout, ends_mid_line
+from .summary import span
 from .waker import Waker
 
 _DEAD = select.POLLERR | select.POLLHUP | select.POLLNVAL
-_GOODBYE = 1.0
-_STALL = 10.0
-"""Seconds without a byte taken after which the end no longer waits for stdout's reader."""
 _LONGEST_POLL = 3600.0
+_LOOK_EVERY = 0.1
+"""Seconds after which a busy tail looks for what may end it, or is asked of it."""
 _NOTED_AT_ONCE = 16
 """With a checkpoint, how many lines are written before that is noted: a kill in between doubles
 them."""
@@ -57,13 +59,6 @@ ShowProgress = Callable[[bool | None], float]
 and None at the end. Returns after how many seconds it wants to be asked again."""
 
 
-class Heartbeat(msgspec.Struct, frozen=True):
-    """Call `beat` every `interval` seconds."""
-
-    interval: float
-    beat: Callable[[], None]
-
-
 class Limits(msgspec.Struct, frozen=True):
     """When to stop by ourselves, whichever comes first.
 
@@ -76,7 +71,10 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class End(msgspec.Struct, frozen=True):
-    """How the tail ended. `cause` and `reason` are set when the connection gave up by itself."""
+    """How the tail ended; `reason` is set where a person should know why.
+
+    `cause` too when the connection gave up by itself.
+    """
 
     status: ExitStatus
     reader_gone: bool = False
@@ -94,10 +92,17 @@ _STATUS_OF = {
 }
 
 
+class _ReaderStalled(Exception):
+    """The reader of stdout takes nothing; `events` were taken from the spool and not written."""
+
+    def __init__(self) -> None:
+        self.events = 0
+
+
 class Tail:
     """One run, from connecting to an `End`. `stdout` is a file descriptor.
 
-    `interrupt` may be called from a signal handler.
+    `interrupt` and `request` may be called from a signal handler.
     """
 
     def __init__(
@@ -117,8 +122,8 @@ class Tail:
         progress: ShowProgress = lambda _: inf,
         checkpoint: Checkpoint | None = None,
     ) -> None:
-        self.written = 0
-        """Bytes written so far; a watchdog sees by it whether stdout still moves."""
+        self.turns = 0
+        """How often it waited or looked around; what does not grow is stuck in a call."""
         self._connection = connection
         self._spool = spool
         self._alarm = alarm
@@ -134,22 +139,19 @@ class Tail:
         self._rest: Sequence[Item] = ()
         self._recovered: Counter[str] = Counter()
         self._requested = False
-        self._beat_due = inf if heartbeat is None else 0.0
-        self._stdout, self._at_most = without_blocking(stdout, atomically=checkpoint is not None)
-        # What a pipe holds counts with a checkpoint, so then it stays as it is.
-        self._wide = checkpoint is not None
+        self._stdout = Stdout(stdout, resumed=checkpoint is not None)
         self._fresh = False
         self._lines = 0
-        self._interrupted = False
+        self._interrupted = inf
         self._end: End | None = None
-        self._deadline = inf
-        self._idle_until = inf
-        self._patience_ends = inf
-        self._stalled_at = inf
+        self._time_limits = TimeLimits(limits.duration, limits.idle, time.monotonic())
+        self._shutdown = Shutdown()
+        self._readiness = Readiness()
+        self._look_due = 0.0
 
-    def interrupt(self) -> None:
-        """End as soon as what was received is written."""
-        self._interrupted = True
+    def interrupt(self, patience: float) -> None:
+        """End as soon as what was received is written, or stdout took nothing for so long."""
+        self._interrupted = patience
         self._alarm.wake()
 
     def request(self) -> None:
@@ -164,32 +166,35 @@ class Tail:
 
     def run(self) -> End:
         """Tail until something ends it; OutputError when stdout fails."""
-        now = time.monotonic()
-        if self._limits.duration is not None:
-            self._deadline = now + self._limits.duration
-        self._note_line(now)
         self._connection.start()
         try:
             self._mend_torn_line()
             return self._follow()
         except ReaderGone:
             return End(ExitStatus.DONE, reader_gone=True)
+        except _ReaderStalled as stalled:
+            return self._stalled_end(stalled.events)
         finally:
             self._progress(None)
-            os.close(self._stdout)
+            self._stdout.close()
             self._connection.stop()
-            if self._connection.join(_GOODBYE):
+            if self._connection.join(self._shutdown.goodbye_left(time.monotonic())):
                 self._spool.close()
                 self._alarm.close()
 
     def _mend_torn_line(self) -> None:
         """End a line that the last run was killed in, lest it spoils the next one."""
-        if self._checkpoint and (self._checkpoint.torn or ends_mid_line(self._stdout)):
+        if self._checkpoint is None:
+            if ends_mid_line(self._stdout.fileno(), if_appended=True):
+                self._write_bytes(b"\n")
+        elif self._checkpoint.torn or ends_mid_line(self._stdout.fileno()):
             self._write_bytes(b"\n")
             self._checkpoint.wrote(())
 
     def _follow(self) -> End:
         while self._end is None:
+            if time.monotonic() >= self._look_due:
+                self._wait(at_most=0.0)
             # By turns, once live events no longer wait: neither keeps the other from coming.
             took = self._take_history()
             if self._live_waits:
@@ -208,22 +213,26 @@ class Tail:
         """Write the records of a batch in one call where no status stands between them."""
         lines: list[bytes] = []
         of_event, full = self._pipeline.of_event, self._full
-        for number, item in enumerate(batch, 1):
-            if type(item) is ChannelEvent:
-                lines += of_event(item)
-                if len(lines) < full:
-                    continue
-            self._write(lines)
-            lines = []
-            if not isinstance(item, ChannelEvent):
-                self._take_status(item)
-                if self._live_waits:
-                    self._rest = batch[number:]
+        try:
+            for number, item in enumerate(batch, 1):
+                if type(item) is ChannelEvent:
+                    lines += of_event(item)
+                    if len(lines) < full:
+                        continue
+                self._write(lines)
+                lines = []
+                if not isinstance(item, ChannelEvent):
+                    self._take_status(item)
+                    if self._live_waits:
+                        self._rest = batch[number:]
+                        break
+                if self._end:
                     break
-            if self._end:
-                break
-            full = self._full
-        self._write(lines)
+                full = self._full
+            self._write(lines)
+        except _ReaderStalled as stalled:
+            stalled.events += count_events(batch[number:])
+            raise
 
     @property
     def _full(self) -> float:
@@ -263,7 +272,20 @@ class Tail:
     def _say(self, status: Status | Gap) -> None:
         self._tell(status)
         if self._meta and not isinstance(status, Traced):
-            self._write_bytes(self._meta(status))
+            self._write_meta(self._meta(status))
+
+    def _write_meta(self, line: bytes) -> None:
+        if self._checkpoint is None or not self._stdout.may_tear(len(line)):
+            self._write_bytes(line)
+            return
+        self._checkpoint.tear()
+        self._write_bytes(line)
+        self._checkpoint.wrote(())
+
+    @property
+    def _patience_ends(self) -> float:
+        """Until when the connection's last item is waited for; inf before the end is asked for."""
+        return self._shutdown.goodbye_ends
 
     @property
     def _live_waits(self) -> bool:
@@ -299,17 +321,41 @@ class Tail:
         return True
 
     def _tell(self, status: Status | Gap) -> None:
+        self._readiness.note(status)
         for listener in self._listeners:
             listener(status)
 
     def _asked_end(self) -> End:
         """Return the end that was asked for: by a signal, the spool, or the clock."""
-        if self._interrupted:
-            return End(ExitStatus.DONE)
         if self._spool.failure:
-            raise OutputError(self._spool.failure)
+            raise OutputError(_without(self._spool.failure, self.events_left))
+        if self._interrupted < inf:
+            return End(ExitStatus.DONE)
+        if not self._readiness.reached:
+            return End(ExitStatus.UNREACHABLE, reason=self._never_ready())
         short = self._limits.count is not None
         return End(ExitStatus.COUNT_NOT_REACHED if short else ExitStatus.DONE)
+
+    def _never_ready(self) -> str:
+        limits = (self._limits.duration, self._limits.idle)
+        seconds = min([limit for limit in limits if limit is not None])
+        obstacle = self._readiness.obstacle
+        return f"never ready within {span(seconds)}" + (f": {obstacle}" if obstacle else "")
+
+    def _stalled_end(self, taken: int) -> End:
+        """Return the end when stdout takes nothing; `taken` events are lost beside the spool's."""
+        left = taken + self.events_left
+        if self._spool.failure:
+            raise OutputError(_without(self._spool.failure, left))
+        stalled = f"the reader of stdout took nothing for {span(self._shutdown.patience)}"
+        reason = f"ended with {_events(left)} not written: {stalled}"
+        status = ExitStatus.DONE if self._interrupted < inf else ExitStatus.OUTPUT_FAILED
+        return End(status, reason=reason)
+
+    @property
+    def events_left(self) -> int:
+        """How many events wait to be written, beside those that are being written."""
+        return self._spool.events_left + count_events(self._rest)
 
     @property
     def _enough(self) -> float:
@@ -320,107 +366,128 @@ class Tail:
         left_out = max(0, self._lines + len(lines) - self._enough)
         if self._lines + len(lines) >= self._enough:
             del lines[int(self._enough) - self._lines :]
+            self._pipeline.leave_out(int(left_out))
             self._end = self._end or End(ExitStatus.DONE)
         if not lines:
             return
         self._lines += len(lines)
-        if self._checkpoint is None:
-            self._write_bytes(b"".join(lines))
-        else:
-            self._write_and_note(lines, int(left_out), self._checkpoint)
-        self._note_line(time.monotonic())
+        before = self._stdout.written
+        try:
+            if self._checkpoint is None:
+                self._write_bytes(b"".join(lines))
+            else:
+                self._write_and_note(lines, int(left_out), self._checkpoint)
+        except _ReaderStalled as stalled:
+            stalled.events += _count_beyond(lines, self._stdout.written - before)
+            raise
+        self._time_limits.note_line(time.monotonic())
 
     def _write_and_note(self, lines: list[bytes], left_out: int, checkpoint: Checkpoint) -> None:
         """Write lines in pieces that a kill finds whole or absent, then note what was shown.
 
-        A line that is too long for that is noted before it begins.
+        Where a kill may tear one all the same, that is noted before it begins.
         """
-        for piece in _pieces(lines, self._at_most):
-            if len(piece) > self._at_most:
+        for piece in _pieces(lines, self._stdout.at_most):
+            if self._stdout.may_tear(len(piece)):
                 checkpoint.tear()
             self._write_bytes(piece)
         shown = self._pipeline.take_shown(left_out)
         checkpoint.wrote(each for each in shown if each.event == "message")
 
-    def _note_line(self, now: float) -> None:
-        if self._limits.idle is not None:
-            self._idle_until = now + self._limits.idle
-
     def _write_bytes(self, data: bytes) -> None:
         unwritten = memoryview(data)
         # Just after a wait nothing else needs to be looked for: an own pipe tells if it is full.
-        room, self._fresh = self._fresh and self._at_most > select.PIPE_BUF, False
+        room, self._fresh = self._fresh and self._stdout.at_most > select.PIPE_BUF, False
         while unwritten:
             # A write without room would block, and then nothing could end it.
             if not room and not self._wait(for_room=True):
                 continue
             room = False
-            written = write_some(self._stdout, unwritten[: self._at_most])
-            if written < len(unwritten) and not self._wide:
-                self._wide = True
-                make_room(self._stdout)
-            unwritten = unwritten[written:]
-            self.written += written
-            self._note_progress()
+            if written := self._stdout.write(unwritten):
+                self._shutdown.note_taken()
+                unwritten = unwritten[written:]
 
-    def _wait(self, *, for_room: bool = False) -> bool:
+    def _wait(self, *, for_room: bool = False, at_most: float = _LONGEST_POLL) -> bool:
         """Wait for room in stdout or else for items, and in both cases for what ends the tail.
 
-        Returns whether there is room.
+        For so many seconds. Returns whether there is room.
         """
-        room = False
+        self.turns += 1
+        now = time.monotonic()
         held = not for_room and self._live_waits
+        if for_room:
+            self._shutdown.note_blocked(now)
+        if self._backfill and self._backfill.busy:
+            self._time_limits.note_line(now)  # what is still to come is no idleness
+        seconds = max(0.0, self._due(now, for_room, held) - now)
+        room = self._poll(min(seconds, at_most), for_room, held)
+        self._fresh = not for_room
+        self._answer_request()
+        now = time.monotonic()
+        self._look_due = now + _LOOK_EVERY
+        self._end_if_asked(now, idles=not for_room)
+        if for_room and not room and now >= self._shutdown.gives_up_at:
+            raise _ReaderStalled
+        return room
+
+    def _due(self, now: float, for_room: bool, held: bool) -> float:
+        """Return the moment at which there is something to do, whatever comes until then."""
+        due = min(self._beat(now), now + self._progress(held))
+        if not self._shutdown.asked:
+            due = min(due, self._time_limits.until(idles=not for_room))
+        # The goodbye is over when all is written.
+        due = min(due, self._shutdown.gives_up_at if for_room else self._shutdown.goodbye_ends)
+        return min(due, self._backfill.due) if held and self._backfill else due
+
+    def _poll(self, seconds: float, for_room: bool, held: bool) -> bool:
+        """Wait for descriptors; return whether there is room. ReaderGone when there never will."""
+        room = False
         waits = select.poll()
         waits.register(self._alarm, select.POLLIN)
         waits.register(self._stdout, select.POLLOUT if for_room else 0)
         if not (for_room or held):
             waits.register(self._spool, select.POLLIN)
-        if self._backfill and self._backfill.busy:
-            self._note_line(time.monotonic())  # what is still to come is no idleness
-        until = min(self._deadline, self._beat(), time.monotonic() + self._progress(held))
-        # Whoever waits for room is not idle, and the goodbye is over when all is written.
-        until = min(until, self._stalled_at if for_room else self._patience_ends)
-        until = until if for_room else min(until, self._idle_until)
-        if held and self._backfill:
-            until = min(until, self._backfill.due)
-        seconds = min(max(0.0, until - time.monotonic()), _LONGEST_POLL)
-        for descriptor, events in waits.poll(seconds * 1000 + 1):
-            if descriptor == self._stdout and events & _DEAD:
-                raise ReaderGone
-            room = room or (descriptor == self._stdout and bool(events & select.POLLOUT))
-            if descriptor == self._alarm.fileno():
+        for descriptor, events in waits.poll(seconds * 1000):
+            if descriptor == self._stdout.fileno():
+                if events & _DEAD:
+                    raise ReaderGone
+                room = bool(events & select.POLLOUT)
+            elif descriptor == self._alarm.fileno():
                 self._alarm.clear()
-        now = time.monotonic()
-        self._fresh = not for_room
-        self._answer_request()
-        idle = not for_room and now >= self._idle_until
-        if self._interrupted or self._spool.failure or idle or now >= self._deadline:
-            self._ask_to_end()
-        if for_room and now >= self._stalled_at:
-            raise OutputError(self._spool.failure or "the reader of stdout takes nothing any more")
         return room
 
-    def _beat(self) -> float:
-        """Beat if it is time, as long as the socket's thread lives; return when to beat again."""
-        if self._heartbeat and time.monotonic() >= self._beat_due and self._connection.alive:
-            self._heartbeat.beat()
-            self._beat_due = time.monotonic() + self._heartbeat.interval
-        return self._beat_due
+    def _beat(self, now: float) -> float:
+        """Beat if it is time, unless the socket's thread died; return when to beat again."""
+        if self._heartbeat and (self._connection.alive or self._shutdown.asked):
+            return self._heartbeat.beat_if_due(now)
+        return inf
 
-    def _ask_to_end(self) -> None:
+    def _end_if_asked(self, now: float, *, idles: bool) -> None:
         """Stop the connection once; its last item ends the tail, or else our patience does."""
-        if self._patience_ends == inf:
-            self._deadline = self._idle_until = inf
-            self._patience_ends = time.monotonic() + _GOODBYE
-            self._note_progress()
-            if self._spool.failure:
-                self._tell(Trouble(time.time_ns(), self._spool.failure))
-            self._connection.stop()
+        was_asked = self._shutdown.asked
+        if self._interrupted < inf:
+            self._shutdown.ask(now, self._interrupted)
+        elif self._spool.failure or now >= self._time_limits.until(idles=idles):
+            self._shutdown.ask(now)
+        if was_asked or not self._shutdown.asked:
+            return
+        if self._spool.failure:
+            self._tell(Trouble(time.time_ns(), self._spool.failure))
+        self._connection.stop()
 
-    def _note_progress(self) -> None:
-        """A slow reader may take its time to the last byte, but once we end it must not stall."""
-        if self._patience_ends < inf:
-            self._stalled_at = time.monotonic() + _STALL
+
+def _events(count: int) -> str:
+    return f"{count:,} event{'' if count == 1 else 's'}"
+
+
+def _without(failure: str, left: int) -> str:
+    """Return what failed, and what it cost."""
+    return f"{failure}; {_events(left)} not written" if left else failure
+
+
+def _count_beyond(lines: Sequence[bytes], written: int) -> int:
+    """Return how many lines are not whole within the first `written` bytes of all."""
+    return sum([end > written for end in accumulate(map(len, lines))])
 
 
 def _pieces(lines: Sequence[bytes], at_most: int) -> Iterator[bytes]:

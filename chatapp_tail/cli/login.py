@@ -15,7 +15,8 @@ from ..errors import CredentialsError, ExitStatus, UsageError
 from ..proxies import Proxy
 from .access import open_http
 from .options import access_options, option, profile_option
-from .process import complain, interruptible_prompt
+from .process import complain
+from .signals import interruptible_prompt
 
 PASSWORD_VARIABLE = "CHATAPP_PASSWORD"
 

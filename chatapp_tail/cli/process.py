@@ -1,40 +1,21 @@
-"""The process around a command: its descriptors, its signals, how it ends."""
+"""The process around a command: its descriptors, and how it ends."""
 
-import contextlib
 import errno
 import os
 import signal
 import sys
-import threading
-from collections.abc import Iterator
-from types import FrameType
-from typing import NoReturn, Protocol, TextIO
+from typing import NoReturn, TextIO
 
 import click
 
 from ..errors import ChatAppTailError, ExitStatus
+from .signals import DeathBySignal, die_by
+from .stderr import StderrWriter
 
-_GRACE = 1.0
+STDERR_PATIENCE = 1.0
+"""Seconds for which what ends the program waits for room in stderr."""
 _STDOUT_FAILS = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO, errno.EBADF)
-
-
-class Interruptible(Protocol):
-    """What a signal asks to end; `written` tells whether it still gets anywhere."""
-
-    written: int
-
-    def interrupt(self) -> None:
-        """End soon; called from a signal handler."""
-
-    def request(self) -> None:
-        """Say how it goes; called from a signal handler."""
-
-
-class DeathBySignal(Exception):
-    """Everything is written; die as the signal wants it, so that a shell sees 130 or 143."""
-
-    def __init__(self, signum: int) -> None:
-        self.signum = signum
+_NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 
 
 def run_process() -> NoReturn:
@@ -47,12 +28,21 @@ def run_process() -> NoReturn:
     except BrokenPipeError:
         status = ExitStatus.DONE
     except OSError as error:
-        if error.errno not in _STDOUT_FAILS:
-            raise
-        said = f"cannot write to stdout: {error.strerror}"
-        status = _failed(said, ExitStatus.OUTPUT_FAILED, sys.argv[1:])
+        status = _status_of(error)
     _silence_unwritten()
     sys.exit(status)
+
+
+def _status_of(error: OSError) -> ExitStatus:
+    """Say what an error of the system means and return the status for it; raise what is a bug."""
+    arguments = sys.argv[1:]
+    if error.errno in _NO_DESCRIPTORS:
+        said = f"cannot open another file or socket: {error.strerror}; raise ulimit -n"
+        return _failed(said, ExitStatus.UNREACHABLE, arguments)
+    if error.errno in _STDOUT_FAILS:
+        said = f"cannot write to stdout: {error.strerror}"
+        return _failed(said, ExitStatus.OUTPUT_FAILED, arguments)
+    raise error
 
 
 def _run(arguments: list[str]) -> int:
@@ -106,12 +96,16 @@ def complain(sentence: str) -> None:
 
 
 def write_line(line: str) -> None:
-    """Write one line to stderr; nobody listening is not an error."""
-    try:
-        sys.stderr.write(line + "\n")
-        sys.stderr.flush()
-    except OSError:
-        _drop(sys.stderr)
+    """Write one line to stderr, waiting a moment for room; nobody listening is not an error."""
+    writer = open_stderr()
+    writer.write(line)
+    writer.finish(STDERR_PATIENCE)
+    writer.close()
+
+
+def open_stderr() -> StderrWriter:
+    """Return a writer of lines to stderr."""
+    return StderrWriter(sys.stderr.fileno(), sys.stderr.encoding)
 
 
 def _drop(stream: TextIO) -> None:
@@ -126,63 +120,6 @@ def _silence_unwritten() -> None:
             stream.flush()
         except OSError:
             _drop(stream)
-
-
-def die_by(signum: int) -> NoReturn:
-    """End the process by the signal itself."""
-    signal.signal(signum, signal.SIG_DFL)
-    os.kill(os.getpid(), signum)
-    signal.pause()
-    raise AssertionError("a default signal did not end the process")
-
-
-@contextlib.contextmanager
-def interruptible_prompt() -> Iterator[None]:
-    """Let Ctrl-C be an exception while a prompt hides what is typed: the echo must come back."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextlib.contextmanager
-def interrupted_by_signals(task: Interruptible) -> Iterator[None]:
-    """Let SIGINT and SIGTERM interrupt `task`; raise `DeathBySignal` once it has ended.
-
-    A second signal ends the process at once, and so does a second without a byte written: a stdout
-    that takes nothing must not make Ctrl-C useless.
-    """
-    received: list[int] = []
-
-    def handle(signum: int, _: FrameType | None) -> None:
-        received.append(signum)
-        for each in handled:
-            signal.signal(each, signal.SIG_DFL)
-        task.interrupt()
-        threading.Thread(target=_kill_when_stuck, args=(task, signum), daemon=True).start()
-
-    # What the parent told us to ignore (a job in the background of a script) stays ignored.
-    wanted = (signal.SIGINT, signal.SIGTERM)
-    handled = [each for each in wanted if signal.getsignal(each) is not signal.SIG_IGN]
-    before = {signum: signal.signal(signum, handle) for signum in handled}
-    before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, lambda *_: task.request())
-    try:
-        yield
-    finally:
-        if received:
-            raise DeathBySignal(received[0])
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
-
-
-def _kill_when_stuck(task: Interruptible, signum: int) -> None:
-    written = -1
-    pause = threading.Event()
-    while written != task.written:
-        written = task.written
-        pause.wait(_GRACE)
-    os.kill(os.getpid(), signum)
 
 
 def _fill_standard_descriptors() -> None:

@@ -13,7 +13,8 @@ from ..chatapp.channels import license_and_messenger, with_short_names
 from ..chatapp.secret import Secret
 from ..chatapp.tokens import GivenToken, TokenSource
 from ..checkpoint import Checkpoint
-from ..errors import ChatAppTailError, ExitStatus
+from ..deadlines import Heartbeat
+from ..errors import ChatAppTailError, ExitStatus, OutputError
 from ..formats.escape import escape_line
 from ..formats.meta import encode_meta
 from ..notices import Level, Notices
@@ -22,26 +23,33 @@ from ..pusher.items import Connecting, Gap, Ready, Status, StopCause
 from ..pusher.link import import_websocket
 from ..summary import Summary
 from ..systemd import Notifier
-from ..tail import End, Heartbeat, Listener, Tail
+from ..tail import End, Listener, Tail
 from ..waker import Waker
 from .access import open_access
 from .filling import open_filling
 from .line_watch import LineWatch
-from .process import interrupted_by_signals, write_line
+from .process import STDERR_PATIENCE, open_stderr
 from .settings import Settings
+from .signals import interrupted_by_signals
+from .stderr import StderrWriter
 
 
 def run(settings: Settings) -> ExitStatus:
     """Tail until the end; returns the exit status, having said why where that helps."""
-    notices = Notices(write_line, settings.level, settings.log_format)
+    stderr = open_stderr()
+    notices = Notices(stderr.write, settings.level, settings.log_format)
+    stderr.line_of = notices.warning_line
     try:
-        return _run(settings, notices)
+        return _run(settings, notices, stderr)
     except ChatAppTailError as error:
         notices.end(str(error), error.exit_status)
         return error.exit_status
+    finally:
+        stderr.finish(STDERR_PATIENCE)
+        stderr.close()
 
 
-def _run(settings: Settings, notices: Notices) -> ExitStatus:
+def _run(settings: Settings, notices: Notices, stderr: StderrWriter) -> ExitStatus:
     with ExitStack() as stack:
         checkpoint = None
         if settings.resume:
@@ -63,14 +71,28 @@ def _run(settings: Settings, notices: Notices) -> ExitStatus:
             settings = with_channels(settings, lambda: api.licenses(patient=False), notices.say)
         systemd = Notifier(os.environ)
         stack.callback(systemd.stopping)
-        tail, say_summary = _assemble(settings, api, notices, systemd, checkpoint)
-        stack.enter_context(interrupted_by_signals(tail))
-        end = tail.run()
+        tail, say_summary = _assemble(settings, api, notices, systemd, checkpoint, stderr.retry)
+
+        def say_stuck() -> None:
+            left = f"at least {tail.events_left:,} events not written"
+            notices.end(f"ended with {left}: a write or a read hangs", ExitStatus.OUTPUT_FAILED)
+
+        received = stack.enter_context(interrupted_by_signals(tail, say_stuck))
+        end = _end_of(tail)
         if not end.reader_gone and settings.level >= Level.PROGRESS:
             say_summary()
-        if end.cause:
-            notices.end(_explain(end, settings.connection.channels), end.status)
+        if end.reason:
+            status = 128 + received[0] if received else end.status
+            notices.end(_explain(end, settings.connection.channels), status)
         return end.status
+
+
+def _end_of(tail: Tail) -> End:
+    """Run a tail; an output that failed is an end too, so that a signal does not hide it."""
+    try:
+        return tail.run()
+    except OutputError as error:
+        return End(error.exit_status, reason=str(error))
 
 
 def _assemble(
@@ -79,6 +101,7 @@ def _assemble(
     notices: Notices,
     systemd: Notifier,
     checkpoint: Checkpoint | None,
+    retry_notices: Callable[[], float],
 ) -> tuple[Tail, Callable[[], None]]:
     """Return the tail, and what says how it went: when asked by a signal, and at the end."""
     summary = Summary()
@@ -112,7 +135,7 @@ def _assemble(
         heartbeat=Heartbeat(systemd.interval, systemd.beat) if systemd.interval else None,
         on_request=say_summary,
         backfill=filling.backfill,
-        progress=filling.progress,
+        progress=lambda held: min(filling.progress(held), retry_notices()),
         checkpoint=checkpoint,
     )
     return tail, say_summary

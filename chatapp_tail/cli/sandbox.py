@@ -13,7 +13,7 @@ import click
 from ..errors import ExitStatus, UsageError
 from ..pusher.connection import Endpoint
 from .options import option
-from .process import DeathBySignal
+from .signals import DeathBySignal
 
 RATE_INSIDE = 4.0
 """Live events a second of `--sandbox`: lively, and still readable."""

@@ -23,15 +23,20 @@ STATUSES = {
     ExitStatus.USAGE: "Usage error in the command line or the environment.",
     ExitStatus.CREDENTIALS: "Credentials are missing or were refused.",
     ExitStatus.UNREACHABLE: "The server cannot be reached, with --no-reconnect or --max-retries, or"
-    " when its certificate is not trusted.",
+    " when its certificate is not trusted; or the time of --for or --idle was over before every"
+    " channel was confirmed or refused for the first time; or there are too few file descriptors.",
     ExitStatus.CHANNELS_REFUSED: "Every wanted channel was refused; with --strict, any, or a"
     " licence or messenger that is not in the account.",
     ExitStatus.REFUSED_BY_SERVER: "The server refused the app key or the protocol.",
     ExitStatus.OUTPUT_FAILED: "Standard output failed: the disk is full, it is closed, or its"
-    " reader fell too far behind.",
+    " reader fell too far behind or took nothing for 10 seconds at the end.",
     ExitStatus.COUNT_NOT_REACHED: "--count was not reached in time.",
 }
-_SIGNALS = "SIGINT, SIGTERM: what was received is written, then the process dies by that signal."
+_SIGNALS = (
+    "SIGINT, SIGTERM: what was received is written, then the process dies by that signal. What"
+    " standard output does not take is given up, and said, after 10 seconds without a byte taken"
+    " (SIGTERM) or one (SIGINT). A second signal ends it at once."
+)
 
 _OUTPUT = """\
 Standard output holds records and nothing else, each line whole and written at once. Standard

@@ -85,6 +85,17 @@ def publish(sandbox: Sandbox, numbers: Iterable[int], text: str = "hello") -> No
         assert sandbox.publish(CHANNEL, "message", message(number, text)) == 1
 
 
+SLOW_WHERE = "length(data.x[?y=='1'] || `[]`) > `0`"
+"""A filter that takes milliseconds over each event of `publish_slow`; none of them passes."""
+
+
+def publish_slow(sandbox: Sandbox, count: int) -> None:
+    """Publish events that `SLOW_WHERE` takes long to filter out."""
+    item = json.dumps({"id": 0, "x": [{"y": "0"}] * 10_000})
+    for _ in range(count):
+        assert sandbox.publish(CHANNEL, "message", f'{{"payload":{{"data":[{item}]}}}}') == 1
+
+
 def numbers_in(output: str) -> list[int]:
     """The ids of the messages in complete JSON lines; anything else fails."""
     assert output == "" or output.endswith("\n"), f"the last line is not complete: {output[-80:]!r}"
@@ -188,16 +199,18 @@ StartTailInto = Callable[..., "subprocess.Popen[bytes]"]
 def start_tail_into(home: Path) -> Iterator[StartTailInto]:
     """Start the program with a descriptor of our own as stdout: `start_tail_into(fd, …, env=…)`.
 
-    The descriptor stays open here. stderr is a pipe; read it after the end.
+    The descriptor stays open here. stderr is a pipe, unless it is given; read it after the end.
     """
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(stdout: int, *args: str, env: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    def start(
+        stdout: int, *args: str, env: Mapping[str, str], stderr: int = subprocess.PIPE
+    ) -> "subprocess.Popen[bytes]":
         process = subprocess.Popen(
             [*PROGRAM, *args],
             stdin=subprocess.DEVNULL,
             stdout=stdout,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             env={**clean_environment(home), **env},
             cwd=home,
             start_new_session=True,
@@ -209,8 +222,8 @@ def start_tail_into(home: Path) -> Iterator[StartTailInto]:
     for process in started:
         process.kill()
         process.wait()
-        assert process.stderr is not None
-        process.stderr.close()
+        if process.stderr is not None:
+            process.stderr.close()
 
 
 def end_of(process: "subprocess.Popen[bytes]", *, timeout: float = PROMPT) -> tuple[int, str]:

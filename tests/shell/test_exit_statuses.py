@@ -17,11 +17,14 @@ from tests.shell.conftest import (
     message,
     publish,
     reaching,
+    scaled,
     subscribed,
 )
 
 TOKEN = "$2y$10$MadeUp/token.0123456789.abcdefghijklmnopq/QRSTUVWXYZ."
 """Looks like a token, and is nobody's."""
+
+READY_BY_THEN = f"{scaled(2)}s"
 
 
 def failed(done: CompletedProcess[str], status: int, *words: str) -> None:
@@ -205,8 +208,11 @@ def test_unreachable_host_is_tried_again_and_said(
 ) -> None:
     url = f"ws://127.0.0.1:{closed_port}"
     done = run_tail(*SELECT, "--ws-url", url, "--for", "2s", env=env)
-    assert (done.returncode, done.stdout) == (0, "")
-    lines = done.stderr.splitlines()
+    assert (done.returncode, done.stdout) == (4, "")
+    *lines, last = done.stderr.splitlines()
+    assert "never ready within 2.0 s" in last
+    assert url in last
+    assert "Connection refused" in last
     assert lines
     for line in lines:
         assert url in line
@@ -364,20 +370,43 @@ def test_count_is_exact_in_a_burst(
 
 
 def test_count_that_is_not_reached_in_time(run_tail: RunTail, env: Mapping[str, str]) -> None:
-    done = run_tail(*SELECT, "-n", "5", "--for", "300ms", env=env)
+    done = run_tail(*SELECT, "-n", "5", "--for", READY_BY_THEN, env=env)
     assert (done.returncode, done.stdout, done.stderr) == (124, "", "")
 
 
 def test_time_alone_is_success(run_tail: RunTail, env: Mapping[str, str]) -> None:
-    done = run_tail(*SELECT, "--for", "300ms", env=env)
+    done = run_tail(*SELECT, "--for", READY_BY_THEN, env=env)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_time_ends_also_while_nobody_answers(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
+@pytest.mark.defect("U3")
+@pytest.mark.parametrize("limits", [("--for", "300ms"), ("--idle", "300ms", "-n", "3")])
+def test_time_that_is_over_before_it_was_ready(
+    limits: tuple[str, ...], run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
 ) -> None:
     sandbox.faults.hold_upgrades = True
-    assert run_tail(*SELECT, "--for", "300ms", env=env, timeout=3).returncode == 0
+    done = run_tail(*SELECT, *limits, env=env, timeout=3)
+    failed(done, 4, "never ready within 0.3 s", sandbox.ws_url, "no answer")
+
+
+@pytest.mark.defect("U3")
+def test_time_that_is_over_before_every_channel_was_confirmed(
+    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    sandbox.faults.withhold_confirmations = True
+    done = run_tail(*SELECT, "--for", "1s", env=env)
+    failed(done, 4, "never ready within 1.0 s", "not confirmed every channel")
+
+
+@pytest.mark.defect("U3")
+def test_a_loss_after_it_was_ready_is_no_failure_of_the_time(
+    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    tail = start_tail(*SELECT, "--for", READY_BY_THEN, env=env)
+    subscribed(sandbox)
+    sandbox.faults.hold_upgrades = True
+    sandbox.abort_sockets()
+    assert tail.wait() == 0
 
 
 @pytest.mark.parametrize("duration", ["30d", "8000h"])

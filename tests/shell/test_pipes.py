@@ -1,17 +1,23 @@
 """stdout and its readers: whole lines at once, nothing lost, and a quiet end when they are gone."""
 
+import fcntl
 import json
 import os
+import re
 import shlex
+import shutil
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from chatapp_tail.sandbox import Sandbox
-from tests.conftest import RunTail, StartTail
+from tests.conftest import PROGRAM, RunTail, StartProcess, StartTail
 from tests.shell.conftest import (
     AT_ONCE,
     CHANNEL,
@@ -286,6 +292,98 @@ def test_loop_of_the_shell_reads_lines(
     assert script.wait() == 0
 
 
+@pytest.mark.defect("U9")
+def test_the_summary_counts_what_was_written(
+    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    tail = start_tail(*SELECT, "-n", "2", "-v", env=env)
+    subscribed(sandbox)
+    publish(sandbox, [1])
+    items = [{"id": number} for number in range(2, 5)]
+    sandbox.publish(CHANNEL, "other", json.dumps({"payload": {"data": items}}))
+    assert tail.wait() == 0
+    assert numbers_in(tail.stdout.text) == [1, 2]
+    assert ": 2 records (message 1, other 1)" in tail.stderr.all[-1]
+
+
+# --- a line that a kill cut
+
+
+def kill(tail: "subprocess.Popen[bytes]") -> None:
+    tail.kill()
+    tail.wait()
+
+
+@pytest.mark.defect("A.23")
+@pytest.mark.skipif(sys.platform != "linux", reason="pipes have a size on Linux only")
+def test_a_status_that_a_kill_cut_is_not_written_on(
+    start_tail_into: StartTailInto,
+    run_tail: RunTail,
+    pipe: tuple[int, int],
+    sandbox: Sandbox,
+    env: Mapping[str, str],
+) -> None:
+    fcntl.fcntl(pipe[1], fcntl.F_SETPIPE_SZ, 4096)
+    refused = [f"--channel={number}/telegram" for number in range(3000, 3400)]
+    tail = start_tail_into(pipe[1], *SELECT, *refused, "--meta", "--resume=x", env=env)
+    os.close(pipe[1])
+    output = b""
+    while b'"state":"ready"' not in output:
+        output += os.read(pipe[0], 4096)
+    kill(tail)
+    output += read_whole(pipe[0]).encode()
+    assert not output.endswith(b"\n")
+    done = run_tail(*SELECT, "--meta", "--resume=x", "--for", "2s", env=env)
+    begin, *lines = done.stdout.splitlines()
+    assert begin == ""
+    assert [json.loads(line)["v"] for line in lines] == [1] * len(lines)
+
+
+WRITE_ONLY = (
+    "setpriv --bounding-set=-dac_override,-dac_read_search -- " if os.geteuid() == 0 else ""
+)
+"""Goes before a command that may not read what only its permissions keep from it."""
+
+
+@pytest.mark.defect("A2.9")
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv is not installed")
+def test_a_line_that_a_full_disk_cut_in_a_file_we_may_not_read(
+    start_shell: StartShell, tmp_path: Path, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    """As systemd opens them: `StandardOutput=append:` as root, for a service with `User=`."""
+    events = tmp_path / "events"
+    events.touch(mode=0o200)
+    tail = f'exec {WRITE_ONLY}chatapp-tail {shlex.join(SELECT)} --resume=x >>"$FILE"'
+    variables = {**env, "FILE": str(events)}
+    first = start_shell(f"ulimit -f 200; {tail}", env=variables)
+    subscribed(sandbox)
+    publish(sandbox, range(3), "x" * 80_000)
+    assert first.wait() == 7
+    assert not events.read_bytes().endswith(b"\n")
+    second = start_shell(f"{tail} -n 1", env=variables)
+    subscribed(sandbox)
+    publish(sandbox, [9])
+    assert second.wait() == 0, second.stderr.text
+    *_, torn, last = events.read_text().splitlines()
+    assert json.loads(last)["v"] == 1
+    with pytest.raises(ValueError, match="Unterminated"):
+        json.loads(torn)
+
+
+@pytest.mark.defect("A2.23i")
+def test_a_file_that_ends_mid_line_is_not_written_on(
+    start_shell: StartShell, greeter: Sandbox, tmp_path: Path
+) -> None:
+    (tmp_path / "log").write_text('{"torn')
+    script = start_shell(
+        TAIL + ' -n 1 >>"$FILE"', env={**reaching(greeter), "FILE": str(tmp_path / "log")}
+    )
+    assert script.wait() == 0
+    torn, line = (tmp_path / "log").read_text().splitlines()
+    assert torn == '{"torn'
+    assert json.loads(line)["v"] == 1
+
+
 # --- files and other descriptors
 
 
@@ -401,6 +499,17 @@ def test_failure_keeps_its_status_when_it_cannot_be_said(
     assert script.stdout.text == "status 2\n"
 
 
+@pytest.mark.defect("A2.24e")
+@pytest.mark.parametrize("limit", [5, 8, 10, 12, 13])
+def test_too_few_descriptors_are_said(
+    limit: int, start_process: StartProcess, env: Mapping[str, str]
+) -> None:
+    command = f"ulimit -n {limit}; exec {shlex.join([*PROGRAM, *SELECT])}"
+    process = start_process(["bash", "-c", command], env=env)
+    assert process.wait() == 4
+    is_one_line(process.stderr.text, "Too many open files", "ulimit -n")
+
+
 def test_stdin_is_left_to_others(start_shell: StartShell, greeter: Sandbox) -> None:
     script = start_shell(
         "printf 'one\\ntwo\\nthree\\n' | while read -r word; do "
@@ -438,3 +547,70 @@ def test_stderr_that_nobody_reads_does_not_cost_the_link(
         subscribed(sandbox)
         publish(sandbox, range(100), "x" * 4000)
         sandbox.wait_for(lambda s: s.pings >= 3, scaled(5))
+
+
+@pytest.mark.defect("A2.13")
+def test_stderr_that_nobody_reads_does_not_cost_an_event(
+    start_tail_into: StartTailInto,
+    pipe: tuple[int, int],
+    sandbox: Sandbox,
+    env: Mapping[str, str],
+) -> None:
+    unread, stderr = os.pipe()
+    tail = start_tail_into(pipe[1], *SELECT, "-vv", "-n", "1000", env=env, stderr=stderr)
+    os.close(pipe[1])
+    os.close(stderr)
+    subscribed(sandbox)
+    publish(sandbox, range(1000), "x" * 2000)
+    assert numbers_in(read_whole(pipe[0])) == list(range(1000))
+    assert tail.wait(scaled(10)) == 0
+    begin = os.read(unread, 65536).decode()
+    os.close(unread)
+    assert all(line.startswith("chatapp-tail: ") for line in begin.splitlines()[:-1])
+
+
+@pytest.mark.defect("A2.13")
+def test_notices_that_stderr_had_no_room_for_come_later(
+    start_tail_into: StartTailInto,
+    pipe: tuple[int, int],
+    sandbox: Sandbox,
+    env: Mapping[str, str],
+) -> None:
+    read_end, stderr = os.pipe()
+    json_notices = ("-vv", "--log-format", "json")
+    start_tail_into(pipe[1], *SELECT, *json_notices, env=env, stderr=stderr)
+    os.close(stderr)
+    subscribed(sandbox)
+    publish(sandbox, range(1000), "x" * 2000)
+    received(sandbox)
+    with os.fdopen(os.dup(pipe[0]), "rb") as stdout:
+        for _ in range(1000):
+            stdout.readline()
+    with os.fdopen(read_end, "rb") as lines:
+        told = next(filter(re.compile(b"notices dropped").search, lines))
+    record = json.loads(told)
+    assert (record["type"], record["state"]) == ("status", "trouble")
+    assert re.fullmatch(r"[\d,]+ notices dropped since nobody read stderr", record["message"])
+
+
+@pytest.mark.defect("A.22")
+def test_stderr_that_was_full_once_is_not_given_up(
+    start_tail_into: StartTailInto,
+    pipe: tuple[int, int],
+    sandbox: Sandbox,
+    env: Mapping[str, str],
+) -> None:
+    read_end, stderr = os.pipe()
+    os.set_blocking(stderr, False)  # as a parent that runs an event loop leaves it
+    with suppress(BlockingIOError):
+        while True:
+            os.write(stderr, b"\n" * 4096)
+    start_tail_into(pipe[1], *SELECT, "-v", env=env, stderr=stderr)
+    os.close(stderr)
+    subscribed(sandbox)
+    publish(sandbox, [1])
+    assert os.read(pipe[0], 65536)  # all that comes before has been said, or was to be
+    with os.fdopen(read_end, "rb") as lines:
+        assert b"connecting" in next(line for line in lines if line != b"\n")
+        sandbox.abort_sockets()
+        next(line for line in lines if b"lost the connection" in line)

@@ -1,9 +1,14 @@
 """Ctrl-C and kill: it ends soon, by the signal itself, and what was received is written."""
 
 import os
+import re
+import shutil
 import signal
 import socket
+import sqlite3
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,19 +19,26 @@ from chatapp_tail.sandbox import Sandbox
 from tests.conftest import PROGRAM, LiveProcess, StartProcess, StartTail, wait_until
 from tests.shell.conftest import (
     AT_ONCE,
+    CHANNEL,
     PROMPT,
     SELECT,
+    SLOW_WHERE,
     StartShell,
     StartTailInto,
     StartTerminal,
     end_of,
+    is_one_line,
     numbers_in,
     publish,
+    publish_slow,
     read_whole,
     received,
     scaled,
     subscribed,
 )
+
+PATIENCE = {signal.SIGINT: 1.0, signal.SIGTERM: 10.0}
+"""Seconds for which a reader that takes nothing is waited for."""
 
 each_signal = pytest.mark.parametrize(
     "signum", [signal.SIGINT, signal.SIGTERM], ids=lambda signum: signum.name
@@ -108,6 +120,7 @@ def test_while_the_api_never_answers(
     assert (tail.stdout.text, tail.stderr.text) == ("", "")
 
 
+@pytest.mark.defect("U4")
 @each_signal
 def test_while_nobody_reads_stdout(
     signum: signal.Signals,
@@ -122,22 +135,26 @@ def test_while_nobody_reads_stdout(
     publish(sandbox, range(200), "x" * 4000)
     received(sandbox)
     tail.send_signal(signum)
-    assert end_of(tail, timeout=PROMPT) == (-signum, "")
+    patience = PATIENCE[signum]
+    status, said = end_of(tail, timeout=patience + PROMPT)
     whole, _, _ = read_whole(pipe[0]).rpartition("\n")  # the last may be cut: the pipe was full
     ids = numbers_in(whole + "\n")
     assert ids == list(range(len(ids)))
     assert ids
+    assert status == -signum
+    left = f"{200 - len(ids)} events not written"
+    is_one_line(said, left, f"took nothing for {patience:.{0 if patience > 9 else 1}f} s")
 
 
-def interrupting_finder(module: str) -> str:
-    """A sitecustomize that interrupts the process at the moment it imports `module`."""
+def interrupting_finder(module: str, signum: int = signal.SIGINT) -> str:
+    """A sitecustomize that sends the process a signal at the moment it imports `module`."""
     return f"""\
 import os, signal, sys
 class Interrupt:
     def find_spec(self, name, path=None, target=None):
         if name == {module!r}:
             sys.meta_path.remove(self)
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), {int(signum)})
 sys.meta_path.insert(0, Interrupt())
 """
 
@@ -145,6 +162,7 @@ sys.meta_path.insert(0, Interrupt())
 @pytest.mark.parametrize(
     "module",
     [
+        pytest.param("typing", marks=pytest.mark.defect("A2.24a")),
         "click",
         "chatapp_tail.cli.command",
         "chatapp_tail.cli.run",
@@ -161,7 +179,99 @@ def test_while_it_starts(
     assert (tail.stdout.text, tail.stderr.text) == ("", "")
 
 
+@pytest.mark.defect("A.25")
+@pytest.mark.parametrize("module", ["click", "chatapp_tail.cli.run"])
+def test_a_request_while_it_starts_is_answered_once_it_tails(
+    module: str, start_tail: StartTail, tmp_path: Path, env: Mapping[str, str]
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(interrupting_finder(module, signal.SIGUSR1))
+    tail = start_tail(*SELECT, env={**env, "PYTHONPATH": str(tmp_path)})
+    tail.stderr.wait_for("0 records")
+    tail.send_signal(signal.SIGTERM)
+    assert tail.wait() == -signal.SIGTERM
+
+
+@pytest.mark.defect("A.25")
+def test_a_request_while_the_api_never_answers_does_no_harm(
+    start_tail: StartTail, env: Mapping[str, str]
+) -> None:
+    with never_answering() as (port, accept):
+        tail = start_tail("--all", "--api-url", f"http://127.0.0.1:{port}", env=env)
+        accept()
+        for signum in (signal.SIGUSR1, signal.SIGUSR1, signal.SIGTERM):
+            tail.send_signal(signum)
+        assert tail.wait(timeout=PROMPT) == -signal.SIGTERM
+
+
+# --- while what comes is filtered out
+
+
+@pytest.mark.defect("A.18")
+def test_a_request_is_answered_amid_a_filtered_flood(
+    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    tail = start_tail(*SELECT, "-w", SLOW_WHERE, env=env)
+    subscribed(sandbox)
+    publish_slow(sandbox, 120)
+    for count in (1, 2):
+        tail.send_signal(signal.SIGUSR1)
+        tail.stderr.wait_for("0 records", count=count, timeout=2)
+    filtered = [int(found) for found in re.findall(r"(\d+) filtered out", tail.stderr.text)]
+    assert filtered
+    assert max(filtered) < 120, "the flood was over before it was asked"
+
+
+@pytest.mark.defect("A.18")
+def test_the_time_is_over_amid_a_filtered_flood(
+    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    tail = start_tail(*SELECT, "-v", "-w", SLOW_WHERE, "--for", "2s", env=env)
+    subscribed(sandbox)
+    publish_slow(sandbox, 120)
+    sandbox.wait_for(lambda s: s.subscribers(CHANNEL) == 0, scaled(4))
+    assert tail.process.poll() is None, "the flood was over before the time"
+    assert tail.wait(timeout=30) == 0
+    assert "120 filtered out" in tail.stderr.text, "what was received is looked at"
+
+
+@pytest.mark.defect("A.12", "A.19")
+@each_signal
+def test_what_is_filtered_out_is_progress(
+    signum: signal.Signals, start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    """No byte is written for longer than a reader that stalls is waited for."""
+    tail = start_tail(*SELECT, "-w", f"{SLOW_WHERE} || data.id == `5`", env=env)
+    subscribed(sandbox)
+    publish_slow(sandbox, 120)
+    publish(sandbox, [5])
+    received(sandbox)
+    tail.send_signal(signum)
+    began = time.monotonic()
+    assert tail.wait(timeout=30) == -signum
+    assert time.monotonic() - began > 2.0, "the flood was too short to show anything"
+    assert numbers_in(tail.stdout.text) == [5]
+    assert tail.stderr.text == ""
+
+
 # --- what was received is written
+
+
+@pytest.mark.defect("A.12", "A2.8")
+def test_a_reader_that_pauses_gets_everything_and_its_last_line_whole(
+    start_tail_into: StartTailInto,
+    pipe: tuple[int, int],
+    sandbox: Sandbox,
+    env: Mapping[str, str],
+) -> None:
+    tail = start_tail_into(pipe[1], *SELECT, env=env)
+    os.close(pipe[1])
+    subscribed(sandbox)
+    publish(sandbox, range(300), "x" * 4000)
+    received(sandbox)
+    tail.terminate()
+    time.sleep(3)  # the pause
+    assert numbers_in(read_whole(pipe[0])) == list(range(300))
+    assert end_of(tail) == (-signal.SIGTERM, "")
 
 
 @each_signal
@@ -196,21 +306,6 @@ def test_reader_that_was_late_gets_everything_after_the_signal(
 # --- the second signal
 
 
-def handles(pid: int, signum: int) -> bool:
-    return _in_mask("SigCgt", pid, signum)
-
-
-def ignores(pid: int, signum: int) -> bool:
-    return _in_mask("SigIgn", pid, signum)
-
-
-def _in_mask(mask: str, pid: int, signum: int) -> bool:
-    """Read a signal mask of proc(5)."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    bits = next(int(line.split()[1], 16) for line in lines if line.startswith(f"{mask}:"))
-    return bool(bits >> (signum - 1) & 1)
-
-
 def test_second_signal_ends_it_at_once(
     start_tail_into: StartTailInto,
     pipe: tuple[int, int],
@@ -221,11 +316,156 @@ def test_second_signal_ends_it_at_once(
     subscribed(sandbox)
     publish(sandbox, range(200), "x" * 4000)
     received(sandbox)
-    tail.send_signal(signal.SIGINT)
-    wait_until(lambda: not handles(tail.pid, signal.SIGTERM), "the first signal to be taken")
     tail.send_signal(signal.SIGTERM)
-    # Had the second signal done nothing, it would have died by the first one.
+    sandbox.wait_for(lambda s: s.subscribers(CHANNEL) == 0, scaled(5))
+    time.sleep(0.2)  # two at once would be the same one
+    tail.send_signal(signal.SIGINT)
+    assert end_of(tail, timeout=AT_ONCE) == (-signal.SIGINT, "")
+
+
+def test_a_signal_that_is_sent_twice_is_one(
+    start_tail_into: StartTailInto,
+    pipe: tuple[int, int],
+    sandbox: Sandbox,
+    env: Mapping[str, str],
+) -> None:
+    """As timeout(1) does: to its child, and to the group that it is in."""
+    tail = start_tail_into(pipe[1], *SELECT, env=env)
+    os.close(pipe[1])
+    subscribed(sandbox)
+    publish(sandbox, range(200), "x" * 4000)
+    received(sandbox)
+    for _ in range(5):
+        tail.send_signal(signal.SIGTERM)
+        time.sleep(0.005)
+    assert numbers_in(read_whole(pipe[0])) == list(range(200))
     assert end_of(tail) == (-signal.SIGTERM, "")
+
+
+@pytest.mark.defect("A.29e")
+def test_the_handler_starts_no_thread(start_process: StartProcess) -> None:
+    """It may have interrupted the start of another one, which holds a lock."""
+    script = """\
+import os, signal, threading
+from chatapp_tail.cli.signals import DeathBySignal, interrupted_by_signals
+class Task:
+    turns = 0
+    def interrupt(self, patience):
+        print("interrupted", patience)
+def refuse(thread):
+    raise AssertionError("a thread was started")
+try:
+    with interrupted_by_signals(Task(), lambda: None):
+        threading.Thread.start = refuse
+        os.kill(os.getpid(), signal.SIGINT)
+except DeathBySignal as death:
+    print("died by", death.signum)
+"""
+    process = start_process([sys.executable, "-c", script])
+    assert process.wait() == 0
+    assert process.stdout.all == ["interrupted 1.0", "died by 2"]
+
+
+def test_a_call_that_hangs_is_not_waited_for(
+    start_tail: StartTail, home: Path, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    """Another program that has the checkpoint stands for any call that does not come back."""
+    tail = start_tail(*SELECT, "--resume=x", env=env)
+    subscribed(sandbox)
+    (database,) = home.rglob("x.sqlite")
+    other = sqlite3.connect(database, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    publish(sandbox, range(3))
+    received(sandbox)
+    tail.send_signal(signal.SIGINT)
+    # It cannot even take the default action of a signal back.
+    assert tail.wait(timeout=PROMPT) in (-signal.SIGINT, 128 + signal.SIGINT)
+    other.close()
+    is_one_line(tail.stderr.text, "not written", "hangs")
+
+
+# --- as process 1, which gets no signal that it has no handler for
+
+
+def _own_pid_namespace() -> str:
+    """Why a process cannot be the first of a namespace here, if so."""
+    if shutil.which("unshare") is None:
+        return "unshare is not installed"
+    done = subprocess.run(["unshare", "--pid", "--fork", "true"], capture_output=True, check=False)
+    return done.stderr.decode().strip()
+
+
+WHY_NOT_FIRST = _own_pid_namespace()
+first_process = pytest.mark.skipif(bool(WHY_NOT_FIRST), reason=WHY_NOT_FIRST or "it can be")
+StartFirst = Callable[..., tuple[LiveProcess, int]]
+
+
+@pytest.fixture
+def start_first(start_process: StartProcess) -> StartFirst:
+    """Start the program as process 1 of a namespace; return what started it, and its id here."""
+
+    def start(*args: str, env: Mapping[str, str]) -> tuple[LiveProcess, int]:
+        unshare = ["unshare", "--pid", "--fork", "--mount-proc", *PROGRAM, *args]
+        process = start_process(unshare, env=env)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        wait_until(lambda: bool(children.read_text()), "process 1")
+        return process, int(children.read_text())
+
+    return start
+
+
+@first_process
+@pytest.mark.defect("A.1", "A2.12")
+@each_signal
+def test_as_process_1(
+    signum: signal.Signals, start_first: StartFirst, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    tail, pid = start_first(*SELECT, env=env)
+    subscribed(sandbox)
+    publish(sandbox, range(3))
+    received(sandbox)
+    os.kill(pid, signum)
+    assert tail.wait(timeout=AT_ONCE) == 128 + signum
+    assert numbers_in(tail.stdout.text) == [0, 1, 2]
+    assert tail.stderr.text == ""
+
+
+@first_process
+@pytest.mark.defect("A.1", "A2.12")
+@each_signal
+def test_as_process_1_before_it_tails(
+    signum: signal.Signals, start_first: StartFirst, env: Mapping[str, str]
+) -> None:
+    with never_answering() as (port, accept):
+        tail, pid = start_first("--all", "--api-url", f"http://127.0.0.1:{port}", env=env)
+        accept()
+        os.kill(pid, signum)
+        assert tail.wait(timeout=AT_ONCE) == 128 + signum
+
+
+@first_process
+@pytest.mark.defect("A.1", "A2.12")
+def test_as_process_1_the_second_signal_ends_it_at_once(
+    start_first: StartFirst, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    tail, pid = start_first(*SELECT, "-w", SLOW_WHERE, env=env)
+    subscribed(sandbox)
+    publish_slow(sandbox, 120)
+    received(sandbox)
+    os.kill(pid, signal.SIGTERM)
+    sandbox.wait_for(lambda s: s.subscribers(CHANNEL) == 0, scaled(5))
+    time.sleep(0.2)  # two at once would be the same one
+    os.kill(pid, signal.SIGINT)
+    assert tail.wait(timeout=AT_ONCE) == 128 + signal.SIGINT
+
+
+@first_process
+@pytest.mark.defect("A.1")
+def test_another_command_as_process_1(start_first: StartFirst) -> None:
+    process, pid = start_first("sandbox", "--port", "0", env={})
+    process.stdout.wait_for("CHATAPP_WS_URL")
+    os.kill(pid, signal.SIGTERM)
+    assert process.wait() == 128 + signal.SIGTERM
 
 
 # --- what its parent sees
@@ -254,6 +494,13 @@ def test_interrupt_ends_the_loop_around_it_too(
     os.killpg(script.pid, signal.SIGINT)
     assert script.wait(timeout=PROMPT) == -signal.SIGINT
     assert (script.stdout.text, script.stderr.text) == ("", "")
+
+
+def ignores(pid: int, signum: int) -> bool:
+    """Whether proc(5) says so."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    bits = next(int(line.split()[1], 16) for line in lines if line.startswith("SigIgn:"))
+    return bool(bits >> (signum - 1) & 1)
 
 
 @pytest.mark.parametrize("name", ["HUP", "INT"])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import time
@@ -11,12 +12,15 @@ from pathlib import Path
 import pytest
 
 from chatapp_tail.sandbox import ApiRequested, Sandbox
-from tests.conftest import TIMEOUT_SCALE, RunTail, StartTail
+from tests.conftest import TIMEOUT_SCALE, RunTail, StartTail, wait_until
 from tests.shell.conftest import (
     CHANNEL,
     SELECT,
+    SLOW_WHERE,
+    StartTailInto,
     numbers_in,
     publish,
+    publish_slow,
     received,
     scaled,
     subscribed,
@@ -140,6 +144,55 @@ def test_the_watchdog_is_fed_while_nothing_can_be_reached(
     systemd.wait_for("STATUS=lost")
     systemd.wait_for("WATCHDOG=1")
     assert not [each for each in systemd.told if "READY=1" in each]
+
+
+@pytest.mark.defect("A.18")
+def test_the_watchdog_is_fed_while_all_is_filtered_out(
+    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, unit: Mapping[str, str]
+) -> None:
+    watched = {**unit, "WATCHDOG_USEC": "400000"}
+    tail = start_tail(*SELECT, "-w", SLOW_WHERE, env=watched)
+    subscribed(sandbox)
+    publish_slow(sandbox, 120)
+    received(sandbox)
+    systemd.drain()
+    for _ in range(5):
+        systemd.wait_for("WATCHDOG=1", timeout=1)
+    tail.send_signal(signal.SIGUSR1)
+    filtered = re.search(r"(\d+) filtered out", tail.stderr.wait_for("0 records"))
+    assert filtered
+    assert int(filtered[1]) < 120, "the flood was over before the beats"
+
+
+@pytest.mark.defect("A.29f")
+def test_waiting_for_room_costs_nothing_when_there_is_nobody_to_vouch_for(
+    start_tail_into: StartTailInto,
+    pipe: tuple[int, int],
+    sandbox: Sandbox,
+    unit: Mapping[str, str],
+) -> None:
+    """The connection is over, and stdout takes nothing: no beats, and no wake-ups either."""
+    watched = {**unit, "WATCHDOG_USEC": "400000"}
+    tail = start_tail_into(pipe[1], *SELECT, "--no-reconnect", env=watched)
+    subscribed(sandbox)
+    publish(sandbox, range(200), "x" * 4000)
+    received(sandbox)
+    threads = Path(f"/proc/{tail.pid}/task")
+    sandbox.abort_sockets()
+    # The main thread stays, and one that watches it.
+    wait_until(lambda: len(list(threads.iterdir())) <= 2, "the end of the connection")
+    time.sleep(0.5)
+    before = waits_of(tail.pid)
+    time.sleep(0.5)
+    assert waits_of(tail.pid) - before < 50
+
+
+def waits_of(pid: int) -> int:
+    """How often the main thread has waited for something."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    found = re.search(r"^voluntary_ctxt_switches:\s+(\d+)", status, re.MULTILINE)
+    assert found
+    return int(found[1])
 
 
 def test_a_watchdog_of_somebody_else_is_not_fed(

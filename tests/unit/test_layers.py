@@ -27,6 +27,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "closest": (),
     "replaced_file": (),
     "stdout": ("errors",),
+    "deadlines": (),
+    "readiness": ("pusher.items",),
     "proxies": ("urls",),
     "filters": ("chatapp.events", "closest", "errors", "formats"),
     "pusher": ("pusher", "rawjson", "waker", "proxies", "urls", "retry_after", "daemons"),
@@ -58,7 +60,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     ),
     "tail": (
         *("backfill", "checkpoint", "errors", "pipeline", "pusher.connection", "pusher.items"),
-        *("spool", "stdout", "waker"),
+        *("deadlines", "readiness", "spool", "stdout", "summary", "waker"),
     ),
     "replay": ("chatapp.channels", "chatapp.events", "errors", "pusher.items", "rawjson"),
     "schema": ("chatapp.events", "errors", "pusher.items"),

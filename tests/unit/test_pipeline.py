@@ -15,6 +15,8 @@ from chatapp_tail.pipeline import Pipeline
 from chatapp_tail.pusher.items import ChannelEvent
 from chatapp_tail.summary import Summary
 
+from .conftest import counted
+
 CHANNEL = "private-v1.licenses.1229.messengers.telegram"
 
 
@@ -58,6 +60,15 @@ def through(line: Line, each: ChannelEvent, *, saved: bool) -> list[bytes]:
     return line.pipeline.of_event(each)
 
 
+@pytest.mark.defect("U9")
+def test_what_is_left_out_of_the_last_event_is_not_counted() -> None:
+    line = Line()
+    line.pipeline.of_event(event(1, 2))
+    assert len(line.pipeline.of_event(event(3, 4, 5, name="other"))) == 3
+    line.pipeline.leave_out(2)
+    assert counted(line.summary) == {("message", CHANNEL): 2, ("other", CHANNEL): 1}
+
+
 either = pytest.mark.parametrize("saved", [False, True], ids=["live", "saved"])
 
 
@@ -65,7 +76,7 @@ either = pytest.mark.parametrize("saved", [False, True], ids=["live", "saved"])
 def test_without_filters_all_is_written_and_counted(saved: bool) -> None:
     line = Line()
     assert through(line, event(1, 2, 3), saved=saved) == [b"1\n", b"2\n", b"3\n"]
-    assert line.summary.shown == {("message", CHANNEL): 3}
+    assert counted(line.summary) == {("message", CHANNEL): 3}
     assert line.summary.filtered == 0
 
 
@@ -74,7 +85,7 @@ def test_an_event_whose_name_is_not_wanted(saved: bool) -> None:
     line = Line(keep_event="message".__eq__)
     assert through(line, event(1, name="chatTag"), saved=saved) == []
     assert line.given == []
-    assert line.summary.shown == {}
+    assert counted(line.summary) == {}
     assert line.summary.filtered == 1
     assert through(line, event(1), saved=saved) == [b"1\n"]
     assert line.summary.filtered == 1
@@ -100,7 +111,7 @@ def test_a_live_event_whose_name_is_not_wanted_is_not_even_decoded(
 def test_records_that_are_filtered_out_are_counted_apart(saved: bool) -> None:
     line = Line(keep_record=is_even)
     assert through(line, event(1, 2, 3, 4, 5), saved=saved) == [b"2\n", b"4\n"]
-    assert line.summary.shown == {("message", CHANNEL): 2}
+    assert counted(line.summary) == {("message", CHANNEL): 2}
     assert line.summary.filtered == 3
 
 
@@ -119,7 +130,7 @@ def test_a_format_is_not_asked_when_nothing_is_kept(saved: bool) -> None:
     line = Line(keep_record=is_even)
     assert through(line, event(1, 3), saved=saved) == []
     assert line.given == []
-    assert line.summary.shown == {}
+    assert counted(line.summary) == {}
     assert line.summary.filtered == 2
 
 
@@ -127,7 +138,7 @@ def test_counts_are_by_event_and_channel_and_add_up() -> None:
     line = Line()
     for each in (event(1), event(2, 3), event(4, name="chatTag"), event(5, channel=None)):
         line.pipeline.of_event(each)
-    assert line.summary.shown == {
+    assert counted(line.summary) == {
         ("message", CHANNEL): 3,
         ("chatTag", CHANNEL): 1,
         ("message", None): 1,
@@ -137,7 +148,7 @@ def test_counts_are_by_event_and_channel_and_add_up() -> None:
 def test_what_no_record_is_made_of_the_usual_way_flows_through() -> None:
     line = Line()
     assert line.pipeline.of_event(ChannelEvent(0, "made-up", None, None)) == [b"null\n"]
-    assert line.summary.shown == {("made-up", None): 1}
+    assert counted(line.summary) == {("made-up", None): 1}
 
 
 def message(number: int) -> ChannelEvent:
@@ -150,7 +161,7 @@ def test_what_history_has_too_comes_once() -> None:
     assert line.pipeline.of_history(message(1)) == []
     assert line.pipeline.of_history(message(2)) == [b'{"id": 2}\n']
     assert line.pipeline.of_event(message(2)) == []
-    assert line.summary.shown == {("message", CHANNEL): 2}
+    assert counted(line.summary) == {("message", CHANNEL): 2}
     assert line.given[1][1][0].source is Source.BACKFILL
 
 

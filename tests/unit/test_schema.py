@@ -55,8 +55,8 @@ def events() -> list[dict[str, Any]]:
 def busy() -> Summary:
     """Return the summary of a run in which everything happened."""
     summary = Summary()
-    summary.shown["message", "made-up"] += 2
-    summary.shown["other", None] += 1
+    summary.tallies["message", "made-up"].records += 2
+    summary.tallies["other", None].records += 1
     summary.filtered += 3
     for each in META:
         summary.note(each)

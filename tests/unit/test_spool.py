@@ -180,6 +180,31 @@ def test_disk_read_makes_room_for_more() -> None:
         assert spool.failure is None
 
 
+@pytest.mark.defect("U4")
+@pytest.mark.parametrize("memory", [0, MEBIBYTE, PLENTY], ids=["disk", "both", "memory"])
+def test_it_knows_how_many_events_are_left(memory: int) -> None:
+    with opened(memory=memory) as (spool, _):
+        assert spool.events_left == 0
+        for number in range(70):
+            spool.put([event(number, MEBIBYTE // 3), items.Connecting(1, "ws://h")])
+        left = 70
+        while batch := spool.take():
+            left -= len(numbers(batch))
+            assert spool.events_left == left
+        assert left == 0
+
+
+@pytest.mark.defect("U4")
+def test_what_is_no_longer_kept_is_counted() -> None:
+    with opened(limit=MEBIBYTE) as (spool, _):
+        for number in range(3):
+            spool.put([event(number, MEBIBYTE)])
+        assert spool.failure
+        assert spool.events_left == 3
+        assert numbers(drain(spool)) == [0]
+        assert spool.events_left == 2
+
+
 # --- failures -----------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ import pty
 import select
 import socket
 import sys
+import termios
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -126,18 +127,27 @@ def test_a_pipe_without_a_reader_gets_what_cannot_block(pipe: Pipe) -> None:
         os.close(own)
 
 
-def test_a_socket_and_a_terminal_get_what_cannot_block() -> None:
+def test_a_socket_gets_what_cannot_block() -> None:
     ends = socket.socketpair()
-    master, terminal = pty.openpty()
-    for descriptor in (ends[0].fileno(), terminal):
-        own, at_most = without_blocking(descriptor)
-        assert os.get_blocking(own)
-        os.close(own)
-        assert at_most == select.PIPE_BUF
+    own, at_most = without_blocking(ends[0].fileno())
+    assert os.get_blocking(own)
+    os.close(own)
+    assert at_most == select.PIPE_BUF
     for end in ends:
         end.close()
-    os.close(master)
-    os.close(terminal)
+
+
+@needs_proc
+def test_a_terminal_that_is_stopped_blocks_nothing_and_stays_as_it_was_for_others() -> None:
+    master, terminal = pty.openpty()
+    own, at_most = without_blocking(terminal)
+    assert at_most == select.PIPE_BUF
+    termios.tcflow(terminal, termios.TCOOFF)  # as Ctrl-S does
+    while write_some(own, memoryview(b"x" * at_most)):
+        pass
+    assert os.get_blocking(terminal)
+    for descriptor in (own, master, terminal):
+        os.close(descriptor)
 
 
 def test_a_file_takes_all(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def summary_of(*statuses: Status | Gap, filtered: int = 0, **shown: int) -> Summary:
     summary = Summary()
     for event, count in shown.items():
-        summary.shown[event, TELEGRAM] += count
+        summary.tallies[event, TELEGRAM].records += count
     summary.filtered += filtered
     for status in statuses:
         summary.note(status)
@@ -65,12 +65,28 @@ def test_seconds_are_those_of_the_run(clock: Clock) -> None:
     assert summary.sentence(0).startswith("12 s: ")
 
 
+@pytest.mark.defect("A.29b")
+def test_what_is_counted_apart_is_bounded() -> None:
+    summary = Summary()
+    for number in range(5000):
+        summary.tallies[f"event-{number}", TELEGRAM].records += 1
+    summary.tallies["event-7", TELEGRAM].records += 10
+    figures = summary.figures(0)
+    events, channels = figures["events"], figures["channels"]
+    assert isinstance(events, dict)
+    assert isinstance(channels, dict)
+    assert len(summary.tallies) == len(events) == 1001
+    assert (events["event-7"], events["others"]) == (11, 4000)
+    assert channels == {"others": 4000, TELEGRAM: 1010}
+    assert figures["records"] == 5010
+
+
 def test_records_are_counted_by_event_and_by_channel_the_most_first() -> None:
     summary = Summary()
-    summary.shown["chatTag", COMPANY] += 1
-    summary.shown["message", COMPANY] += 2
-    summary.shown["message", TELEGRAM] += 4
-    summary.shown["made-up", None] += 1
+    summary.tallies["chatTag", COMPANY].records += 1
+    summary.tallies["message", COMPANY].records += 2
+    summary.tallies["message", TELEGRAM].records += 4
+    summary.tallies["made-up", None].records += 1
     figures = summary.figures(5)
     assert figures["records"] == 8
     events, channels = figures["events"], figures["channels"]
@@ -110,7 +126,7 @@ def test_gaps(gaps: int) -> None:
 def test_figures_are_of_the_moment_and_change_nothing() -> None:
     summary = summary_of(READY, LOST, READY, GAP, filtered=2, message=1)
     assert summary.figures(1) == summary.figures(1)
-    summary.shown["message", TELEGRAM] += 1
+    summary.tallies["message", TELEGRAM].records += 1
     assert summary.figures(1)["records"] == 2
 
 
@@ -166,10 +182,10 @@ def test_only_what_happened_is_in_the_sentence(
 
 def test_channels_are_named_as_people_type_them_when_there_are_several() -> None:
     summary = Summary()
-    summary.shown["message", TELEGRAM] += 3
+    summary.tallies["message", TELEGRAM].records += 3
     assert "channel" not in summary.sentence(0)
-    summary.shown["message", COMPANY] += 4
-    summary.shown["message", None] += 1
+    summary.tallies["message", COMPANY].records += 4
+    summary.tallies["message", None].records += 1
     channels = "3 channels (company/2224 4, 1229/telegram 3, none 1)"
     assert summary.sentence(0) == f"0.0 s: 8 records (message 8); {channels}"
 

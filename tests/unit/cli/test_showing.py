@@ -19,6 +19,8 @@ from chatapp_tail.formats.times import TimeStyle
 from chatapp_tail.pusher.items import ChannelEvent
 from chatapp_tail.summary import Summary
 
+from ..conftest import counted
+
 TYPED = TypedShowing(
     events=(),
     excluded_events=(),
@@ -117,7 +119,7 @@ def test_what_is_shown_and_filtered_is_counted() -> None:
     sent = MESSAGE | {"fromMe": True}
     for each in (event(), event(sent), event(name="chatTag")):
         pipeline.of_event(each)
-    assert summary.shown == {("message", CHANNEL): 1}
+    assert counted(summary) == {("message", CHANNEL): 1}
     assert summary.filtered == 2
 
 

@@ -55,6 +55,17 @@ class ApiError(ChatAppTailError):
     exit_status = ExitStatus.UNREACHABLE
 
 
+class UntrustedError(ApiError):
+    """What answers in the API's place has a certificate that is not trusted.
+
+    `reason` is the sentence without the next step.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{reason}; if you trust its authority, name it with --ca-file")
+        self.reason = reason
+
+
 class OutputError(ChatAppTailError):
     """Standard output can no longer be written, for another reason than its reader being gone."""
 

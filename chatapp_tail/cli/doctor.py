@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
-import msgspec
 
 from ..chatapp.selection import Selection
 from ..errors import ExitStatus
 from ..formats.escape import escape_line
+from ..formats.meta import encode_record
 from ..proxies import Proxy
 from ..pusher.connection import Endpoint, Settings
+from ..redaction import redact
 from .access import open_access
 from .checks import Check, CheckFailed, Patient
 from .choices import Choice
@@ -73,11 +74,17 @@ def doctor(
     end with. Without --license and --messenger the account's first line is tried.
     """
     certificates = str(ca_file) if ca_file else None
+    endpoints = ws_urls(endpoints)
     http, api, origin = open_access(
-        api_url, ca_file=certificates, proxy=proxy, token_file=token_file, profile=profile
+        api_url,
+        ca_file=certificates,
+        proxy=proxy,
+        token_file=token_file,
+        profile=profile,
+        endpoints=endpoints,
     )
     selection = Selection(licenses, messengers, everything=not (licenses or messengers))
-    settings = Settings(ws_urls(endpoints), app_key, (), ca_file=certificates, proxy=proxy)
+    settings = Settings(endpoints, app_key, (), ca_file=certificates, proxy=proxy)
     show = _show_json if output == "json" else _show_text
     show(Finding("configuration", True, f"{settings.endpoints[0]}, token from {origin}", 0.0))
     patient = Patient(settings, selection, api, http)
@@ -111,11 +118,10 @@ def _show_text(finding: Finding) -> None:
     utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     tick, cross = ("✓", "✗") if utf8 else ("ok", "FAILED")
     mark = tick if finding.ok else cross
-    click.echo(
-        f"{mark} {finding.check:<18} {finding.seconds * 1000:6.0f} ms  {escape_line(finding.found)}"
-    )
+    found = escape_line(redact(finding.found))
+    click.echo(f"{mark} {finding.check:<18} {finding.seconds * 1000:6.0f} ms  {found}")
     if finding.advice:
-        click.echo(f"  next: {finding.advice}")
+        click.echo(f"  next: {escape_line(finding.advice)}")
 
 
 def _show_json(finding: Finding) -> None:
@@ -127,4 +133,4 @@ def _show_json(finding: Finding) -> None:
         "advice": finding.advice or None,
         "exit_status": int(finding.status),
     }
-    click.echo(msgspec.json.encode(record).decode())
+    click.echo(encode_record(record).decode())

@@ -13,9 +13,11 @@ from ..chatapp.api import Api
 from ..chatapp.channels import license_and_messenger
 from ..chatapp.doubles import Doubles
 from ..checkpoint import Checkpoint
+from ..formats.escape import escape_line
 from ..notices import Level, LogFormat, describe_progress
 from ..pusher.connection import Sink
 from ..pusher.items import ASKED, NOT_RUNNING, ChannelEvent, Fetching, Gap, Item
+from ..redaction import redact
 from ..tail import ShowProgress
 from ..waker import Waker
 from .settings import Settings
@@ -137,7 +139,7 @@ class HistoryProgress:
             task,
             total=state.chats or None,
             completed=state.chats_read,
-            description=describe_progress(state),
+            description=escape_line(redact(describe_progress(state))),
         )
         self._bar.refresh()
 

@@ -13,7 +13,7 @@ from ..chatapp.secret import Secret
 from ..chatapp.token_store import Login, TokenStore
 from ..errors import CredentialsError, ExitStatus, UsageError
 from ..proxies import Proxy
-from .access import open_http
+from .access import open_http, warn_if_open_to_others
 from .options import access_options, option, profile_option
 from .process import complain, interruptible_prompt
 
@@ -54,6 +54,8 @@ def login(
         return _say_status(store, profile)
     email = email or _ask("Email", "--email")
     password = _password(password_file)
+    if password_file and str(password_file) != "-":
+        warn_if_open_to_others(password_file)
     app_id = app_id or _ask("appId", "--app-id")
     http = open_http(api_url, ca_file=str(ca_file) if ca_file else None, proxy=proxy)
     with store.locked():

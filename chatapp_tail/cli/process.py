@@ -12,7 +12,7 @@ from typing import NoReturn, Protocol, TextIO
 
 import click
 
-from ..errors import ChatAppTailError, ExitStatus
+from ..errors import ChatAppTailError, ExitStatus, UsageError
 
 _GRACE = 1.0
 _STDOUT_FAILS = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO, errno.EBADF)
@@ -72,7 +72,7 @@ def _run(arguments: list[str]) -> int:
         complain(_sentence(error))
         return ExitStatus.USAGE
     except ChatAppTailError as error:
-        complain(str(error))
+        complain(one_line(error))
         return error.exit_status
     except DeathBySignal as death:
         die_by(death.signum)
@@ -93,11 +93,20 @@ def _sentence(error: click.ClickException) -> str:
     return said if "Did you mean" in said else f"{said} (chatapp-tail --help shows all options)"
 
 
+def one_line(error: ChatAppTailError) -> str:
+    """Return what an error says, on one line unless it is only ours: servers write line breaks."""
+    from ..formats.escape import escape_line
+    from ..redaction import redact
+
+    return str(error) if isinstance(error, UsageError) else escape_line(redact(str(error)))
+
+
 def complain(sentence: str) -> None:
     """Say to a person what went wrong; some of it may be a server's words."""
     from ..formats.escape import escape_text
+    from ..redaction import redact
 
-    write_line(f"chatapp-tail: {escape_text(sentence)}")
+    write_line(f"chatapp-tail: {escape_text(redact(sentence))}")
 
 
 def write_line(line: str) -> None:

@@ -168,7 +168,9 @@ class Api:
         if reply.passing:
             raise ApiError(f"{reply.said}; try again later")
         if not reply.ok:
-            raise ApiError(f"{reply.said}; {_CHECK_URL}")
+            refused = reply.status in (401, 403) and not reply.foreign
+            advice = "check what this account may see" if refused else _CHECK_URL
+            raise ApiError(f"{reply.said}; {advice}")
         return reply
 
     def _with_token(self, send: Callable[[Secret], Reply]) -> Reply:

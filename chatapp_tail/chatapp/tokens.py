@@ -156,8 +156,9 @@ class StoredLogin:
 
     def _refreshed(self, login: Login) -> Login:
         """Exchange the pair of a login; the new one is kept whatever happens."""
-        age = time.time() - login.refreshed
-        if 0 <= age < _YOUNG:
+        now = time.time()
+        age, is_over = now - login.refreshed, 0 < login.pair.access_end <= now
+        if 0 <= age < _YOUNG and not is_over:
             raise ApiError(
                 f"the login was refreshed {age:.0f} s ago and is refused again; it is not refreshed"
                 f" more than once in {_YOUNG / 60:g} minutes"

@@ -149,15 +149,15 @@ def tls_context(authorities: str) -> ssl.SSLContext:
     OSError when there are none.
     """
     directory = Path(authorities).is_dir()
+    cafile, capath = (None, authorities) if directory else (authorities, None)
+    why = ""
     try:
-        context = ssl.create_default_context(
-            cafile=None if directory else authorities, capath=authorities if directory else None
-        )
+        context = ssl.create_default_context(cafile=cafile, capath=capath)
     except OSError as error:
         why = error.strerror or type(error).__name__
-        raise OSError(f"the certificate authorities in {authorities} cannot be read: {why}") from (
-            error
-        )
+    if why:
+        # Not while the other one is handled: it would be taken for what is beneath.
+        raise OSError(f"the certificate authorities in {authorities} cannot be read: {why}")
     context.sslsocket_class = _LimitedTLSSocket
     return context
 

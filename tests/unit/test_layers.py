@@ -1,6 +1,9 @@
 """Imports go downwards only, and what is slow to import is imported late."""
 
 import ast
+import re
+import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
@@ -230,6 +233,21 @@ def test_the_machine_is_pure(name: str) -> None:
 def test_a_library_is_known_in_its_place_only(library: str) -> None:
     users = {name for name in client_modules() if library in foreign(name)}
     assert {name for name in users if not within(name, ONLY_IN[library])} == set()
+
+
+DISTRIBUTIONS = {"websocket": "websocket-client"}
+"""Import name -> name of the package, where they differ."""
+OPTIONAL = {"PySocks": "socks", "zstandard": "zstd", "trustme": "sandbox", "websockets": "sandbox"}
+
+
+@pytest.mark.defect("A2.24f")
+def test_what_is_imported_is_declared_and_what_is_declared_was_not_withdrawn() -> None:
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text("utf-8"))["project"]
+    declared = {re.match(r"[\w-]+", each)[0]: each for each in project["dependencies"]}  # type: ignore[index]
+    imported = {top for name in NAMES for top in foreign(name)} - sys.stdlib_module_names
+    named = {DISTRIBUTIONS.get(top, top) for top in imported - {""}}
+    assert named - {"socks", *OPTIONAL} == declared.keys()
+    assert declared["requests"] == "requests>=2.32.2", "2.32.0 and 2.32.1 are yanked"
 
 
 @pytest.mark.parametrize("name", client_modules())

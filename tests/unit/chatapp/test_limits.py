@@ -234,16 +234,16 @@ def test_encodings(body: bytes, encoding: str, way: Way) -> None:
         assert way.ask(Http(server.url)).text == '{"auth":"k:s"}'
 
 
+UNREADABLE = {
+    "no header": (b"\x1f\x8b", "gzip"),
+    "cut": (gzip.compress(b"x" * 99)[:-9], "gzip"),
+    "another": (b"{}", "br"),
+    "not encoded": (b"{}", "gzip"),
+}
+
+
 @both
-@pytest.mark.parametrize(
-    ("body", "encoding"),
-    [
-        (b"\x1f\x8b", "gzip"),
-        (gzip.compress(b"x" * 99)[:-9], "gzip"),
-        (b"{}", "br"),
-        (b"{}", "gzip"),
-    ],
-)
+@pytest.mark.parametrize(("body", "encoding"), UNREADABLE.values(), ids=UNREADABLE)
 def test_encodings_that_cannot_be_read(body: bytes, encoding: str, way: Way) -> None:
     answer = answering(200, body, f"Content-Encoding: {encoding}")
     with raw_server(answer) as server, pytest.raises(ApiError):

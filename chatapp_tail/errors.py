@@ -64,6 +64,17 @@ class ApiError(ChatAppTailError):
         self.retry_after = retry_after
 
 
+class UntrustedError(ApiError):
+    """What answers in the API's place has a certificate that is not trusted.
+
+    `reason` is the sentence without the next step.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{reason}; if you trust its authority, name it with --ca-file")
+        self.reason = reason
+
+
 class OutputError(ChatAppTailError):
     """Standard output can no longer be written, for another reason than its reader being gone."""
 

@@ -13,6 +13,7 @@ from .chatapp.channels import short_name
 from .formats.escape import escape_line, escape_text
 from .formats.meta import describe, encode_record
 from .pusher import items
+from .redaction import redact
 from .summary import span
 
 _LONGEST = 1000
@@ -51,10 +52,18 @@ class Notices:
         level, sentence = self._sentence(status)
         if level > self._level:
             return
+        # Much of it is text of the server: reasons, and names in channels.
+        sentence = escape_line(redact(sentence))
         if self._as_json:
             self._write_json(describe(status) | ({"message": sentence} if sentence else {}))
         elif sentence:
             self._write(f"chatapp-tail: {sentence[:_LONGEST]}")
+
+    def warn(self, reason: str) -> None:
+        """Say what is unsafe, or went wrong beside the connection; by any thread."""
+        troubled = self._troubled
+        self.say(items.Trouble(time.time_ns(), reason))
+        self._troubled = troubled
 
     def end(self, sentence: str, status: int) -> None:
         """Say what ends the program; at every level."""
@@ -62,7 +71,7 @@ class Notices:
             error = {"v": 1, "type": "error", "message": sentence, "exit_status": status}
             self._write_json(error)
         else:
-            self._write(f"chatapp-tail: {escape_text(sentence)}")
+            self._write(f"chatapp-tail: {escape_text(redact(sentence))}")
 
     def summary(self, sentence: str, figures: dict[str, object]) -> None:
         """Say what the run did."""
@@ -70,7 +79,7 @@ class Notices:
             self._write_json({"v": 1, "type": "summary", **figures, "message": sentence})
         else:
             # The names of events and channels are the server's.
-            self._write(f"chatapp-tail: {escape_line(sentence)[:_LONGEST]}")
+            self._write(f"chatapp-tail: {escape_line(redact(sentence))[:_LONGEST]}")
 
     def warning_line(self, sentence: str) -> str:
         """Return the line of a warning that is not the connection's."""
@@ -90,7 +99,7 @@ class Notices:
                     f"connecting to {url}",
                 )
             case items.Connected(_, socket_id):
-                return Level.DETAIL, f"connected, socket id {escape_line(socket_id)}"
+                return Level.DETAIL, f"connected, socket id {socket_id}"
             case items.Subscribed(_, channel):
                 return Level.DETAIL, f"subscribed to {short_name(channel)}"
             case items.Ready(_, channels, refused):
@@ -99,13 +108,13 @@ class Notices:
                 return level, _ready(channels, refused)
             case items.Refused(_, channel, reason):
                 self._troubled = True
-                return Level.TROUBLE, f"refused: {short_name(channel)}: {escape_line(reason)}"
+                return Level.TROUBLE, f"refused: {short_name(channel)}: {reason}"
             case items.Trouble(_, reason, channel):
                 self._troubled = True
                 where = f"{short_name(channel)}: " if channel else ""
-                return Level.TROUBLE, f"warning: {where}{escape_line(reason)}"
+                return Level.TROUBLE, f"warning: {where}{reason}"
             case items.Traced(_, direction, text):
-                return Level.FRAMES, f"{direction} {escape_line(text)}"
+                return Level.FRAMES, f"{direction} {text}"
             case items.Quiet():
                 return Level.DETAIL, _quiet(status)
             case items.Lost():
@@ -138,13 +147,13 @@ def _gap_level(gap: items.Gap) -> Level:
 
 
 def describe_progress(fetching: items.Fetching) -> str:
-    """Return how far reading history is, as a line for people."""
+    """Return how far reading history is, for people; what a server said in it is not escaped."""
     said = "reading history"
     said += f": {fetching.chats_read} of {fetching.chats} chats" if fetching.chats else ""
     if fetching.messages:
         said += f", {fetching.messages} messages so far"
     if fetching.trouble:
-        said += f"; asking again, since {escape_line(fetching.trouble)}"
+        said += f"; asking again, since {fetching.trouble}"
     return said
 
 
@@ -154,13 +163,13 @@ def _gap(gap: items.Gap) -> str:
     hole = f"{short_name(gap.channel)} from {_clock(gap.since)} to {_clock(gap.until)} ({length})"
     messages = f"{gap.recovered} message{'' if gap.recovered == 1 else 's'}"
     if gap.reason == items.ASKED:
-        lacks = "it has no statuses and tags" if gap.missing is None else escape_line(gap.missing)
+        lacks = "it has no statuses and tags" if gap.missing is None else gap.missing
         return f"history: {messages} of {hole}; {lacks}"
     if gap.missing is None:
         return f"gap: {hole}: recovered {messages}; statuses and tags cannot be recovered"
     if gap.missing == items.NOT_FETCHED:
         return f"gap: events of {hole} may be missing"
-    return f"gap: events of {hole} may be missing: recovered {messages}; {escape_line(gap.missing)}"
+    return f"gap: events of {hole} may be missing: recovered {messages}; {gap.missing}"
 
 
 def _quiet(quiet: items.Quiet) -> str:
@@ -173,8 +182,8 @@ def _quiet(quiet: items.Quiet) -> str:
 
 def _lost(lost: items.Lost) -> str:
     if lost.lasted is None:
-        return f"cannot connect to {escape_line(lost.reason)}"
-    return f"lost the connection after {span(lost.lasted)} to {escape_line(lost.reason)}"
+        return f"cannot connect to {lost.reason}"
+    return f"lost the connection after {span(lost.lasted)} to {lost.reason}"
 
 
 def _in(delay: float) -> str:

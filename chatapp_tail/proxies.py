@@ -9,10 +9,11 @@ from urllib.parse import unquote
 
 import msgspec
 
+from .redaction import register, register_credentials
 from .urls import split_base_url
 
 SCHEMES = {"http": 8080, "socks5": 1080, "socks5h": 1080}
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _LIKE = {"ws": "http", "wss": "https"}
 
 
@@ -33,6 +34,9 @@ class Proxy(msgspec.Struct, frozen=True):
         parts = split_base_url(whole, SCHEMES, user=True)
         username = None if parts.username is None else unquote(parts.username)
         password = None if parts.password is None else unquote(parts.password)
+        if password:
+            register_credentials(username or "", password)
+            register(parts.password or "")
         # socks5h everywhere: a name that only the proxy's side knows must work.
         scheme = "http" if parts.scheme == "http" else "socks5h"
         port = parts.port or SCHEMES[parts.scheme]
@@ -53,7 +57,7 @@ def _environment_names_one() -> bool:
 
 def proxy_for(scheme: str, host: str, given: Proxy | None) -> Proxy | None:
     """Return the proxy for a connection to `host`; ValueError if the environment's is unusable."""
-    if given is None and (host in _LOOPBACK or not _environment_names_one()):
+    if given is None and (host in LOOPBACK or not _environment_names_one()):
         return None
     from urllib.request import getproxies, proxy_bypass
 

@@ -7,6 +7,7 @@ scanner tells where each value ends. `NaN` and `Infinity` are not JSON and are r
 
 import json
 import re
+from collections.abc import Iterator
 from typing import NoReturn
 
 import msgspec
@@ -82,6 +83,47 @@ def members(text: str) -> dict[str, str]:
 def elements(text: str) -> list[str]:
     """Return the elements of a JSON array as they stand in `text`; ValueError if it is none."""
     return [value for _, value in _parts(text, "[", "]")]
+
+
+_tokens = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},:]', re.DOTALL).finditer
+
+
+def pieces(text: str, opening: str) -> dict[str, str]:
+    """Return the values of an object by name, or of an array by position, however deep they nest.
+
+    They are cut apart at what stands between them, and not checked. ValueError when `text` does not
+    begin with `opening` or has no end.
+    """
+    if not text.startswith(opening):
+        raise ValueError(f"expected {opening}")
+    found: dict[str, str] = {}
+    name, start = "", 1
+    for mark, at in _separators(text):
+        if mark == ":":
+            name, start = string(text[start:at].strip()) or "", at + 1
+            continue
+        if piece := text[start:at].strip():
+            found[name or str(len(found))] = piece
+        name, start = "", at + 1
+        if mark != ",":
+            return found
+    raise ValueError("no end")
+
+
+def _separators(text: str) -> Iterator[tuple[str, int]]:
+    """Yield what separates the parts of the outermost value, with its offset, and its end."""
+    depth = 0
+    for token in _tokens(text):
+        mark = token[0]
+        if mark in ("[", "{"):
+            depth += 1
+        elif mark in ("]", "}"):
+            depth -= 1
+            if depth == 0:
+                yield mark, token.start()
+                return
+        elif depth == 1 and mark in (",", ":"):
+            yield mark, token.start()
 
 
 def check(text: str) -> None:

@@ -5,6 +5,7 @@ import socket
 from collections.abc import Mapping
 
 from .pusher import items
+from .redaction import redact
 
 _LONGEST = 200
 
@@ -32,7 +33,7 @@ class Notifier:
                 text = f"ready: {len(channels)} channels, {len(refused)} refused"
                 self._send(f"READY=1\nSTATUS={text}")
             case items.Lost(_, reason):
-                self._send("STATUS=lost: " + " ".join(reason.split())[:_LONGEST])
+                self._send("STATUS=lost: " + " ".join(redact(reason).split())[:_LONGEST])
 
     def stopping(self) -> None:
         """Tell that the program ends."""

@@ -7,17 +7,19 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from ..errors import ApiError, CredentialsError
-from ..pusher.answers import AuthAnswer, Denied, Granted, TokenRefused, Unavailable
+from ..errors import ApiError, CredentialsError, UntrustedError
+from ..pusher.answers import AuthAnswer, Denied, Granted, TokenRefused, Unavailable, Untrusted
+from ..redaction import register_signature
 from .channels import license_and_messenger
 from .http import AUTH_PATH, INVALID_TOKEN, Http, Reply
-from .lines import License, explain_refusal, parse_licenses
+from .lines import License, explain_refusal, read_licenses
 from .secret import Secret
 from .token_store import TokenPair
 from .tokens import TokenSource, can_be_sent
 
 _KNOWLEDGE_LASTS = 30.0
 _NOT_CHATAPP = (404, 405)
+_CHECK_URL = "is --api-url right?"
 
 Answer = TypeVar("Answer")
 
@@ -49,26 +51,34 @@ def make_tokens(http: Http, email: str, password: Secret, app_id: str) -> TokenP
     if reply.passing:
         wait = f"; it asks to wait {reply.retry_after:g} s" if reply.retry_after else ""
         raise ApiError(f"{reply.said}{wait}; try again later (100 logins a day are allowed)")
-    if reply.status in _NOT_CHATAPP or 300 <= reply.status < 400:
-        raise ApiError(f"{reply.said}; is --api-url right?")
+    if not _is_refusal(reply):
+        raise ApiError(f"{reply.said}; {_CHECK_URL}")
     raise CredentialsError(f"{reply.said}; check email, password and appId")
 
 
 def refresh_tokens(http: Http, refresh: Secret) -> TokenPair:
-    """Exchange a refresh token for a new pair, which voids the old one."""
+    """Exchange a refresh token for a new pair, which voids the old one.
+
+    CredentialsError only when ChatApp itself refuses it; ApiError for whatever may pass.
+    """
     reply = http.send("POST", "/v1/tokens/refresh", headers={"Refresh": refresh.reveal()})
     if reply.ok:
         return _pair(reply)
-    if reply.passing or reply.status in _NOT_CHATAPP or 300 <= reply.status < 400:
+    if reply.passing or not _is_refusal(reply):
         raise ApiError(reply.said)
     raise CredentialsError(f"{reply.said}; run chatapp-tail login")
+
+
+def _is_refusal(reply: Reply) -> bool:
+    """Return whether ChatApp itself refuses credentials: a gateway answers with other bodies."""
+    return reply.refuses and reply.status not in _NOT_CHATAPP and not 300 <= reply.status < 400
 
 
 def _pair(reply: Reply) -> TokenPair:
     try:
         pair = msgspec.json.decode(reply.content, type=_PairBody).data
     except (msgspec.DecodeError, RecursionError) as error:
-        raise ApiError(f"{reply.said} without a token pair (is --api-url right?)") from error
+        raise ApiError(f"{reply.said} without a token pair ({_CHECK_URL})") from error
     if not (can_be_sent(pair.access_token) and can_be_sent(pair.refresh_token)):
         raise ApiError(f"{reply.said} with tokens that no request can carry")
     return TokenPair(
@@ -101,6 +111,10 @@ class Api:
         """Get ready to be asked; nothing is sent."""
         self._http.prepare()
 
+    def prepare_all(self) -> None:
+        """Import all that calls can ever need; nothing is sent."""
+        self._http.prepare_all()
+
     def authorise(self, socket_id: str, channel: str) -> AuthAnswer:
         """Ask for the signature that lets `socket_id` join `channel`.
 
@@ -112,17 +126,11 @@ class Api:
         def send(token: Secret) -> Reply:
             return self._http.send("POST", AUTH_PATH, headers=_authorised(token), form=form)
 
-        token = self._source.current()
-        began = time.monotonic()
         try:
-            reply = send(token)
-            if self._is_dead(token, reply, began):
-                token = self._renewed(token, reply)
-                began = time.monotonic()
-                reply = send(token)
-                if self._is_dead(token, reply, began):
-                    return TokenRefused(f"{reply.said}, though the token is new")
-            return self._auth_answer(reply, channel)
+            return self._auth_answer(self._with_token(send), channel)
+        except UntrustedError as error:
+            # After an answer that was trusted, it may be a passing interception.
+            return Unavailable(str(error)) if self._http.trusted else Untrusted(error.reason)
         except ApiError as error:
             return Unavailable(str(error))
         except CredentialsError as error:
@@ -132,16 +140,15 @@ class Api:
         """Return if the token is good; CredentialsError or ApiError if not."""
         reply = self._get("/v1/tokens/check", patient=True)
         if not reply.is_json:
-            raise ApiError(f"{reply.said} without JSON; is --api-url right?")
+            raise ApiError(f"{reply.said} without JSON; {_CHECK_URL}")
 
     def licenses(self, *, patient: bool = True) -> list[License]:
         """Return the licences of the account; `patient` as for `Http.get_patiently`."""
         reply = self._get("/v1/licenses", patient=patient)
         try:
-            return parse_licenses(msgspec.json.decode(reply.content))
-        except msgspec.DecodeError as error:
-            said = f"{reply.said} without JSON (is --api-url right?)"
-            raise ApiError(said, lasting=True) from error
+            return read_licenses(reply.text)
+        except ValueError as error:
+            raise ApiError(f"{reply.said} without JSON ({_CHECK_URL})", lasting=True) from error
 
     def ask(self, path: str, query: Mapping[str, str]) -> Reply:
         """GET once, renewing the token if need be; CredentialsError, or ApiError for no answer."""
@@ -161,17 +168,25 @@ class Api:
         if reply.passing:
             raise ApiError(f"{reply.said}; try again later", retry_after=reply.retry_after or 0.0)
         if not reply.ok:
-            raise ApiError(f"{reply.said}; is --api-url right?", lasting=True)
+            refused = reply.status in (401, 403) and not reply.foreign
+            advice = "check what this account may see" if refused else _CHECK_URL
+            raise ApiError(f"{reply.said}; {advice}", lasting=True)
         return reply
 
     def _with_token(self, send: Callable[[Secret], Reply]) -> Reply:
-        """Return the answer to a request, sent again with a new token if the first is refused."""
+        """Return the answer to a request, sent again with a new token if the first one is dead.
+
+        ApiError, or CredentialsError when there is no token that is accepted.
+        """
         token = self._source.current()
+        began = time.monotonic()
         reply = send(token)
-        if reply.token_refused:
-            reply = send(self._renewed(token, reply))
-        if reply.token_refused:
-            raise CredentialsError(f"the token is refused: {reply.said}")
+        if self._is_dead(token, reply, began):
+            token = self._renewed(token, reply)
+            began = time.monotonic()
+            reply = send(token)
+            if self._is_dead(token, reply, began):
+                raise CredentialsError(f"{reply.said}, though the token is new")
         return reply
 
     def _renewed(self, refused: Secret, reply: Reply) -> Secret:
@@ -179,6 +194,9 @@ class Api:
             return self._source.renew(refused)
         except CredentialsError as error:
             raise CredentialsError(f"the token is refused: {reply.said}; {error}") from error
+        except (OSError, ImportError) as error:
+            # No descriptor is left, or an upgrade has just replaced the program.
+            raise ApiError(f"{reply.said}, and the token cannot be renewed: {error}") from error
 
     def _is_dead(self, token: Secret, reply: Reply, began: float) -> bool:
         """Return whether a refusal is about the token rather than about the channel.
@@ -187,7 +205,7 @@ class Api:
         """
         if reply.error_code == INVALID_TOKEN:
             return True
-        if reply.status not in (401, 403):
+        if reply.status not in (401, 403) or reply.foreign:
             return False
         since = began if reply.status == 401 else began - _KNOWLEDGE_LASTS
         good = self._checked.get(token, since)
@@ -204,10 +222,13 @@ class Api:
         if reply.ok:
             auth = _signature(reply.content)
             if auth:
+                register_signature(auth.rpartition(":")[2])
                 return Granted(auth)
-            return Unavailable(f"{reply.said} without a signature (is --api-url right?)")
+            return Unavailable(f"{reply.said} without a signature ({_CHECK_URL})")
         if reply.passing or 300 <= reply.status < 400 or reply.status == 200:
             return Unavailable(reply.said, reply.retry_after)
+        if not (reply.refuses or (reply.status in (401, 403) and not reply.foreign)):
+            return Unavailable(f"{reply.said}, which is not ChatApp's own answer; {_CHECK_URL}")
         return Denied("; ".join(filter(None, (reply.said, self._explain(channel)))))
 
     def _explain(self, channel: str) -> str:

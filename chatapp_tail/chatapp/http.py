@@ -1,39 +1,46 @@
-"""HTTP to ChatApp's API; the only module that uses `requests`.
+"""HTTP to ChatApp's API: what is sent, and what comes back or why nothing does.
 
-`requests` is imported at the first call that needs it: it takes 55 ms of CPU. The calls that sign
-subscriptions need it only behind a proxy or for an odd URL, see `direct`.
+Every request goes through `Http.send`, by one of two ways: `direct` for the calls that sign
+subscriptions, `session` for all others. For both, the same limits hold (of time and of size), and
+whatever an answer holds becomes a `Reply` or an ApiError.
 """
 
+import contextlib
+import json as stdlib_json
 import os
 import socket
+import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
-from pathlib import Path
+from importlib import import_module
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import msgspec
 
 from .. import __version__
-from ..errors import ApiError
+from ..errors import ApiError, UntrustedError
 from ..proxies import Proxy, proxy_for
+from ..rawjson import printable
 from ..retry_after import parse_retry_after
 from ..urls import split_base_url
 
 if TYPE_CHECKING:
-    import requests
-
     from .direct import Answer, Direct
+    from .session import Session
 
 INVALID_TOKEN = "ApiInvalidTokenError"
 AUTH_PATH = "/broadcasting/auth"
-_CONNECTIONS = 8
 _HEADERS = {"User-Agent": f"chatapp-tail/{__version__}", "Accept": "application/json"}
 _RETRY_AFTER_MAX = 60.0
 _WAITS = (0.5, 1.0, 2.0, 4.0)
 _WAIT_FOR_CONNECTION = 2.0
 _PASSING = (408, 425, 429)
+_WHOLE = 3.0
+"""How many times as long as one wait a whole exchange may take."""
+_SOON = 10.0
+"""Seconds after which a request that failed is not repeated: it took long enough."""
 
 
 class _Error(msgspec.Struct):
@@ -41,7 +48,7 @@ class _Error(msgspec.Struct):
     message: str | None = None
 
 
-class _Body(msgspec.Struct):
+class _Body(msgspec.Struct, frozen=True):
     """What answers have in common: ChatApp's error body, or Laravel's `{"message":…}`."""
 
     error: _Error | str | None = None
@@ -49,8 +56,15 @@ class _Body(msgspec.Struct):
     success: bool | None = None
 
 
+_NO_BODY = _Body()
+
+
 class Reply(msgspec.Struct, frozen=True):
-    """An HTTP answer. `said` tells a person what was asked and what came back."""
+    """An HTTP answer. `said` tells a person what was asked and what came back.
+
+    `content` is decoded and valid UTF-8: what was none has replacement characters. `refuses` tells
+    whether it holds an error of ChatApp's own: what stands in between answers with other bodies.
+    """
 
     status: int
     content: bytes
@@ -58,6 +72,12 @@ class Reply(msgspec.Struct, frozen=True):
     said: str
     error_code: str | None
     is_json: bool
+    refuses: bool
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.content.decode()
 
     @property
     def ok(self) -> bool:
@@ -66,8 +86,16 @@ class Reply(msgspec.Struct, frozen=True):
 
     @property
     def token_refused(self) -> bool:
-        """Whether the access token is no longer good."""
-        return self.status == 401 or self.error_code == INVALID_TOKEN
+        """Whether the access token is no longer good, as far as this answer can tell."""
+        return self.error_code == INVALID_TOKEN or (self.status == 401 and not self.foreign)
+
+    @property
+    def foreign(self) -> bool:
+        """Whether it is an error of something else than ChatApp, such as a gateway's page.
+
+        An error without any body may be ChatApp's.
+        """
+        return self.status >= 400 and bool(self.content) and not self.refuses
 
     @property
     def passing(self) -> bool:
@@ -87,9 +115,10 @@ def parse_url(url: str) -> str:
 
 
 class Http:
-    """One kept-alive session with the API at `url`, shared by several threads.
+    """Kept-alive connections with the API at `url`, shared by several threads.
 
-    `timeout` (seconds) holds for the connect and for each read.
+    `timeout` (seconds) holds for each wait: for a name, a connect, a handshake, a read. A whole
+    exchange may take three times as long, however its bytes drip.
     """
 
     def __init__(
@@ -101,16 +130,27 @@ class Http:
         timeout: float = 10.0,
     ) -> None:
         self.url = url
+        self.trusted = False
+        """Whether an answer ever came, over TLS from a server with a good certificate."""
         self._ca_file = ca_file
         self._proxy = proxy
         self._timeout = timeout
 
     def prepare(self) -> None:
         """Import what the calls to come need, as long as there is nothing better to do."""
-        if self._direct:
-            self._direct.prepare()
-        else:
-            _ = self._session
+        # What is wrong is for a call to say.
+        with contextlib.suppress(OSError, ImportError):
+            if self._direct and self.url.startswith("https:"):
+                _ = self._tls
+            elif not self._direct:
+                _ = self._session
+
+    def prepare_all(self) -> None:
+        """Import what any call needs, before a file of it is replaced by an upgrade."""
+        for module in ("encodings.idna", "zlib", "chatapp_tail.chatapp.session"):
+            import_module(module)
+        if self._through and self._through.scheme != "http":
+            import_module("socks")
 
     def send(
         self,
@@ -122,51 +162,40 @@ class Http:
         json: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
     ) -> Reply:
-        """Send a request and return whatever answer comes; ApiError when none does."""
-        asked = f"{method} {self.url}{path}"
-        if method == "POST" and form is not None and self._direct:
-            answer = self._post_directly(asked, path, headers, form)
-            if answer.plain:
-                return _reply(asked, answer.status, answer.content, answer.headers)
-        import requests
-        from urllib3.exceptions import HTTPError
+        """Send a request and return whatever answer comes; ApiError when none does.
 
-        url = self.url + path
+        UntrustedError, which is one, when TLS finds that the server is another.
+        """
+        asked = f"{method} {self.url}{path}"
+        begun = time.monotonic()
         try:
-            request = self._session.prepare_request(
-                requests.Request(
-                    method, url, headers=dict(headers), params=query, data=form, json=json
-                )
-            )
-            # By the adapter, since the session looks into a redirect even if it is not to follow
-            # it, which fails on odd ones; it is never followed, lest it takes a token elsewhere.
-            response = self._session.get_adapter(url).send(
-                request,
-                timeout=self._timeout,
-                verify=self._ca_file or _authorities_of_environment(),
-                proxies=self._session.proxies,
-            )
-            reply = _reply(asked, response.status_code, response.content, response.headers)
-        except (requests.RequestException, HTTPError, ValueError) as error:
-            # The last two: requests lets some of what a header of an answer can hold through.
-            raise self._failed(asked, error) from error
+            from .sockets import within
+
+            with within(self._timeout, self._timeout * _WHOLE):
+                if method == "POST" and form is not None and self._direct:
+                    answer = self._direct.post(path, {**_HEADERS, **headers}, form)
+                else:
+                    answer = self._session.send(
+                        method, path, headers=headers, form=form, json=json, query=query
+                    )
+                reply = _reply(asked, answer)
+        except Exception as error:
+            # Anything: an answer can make libraries raise what none of them documents, and an
+            # upgrade in place or a lack of descriptors makes even an import fail.
+            raise self._failed(asked, error, time.monotonic() - begun) from error
+        self.trusted = True
         return reply
 
-    def _post_directly(
-        self, asked: str, path: str, headers: Mapping[str, str], form: Mapping[str, str]
-    ) -> "Answer":
-        from http.client import HTTPException
-
-        assert self._direct is not None
-        try:
-            return self._direct.post(path, {**_HEADERS, **headers}, form)
-        except (OSError, HTTPException, ValueError) as error:
-            raise self._failed(asked, error) from error
-
-    def _failed(self, asked: str, error: Exception) -> ApiError:
+    def _failed(self, asked: str, error: Exception, took: float) -> ApiError:
         through = f" (through the proxy {self._through})" if self._through else ""
-        failed = f"{asked} failed{through}: {_why(error, self._timeout)}"
-        return ApiError(f"{failed}; check --api-url and the network")
+        failed = f"{asked} failed{through}: "
+        if untrusted := _untrusted(error):
+            return UntrustedError(f"{failed}its certificate is not trusted ({untrusted})")
+        if took >= self._timeout * _WHOLE:
+            why = f"no whole answer within {self._timeout * _WHOLE:g} s"
+        else:
+            why = _why(error, self._timeout)
+        return ApiError(f"{failed}{why}; check --api-url and the network")
 
     @cached_property
     def _direct(self) -> "Direct | None":
@@ -175,16 +204,26 @@ class Http:
 
         if self._through or not Direct.reaches(self.url):
             return None
-        if self.url.startswith("http:"):
-            return Direct(self.url, "", self._timeout)
-        authorities = self._ca_file or _authorities_of_environment()
-        if authorities is True:
-            import certifi  # what requests trusts
+        return Direct(self.url, lambda: self._tls)
 
-            authorities = certifi.where()
-        if not Path(str(authorities)).is_file():
-            return None  # a directory of authorities, or something for requests to complain of
-        return Direct(self.url, str(authorities), self._timeout)
+    @cached_property
+    def _session(self) -> "Session":
+        from .session import Session
+
+        tls = self._tls if self.url.startswith("https:") else None
+        return Session(self.url, _HEADERS, self._through, tls)
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        # One for all connections: reading certifi's authorities takes 14 ms, and their file may be
+        # gone later, when an upgrade has replaced it.
+        from .sockets import tls_context
+
+        if authorities := self._ca_file or next((path for _, path in named_authorities()), None):
+            return tls_context(authorities)
+        import certifi
+
+        return tls_context(certifi.where())
 
     def get_patiently(self, path: str, *, headers: Mapping[str, str]) -> Reply:
         """GET, a few times over as long as it fails in passing, and never for more than minutes.
@@ -193,10 +232,13 @@ class Http:
         on one that it can.
         """
         for wait in _WAITS:
+            begun = time.monotonic()
             try:
                 reply = self.send("GET", path, headers=headers)
+            except UntrustedError:
+                raise
             except ApiError:
-                if wait >= _WAIT_FOR_CONNECTION:
+                if wait >= _WAIT_FOR_CONNECTION or time.monotonic() - begun > _SOON:
                     raise
                 asked = 0.0
             else:
@@ -207,39 +249,60 @@ class Http:
         return self.send("GET", path, headers=headers)
 
     @cached_property
-    def _session(self) -> "requests.Session":
-        from http.cookiejar import DefaultCookiePolicy
-
-        import requests
-        from requests.adapters import HTTPAdapter
-
-        session = requests.Session()
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS))
-        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        session.headers.update(_HEADERS)
-        # Off, because it also lets ~/.netrc replace the Authorization header.
-        session.trust_env = False
-        if proxy := self._through:
-            session.proxies = {"http": proxy.url, "https": proxy.url}
-        return session
-
-    @cached_property
     def _through(self) -> Proxy | None:
         parts = urlsplit(self.url)
         return proxy_for(parts.scheme, parts.hostname or "", self._proxy)
 
 
-def _reply(asked: str, status: int, content: bytes, headers: Mapping[str, str]) -> Reply:
+def named_authorities() -> Iterator[tuple[str, str]]:
+    """Yield each variable that names certificate authorities, with what it names; first wins."""
+    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+        if path := os.environ.get(variable):
+            yield variable, path
+
+
+def _reply(asked: str, answer: "Answer") -> Reply:
+    content = _decoded(answer.content, answer.headers.get("Content-Encoding") or "")
     body, is_json = _body(content)
     error = _Error(message=body.error) if isinstance(body.error, str) else body.error or _Error()
     # A refusal that has no code still is one.
     code = error.code or ("no code" if body.success is False or body.error else None)
     detail = error.code or error.message or body.message
-    said = f"{asked} answered {status}" + (f" ({detail})" if detail else "")
-    if 300 <= status < 400:
-        said += f", a redirect to {headers.get('Location')}, which is not followed"
-    return Reply(status, content, headers, said, code, is_json)
+    said = f"{asked} answered {answer.status}" + (f" ({detail})" if detail else "")
+    if 300 <= answer.status < 400:
+        said += f", a redirect to {answer.headers.get('Location')}, which is not followed"
+    refuses = code is not None or body.message is not None
+    return Reply(answer.status, content, answer.headers, said, code, is_json, refuses)
+
+
+def _decoded(content: bytes, encoding: str) -> bytes:
+    """Return a body as it is meant, in valid UTF-8; OSError when it is too large or not whole."""
+    if encoding.strip().lower() not in ("", "identity"):
+        content = _inflated(content, encoding.strip().lower())
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return content.decode("utf-8", "replace").encode()
+    return content
+
+
+def _inflated(content: bytes, encoding: str) -> bytes:
+    import zlib
+
+    from .direct import LARGEST_BODY, check_size
+
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        raise OSError(f"its answer is encoded as {encoding}, which was not asked for")
+    whole = b""
+    while content:
+        # 32: either header, gzip's or zlib's. A gzip body may have several members.
+        part = zlib.decompressobj(zlib.MAX_WBITS | 32)
+        whole += part.decompress(content, LARGEST_BODY + 1 - len(whole))
+        check_size(len(whole))
+        if not part.eof:
+            raise OSError("its answer is compressed and not whole")
+        content = part.unused_data
+    return whole
 
 
 def _body(content: bytes) -> tuple[_Body, bool]:
@@ -247,36 +310,62 @@ def _body(content: bytes) -> tuple[_Body, bool]:
     try:
         return msgspec.json.decode(content, type=_Body), True
     except msgspec.ValidationError:
-        return _Body(), True
+        return _odd_body(content), True
     except (msgspec.DecodeError, RecursionError):
-        return _Body(), False
+        odd = _odd_body(content)
+        return odd, odd is not _NO_BODY
 
 
-def _authorities_of_environment() -> str | bool:
-    """Return the bundle that requests would take from the environment, or True for its own."""
-    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
-        if path := os.environ.get(variable):
-            return path
-    return True
+def _odd_body(content: bytes) -> _Body:
+    """Return what can be made out of a body that msgspec refuses, for a type or half an emoji."""
+    try:
+        document = stdlib_json.loads(content.decode())
+    except (ValueError, RecursionError):
+        return _NO_BODY
+    members = document if isinstance(document, dict) else {}
+    error = members.get("error")
+    if isinstance(error, dict):
+        error = _Error(_text(error.get("code")), _text(error.get("message")))
+    elif not isinstance(error, str):
+        error = _Error("no code") if error else None
+    return _Body(error, _text(members.get("message")), members.get("success") is not False)
 
 
-def _why(error: Exception, timeout: float) -> str:
-    """Return the cause a person can act on; requests wraps it three levels deep."""
-    import requests
+def _text(value: object) -> str | None:
+    return None if value is None else printable(str(value))
 
-    if isinstance(error, requests.Timeout | TimeoutError):
-        return f"no answer within {timeout:g} s"
-    cause: BaseException = error
-    while inner := cause.__cause__ or cause.__context__ or getattr(cause, "reason", None):
-        if not isinstance(inner, BaseException) or inner is cause:
-            break
-        cause = inner
-    if isinstance(cause, socket.gaierror):
-        return f"its name cannot be resolved: {cause.strerror}"
-    if untrusted := getattr(cause, "verify_message", ""):
-        return (
-            f"its certificate is not trusted ({untrusted}); --ca-file names an authority to trust"
-        )
-    if isinstance(cause, OSError):
-        return cause.strerror or str(cause) or type(cause).__name__
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what is beneath it, deeper and deeper, however libraries keep it."""
+    seen: list[BaseException] = []
+    waiting: list[object] = [error]
+    while waiting:
+        cause = waiting.pop(0)
+        if isinstance(cause, BaseException) and cause not in seen:
+            seen.append(cause)
+            yield cause
+            beneath = (getattr(cause, name, None) for name in ("reason", "socket_err"))
+            waiting += [*beneath, cause.__cause__, cause.__context__]
+
+
+def _untrusted(error: BaseException) -> str:
+    """Return what is wrong with the server's certificate, empty when nothing is."""
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return cause.verify_message or str(cause)
+    return ""
+
+
+def _why(error: BaseException, timeout: float) -> str:
+    """Return the cause a person can act on; libraries wrap it three levels deep."""
+    causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, socket.gaierror):
+            return f"its name cannot be resolved: {cause.strerror}"
+    cause = causes[-1]
+    if isinstance(cause, TimeoutError):
+        stopped = any(type(each).__name__ == "AnswerStopped" for each in causes)
+        return f"{'its answer stopped for' if stopped else 'no answer within'} {timeout:g} s"
+    if isinstance(cause, OSError | ImportError):
+        return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
     return type(cause).__name__

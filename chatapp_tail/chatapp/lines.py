@@ -3,10 +3,14 @@
 Older pages of the vendor say licence, newer ones line; the number is the same.
 """
 
+import json
 from collections.abc import Iterable
+from contextlib import suppress
 from difflib import SequenceMatcher
 
 import msgspec
+
+from .. import rawjson
 
 
 class Messenger(msgspec.Struct, frozen=True):
@@ -32,8 +36,44 @@ class License(msgspec.Struct, frozen=True):
         return [messenger.type for messenger in self.messengers]
 
 
+def read_licenses(text: str) -> list[License]:
+    """Return what the answer to `GET /v1/licenses` lists; ValueError when it is no JSON.
+
+    What cannot be read (half an emoji in a name, nesting without end) hides its own member only.
+    """
+    try:
+        return parse_licenses(msgspec.json.decode(text))
+    except rawjson.REFUSED:
+        return parse_licenses(_read_piecewise(text))
+
+
+def _read_piecewise(text: str) -> object:
+    """Return the document with as much of its entries as can be read."""
+    data = rawjson.pieces(text.strip(), "{").get("data", "null")
+    if data.startswith("{"):
+        data = rawjson.pieces(data, "{").get("items", "null")
+    entries = rawjson.pieces(data, "[").values() if data.startswith("[") else ()
+    return {"data": [_read_entry(entry) for entry in entries]}
+
+
+def _read_entry(entry: str) -> object:
+    with suppress(ValueError, RecursionError):
+        return json.loads(entry)
+    with suppress(ValueError):
+        return {name: _read_member(name, text) for name, text in rawjson.pieces(entry, "{").items()}
+    return None
+
+
+def _read_member(name: str, text: str) -> object:
+    if name == "messenger" and text.startswith("["):
+        return [_read_entry(messenger) for messenger in rawjson.pieces(text, "[").values()]
+    with suppress(ValueError, RecursionError):
+        return json.loads(text)
+    return None
+
+
 def parse_licenses(document: object) -> list[License]:
-    """Return what `GET /v1/licenses` lists; entries that cannot be read are left out.
+    """Return the licences of a document; entries that cannot be read are left out.
 
     `data` is a bare array there, while other lists of the API use `data.items`: both are taken.
     """
@@ -123,7 +163,7 @@ def _list(value: object) -> list[object]:
 
 
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+    return rawjson.printable(value) if isinstance(value, str) else None
 
 
 def _whole(value: object) -> int | None:

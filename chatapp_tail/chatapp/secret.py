@@ -1,13 +1,19 @@
 """A text that never prints."""
 
+from ..redaction import register
+
 
 class Secret:
-    """Holds a token or a password; `reveal` is called where it is sent or stored, nowhere else."""
+    """Holds a token or a password; `reveal` is called where it is sent or stored, nowhere else.
+
+    Nor does it print where a server repeats it, see `redaction`.
+    """
 
     __slots__ = ("_text",)
 
     def __init__(self, text: str) -> None:
         self._text = text
+        register(text)
 
     def reveal(self) -> str:
         """Return the text itself."""

@@ -4,6 +4,7 @@ Several processes share it. A refresh voids the pair before it, so whoever refre
 from reading to writing.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -12,13 +13,18 @@ from pathlib import Path
 
 import msgspec
 
-from ..errors import ApiError, CredentialsError
+from ..errors import ApiError, ChatAppTailError, CredentialsError
 from ..replaced_file import new_file, replace_file
 from ..state_directory import state_directory
 from .secret import Secret
 
 _FILE, _VERSION = "tokens.json", 1
-_LOCK_PATIENCE = 30.0
+_LOCK_PATIENCE = 45.0
+"""Seconds; whoever holds the lock refreshes under it, which takes 30 at most."""
+_PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
+"""Errors of the system that others can mend while this program goes on."""
+_ROOM_FOR_A_LOGIN = 4096
+"""Bytes; more than a login takes in the file."""
 
 
 class TokenPair(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,12 +51,25 @@ class TokenPair(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Login(msgspec.Struct, frozen=True):
-    """One account's login. `api_url` is where its tokens may be sent, and nowhere else."""
+    """One account's login. `api_url` is where its tokens may be sent, and nowhere else.
+
+    `refreshed` is when the pair came from a refresh, in seconds since the epoch; 0 when it came
+    from logging in.
+    """
 
     email: str
     app_id: str
     api_url: str
     pair: TokenPair
+    refreshed: float = 0.0
+
+    def is_of(self, other: "Login") -> bool:
+        """Return whether both are logins of one account at one API."""
+        return (self.email, self.app_id, self.api_url) == (
+            other.email,
+            other.app_id,
+            other.api_url,
+        )
 
 
 class _Stored(msgspec.Struct):
@@ -62,7 +81,7 @@ class TokenStore:
     """The logins of this user by profile name, in `directory` (by default XDG's state directory).
 
     Every method raises CredentialsError when the file cannot be read, written or trusted, and
-    `locked` raises ApiError when another process keeps the lock.
+    ApiError when that may pass: another process keeps the lock, or the disk is full.
     """
 
     def __init__(self, directory: Path | None = None) -> None:
@@ -80,15 +99,20 @@ class TokenStore:
         self._write(stored)
 
     def check(self) -> None:
-        """Raise unless a login could be saved now; before one is spent."""
-        self._read()
+        """Raise unless a login could be saved now, before one is spent; takes the room it needs."""
+        content = msgspec.json.encode(self._read()) + bytes(_ROOM_FOR_A_LOGIN)
         self._make_directory()
         try:
             descriptor, probe = new_file(self.path)
-            os.close(descriptor)
-            probe.unlink()
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+            finally:
+                probe.unlink()
         except OSError as error:
-            raise CredentialsError(f"cannot write {self.path}: {error.strerror}") from error
+            raise _failed(f"cannot write {self.path}", error) from error
 
     def remove(self, profile: str) -> bool:
         """Forget `profile`; False when there was nothing to forget."""
@@ -112,7 +136,7 @@ class TokenStore:
                 f"another process keeps {self.path} locked for {_LOCK_PATIENCE:g} s"
             ) from error
         except OSError as error:
-            raise CredentialsError(f"cannot lock {self.path}: {error.strerror}") from error
+            raise _failed(f"cannot lock {self.path}", error) from error
         try:
             yield
         finally:
@@ -126,7 +150,7 @@ class TokenStore:
         except FileNotFoundError:
             return _Stored()
         except OSError as error:
-            raise CredentialsError(f"cannot read {self.path}: {error.strerror}") from error
+            raise _failed(f"cannot read {self.path}", error) from error
         except (msgspec.DecodeError, RecursionError) as error:
             raise CredentialsError(
                 f"{self.path} is damaged; remove it and run chatapp-tail login"
@@ -144,15 +168,18 @@ class TokenStore:
         try:
             replace_file(self.path, content, synced=True)
         except OSError as error:
-            raise CredentialsError(f"cannot write {self.path}: {error.strerror}") from error
+            raise _failed(f"cannot write {self.path}", error) from error
 
     def _make_directory(self) -> None:
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise CredentialsError(
-                f"cannot make the directory {self._directory}: {error.strerror}"
-            ) from error
+            raise _failed(f"cannot make the directory {self._directory}", error) from error
+
+
+def _failed(what: str, error: OSError) -> ChatAppTailError:
+    kind = ApiError if error.errno in _PASSING else CredentialsError
+    return kind(f"{what}: {error.strerror}")
 
 
 def _refuse_if_open_to_others(path: Path, status: os.stat_result) -> None:

@@ -6,16 +6,22 @@ is refreshed on a schedule, and a login is never made again by itself (100 a day
 
 import re
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from ..errors import CredentialsError
+from msgspec.structs import replace
+
+from ..errors import ApiError, ChatAppTailError, CredentialsError
 from .secret import Secret
 from .token_store import Login, TokenPair, TokenStore
 
 TOKEN_VARIABLE = "CHATAPP_TOKEN"
 _BCRYPT = re.compile(r"\$2[abxy]\$\d\d\$[./A-Za-z0-9]{53}")
+_REWRITING, _REREAD_EVERY = 3.0, 0.1
+_YOUNG = 300.0
+_SAVE_EVERY = 5.0
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 
 Refresh = Callable[[Secret], TokenPair]
@@ -62,31 +68,65 @@ class TokenFile:
         self.origin = str(path)
         self._path = path
         self._lock = threading.Lock()
-        self._token = _checked(_read(path), f"the token file {path}")
+        self._token = _token_in(path)
 
     def current(self) -> Secret:
         """Return the token read last."""
         return self._token
 
     def renew(self, refused: Secret) -> Secret:
-        """Return what the file holds now, if that is another token."""
+        """Return what the file holds now, if that is another token.
+
+        A file that is empty or changes while it is read is just being rewritten, so it is read
+        again for a few seconds.
+        """
         with self._lock:
-            self._token = _checked(_read(self._path), f"the token file {self._path}")
+            self._token = self._settled()
         if self._token == refused:
             raise CredentialsError(f"{self._path} still holds it: {_advice(refused)}")
         return self._token
 
+    def _settled(self) -> Secret:
+        deadline = time.monotonic() + _REWRITING
+        before: Secret | None = None
+        while True:
+            try:
+                token = _token_in(self._path)
+            except CredentialsError:
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                if token in (before, self._token) or time.monotonic() > deadline:
+                    return token
+                before = token
+            time.sleep(_REREAD_EVERY)
+
 
 class StoredLogin:
-    """A `chatapp-tail login`: refreshed under the store's lock, once for all processes."""
+    """A `chatapp-tail login`: refreshed under the store's lock, once for all processes.
 
-    def __init__(self, store: TokenStore, profile: str, login: Login, refresh: Refresh) -> None:
+    A refresh voids the pair before it, so none is made that could not be kept, and none that would
+    be for nothing: a service that refuses what it gave a moment ago is at odds with itself. `warn`
+    is told when a pair cannot be saved all the same; it is then used from memory and saved later.
+    """
+
+    def __init__(
+        self,
+        store: TokenStore,
+        profile: str,
+        login: Login,
+        refresh: Refresh,
+        warn: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self.origin = f"the login of {login.email}"
         self._store = store
         self._profile = profile
         self._login = login
         self._refresh = refresh
+        self._warn = warn
         self._lock = threading.Lock()
+        self._unsaved: Login | None = None
+        """What the file still has in the place of a newer login that could not be saved."""
 
     def current(self) -> Secret:
         """Return the access token known last."""
@@ -95,21 +135,73 @@ class StoredLogin:
     def renew(self, refused: Secret) -> Secret:
         """Return the token another process has stored meanwhile, or refresh the pair."""
         with self._lock, self._store.locked():
-            stored = self._store.load(self._profile)
-            if stored is None:
-                raise CredentialsError("the login was removed meanwhile: run chatapp-tail login")
-            if stored.api_url != self._login.api_url:
-                raise CredentialsError(
-                    f"the login was replaced by one for {stored.api_url}: run chatapp-tail login,"
-                    " or keep several apart with --profile"
-                )
-            if stored.pair.access == refused:
-                stored = Login(
-                    stored.email, stored.app_id, stored.api_url, self._refresh(stored.pair.refresh)
-                )
-                self._store.save(self._profile, stored)
-            self._login = stored
-        return stored.pair.access
+            known = self._stored()
+            if known == self._unsaved:
+                known = self._login
+            else:
+                self._unsaved = None
+            self._login = self._refreshed(known) if known.pair.access == refused else known
+            return self._login.pair.access
+
+    def _stored(self) -> Login:
+        stored = self._store.load(self._profile)
+        if stored is None:
+            raise CredentialsError("the login was removed meanwhile: run chatapp-tail login")
+        if not stored.is_of(self._login):
+            raise CredentialsError(
+                f"the login was replaced by one of {stored.email} (appId {stored.app_id}) for"
+                f" {stored.api_url}: run chatapp-tail login, or keep several apart with --profile"
+            )
+        return stored
+
+    def _refreshed(self, login: Login) -> Login:
+        """Exchange the pair of a login; the new one is kept whatever happens."""
+        now = time.time()
+        age, is_over = now - login.refreshed, 0 < login.pair.access_end <= now
+        if 0 <= age < _YOUNG and not is_over:
+            raise ApiError(
+                f"the login was refreshed {age:.0f} s ago and is refused again; it is not refreshed"
+                f" more than once in {_YOUNG / 60:g} minutes"
+            )
+        self._store.check()
+        pair = self._refresh(login.pair.refresh)
+        new = replace(login, pair=pair, refreshed=time.time())
+        try:
+            self._store.save(self._profile, new)
+        except ChatAppTailError as error:
+            self._save_later(login, error)
+        else:
+            self._unsaved = None
+        return new
+
+    def _save_later(self, login: Login, error: ChatAppTailError) -> None:
+        if self._unsaved is None:
+            self._unsaved = login
+            self._warn(
+                f"the renewed login is used, but could not be saved: {error}; trying again until"
+                " it can, or the login is lost when this process ends"
+            )
+            name = "chatapp-tail-login"
+            threading.Thread(target=self._save_in_time, name=name, daemon=True).start()
+
+    def _save_in_time(self) -> None:
+        while not self._saved():
+            time.sleep(_SAVE_EVERY)
+
+    def _saved(self) -> bool:
+        """Save the pair in memory; True when there is nothing left to save."""
+        with self._lock:
+            if self._unsaved is None:
+                return True
+            try:
+                with self._store.locked():
+                    # Another login has a right to its place.
+                    if self._store.load(self._profile) == self._unsaved:
+                        self._store.save(self._profile, self._login)
+            except ChatAppTailError:
+                return False
+            self._unsaved = None
+            return True
 
 
 def choose_source(
@@ -119,10 +211,11 @@ def choose_source(
     profile: str,
     api_url: str,
     refresh: Refresh,
+    warn: Callable[[str], None],
 ) -> TokenSource:
     """Return `--token-file`, else CHATAPP_TOKEN, else the stored login; CredentialsError if none.
 
-    A stored token is only ever sent to the API that gave it.
+    A stored token is only ever sent to the API that gave it. `warn` is as for `StoredLogin`.
     """
     if token_file is not None:
         return TokenFile(token_file)
@@ -140,7 +233,11 @@ def choose_source(
             f"the stored login is for {login.api_url}, not for {api_url}: run chatapp-tail login,"
             " or keep several apart with --profile"
         )
-    return StoredLogin(store, profile, login, refresh)
+    return StoredLogin(store, profile, login, refresh, warn)
+
+
+def _token_in(path: Path) -> Secret:
+    return _checked(_read(path), f"the token file {path}")
 
 
 def _read(path: Path) -> str:

@@ -1,18 +1,22 @@
 """Access to the API with whatever credentials the user has given or stored."""
 
 import os
+import stat
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from ..chatapp.api import Api, refresh_tokens
-from ..chatapp.http import Http
+from ..chatapp.http import Http, named_authorities
 from ..chatapp.secret import Secret
 from ..chatapp.token_store import TokenPair
 from ..chatapp.tokens import TokenSource, choose_source
 from ..errors import UsageError
-from ..proxies import Proxy, proxy_for
+from ..proxies import LOOPBACK, Proxy, proxy_for
+from ..pusher.connection import Endpoint
+from .process import complain
 
 
 class Access(NamedTuple):
@@ -31,27 +35,73 @@ def open_access(
     token_file: Path | None,
     profile: str,
     source: TokenSource | None = None,
+    endpoints: Sequence[Endpoint] = (),
+    warn: Callable[[str], None] = complain,
 ) -> Access:
     """Return the API for an account; CredentialsError when there are no credentials.
 
-    No network yet. `source` stands in for what the user has.
+    No network yet. `source` stands in for what the user has. `warn` is told what is unsafe about
+    it, and about the way to `endpoints`; later also what went wrong with a renewal, by any thread.
     """
-    http = open_http(api_url, ca_file=ca_file, proxy=proxy)
+    http = open_http(api_url, ca_file=ca_file, proxy=proxy, warn=warn)
+    for endpoint in endpoints:
+        if not endpoint.tls and not _is_this_machine(endpoint.host):
+            warn(f"{endpoint} is not encrypted: events can be read and changed on the way")
 
     def refresh(token: Secret) -> TokenPair:
         return refresh_tokens(http, token)
 
     chosen = source or choose_source(
-        token_file, os.environ, profile=profile, api_url=api_url, refresh=refresh
+        token_file, os.environ, profile=profile, api_url=api_url, refresh=refresh, warn=warn
     )
+    if token_file is not None and source is None:
+        warn_if_open_to_others(token_file, warn)
     return Access(http, Api(http, chosen), chosen.origin)
 
 
-def open_http(api_url: str, *, ca_file: str | None, proxy: Proxy | None) -> Http:
-    """Return HTTP to the API; UsageError when the environment names an unusable proxy."""
+def open_http(
+    api_url: str,
+    *,
+    ca_file: str | None,
+    proxy: Proxy | None,
+    warn: Callable[[str], None] = complain,
+) -> Http:
+    """Return HTTP to the API; UsageError when the environment names what cannot be used."""
     parts = urlsplit(api_url)
-    check_proxy(parts.scheme, parts.hostname or "", proxy)
+    host = parts.hostname or ""
+    check_proxy(parts.scheme, host, proxy)
+    if parts.scheme == "https" and ca_file is None:
+        _check_authorities()
+    if parts.scheme == "http" and not _is_this_machine(host):
+        warn(f"{api_url} is not encrypted: the access token can be read on the way")
     return Http(api_url, ca_file=ca_file, proxy=proxy)
+
+
+def warn_if_open_to_others(path: Path, warn: Callable[[str], None] = complain) -> None:
+    """Warn of a file with a secret that others than its owner can read or write."""
+    try:
+        status = path.stat()
+    except OSError:
+        return  # who reads it says so
+    if stat.S_ISREG(status.st_mode) and status.st_mode & 0o077:
+        mode = stat.S_IMODE(status.st_mode)
+        warn(f"{path} can be read or changed by others (mode {mode:04o}); chmod 600 it")
+
+
+def _check_authorities() -> None:
+    for variable, path in named_authorities():
+        try:
+            os.stat(path)  # noqa: PTH116 - a file or a directory
+        except OSError as error:
+            raise UsageError(
+                f"{variable} names certificate authorities in {path}, which cannot be read:"
+                f" {error.strerror}; unset it, or use --ca-file"
+            ) from error
+        return
+
+
+def _is_this_machine(host: str) -> bool:
+    return host in LOOPBACK or host.startswith("127.")
 
 
 def check_proxy(scheme: str, host: str, given: Proxy | None) -> None:
@@ -66,5 +116,5 @@ def check_proxy(scheme: str, host: str, given: Proxy | None) -> None:
         import_module("socks")
     except ImportError as error:
         raise UsageError(
-            f"the proxy {proxy} needs the package PySocks; pip install 'chatapp-tail[socks]'"
+            f"the proxy {proxy} needs the package PySocks; pip install PySocks"
         ) from error

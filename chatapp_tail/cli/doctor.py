@@ -14,6 +14,7 @@ from ..formats.escape import escape_line
 from ..formats.meta import encode_record
 from ..proxies import Proxy
 from ..pusher.connection import Endpoint, Settings
+from ..redaction import redact
 from .access import Access, open_access
 from .checks import Patient
 from .choices import Choice
@@ -74,7 +75,12 @@ def doctor(
         settings,
         selection,
         lambda: open_access(
-            api_url, ca_file=certificates, proxy=proxy, token_file=token_file, profile=profile
+            api_url,
+            ca_file=certificates,
+            proxy=proxy,
+            token_file=token_file,
+            profile=profile,
+            endpoints=settings.endpoints,
         ),
     )
     shown = list[Finding]()
@@ -131,9 +137,8 @@ def _show_text(finding: Finding) -> None:
     utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     tick, warning, cross = ("✓", "⚠", "✗") if utf8 else ("ok", "WARNING", "FAILED")
     mark = tick if finding.ok else cross if finding.ends else warning
-    click.echo(
-        f"{mark} {finding.check:<18} {finding.seconds * 1000:6.0f} ms  {escape_line(finding.found)}"
-    )
+    found = escape_line(redact(finding.found))
+    click.echo(f"{mark} {finding.check:<18} {finding.seconds * 1000:6.0f} ms  {found}")
     if finding.advice:
         click.echo(f"  next: {escape_line(finding.advice)}")
 

@@ -7,15 +7,18 @@ from math import inf
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from ..backfill import Backfill
 from ..chatapp.api import Api
 from ..chatapp.channels import license_and_messenger
 from ..chatapp.doubles import Doubles
 from ..checkpoint import Checkpoint
+from ..formats.escape import escape_line
 from ..notices import Level, LogFormat, describe_progress
 from ..pusher.connection import Sink
 from ..pusher.items import ASKED, NOT_RUNNING, ChannelEvent, Fetching, Gap, Item
+from ..redaction import redact
 from ..tail import ShowProgress
 from ..waker import Waker
 from .settings import Settings
@@ -79,10 +82,15 @@ class HistoryReader:
         self, gaps: Sequence[Gap], began: Mapping[str, int]
     ) -> Iterator[ChannelEvent | Gap]:
         """Yield messages and gaps, as `Fetch` wants it."""
-        from ..chatapp.history import History
-        from ..chatapp.pace import Pace
-        from ..chatapp.recovery import recover
-
+        try:
+            from ..chatapp.history import History
+            from ..chatapp.pace import Pace
+            from ..chatapp.recovery import recover
+        except (ImportError, OSError) as error:
+            # No descriptor is left, or an upgrade in place has just replaced the program.
+            missing = f"history cannot be read: {error}"
+            yield from (replace(gap, missing=missing, given_up=True) for gap in gaps)
+            return
         self._history = self._history or History(self._api.ask, Pace())
         self.since = time.monotonic()
         yield from recover(self._history, gaps, began)
@@ -137,7 +145,7 @@ class HistoryProgress:
             task,
             total=state.chats or None,
             completed=state.chats_read,
-            description=describe_progress(state),
+            description=escape_line(redact(describe_progress(state))),
         )
         self._bar.refresh()
 

@@ -13,7 +13,7 @@ from ..chatapp.secret import Secret
 from ..chatapp.token_store import Login, TokenStore
 from ..errors import CredentialsError, ExitStatus, UsageError
 from ..proxies import Proxy
-from .access import open_http
+from .access import open_http, warn_if_open_to_others
 from .options import access_options, option, profile_option
 from .process import complain
 from .signals import interruptible_prompt
@@ -59,6 +59,8 @@ def login(
     # The password comes last: it is what a typing error before it would cost again.
     app_id = app_id or _ask("appId", "--app-id")
     password = _password(password_file)
+    if password_file and str(password_file) != "-":
+        warn_if_open_to_others(password_file)
     http = open_http(api_url, ca_file=str(ca_file) if ca_file else None, proxy=proxy)
     with store.locked():
         # Only 100 logins a day are allowed: none is spent that could not be kept.

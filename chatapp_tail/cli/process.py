@@ -8,7 +8,7 @@ from typing import NoReturn, TextIO
 
 import click
 
-from ..errors import ChatAppTailError, ExitStatus
+from ..errors import ChatAppTailError, ExitStatus, UsageError
 from .signals import DeathBySignal, die_by
 from .stderr import StderrWriter
 
@@ -61,7 +61,7 @@ def _run(arguments: list[str]) -> int:
     except click.ClickException as error:
         return _failed(_sentence(error), ExitStatus.USAGE, arguments)
     except ChatAppTailError as error:
-        return _failed(str(error), error.exit_status, arguments)
+        return _failed(one_line(error), error.exit_status, arguments)
     except DeathBySignal as death:
         die_by(death.signum)
     except (KeyboardInterrupt, click.Abort):
@@ -88,11 +88,20 @@ def _sentence(error: click.ClickException) -> str:
     return said if "Did you mean" in said else f"{said} (chatapp-tail --help shows all options)"
 
 
+def one_line(error: ChatAppTailError) -> str:
+    """Return what an error says, on one line unless it is only ours: servers write line breaks."""
+    from ..formats.escape import escape_line
+    from ..redaction import redact
+
+    return str(error) if isinstance(error, UsageError) else escape_line(redact(str(error)))
+
+
 def complain(sentence: str) -> None:
     """Say to a person what went wrong; some of it may be a server's words."""
     from ..formats.escape import escape_text
+    from ..redaction import redact
 
-    write_line(f"chatapp-tail: {escape_text(sentence)}")
+    write_line(f"chatapp-tail: {escape_text(redact(sentence))}")
 
 
 def write_line(line: str) -> None:

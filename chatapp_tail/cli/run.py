@@ -2,8 +2,10 @@
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
+from importlib import import_module
 
 from msgspec.structs import replace
 
@@ -21,6 +23,7 @@ from ..notices import Level, Notices
 from ..pusher.connection import Connection
 from ..pusher.items import Connecting, Gap, Ready, Status, StopCause
 from ..pusher.link import import_websocket
+from ..redaction import redact
 from ..summary import Summary
 from ..systemd import Notifier
 from ..tail import End, Listener, Tail
@@ -28,10 +31,16 @@ from ..waker import Waker
 from .access import open_access
 from .filling import open_filling
 from .line_watch import LineWatch
-from .process import STDERR_PATIENCE, open_stderr
+from .process import STDERR_PATIENCE, one_line, open_stderr
 from .settings import Settings
 from .signals import interrupted_by_signals
 from .stderr import StderrWriter
+
+_IMPORTED_AFTER = 3.0
+_NEEDED_LATER = (
+    *("chatapp_tail.chatapp.history", "chatapp_tail.chatapp.pace", "chatapp_tail.chatapp.recovery"),
+    "filelock",
+)
 
 
 def run(settings: Settings) -> ExitStatus:
@@ -42,7 +51,7 @@ def run(settings: Settings) -> ExitStatus:
     try:
         return _run(settings, notices, stderr)
     except ChatAppTailError as error:
-        notices.end(str(error), error.exit_status)
+        notices.end(one_line(error), error.exit_status)
         return error.exit_status
     finally:
         stderr.finish(STDERR_PATIENCE)
@@ -64,6 +73,8 @@ def _run(settings: Settings, notices: Notices, stderr: StderrWriter) -> ExitStat
             token_file=settings.token_file,
             profile=settings.profile,
             source=token,
+            endpoints=settings.connection.endpoints,
+            warn=notices.warn,
         )
         if settings.selection.needs_licenses:
             from .lookup import with_channels  # 1 ms, which a pair need not wait for
@@ -145,8 +156,11 @@ def _importing_ahead(api: Api) -> Listener:
     """Return what imports, while the first dial waits for the network, what comes after it.
 
     15 ms of CPU, and 70 when requests is needed, that DNS, TCP and TLS leave time for. And once
-    all is ready, what only a hard time needs.
+    all is ready, what only a hard time needs; of that most some seconds later, which short runs are
+    over by, for the first events should not wait for it.
     """
+    later = threading.Timer(_IMPORTED_AFTER, _import_all, (api,))
+    later.daemon = True
 
     def listen(status: Status | Gap) -> None:
         if isinstance(status, Connecting):
@@ -154,8 +168,22 @@ def _importing_ahead(api: Api) -> Listener:
             api.prepare()
         elif isinstance(status, Ready):
             spool.import_tempfile()
+            if not later.ident:
+                later.start()
 
     return listen
+
+
+def _import_all(api: Api) -> None:
+    """Import what a gap, a renewal and the end of a long run need.
+
+    An upgrade in place may replace it, and a lack of descriptors keep it from being read. Where
+    this fails already, whoever needs it will say so.
+    """
+    with suppress(ImportError, OSError):
+        api.prepare_all()
+        for module in (*_NEEDED_LATER, *(("rich.progress",) if sys.stderr.isatty() else ())):
+            import_module(module)
 
 
 def _with_sandbox(settings: Settings, stack: ExitStack) -> tuple[Settings, TokenSource]:
@@ -175,7 +203,7 @@ def _with_sandbox(settings: Settings, stack: ExitStack) -> tuple[Settings, Token
 
 def _explain(end: End, channels: Sequence[str]) -> str:
     """Return the last line: what was tried, what came back, what to do next."""
-    reason = with_short_names(escape_line(end.reason), channels)
+    reason = with_short_names(escape_line(redact(end.reason)), channels)
     match end.cause:
         case StopCause.CREDENTIALS:
             return reason

@@ -67,9 +67,7 @@ def open_sandbox(**options: Any) -> Iterator[OpenSandbox]:
 
 
 def _missing(error: ImportError) -> UsageError:
-    return UsageError(
-        f"the sandbox needs the package {error.name}; pip install 'chatapp-tail[sandbox]'"
-    )
+    return UsageError(f"the sandbox needs the package {error.name}; pip install websockets trustme")
 
 
 def serve(**options: Any) -> ExitStatus:

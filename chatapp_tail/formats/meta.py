@@ -5,6 +5,7 @@ import json
 import msgspec
 
 from ..pusher.items import Gap, Status
+from ..redaction import redact
 from .ndjson import timestamp
 
 
@@ -14,11 +15,15 @@ def encode_meta(item: Status | Gap) -> bytes:
 
 
 def encode_record(record: dict[str, object]) -> bytes:
-    """Return a record as JSON; half a surrogate pair, which a server can send, as an escape."""
+    """Return a record as JSON, without secrets that a server repeated.
+
+    Half a surrogate pair, which a server can send, becomes an escape.
+    """
     try:
-        return msgspec.json.encode(record)
+        text = msgspec.json.encode(record).decode()
     except UnicodeEncodeError:
-        return json.dumps(record, separators=(",", ":")).encode()
+        text = json.dumps(record, separators=(",", ":"))
+    return redact(text).encode()
 
 
 def describe(item: Status | Gap) -> dict[str, object]:

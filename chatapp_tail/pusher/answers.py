@@ -24,6 +24,12 @@ class TokenRefused(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Untrusted(msgspec.Struct, frozen=True):
+    """What answers has a certificate that is not trusted, and none that was has answered before."""
+
+    reason: str
+
+
 class Unavailable(msgspec.Struct, frozen=True):
     """No usable answer this time; `retry_after` is what the server asked for, in seconds."""
 
@@ -37,4 +43,4 @@ class Bug(msgspec.Struct, frozen=True):
     traceback: str
 
 
-AuthAnswer = Granted | Denied | TokenRefused | Unavailable | Bug
+AuthAnswer = Granted | Denied | TokenRefused | Untrusted | Unavailable | Bug

@@ -21,7 +21,7 @@ from math import inf
 import msgspec
 
 from . import wire
-from .answers import AuthAnswer, Bug, Denied, Granted, TokenRefused, Unavailable
+from .answers import AuthAnswer, Bug, Denied, Granted, TokenRefused, Unavailable, Untrusted
 from .backoff import Retry
 from .codes import UNAUTHORIZED, UNSAID, Ended, end_of
 from .frames import INVALID_PAYLOAD
@@ -363,6 +363,8 @@ class Protocol:
                 self._refuse(subscription, reason, now)
             case TokenRefused(reason):
                 self._end(Ended(reason, stop=StopCause.CREDENTIALS))
+            case Untrusted(reason):
+                self._end(Ended(reason, stop=StopCause.UNTRUSTED))
             case Unavailable(reason, retry_after):
                 self._retry(subscription, reason, now, retry_after or 0.0)
             case Bug(traceback):

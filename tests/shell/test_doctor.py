@@ -208,7 +208,7 @@ def test_ws_port_that_is_closed(
 
 
 def test_name_that_does_not_exist(run_tail: RunTail, env: Mapping[str, str]) -> None:
-    found = failing(doctor(run_tail, env, "--ws-url", "ws://no-such-host.invalid"), "DNS", 4)
+    found = failing(doctor(run_tail, env, "--ws-url", "wss://no-such-host.invalid"), "DNS", 4)
     assert "no-such-host.invalid" in found["found"]
     assert "--ws-url" in found["advice"]
 

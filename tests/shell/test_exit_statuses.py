@@ -247,7 +247,7 @@ def test_quiet_says_only_what_ends_it(
 
 
 def test_name_that_does_not_exist(run_tail: RunTail, env: Mapping[str, str]) -> None:
-    url = "ws://no-such-host.invalid:6001"
+    url = "wss://no-such-host.invalid:6001"
     done = run_tail(*SELECT, "--ws-url", url, "--no-reconnect", env=env)
     failed(done, 4, url, "resolve")
 

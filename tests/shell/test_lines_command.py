@@ -304,7 +304,7 @@ ANSWERS: dict[str, tuple[int, str, dict[str, str], int, list[str]]] = {
     "nothing": (200, "", {}, 4, ["200", "--api-url"]),
     "404": (404, "<html>", {}, 4, ["404", "--api-url"]),
     "403": (403, '{"message":"Forbidden"}', {}, 4, ["403", "Forbidden"]),
-    "401": (401, "", {}, 3, ["401", "token"]),
+    "401": (401, "", {}, 4, ["401", "account"]),
     "said to fail": (200, '{"success":false}', {}, 4, ["200"]),
     "redirect": (302, "", {"Location": "https://other.invalid/x"}, 4, ["https://other.invalid/x"]),
     "redirect to nowhere": (302, "", {}, 4, ["302"]),
@@ -397,7 +397,7 @@ def test_nobody_listens(run_tail: RunTail, env: Mapping[str, str], closed_port: 
 
 
 def test_a_name_that_does_not_exist(run_tail: RunTail, env: Mapping[str, str]) -> None:
-    url = "http://no-such-host.invalid"
+    url = "https://no-such-host.invalid"
     failed(run_tail, {**env, "CHATAPP_API_URL": url}, 4, url, "resolve")
 
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from chatapp_tail.chatapp.api import make_tokens
 from chatapp_tail.chatapp.http import Http
@@ -53,6 +54,14 @@ def stored(home: Path, *, profile: str = "default") -> TokenPair:
     login = TokenStore(state_of(home)).load(profile)
     assert login is not None
     return login.pair
+
+
+def let_refreshes_be_old(home: Path) -> None:
+    """Let the stored login be as if its last refresh was long ago."""
+    store = TokenStore(state_of(home))
+    login = store.load("default")
+    assert login is not None
+    store.save("default", replace(login, refreshed=0.0))
 
 
 def mode(path: Path) -> int:

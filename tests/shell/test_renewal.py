@@ -34,7 +34,13 @@ from tests.shell.conftest import (
     scaled,
     subscribed,
 )
-from tests.shell.test_login import log_in, state_of, stored, without_token
+from tests.shell.test_login import (
+    let_refreshes_be_old,
+    log_in,
+    state_of,
+    stored,
+    without_token,
+)
 
 PROCESSES = 10
 CUTS = 5
@@ -84,6 +90,7 @@ def test_a_dead_token_is_known_by_its_code_with_any_status(
     sandbox.expire_access_tokens()
     sandbox.faults.invalid_token_status = status
     assert run_tail(*SELECT, "--for", "1s", env=env).returncode == 0
+    let_refreshes_be_old(home)
     sandbox.expire_access_tokens()
     assert run_tail("lines", env=env).returncode == 0
     assert sandbox.tokens_refreshed == 2
@@ -303,6 +310,7 @@ def test_ten_processes_renew_once(
     tails = [start_tail(*SELECT, env=env) for _ in range(PROCESSES)]
     all_subscribed(sandbox, tails)
     assert (sandbox.tokens_refreshed, sandbox.tokens_made) == (1, 1)
+    let_refreshes_be_old(home)
     sandbox.expire_access_tokens()
     sandbox.abort_sockets()
     all_subscribed(sandbox, tails, connections=2 * PROCESSES)

@@ -23,7 +23,7 @@ from tests.shell.conftest import (
     scaled,
     subscribed,
 )
-from tests.shell.test_login import log_in, state_of, stored, without_token
+from tests.shell.test_login import let_refreshes_be_old, log_in, state_of, stored, without_token
 
 PROXY_PASSWORD = "geheim-p@ss"
 
@@ -118,6 +118,7 @@ def test_a_tail_that_renews(
     subscribed(sandbox)
     publish(sandbox, [1])
     tail.stdout.take()
+    let_refreshes_be_old(home)
     sandbox.expire_access_tokens()
     sandbox.abort_sockets()
     sandbox.wait_for(lambda s: s.connections == 2 and s.subscribers(CHANNEL), scaled(15))

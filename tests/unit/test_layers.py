@@ -1,6 +1,9 @@
 """Imports go downwards only, and what is slow to import is imported late."""
 
 import ast
+import re
+import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
@@ -29,7 +32,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "stdout": ("errors",),
     "deadlines": (),
     "readiness": ("pusher.items",),
-    "proxies": ("urls",),
+    "proxies": ("redaction", "urls"),
+    "redaction": (),
     "filters": ("chatapp.events", "closest", "errors", "formats"),
     "pusher": ("pusher", "rawjson", "waker", "proxies", "urls", "retry_after", "daemons"),
     "chatapp": (
@@ -37,6 +41,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "daemons",
         "errors",
         "rawjson",
+        "redaction",
         "proxies",
         "urls",
         "retry_after",
@@ -48,12 +53,20 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "backfill": ("pusher.items", "waker"),
     "checkpoint": ("chatapp.events", "errors", "pusher.items", "state_directory"),
     "spool": ("pusher.items", "waker"),
-    "systemd": ("pusher.items",),
+    "systemd": ("pusher.items", "redaction"),
     "formats": (
         *("formats", "closest", "errors", "chatapp.events", "chatapp.channels", "pusher.items"),
+        "redaction",
     ),
     "summary": ("chatapp.channels", "pusher.items"),
-    "notices": ("formats.escape", "formats.meta", "chatapp.channels", "pusher.items", "summary"),
+    "notices": (
+        "formats.escape",
+        "formats.meta",
+        "chatapp.channels",
+        "pusher.items",
+        "redaction",
+        "summary",
+    ),
     "pipeline": (
         *("chatapp.doubles", "chatapp.events", "filters", "formats.__init__", "pusher.items"),
         "summary",
@@ -81,17 +94,19 @@ PURE = {
 IMPURE = {"socket", "threading", "time", "ssl", "select", "selectors", "asyncio", "os", "queue"}
 ONLY_IN: dict[str, tuple[str, ...]] = {
     "websocket": ("pusher.link",),
-    "socks": ("pusher.link",),
-    "ssl": ("pusher.link", "chatapp.direct", "cli.endpoint_checks"),
-    "http": ("chatapp.http", "chatapp.direct"),
-    "requests": ("chatapp.http",),
-    "urllib3": ("chatapp.http",),
+    "socks": ("pusher.link", "chatapp.sockets"),
+    "ssl": ("pusher.link", "chatapp", "cli.endpoint_checks"),
+    "http": ("chatapp.direct", "chatapp.session"),
+    "requests": ("chatapp.session",),
+    "urllib3": ("chatapp.session",),
     "rich": ("formats.pretty", "formats.pieces", "formats.description", "cli"),
     "click": ("cli",),
     "websockets": (),
     "trustme": (),
 }
 LATE = {"websocket", "socks", "requests", "rich"}
+REQUESTS_ALLOWED = {"chatapp.session"}
+"""Loaded late itself."""
 RICH_ALLOWED = {"formats.pretty", "formats.pieces", "formats.description"}
 
 
@@ -222,16 +237,32 @@ def test_a_library_is_known_in_its_place_only(library: str) -> None:
     assert {name for name in users if not within(name, ONLY_IN[library])} == set()
 
 
+DISTRIBUTIONS = {"websocket": "websocket-client"}
+"""Import name -> name of the package, where they differ."""
+OPTIONAL = {"PySocks": "socks", "zstandard": "zstd", "trustme": "sandbox", "websockets": "sandbox"}
+
+
+@pytest.mark.defect("A2.24f")
+def test_what_is_imported_is_declared_and_what_is_declared_was_not_withdrawn() -> None:
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text("utf-8"))["project"]
+    declared = {re.match(r"[\w-]+", each)[0]: each for each in project["dependencies"]}  # type: ignore[index]
+    imported = {top for name in NAMES for top in foreign(name)} - sys.stdlib_module_names
+    named = {DISTRIBUTIONS.get(top, top) for top in imported - {""}}
+    assert named - {"socks", *OPTIONAL} == declared.keys()
+    assert declared["requests"] == "requests>=2.32.2", "2.32.0 and 2.32.1 are yanked"
+
+
 @pytest.mark.parametrize("name", client_modules())
 def test_slow_imports_come_late(name: str) -> None:
     at_start = {library for library, late in foreign(name).items() if not late} & LATE
-    assert at_start <= ({"rich"} if name in RICH_ALLOWED else set())
+    allowed = {"rich": RICH_ALLOWED, "requests": REQUESTS_ALLOWED}
+    assert {library for library in at_start if name not in allowed.get(library, set())} == set()
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("formats.p")])
 def test_pretty_is_loaded_late(name: str) -> None:
     eager = {each.module for each in imports(name) if not each.inside}
-    loaded = {f"chatapp_tail.{module}" for module in RICH_ALLOWED}
+    loaded = {f"chatapp_tail.{module}" for module in RICH_ALLOWED | REQUESTS_ALLOWED}
     assert not eager & loaded or name in RICH_ALLOWED
 
 

@@ -63,7 +63,7 @@ ANSWERS = {
     "403, token dead": (Answer(403, b""), BAD, TokenRefused),
     "403, token good": (Answer(403, b'{"message":"no"}'), GOOD, Denied),
     "403, nobody knows": (Answer(403, b""), SILENT, Denied),
-    "404": (Answer(404, b"<html>"), GOOD, Denied),
+    "404": (Answer(404, b"<html>"), GOOD, Unavailable),
     "408": (Answer(408), GOOD, Unavailable),
     "425": (Answer(425), GOOD, Unavailable),
     "429": (Answer(429), GOOD, Unavailable),

@@ -1,5 +1,6 @@
 """What the account has: any answer is read, and a refusal names the closest of it."""
 
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -7,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatapp_tail.chatapp.lines import License, Messenger, explain_refusal, parse_licenses
+from chatapp_tail.chatapp.lines import (
+    License,
+    Messenger,
+    explain_refusal,
+    parse_licenses,
+    read_licenses,
+)
 
 ENTRY = {
     "licenseId": 1001,
@@ -80,6 +87,66 @@ def test_no_answer_makes_it_fail(document: object) -> None:
         assert isinstance(each.id, int)
         assert all(each.types)
         explain_refusal([each], each.id, "telegram")
+
+
+HALF = '{"licenseId":1,"licenseName":"a \\ud83d b","messenger":[{"type":"max","name":"\\ud83d"}]}'
+DEEP = (
+    '{"licenseId":1,"licenseName":'
+    + "[" * 100_000
+    + "]" * 100_000
+    + ',"messenger":[{"type":"max"}]}'
+)
+DEEP_ENTRY = "[" * 100_000 + "]" * 100_000
+DEEP_MESSENGER = (
+    '{"licenseId":1,"messenger":[{"type":"max"},{"type":"x","info":'
+    + "[" * 100_000
+    + "]" * 100_000
+    + "}]}"
+)
+OTHER = (
+    '{"licenseId":2,"licenseName":"other, \\"with\\" [marks]","messenger":[{"type":"telegram"}]}'
+)
+
+
+@pytest.mark.parametrize(
+    "shape", ['{"success":true,"data":[%s]}', ' {"data" : {"items": [ %s ]}} ']
+)
+@pytest.mark.parametrize(
+    ("entry", "types"),
+    [(HALF, ["max"]), (DEEP, ["max"]), (DEEP_ENTRY, None), (DEEP_MESSENGER, ["max", "x"])],
+    ids=["half an emoji", "a deep name", "a deep entry", "a deep messenger"],
+)
+@pytest.mark.defect("A2.23a")
+def test_what_cannot_be_read_hides_nothing_else(
+    shape: str, entry: str, types: list[str] | None
+) -> None:
+    found = read_licenses(shape % f"{OTHER},{entry} , {OTHER}")
+    others = [each for each in found if each.id == 2]
+    assert [each.name for each in others] == ['other, "with" [marks]'] * 2
+    assert [each.types for each in others] == [["telegram"]] * 2
+    assert [each.types for each in found if each.id == 1] == ([types] if types else [])
+
+
+def test_half_an_emoji_can_leave_the_program() -> None:
+    (found,) = read_licenses(f'{{"data":[{HALF}]}}')
+    assert (found.name, found.messengers[0].name) == ("a ? b", "?")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "<html>", "{", '{"data":[{"licenseId":1}', "[" * 100_000, "5"]
+)
+def test_what_is_no_document_is_an_error(text: str) -> None:
+    if text == "5":
+        assert read_licenses(text) == []
+        return
+    with pytest.raises(ValueError, match=r"\S"):
+        read_licenses(text)
+
+
+@given(text=st.text() | st.text('{}[]",:\\ud83data' + "licenseId1"))
+def test_no_text_makes_it_fail(text: str) -> None:
+    with suppress(ValueError):
+        assert all(isinstance(each.id, int) for each in read_licenses(text))
 
 
 # --- refusals

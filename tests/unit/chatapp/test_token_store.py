@@ -193,7 +193,7 @@ def test_a_write_that_fails_leaves_what_was_there(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(CredentialsError, match="No space left"):
+    with pytest.raises(ApiError, match="No space left"):
         store.save("default", login(2))
     assert store.load("default") == login()
     assert [each.name for each in store.path.parent.iterdir()] == ["tokens.json"]

@@ -1,13 +1,19 @@
 """Where the access token comes from, and how it is kept out of sight."""
 
+import errno
 import json
+import os
 import threading
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from chatapp_tail.chatapp import token_store, tokens
 from chatapp_tail.chatapp.api import Api, make_tokens, refresh_tokens
 from chatapp_tail.chatapp.http import Http
 from chatapp_tail.chatapp.secret import Secret
@@ -22,6 +28,7 @@ from chatapp_tail.chatapp.tokens import (
 from chatapp_tail.errors import ApiError, ChatAppTailError, CredentialsError
 from chatapp_tail.pusher.answers import Granted, TokenRefused
 
+from ...conftest import wait_until
 from .server import Answer, Server
 
 LOOKS_RIGHT = "$2y$10$" + "a/B.9" * 10 + "xyz"
@@ -33,7 +40,9 @@ def refuse(_: Secret) -> TokenPair:
 
 
 def choose(file: Path | None = None, **environment: str) -> TokenSource:
-    return choose_source(file, environment, profile="default", api_url=API, refresh=refuse)
+    return choose_source(
+        file, environment, profile="default", api_url=API, refresh=refuse, warn=print
+    )
 
 
 @pytest.fixture
@@ -166,7 +175,10 @@ def test_a_refused_token_is_refreshed_and_both_are_kept(store: TokenStore) -> No
     assert source.renew(pair(1).access) == pair(2).access
     assert source.current() == pair(2).access
     assert refresh.given == [pair(1).refresh]
-    assert store.load("default") == login(2)
+    kept = store.load("default")
+    assert kept
+    assert kept.pair == pair(2)
+    assert kept.refreshed == pytest.approx(time.time(), abs=60)
 
 
 def test_what_another_process_has_stored_is_taken(store: TokenStore) -> None:
@@ -242,8 +254,159 @@ def test_a_stored_login_is_for_its_own_api_only(
     TokenStore().save("default", login(1))
     assert choose().current() == pair(1).access
     with pytest.raises(CredentialsError, match="stored login is for") as raised:
-        choose_source(None, {}, profile="default", api_url=url, refresh=refuse)
+        choose_source(None, {}, profile="default", api_url=url, refresh=refuse, warn=print)
     assert "made-up" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "other", [("b@example.invalid", "app_1"), ("a@example.invalid", "app_2")], ids=["email", "app"]
+)
+@pytest.mark.defect("A.17b")
+def test_a_login_of_another_account_is_never_taken(
+    store: TokenStore, other: tuple[str, str]
+) -> None:
+    """Someone logged in as another meanwhile, under the same profile."""
+    refresh = Refresher()
+    source = StoredLogin(store, "default", login(1), refresh)
+    store.save("default", Login(*other, API, pair(7)))
+    with pytest.raises(CredentialsError, match=r"replaced by one of .*--profile") as raised:
+        source.renew(pair(1).access)
+    assert all(part in str(raised.value) for part in other)
+    assert source.current() != pair(7).access
+    assert refresh.given == []
+
+
+@pytest.mark.parametrize("age", [0.0, 290.0])
+@pytest.mark.defect("A.3")
+def test_a_pair_that_is_young_is_not_refreshed_again(store: TokenStore, age: float) -> None:
+    """The service refuses what it gave a moment ago: it is at odds with itself, and may agree."""
+    young = replace(login(1), refreshed=time.time() - age)
+    store.save("default", young)
+    refresh = Refresher()
+    source = StoredLogin(store, "default", young, refresh)
+    with pytest.raises(ApiError, match="is refused again; it is not refreshed more than once"):
+        source.renew(pair(1).access)
+    assert refresh.given == []
+    assert source.current() == pair(1).access
+
+
+OLD_ENOUGH = {
+    "five minutes": lambda now: {"refreshed": now - 301},
+    "never refreshed": lambda now: {"refreshed": 0.0},
+    "a clock that was set back": lambda now: {"refreshed": now + 3600},
+    "over by its own word": lambda now: {
+        "refreshed": now - 9,
+        "pair": replace(pair(1), access_end=int(now) - 1),
+    },
+}
+
+
+@pytest.mark.parametrize("changes", OLD_ENOUGH.values(), ids=OLD_ENOUGH)
+def test_a_pair_that_is_old_enough_is_refreshed(
+    store: TokenStore, changes: Callable[[float], dict[str, Any]]
+) -> None:
+    old = replace(login(1), **changes(time.time()))
+    store.save("default", old)
+    source = StoredLogin(store, "default", old, Refresher())
+    assert source.renew(pair(1).access) == pair(2).access
+
+
+@pytest.mark.defect("A2.17")
+def test_nothing_is_refreshed_that_could_not_be_saved(
+    store: TokenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refresh = Refresher()
+    source = StoredLogin(store, "default", login(1), refresh)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(ApiError, match="No space left"):
+            source.renew(pair(1).access)
+    assert refresh.given == []
+    assert source.renew(pair(1).access) == pair(2).access
+
+
+def full(_: int) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("cause", [errno.ENOSPC, errno.EROFS], ids=["full", "read-only"])
+@pytest.mark.defect("A.17")
+def test_a_pair_that_cannot_be_saved_is_used_and_saved_later(
+    store: TokenStore, monkeypatch: pytest.MonkeyPatch, cause: int
+) -> None:
+    warnings: list[str] = []
+    refresh = Refresher()
+    monkeypatch.setattr(tokens, "_SAVE_EVERY", 0.01)
+    source = StoredLogin(store, "default", login(1), refresh, warnings.append)
+    with monkeypatch.context() as patched:
+
+        def fail(*_: object, **__: object) -> None:
+            raise OSError(cause, os.strerror(cause))
+
+        patched.setattr(token_store, "replace_file", fail)
+        assert source.renew(pair(1).access) == pair(2).access
+        assert source.renew(pair(1).access) == pair(2).access
+        assert source.current() == pair(2).access
+        assert store.load("default") == login(1)
+    wait_until(lambda: store.load("default") != login(1), "the pair to be saved")
+    kept = store.load("default")
+    assert kept
+    assert kept.pair == pair(2)
+    (warning,) = warnings
+    assert os.strerror(cause) in warning
+    assert len(refresh.given) == 1
+
+
+def test_a_pair_that_could_not_be_saved_does_not_replace_a_new_login(
+    store: TokenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens, "_SAVE_EVERY", 0.01)
+    source = StoredLogin(store, "default", login(1), Refresher())
+    with monkeypatch.context() as patched:
+
+        def fail(*_: object, **__: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        patched.setattr(token_store, "replace_file", fail)
+        source.renew(pair(1).access)
+    store.save("default", login(9))
+    assert source.renew(pair(2).access) == pair(9).access
+    assert store.load("default") == login(9)
+
+
+@pytest.mark.parametrize("first", ["", " ", "half"])
+@pytest.mark.defect("A.29d")
+def test_a_file_that_is_just_rewritten_is_read_again(file: Path, first: str) -> None:
+    source = TokenFile(file)
+    file.write_text(first)
+    read = threading.Event()
+
+    def finish() -> None:
+        read.wait(30)
+        file.write_text("half-and-half\n")
+
+    writer = threading.Thread(target=finish)
+    writer.start()
+
+    class Watched(type(file)):  # type: ignore[misc]
+        def read_text(self, *args: Any, **kwargs: Any) -> str:
+            try:
+                return str(super().read_text(*args, **kwargs))
+            finally:
+                read.set()
+                writer.join(30)
+
+    source._path = Watched(file)
+    assert source.renew(Secret("from-the-file")) == Secret("half-and-half")
+    writer.join()
+
+
+def test_a_file_that_stays_empty_is_an_error(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "_REWRITING", 0.2)
+    source = TokenFile(file)
+    file.write_text("")
+    with pytest.raises(CredentialsError, match="is empty"):
+        source.renew(Secret("from-the-file"))
 
 
 # --- what the service gives

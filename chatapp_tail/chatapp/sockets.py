@@ -1,0 +1,188 @@
+"""Sockets on which no exchange outlives its deadline, however slowly its bytes drip.
+
+A timeout of a socket holds for one read, and whoever reads a line or a header reads often. Here
+the thread that makes a request sets its limits with `within`, and every socket that it reads or
+writes until then waits no longer than what is left of them. Both ways to the API use these sockets:
+`direct` and `session`.
+"""
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from math import inf
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+from ..proxies import Proxy
+
+S = TypeVar("S", bound=socket.socket)
+
+
+class _Limits(threading.local):
+    """Of the exchange that this thread is in: seconds per wait, and its end (monotonic)."""
+
+    wait = inf
+    deadline = inf
+
+    def left(self) -> float | None:
+        """Return how long to wait now, in seconds; TimeoutError when the time is over."""
+        left = min(self.wait, self.deadline - time.monotonic())
+        if left <= 0:
+            raise TimeoutError("timed out")
+        return None if left == inf else left
+
+    def hold(self, sock: socket.socket) -> None:
+        """Let a socket wait no longer than what is left."""
+        left = self.left()
+        if left != sock.gettimeout():  # mostly it is the same, and to set it is a system call
+            sock.settimeout(left)
+
+
+_limits = _Limits()
+
+
+@contextmanager
+def within(wait: float, whole: float) -> Iterator[None]:
+    """Let no wait of this thread take longer than `wait` seconds, nor all of them than `whole`."""
+    before = _limits.wait, _limits.deadline
+    _limits.wait, _limits.deadline = wait, time.monotonic() + whole
+    try:
+        yield
+    finally:
+        _limits.wait, _limits.deadline = before
+
+
+class _LimitedSocket(socket.socket):
+    """A TCP socket that keeps to the limits of whichever thread uses it."""
+
+    def connect(self, address: Any) -> None:
+        _limits.hold(self)
+        super().connect(address)
+
+    def recv_into(self, *args: Any) -> int:
+        _limits.hold(self)
+        return super().recv_into(*args)
+
+    def sendall(self, *args: Any) -> None:
+        _limits.hold(self)
+        super().sendall(*args)
+
+
+class _LimitedTLSSocket(ssl.SSLSocket):
+    """The same over TLS; a handshake counts as one wait."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        _limits.hold(self)
+        super().do_handshake(block)
+
+    def recv_into(self, *args: Any) -> int:
+        _limits.hold(self)
+        return super().recv_into(*args)
+
+    def send(self, *args: Any) -> int:
+        # `sendall` of TLS sends by this.
+        _limits.hold(self)
+        return super().send(*args)
+
+
+def connect(host: str, port: int) -> socket.socket:
+    """Return a connection to the first address of a host that answers; OSError says why none."""
+
+    def reach(family: Any, kind: Any, protocol: int, address: Any) -> socket.socket:
+        with _closed_on_failure(_LimitedSocket(family, kind, protocol)) as sock:
+            sock.connect(address)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return sock
+
+    return _first(host, port, reach)
+
+
+def connect_by_socks(proxy: Proxy, host: str, port: int) -> socket.socket:
+    """Return a connection that a SOCKS5 proxy makes, which also resolves the name; OSError."""
+    import socks
+
+    class LimitedSocks(socks.socksocket):
+        def recv_into(self, *args: Any) -> int:
+            _limits.hold(self)
+            return super().recv_into(*args)
+
+    def reach(family: Any, kind: Any, protocol: int, address: Any) -> socket.socket:
+        with _closed_on_failure(LimitedSocks(family, kind, protocol)) as sock:
+            place, credentials = address[:2], (proxy.username, proxy.password)
+            sock.set_proxy(socks.SOCKS5, *place, True, *credentials)  # type: ignore[call-arg]
+            _limits.hold(sock)
+            sock.connect((host, port))
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return _LimitedSocket(fileno=sock.detach())
+
+    return _first(proxy.host, proxy.port, reach)
+
+
+def _first(
+    host: str, port: int, reach: Callable[[Any, Any, int, Any], socket.socket]
+) -> socket.socket:
+    failure = OSError("its name has no address")
+    for family, kind, protocol, _, address in _addresses(host, port):
+        try:
+            return reach(family, kind, protocol, address)
+        except OSError as error:
+            failure = error
+    raise failure
+
+
+@contextmanager
+def _closed_on_failure(sock: S) -> Iterator[S]:
+    try:
+        yield sock
+    except BaseException:
+        sock.close()
+        raise
+
+
+def tls_context(authorities: str) -> ssl.SSLContext:
+    """Return what TLS needs, to be kept: the authorities in a PEM file or a directory of them.
+
+    OSError when there are none.
+    """
+    directory = Path(authorities).is_dir()
+    cafile, capath = (None, authorities) if directory else (authorities, None)
+    why = ""
+    try:
+        context = ssl.create_default_context(cafile=cafile, capath=capath)
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+    if why:
+        # Not while the other one is handled: it would be taken for what is beneath.
+        raise OSError(f"the certificate authorities in {authorities} cannot be read: {why}")
+    context.sslsocket_class = _LimitedTLSSocket
+    return context
+
+
+def _addresses(host: str, port: int) -> list[Any]:
+    """Resolve a name; the system's resolver cannot be interrupted, so it has a thread of its own.
+
+    A thread that hangs in it ends when the resolver gives up, and nobody waits for it till then.
+    """
+    with suppress(socket.gaierror):
+        numeric = socket.AI_NUMERICHOST
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=numeric)
+    found: SimpleQueue[list[Any] | BaseException] = SimpleQueue()
+
+    def resolve() -> None:
+        try:
+            found.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except Exception as error:
+            found.put(error)
+
+    threading.Thread(target=resolve, name="chatapp-tail-resolver", daemon=True).start()
+    try:
+        answer = found.get(timeout=_limits.left())
+    except Empty:
+        raise socket.gaierror(socket.EAI_AGAIN, "the resolver does not answer") from None
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer

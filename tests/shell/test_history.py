@@ -87,6 +87,7 @@ def test_the_messages_of_a_gap_come_back_in_order_and_before_live_ones(
     assert sources[:4] == ["live", "backfill", "backfill", "backfill"]
 
 
+@pytest.mark.defect("A2.11")
 def test_the_line_about_a_gap_says_what_came_back_and_what_cannot(
     start_tail: StartTail, sandbox: Sandbox, env: Env
 ) -> None:
@@ -98,7 +99,7 @@ def test_the_line_about_a_gap_says_what_came_back_and_what_cannot(
     line = tail.stderr.wait_for("gap: ")
     assert re.search(
         r"gap: 1229/telegram from [:\d]+ to [:\d]+ \([\d.]+ s\): recovered 1 message;"
-        r" statuses and tags cannot be recovered",
+        r" statuses, tags and edits cannot be recovered",
         line,
     )
     gap = json.loads(tail.stdout.wait_for('"type":"gap"'))

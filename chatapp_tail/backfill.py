@@ -10,7 +10,10 @@ read together, so that their messages come in one order.
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from enum import Enum, auto
+from math import inf
 from queue import Empty, Queue, SimpleQueue
 
 import msgspec
@@ -20,6 +23,10 @@ from .waker import Waker
 
 _GATHERED = 2.0
 """Seconds after the first gap in which others are read together with it, if it takes that long."""
+_AT_LEAST = 1.0
+"""Seconds that live events wait after a gap was reached, however long ago it ended."""
+_OVERLAP = 600 * 10**9
+"""Nanoseconds before a gap of which history is read at most, where the clocks agree."""
 _BATCH = 100
 _BATCH_LASTS = 0.2
 _HANDED_OUT_AHEAD = 50
@@ -33,19 +40,41 @@ class BackfillBug(Exception):
     """The thread that fetches died; its text is the traceback."""
 
 
+class Reached(Enum):
+    """What is known of a gap when the main thread comes to it."""
+
+    NOT_READ = auto()
+    """History is not read for it."""
+    OPEN = auto()
+    """Its messages are still to be taken, and then the gap itself."""
+    FILLED = auto()
+    """All of it was taken before: it was read together with one that was reached earlier."""
+
+
 class _Episode(msgspec.Struct, eq=False):
-    """Gaps that are read together; `due` is when live events go first.
+    """Gaps that are read together, and how much of them was put into the queue and taken.
 
     Those that end soon after one another are, and those that end while others are being read.
+    Live events wait until `due`, and as long as any of the first `ready` news is still to be taken.
     """
 
     due: float
-    gaps: list[Gap] = msgspec.field(default_factory=list)
+    gaps: "list[_Known]" = msgspec.field(default_factory=list)
     gathered: threading.Event = msgspec.field(default_factory=threading.Event)
     begun: bool = False
+    complete: bool = False
+    queued: int = 0
+    taken: int = 0
+    ready: int = 0
+
+    @property
+    def holds(self) -> bool:
+        """Whether live events should wait for it."""
+        ready = self.queued if self.complete else self.ready
+        return self.taken < ready or time.monotonic() < self.due
 
 
-class _Known(msgspec.Struct):
+class _Known(msgspec.Struct, eq=False):
     """One gap: `reached` in the spool by the main thread, `closed` when all of it came."""
 
     gap: Gap
@@ -62,7 +91,7 @@ class Backfill:
 
     `alarm` is woken when there is something to take. `began` has when channels were tailed first,
     as far as that was before now. Live events should wait for `patience` seconds from the end of a
-    gap on.
+    gap on, and for a second at least from when it is reached.
     """
 
     def __init__(
@@ -83,7 +112,9 @@ class Backfill:
         self._gathering: _Episode | None = None
         self._episodes: SimpleQueue[_Episode] = SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._known: dict[tuple[str, int], _Known] = {}
+        # In the order of the spool, which is the same for both threads.
+        self._coming: deque[_Known] = deque()
+        self._open: dict[_Known, None] = {}
         self._news: Queue[_News] = Queue(_HANDED_OUT_AHEAD)
         self._next: _News | None = None
         self._reached: set[_Episode] = set()
@@ -103,13 +134,18 @@ class Backfill:
                 self._gathering.gathered.set()
 
     def _gather(self, gap: Gap) -> None:
+        if gap.channel in self._began:
+            # A gap before the begin: a line that was found late, or a clock that was set back.
+            self._began[gap.channel] = min(self._began[gap.channel], gap.since)
         with self._lock:
             episode = self._gathering
             if episode is None or episode.begun:
                 episode = self._gathering = _Episode(time.monotonic() + self._patience)
                 self._episodes.put(episode)
-            episode.gaps.append(gap)
-            self._known[gap.channel, gap.since] = _Known(gap, episode)
+            known = _Known(gap, episode)
+            episode.gaps.append(known)
+            self._open[known] = None
+            self._coming.append(known)
         if self._thread is None:
             self._thread = threading.Thread(
                 target=self._work, name="chatapp-tail-backfill", daemon=True
@@ -134,48 +170,72 @@ class Backfill:
         """Fetch an episode and queue what comes: many messages at once, but none for long."""
         batch: list[ChannelEvent] = []
         begun = time.monotonic()
-        for each in self._fetch(episode.gaps, self._began):
+        missing = len(episode.gaps)
+        for each in self._fetch([known.gap for known in episode.gaps], self._began):
             if isinstance(each, Gap):
                 self._put(episode, batch)
                 batch = []
                 self._put(episode, each)
+                missing -= 1
                 continue
             batch.append(each)
             if len(batch) >= _BATCH or time.monotonic() - begun > _BATCH_LASTS:
                 self._put(episode, batch)
                 batch, begun = [], time.monotonic()
+        if missing or batch:
+            raise RuntimeError(f"{missing} gaps and {len(batch)} messages were not handed out")
+        episode.complete = True
+        self._alarm.wake()
 
     def _put(self, episode: _Episode, news: "list[ChannelEvent] | Gap | BackfillBug") -> None:
         if news != []:
             self._news.put((episode, news))
+            episode.queued += 1
             self._alarm.wake()
 
     # --- the main thread
 
-    def reached(self, gap: Gap) -> bool:
-        """Note that all before this gap is written; return whether it is ours to say."""
-        known = self._known.get((gap.channel, gap.since))
-        if known is None:
-            return False
-        known.reached = True
-        if known.closed:  # it was read together with one that was reached earlier
-            self._forget(known)
-        else:
-            self._reached.add(known.episode)
-        return True
+    def reached(self, gap: Gap) -> Reached:
+        """Note that all before this gap is written; return what is known of it.
 
-    def fills(self, gap: Gap) -> bool:
-        """Return whether messages of a gap that was reached may still come."""
-        return (gap.channel, gap.since) in self._known
+        To be called for each gap in the order in which `watch` saw them.
+        """
+        if not self._coming or self._coming[0].gap != gap:
+            return Reached.NOT_READ
+        known = self._coming.popleft()
+        known.reached = True
+        if known.closed:
+            return Reached.FILLED
+        episode = known.episode
+        if episode not in self._reached:
+            self._reached.add(episode)
+            episode.ready = episode.queued
+            episode.due = max(episode.due, time.monotonic() + min(_AT_LEAST, self._patience))
+        return Reached.OPEN
 
     def unfinished(self) -> list[Gap]:
         """Return the gaps that were reached and are not filled."""
-        return [known.gap for known in list(self._known.values()) if known.reached]
+        with self._lock:
+            return [known.gap for known in self._open if known.reached]
+
+    def keep_since(self) -> float:
+        """Return since when (wall-clock nanoseconds) what came live may come from history too.
+
+        Infinity when no gap is to be filled.
+        """
+        with self._lock:
+            gaps = [known.gap for known in self._open]
+        return min((gap.begin - _OVERLAP for gap in gaps), default=inf)
 
     @property
     def busy(self) -> bool:
         """Whether a gap that was reached is still to be filled."""
         return bool(self._reached)
+
+    @property
+    def holds(self) -> bool:
+        """Whether live events should wait for gaps that were reached."""
+        return any(episode.holds for episode in self._reached)
 
     @property
     def due(self) -> float:
@@ -195,22 +255,26 @@ class Backfill:
             except Empty:
                 return None
         episode, news = self._next
+        if isinstance(news, BackfillBug):
+            self._next = None
+            raise news
         if episode not in self._reached:
             return None
         self._next = None
-        if isinstance(news, BackfillBug):
-            raise news
+        episode.taken += 1
         if isinstance(news, Gap):
-            self._close(self._known[news.channel, news.since])
+            self._close(episode, news)
         return news
 
-    def _close(self, known: _Known) -> None:
+    def _close(self, episode: _Episode, gap: Gap) -> None:
+        key = _key(gap)
+        known = next(each for each in episode.gaps if not each.closed and _key(each.gap) == key)
         known.closed = True
-        if known.reached:
-            self._forget(known)
-        others = list(self._known.values())
-        if all(each.closed for each in others if each.episode is known.episode):
-            self._reached.discard(known.episode)
+        with self._lock:
+            del self._open[known]
+        if all(each.closed for each in episode.gaps):
+            self._reached.discard(episode)
 
-    def _forget(self, known: _Known) -> None:
-        del self._known[known.gap.channel, known.gap.since]
+
+def _key(gap: Gap) -> tuple[str, int, int]:
+    return gap.channel, gap.since, gap.until

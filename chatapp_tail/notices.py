@@ -166,7 +166,7 @@ def _gap(gap: items.Gap) -> str:
         lacks = "it has no statuses and tags" if gap.missing is None else gap.missing
         return f"history: {messages} of {hole}; {lacks}"
     if gap.missing is None:
-        return f"gap: {hole}: recovered {messages}; statuses and tags cannot be recovered"
+        return f"gap: {hole}: recovered {messages}; statuses, tags and edits cannot be recovered"
     if gap.missing == items.NOT_FETCHED:
         return f"gap: events of {hole} may be missing"
     return f"gap: events of {hole} may be missing: recovered {messages}; {gap.missing}"

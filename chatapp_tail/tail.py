@@ -15,7 +15,7 @@ from math import inf
 import msgspec
 from msgspec.structs import replace
 
-from .backfill import Backfill, BackfillBug
+from .backfill import Backfill, BackfillBug, Reached
 from .checkpoint import Checkpoint
 from .deadlines import Heartbeat, Shutdown, TimeLimits
 from .errors import ExitStatus, OutputError
@@ -245,10 +245,12 @@ class Tail:
             self._note_status(self._checkpoint, status)
         if isinstance(status, Covered):
             return
-        if isinstance(status, Gap) and self._backfill and self._backfill.reached(status):
-            if self._checkpoint and self._backfill.fills(status):
+        if isinstance(status, Gap) and self._backfill:
+            reached = self._backfill.reached(status)
+            if self._checkpoint and reached is Reached.OPEN:
                 self._checkpoint.hold(status)
-            return
+            if reached is not Reached.NOT_READ:
+                return
         if isinstance(status, Stopped):
             for gap in self._backfill.unfinished() if self._backfill else ():
                 recovered = self._recovered.pop(gap.channel, 0)
@@ -292,7 +294,7 @@ class Tail:
         """Whether live events wait in the spool until history has filled the gap before them."""
         if self._backfill is None or self._patience_ends < inf:
             return False
-        return time.monotonic() < self._backfill.due
+        return self._backfill.holds
 
     def _take_history(self) -> bool:
         """Write what history has for a gap that was reached; return whether there was anything."""

@@ -74,18 +74,26 @@ class _Envelope(msgspec.Struct, gc=False):
     queue: str | None = None
 
 
+_Number = int | str | None
+
+
+class _Chat(msgspec.Struct, gc=False):
+    id: _Number = None
+
+
 class _Identity(msgspec.Struct, gc=False):
-    id: int | str | None = None
-    internal_id: int | str | None = msgspec.field(default=None, name="internalId")
+    id: _Number = None
+    internal_id: _Number = msgspec.field(default=None, name="internalId")
     type: object = None
+    chat: _Chat | None = None
 
 
 _encode = msgspec.json.encode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_identity = msgspec.json.Decoder(_Identity).decode
+_number_decoder: msgspec.json.Decoder[_Number] = msgspec.json.Decoder(_Number)
 
 _LICENSE = re.compile(r"[0-9]{1,18}")
-_INTEGER = re.compile(r"-?[0-9]+")
 _license_and_messenger = lru_cache(maxsize=4096)(license_and_messenger)
 
 
@@ -294,15 +302,19 @@ def _known_as(event: ChannelEvent, license_id: int | None, messenger: str | None
 def _identify(event: ChannelEvent, known_as: str | None, known: _Identity, item: bytes) -> str:
     """Return an id that is the same for the same event everywhere, in every run.
 
-    A message is its id, a status its message's id and the status; everything else is a BLAKE2b hash
-    of channel, event name and the item's bytes.
+    A message is its chat and its id (some messengers number the messages of each chat from 1), a
+    status its message and the status. Everything else is a BLAKE2b hash of channel, event name and
+    the item's bytes; so is what lacks one of these, since two of them must never be one.
     """
     number = known.internal_id if known.id is None else known.id
-    if known_as is not None and number is not None and number != "":
+    if known_as is None or known.chat is None or number is None or number == "":
+        return _hashed(event, item)
+    chat = known.chat.id
+    if chat is not None and chat != "":
         if event.event == "message":
-            return f"{known_as}{number}"
+            return f"{known_as}{chat}:{number}"
         if known.type and isinstance(known.type, str):
-            return f"{known_as}{number}:{known.type}"
+            return f"{known_as}{chat}:{number}:{known.type}"
     return _hashed(event, item)
 
 
@@ -315,14 +327,31 @@ def _identity(item: bytes) -> _Identity:
 
 
 def _identity_by_parts(item: bytes) -> _Identity:
-    try:
-        members = rawjson.members(item.decode())
-    except ValueError:
-        return _Identity()
+    members = _members(item.decode())
     found = members.get("id", "null")
     number = members.get("internalId", "null") if found == "null" else found
-    text = number if _INTEGER.fullmatch(number) else rawjson.string(number)
-    return _Identity(text, type=rawjson.string(members.get("type")))
+    chat = _members(members.get("chat", "null"))
+    return _Identity(
+        _number(number),
+        type=rawjson.string(members.get("type")),
+        chat=_Chat(_number(chat.get("id", "null"))),
+    )
+
+
+def _members(text: str) -> dict[str, str]:
+    """Return the members of an object; none of what is no object."""
+    try:
+        return rawjson.members(text)
+    except ValueError:
+        return {}
+
+
+def _number(text: str) -> _Number:
+    """Return what a message or a chat is numbered by; None for what cannot be meant as such."""
+    try:
+        return _number_decoder.decode(text)
+    except rawjson.REFUSED:
+        return rawjson.string(text)
 
 
 def _hashed(event: ChannelEvent, item: bytes) -> str:

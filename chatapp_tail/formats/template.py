@@ -25,7 +25,7 @@ _Part = Callable[[Record, object, str], str]
 
 _SAMPLE = Record(
     event="message",
-    id="message:1229:telegram:696",
+    id="message:1229:telegram:private-1480000001h1360000000000000001:696",
     channel="private-v1.licenses.1229.messengers.telegram",
     license=1229,
     messenger="telegram",

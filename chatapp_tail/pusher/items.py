@@ -144,6 +144,11 @@ class Gap(msgspec.Struct, frozen=True, tag="gap", tag_field="item"):
     read_from: int | None = None
     given_up: bool = False
 
+    @property
+    def begin(self) -> int:
+        """The moment from which on history has to be read."""
+        return self.since if self.read_from is None else min(self.since, self.read_from)
+
 
 class Covered(msgspec.Struct, frozen=True, tag="covered", tag_field="item"):
     """Everything that happened in a channel until a moment has been handed on before this item."""

@@ -82,7 +82,8 @@ def test_seed_events_come_out_byte_for_byte(
         assert (record["event"], record["queue"]) == (event, queue)
         assert (record["license"], record["messenger"]) == (1229, "telegram")
         assert (record["channel"], record["part"], record["parts"]) == (CHANNEL, 1, 1)
-    assert json.loads(tail.stdout.all[0])["id"] == "message:1229:telegram:696"
+    chat = "private-1480000001h1360000000000000001"
+    assert json.loads(tail.stdout.all[0])["id"] == f"message:1229:telegram:{chat}:696"
     assert tail.stdout.text.count("\n") == 3
     assert auth.requests[0].authorization == TOKEN
 

@@ -20,9 +20,11 @@ from tests.shell.conftest import CHANNEL, SELECT, StartShell, reaching, scaled, 
 
 MESSAGES = (
     '{"id":1,"fromMe":false,"type":"text","message":{"text":"Good morning"},'
-    '"chat":{"name":"Anna"}}',
-    '{"id":2,"fromMe":true,"type":"text","message":{"text":"=1+1"},"chat":{"name":"Anna"}}',
-    '{"id":3,"fromMe":false,"type":"text","message":{"text":"Is it OPEN?"},"chat":{"name":"Ben"}}',
+    '"chat":{"id":"CA","name":"Anna"}}',
+    '{"id":2,"fromMe":true,"type":"text","message":{"text":"=1+1"},'
+    '"chat":{"id":"CA","name":"Anna"}}',
+    '{"id":3,"fromMe":false,"type":"text","message":{"text":"Is it OPEN?"},'
+    '"chat":{"id":"CB","name":"Ben"}}',
 )
 BATCH = f'{{"queue":"Q","payload":{{"data":[{",".join(MESSAGES)}],"meta":{{}}}}}}'
 
@@ -67,9 +69,9 @@ def test_a_template_is_a_line_a_record(
 ) -> None:
     lines = shown(start_tail, sandbox, env, 3, "-f", "{id} {direction} {chat}: {text:.7}")
     assert lines == [
-        "message:1229:telegram:1 in Anna: Good mo",
-        "message:1229:telegram:2 out Anna: =1+1",
-        "message:1229:telegram:3 in Ben: Is it O",
+        "message:1229:telegram:CA:1 in Anna: Good mo",
+        "message:1229:telegram:CA:2 out Anna: =1+1",
+        "message:1229:telegram:CB:3 in Ben: Is it O",
     ]
 
 

@@ -4,13 +4,15 @@ import select
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from math import inf
 from queue import Empty, SimpleQueue
 
 import pytest
 
 from chatapp_tail import backfill as module
-from chatapp_tail.backfill import Backfill, BackfillBug, Fetch
+from chatapp_tail.backfill import Backfill, BackfillBug, Fetch, Reached
 from chatapp_tail.backfill import _Episode as Episode
+from chatapp_tail.chatapp.message_times import MessageTimes
 from chatapp_tail.pusher.items import (
     ChannelEvent,
     Connected,
@@ -25,7 +27,7 @@ from chatapp_tail.pusher.items import (
 )
 from chatapp_tail.waker import Waker
 
-from ..conftest import TIMEOUT_SCALE
+from ..conftest import TIMEOUT_SCALE, wait_until
 
 WAIT = 10.0 * TIMEOUT_SCALE
 READY = Ready(1, ["a"], [])
@@ -54,19 +56,19 @@ class Reading:
     """A fetch that yields what the test gives it, when the test gives it."""
 
     def __init__(self) -> None:
-        self._begun: SimpleQueue[tuple[list[Gap], dict[str, int]]] = SimpleQueue()
+        self._begun: SimpleQueue[tuple[list[Gap], dict[str, int], dict[str, int]]] = SimpleQueue()
         self._steps: SimpleQueue[ChannelEvent | Gap | Exception | None] = SimpleQueue()
 
     def __call__(
-        self, gaps: Sequence[Gap], began: Mapping[str, int]
+        self, gaps: Sequence[Gap], began: Mapping[str, int], newest: Mapping[str, int]
     ) -> Iterator[ChannelEvent | Gap]:
-        self._begun.put((list(gaps), dict(began)))
+        self._begun.put((list(gaps), dict(began), dict(newest)))
         while (step := self._steps.get()) is not None:
             if isinstance(step, Exception):
                 raise step
             yield step
 
-    def begun(self) -> tuple[list[Gap], dict[str, int]]:
+    def begun(self) -> tuple[list[Gap], dict[str, int], dict[str, int]]:
         """Wait until it is called; with what."""
         return self._begun.get(timeout=WAIT)
 
@@ -101,9 +103,17 @@ def made(
     alarm: Waker,
     *,
     began: Mapping[str, int] | None = None,
+    times: MessageTimes | None = None,
     patience: float = 100.0,
 ) -> Backfill:
-    return Backfill(fetch, lambda name: name != "none", alarm, began=began or {}, patience=patience)
+    return Backfill(
+        fetch,
+        lambda name: name != "none",
+        alarm,
+        began=began or {},
+        times=times,
+        patience=patience,
+    )
 
 
 def taken(backfill: Backfill, alarm: Waker) -> News:
@@ -127,18 +137,16 @@ def test_a_gap_is_read_at_once_and_handed_out_when_it_is_reached(
     reading.gives(message(1), message(2), filled())
     assert select.select([alarm], [], [], WAIT)[0]
     assert backfill.take() is None, "what came before the gap is not written yet"
-    assert backfill.reached(gap())
-    assert backfill.fills(gap())
+    assert backfill.reached(gap()) is Reached.OPEN
     assert taken(backfill, alarm) == [message(1), message(2)]
     assert taken(backfill, alarm) == filled()
-    assert not backfill.fills(gap())
     assert backfill.take() is None
 
 
 def test_a_gap_without_messages(reading: Reading, alarm: Waker) -> None:
     backfill = made(reading, alarm)
     backfill.watch([gap(), READY])
-    assert backfill.reached(gap())
+    assert backfill.reached(gap()) is Reached.OPEN
     reading.gives(filled())
     assert taken(backfill, alarm) == filled()
 
@@ -157,8 +165,7 @@ def test_what_is_missing_is_handed_on(reading: Reading, alarm: Waker) -> None:
 def test_gaps_that_are_nobody_s(reading: Reading, alarm: Waker, odd: Gap) -> None:
     backfill = made(reading, alarm)
     backfill.watch([odd, READY])
-    assert not backfill.reached(odd)
-    assert not backfill.fills(odd)
+    assert backfill.reached(odd) is Reached.NOT_READ
     assert backfill.unfinished() == []
     assert backfill.due == 0.0
     backfill.watch([gap("b"), READY])
@@ -168,8 +175,8 @@ def test_gaps_that_are_nobody_s(reading: Reading, alarm: Waker, odd: Gap) -> Non
 def test_a_gap_that_was_never_seen_is_not_ours(reading: Reading, alarm: Waker) -> None:
     backfill = made(reading, alarm)
     backfill.watch([gap(), READY])
-    assert not backfill.reached(gap(since=2))
-    assert not backfill.reached(gap("b"))
+    assert backfill.reached(gap(since=2)) is Reached.NOT_READ
+    assert backfill.reached(gap("b")) is Reached.NOT_READ
 
 
 def test_nothing_is_read_and_no_thread_begun_without_a_gap(reading: Reading, alarm: Waker) -> None:
@@ -225,7 +232,7 @@ def test_gaps_of_a_later_loss_are_read_after_those_of_an_earlier_one(
     backfill.watch([gap("a"), READY])
     reading.begun()
     backfill.watch([gap("a", 20), gap("b", 20), READY])
-    assert backfill.reached(gap("a"))
+    assert backfill.reached(gap("a")) is Reached.OPEN
     reading.gives(message(1), filled("a"))
     reading.ends()
     assert reading.begun()[0] == [gap("a", 20), gap("b", 20)]
@@ -238,7 +245,7 @@ def test_gaps_of_a_later_loss_are_read_after_those_of_an_earlier_one(
         filled("a", 20),
         filled("b", 20),
     ]
-    assert backfill.reached(gap("b", 20))
+    assert backfill.reached(gap("b", 20)) is Reached.FILLED
     assert backfill.due == 0.0
 
 
@@ -253,11 +260,10 @@ def test_a_gap_is_filled_before_it_is_reached(reading: Reading, alarm: Waker) ->
     assert taken(backfill, alarm) == filled("b")
     assert backfill.due == 0.0, "live events need not wait any more"
     assert backfill.unfinished() == []
-    assert backfill.reached(gap("b"))
-    assert not backfill.fills(gap("b"))
+    assert backfill.reached(gap("b")) is Reached.FILLED
     assert backfill.unfinished() == []
     assert backfill.due == 0.0
-    assert not backfill.reached(gap("b")), "it is forgotten"
+    assert backfill.reached(gap("b")) is Reached.NOT_READ, "it is forgotten"
 
 
 def test_which_gaps_are_unfinished(reading: Reading, alarm: Waker) -> None:
@@ -313,6 +319,40 @@ def test_when_a_channel_was_tailed_first(reading: Reading, alarm: Waker) -> None
     backfill.watch([Subscribed(10, "a"), Subscribed(11, "old"), READY])
     backfill.watch([Subscribed(20, "a"), gap("a", 15), Subscribed(21, "b"), READY])
     assert reading.begun()[1] == {"old": 5, "a": 10, "b": 21}
+
+
+@pytest.mark.defect("A2.2b")
+def test_a_gap_is_read_though_its_channel_seems_to_have_begun_later(
+    reading: Reading, alarm: Waker
+) -> None:
+    """The clock was set back since, or a line was found late."""
+    backfill = made(reading, alarm, began={"old": 1000})
+    backfill.watch([gap("old", 700), Subscribed(500, "a"), gap("a", 400), READY])
+    assert reading.begun()[1] == {"old": 700, "a": 400}
+
+
+def test_the_newest_message_is_that_from_before_a_gap(reading: Reading, alarm: Waker) -> None:
+    times = MessageTimes({"a": 5})
+    backfill = made(reading, alarm, times=times)
+    backfill.watch([gap("a"), READY])
+    assert reading.begun()[2] == {"a": 5}
+    times.newest["b"] = 7
+    backfill.watch([gap("b"), gap("c"), READY])
+    times.newest |= {"b": 8, "c": 9}
+    reading.gives(filled("a"))
+    reading.ends()
+    assert reading.begun()[2] == {"b": 7}
+
+
+def test_a_begin_that_a_gap_moves_moves_that_by_the_service_s_clock_too(
+    reading: Reading, alarm: Waker
+) -> None:
+    times = MessageTimes()
+    backfill = made(reading, alarm, began={"old": 5}, times=times)
+    backfill.watch([Subscribed(30 * 10**9, "a"), Subscribed(30 * 10**9, "old")])
+    times.begins |= {"a": 1000, "old": 1000}
+    backfill.watch([gap("a", 10 * 10**9), gap("old", 1), READY])
+    assert times.begins == {"a": 980, "old": 1000}
 
 
 def test_what_the_caller_knows_stays_as_it_is(reading: Reading, alarm: Waker) -> None:
@@ -385,6 +425,144 @@ def test_a_later_gap_has_its_own_patience(reading: Reading, alarm: Waker) -> Non
     assert backfill.due > 0.0
 
 
+def queued(backfill: Backfill, count: int) -> None:
+    """Wait until the thread that reads has put so much into the queue."""
+    wait_until(lambda: backfill._news.qsize() >= count, "history is read")
+
+
+@pytest.mark.defect("A.13")
+def test_what_was_read_before_a_gap_is_reached_goes_first_however_late_that_is(
+    reading: Reading, alarm: Waker
+) -> None:
+    backfill = made(reading, alarm, patience=0.0)
+    backfill.watch([gap("a"), READY])
+    reading.gives(message(1), filled("a"))
+    reading.ends()
+    queued(backfill, 2)
+    backfill.reached(gap("a"))
+    assert backfill.due <= time.monotonic()
+    assert backfill.holds
+    assert taken(backfill, alarm) == [message(1)]
+    assert backfill.holds
+    assert taken(backfill, alarm) == filled("a")
+    assert not backfill.holds
+
+
+@pytest.mark.defect("A.13")
+def test_of_what_is_still_being_read_only_what_is_there_goes_first(
+    reading: Reading, alarm: Waker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_BATCH_LASTS", 0.0)
+    backfill = made(reading, alarm, patience=0.0)
+    backfill.watch([gap("a"), READY])
+    reading.gives(message(1), message(2))
+    queued(backfill, 2)
+    backfill.reached(gap("a"))
+    reading.gives(message(3))
+    queued(backfill, 3)
+    for number in (1, 2):
+        assert backfill.holds
+        assert taken(backfill, alarm) == [message(number)]
+    assert not backfill.holds
+    assert taken(backfill, alarm) == [message(3)]
+
+
+@pytest.mark.defect("A.13")
+def test_live_events_wait_a_second_from_when_a_gap_is_reached(
+    reading: Reading, alarm: Waker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.monotonic()
+    backfill = made(reading, alarm, patience=7.0)
+    backfill.watch([gap("a"), gap("b"), READY])
+    monkeypatch.setattr(time, "monotonic", lambda: now + 100.0)
+    backfill.reached(gap("a"))
+    assert backfill.due == now + 101.0
+    monkeypatch.setattr(time, "monotonic", lambda: now + 100.5)
+    backfill.reached(gap("b"))
+    assert backfill.due == now + 101.0, "a second for all that are read together"
+
+
+@pytest.mark.parametrize("patience", [0.0, 0.25])
+def test_live_events_wait_no_longer_than_they_may(
+    reading: Reading, alarm: Waker, patience: float
+) -> None:
+    backfill = made(reading, alarm, patience=patience)
+    backfill.watch([gap("a"), READY])
+    backfill.reached(gap("a"))
+    assert backfill.due <= time.monotonic() + patience
+
+
+# --- which gap is which
+
+
+@pytest.mark.defect("A2.7")
+def test_gaps_of_one_channel_that_begin_at_the_same_moment_are_told_apart(
+    reading: Reading, alarm: Waker
+) -> None:
+    backfill = made(reading, alarm)
+    first, second, third = (Gap("a", 1, until, "refused") for until in (2, 3, 3))
+    backfill.watch([first, READY])
+    assert reading.begun()[0] == [first]
+    backfill.watch([second, third, READY])
+    reading.gives(message(1), first)
+    reading.ends()
+    assert reading.begun()[0] == [second, third]
+    reading.gives(message(2), second, third)
+    reading.ends()
+    assert backfill.reached(first) is Reached.OPEN
+    assert [taken(backfill, alarm) for _ in range(2)] == [[message(1)], first]
+    assert backfill.unfinished() == []
+    assert backfill.reached(second) is Reached.OPEN
+    assert [taken(backfill, alarm) for _ in range(3)] == [[message(2)], second, third]
+    assert backfill.reached(third) is Reached.FILLED
+    assert not backfill.busy
+    backfill.watch([gap("a", 9), READY])
+    assert reading.begun()[0] == [gap("a", 9)], "later ones are read and handed out"
+    reading.gives(filled("a", 9))
+    assert backfill.reached(gap("a", 9)) is Reached.OPEN
+    assert taken(backfill, alarm) == filled("a", 9)
+
+
+def test_a_reader_that_forgets_a_gap_is_a_bug(reading: Reading, alarm: Waker) -> None:
+    """Otherwise the gap would wait for its end for good."""
+    backfill = made(reading, alarm)
+    backfill.watch([gap("a"), gap("b"), READY])
+    reading.gives(message(1), filled("a"))
+    reading.ends()
+    backfill.reached(gap("a"))
+    assert [taken(backfill, alarm) for _ in range(2)] == [[message(1)], filled("a")]
+    with pytest.raises(BackfillBug, match="1 gaps and 0 messages"):
+        taken(backfill, alarm)
+
+
+# --- since when what was shown live may come again
+
+
+def test_what_a_gap_may_read_again_is_known_from_when_it_is_seen_until_it_is_filled(
+    reading: Reading, alarm: Waker
+) -> None:
+    backfill = made(reading, alarm)
+    assert backfill.keep_since() == inf
+    overlap = module._OVERLAP
+    backfill.watch([gap("a", 3 * overlap), Gap("b", 4 * overlap, 5 * overlap, "lost"), READY])
+    assert backfill.keep_since() == 2 * overlap
+    reading.begun()
+    backfill.watch([Gap("c", 5 * overlap, 6 * overlap, "lost", read_from=2 * overlap), READY])
+    assert backfill.keep_since() == overlap
+    backfill.reached(gap("a", 3 * overlap))
+    reading.gives(filled("a", 3 * overlap), Gap("b", 4 * overlap, 5 * overlap, "lost"))
+    reading.ends()
+    taken(backfill, alarm)
+    taken(backfill, alarm)
+    assert backfill.keep_since() == overlap
+    reading.begun()
+    backfill.reached(Gap("b", 4 * overlap, 5 * overlap, "lost"))
+    backfill.reached(Gap("c", 5 * overlap, 6 * overlap, "lost", read_from=2 * overlap))
+    reading.gives(Gap("c", 5 * overlap, 6 * overlap, "lost"))
+    taken(backfill, alarm)
+    assert backfill.keep_since() == inf
+
+
 # --- handing out
 
 
@@ -420,7 +598,7 @@ def test_history_is_not_read_far_ahead_of_what_is_written(alarm: Waker) -> None:
     yielded = threading.Semaphore(0)
     count = 0
 
-    def fetch(gaps: Sequence[Gap], _: Mapping[str, int]) -> Iterator[ChannelEvent | Gap]:
+    def fetch(gaps: Sequence[Gap], *_: Mapping[str, int]) -> Iterator[ChannelEvent | Gap]:
         nonlocal count
         for number in range(100_000):
             count += 1
@@ -479,7 +657,7 @@ def test_gaps_after_a_bug_do_not_stop_the_socket_s_thread(reading: Reading, alar
     with pytest.raises(BackfillBug):
         taken(backfill, alarm)
     backfill.watch([gap("a", 9), READY])
-    assert backfill.reached(gap("a", 9))
+    assert backfill.reached(gap("a", 9)) is Reached.OPEN
     assert backfill.unfinished() == [gap(), gap("a", 9)]
 
 
@@ -503,13 +681,12 @@ def test_no_gap_is_lost_that_comes_while_the_reading_of_others_begins(
     monkeypatch.setattr(module, "_Episode", lambda due: Episode(due, gathered=Hesitant()))
     seen: list[Gap] = []
 
-    def fetch(gaps: Sequence[Gap], _: Mapping[str, int]) -> Iterator[ChannelEvent | Gap]:
+    def fetch(gaps: Sequence[Gap], *_: Mapping[str, int]) -> Iterator[ChannelEvent | Gap]:
         at_first = list(gaps)
         for each in at_first:
             seen.append(each)
             yield message(each.since, each.channel)
         yield from at_first
-        assert gaps == at_first, "a gap came behind what was read"
 
     backfill = made(fetch, alarm)
     spool: SimpleQueue[Gap] = SimpleQueue()
@@ -531,7 +708,7 @@ def test_no_gap_is_lost_that_comes_while_the_reading_of_others_begins(
     while len(ends) < count or reached < count:
         assert time.monotonic() < deadline, (len(ends), reached, len(seen))
         try:
-            assert backfill.reached(spool.get_nowait())
+            assert backfill.reached(spool.get_nowait()) is not Reached.NOT_READ
             reached += 1
         except Empty:
             select.select([alarm], [], [], 0.01)
@@ -547,20 +724,20 @@ def test_no_gap_is_lost_that_comes_while_the_reading_of_others_begins(
     assert len(seen) == count
     assert backfill.unfinished() == []
     assert backfill.due == 0.0
-    assert not backfill._known
-    assert not backfill._reached
+    assert not backfill.busy
+    assert backfill.keep_since() == inf
 
 
 def test_a_ready_that_comes_with_its_gap_is_not_missed(alarm: Waker) -> None:
     """Otherwise each loss would cost the whole time of gathering."""
 
-    def fetch(gaps: Sequence[Gap], _: Mapping[str, int]) -> Iterator[ChannelEvent | Gap]:
+    def fetch(gaps: Sequence[Gap], *_: Mapping[str, int]) -> Iterator[ChannelEvent | Gap]:
         yield from gaps
 
     backfill = made(fetch, alarm)
     began = time.monotonic()
     for since in range(200):
         backfill.watch([gap("a", since), READY])
-        assert backfill.reached(gap("a", since))
+        assert backfill.reached(gap("a", since)) is Reached.OPEN
         assert taken(backfill, alarm) == gap("a", since)
     assert time.monotonic() - began < module._GATHERED * TIMEOUT_SCALE

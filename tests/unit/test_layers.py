@@ -50,8 +50,11 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "pusher.items",
         "pusher.answers",
     ),
-    "backfill": ("pusher.items", "waker"),
-    "checkpoint": ("chatapp.events", "errors", "pusher.items", "state_directory"),
+    "backfill": ("chatapp.message_times", "pusher.items", "waker"),
+    "checkpoint": (
+        *("chatapp.events", "chatapp.message_times", "errors", "pusher.items"),
+        "state_directory",
+    ),
     "spool": ("pusher.items", "waker"),
     "systemd": ("pusher.items", "redaction"),
     "formats": (
@@ -68,7 +71,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "summary",
     ),
     "pipeline": (
-        *("chatapp.doubles", "chatapp.events", "filters", "formats.__init__", "pusher.items"),
+        *("chatapp.doubles", "chatapp.events", "chatapp.message_times", "filters"),
+        *("formats.__init__", "pusher.items"),
         "summary",
     ),
     "tail": (

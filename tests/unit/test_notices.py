@@ -129,11 +129,11 @@ HOLE = r"1229/telegram from [-\d]{10} [:\d]{8} to [-\d]{10} [:\d]{8} \(12 s\)"
 FILLED = {
     "all": (
         replace(GAP, recovered=3, missing=None),
-        rf"gap: {HOLE}: recovered 3 messages; statuses and tags cannot be recovered",
+        rf"gap: {HOLE}: recovered 3 messages; statuses, tags and edits cannot be recovered",
     ),
     "one": (
         replace(GAP, recovered=1, missing=None),
-        rf"gap: {HOLE}: recovered 1 message; statuses and tags cannot be recovered",
+        rf"gap: {HOLE}: recovered 1 message; statuses, tags and edits cannot be recovered",
     ),
     "some": (
         replace(GAP, recovered=0, missing="GET / answered 403\x1b[2J"),

@@ -165,6 +165,19 @@ def test_what_history_has_too_comes_once() -> None:
     assert line.given[1][1][0].source is Source.BACKFILL
 
 
+@pytest.mark.defect("A2.5")
+def test_two_chats_with_the_same_message_id_lose_nothing() -> None:
+    said = [event({"id": 696, "chat": {"id": f"group-{number}"}}) for number in range(6)]
+    line = Line(doubles=Doubles())
+    assert line.pipeline.of_event(said[0])
+    assert all(line.pipeline.of_history(each) for each in said[1:4])
+    assert all(line.pipeline.of_event(each) for each in said[4:])
+    earlier = Doubles([line.given[0][1][0].id], now=said[0].received)
+    next_run = Line(doubles=earlier)
+    assert not next_run.pipeline.of_history(said[0])
+    assert next_run.pipeline.of_history(said[1])
+
+
 def test_of_a_frame_only_what_is_no_double_is_shown() -> None:
     line = Line(doubles=Doubles())
     line.pipeline.of_history(message(1))

@@ -1,13 +1,15 @@
 """Doubles: what may come live and from history is shown once; what the server repeats is not."""
 
+import json
 import random
 from collections.abc import Iterable
+from math import inf
 
 import pytest
 from msgspec.structs import replace
 
 from chatapp_tail.chatapp import doubles as module
-from chatapp_tail.chatapp.doubles import LONGEST, MOST, TWIN_WITHIN, Doubles
+from chatapp_tail.chatapp.doubles import MOST, Doubles
 from chatapp_tail.chatapp.events import Record, Source
 
 HOUR = 3600 * 10**9
@@ -96,6 +98,95 @@ def test_records_come_back_as_they_are() -> None:
     assert shown is each
 
 
+# --- edits
+
+
+def item(text: str, **members: object) -> dict[str, object]:
+    return {"id": 1, "type": "text", "message": {"text": text, **members}}
+
+
+def file(link: str, name: str | None = "a.jpg") -> dict[str, object]:
+    return {"link": link, "name": name, "contentType": "image/jpeg"}
+
+
+def is_double(history: object, live: object) -> bool:
+    """Whether the live one of two is dropped, the other one having come from history."""
+    doubles = Doubles()
+    first, second = (
+        replace(record("a", source), data=json.dumps(said).encode())
+        for source, said in ((HISTORY, history), (LIVE, live))
+    )
+    assert doubles.without([first]) == [first]
+    shown = doubles.without([second])
+    assert doubles.without([second]) == [second], "it has come live now"
+    return not shown
+
+
+LINK = "https://example.invalid/a.jpg"
+ALIKE: dict[str, tuple[object, object]] = {
+    "the same": (item("a"), item("a")),
+    "without a usual message": ({"id": 1, "x": 1}, {"id": 1, "x": 1}),
+    "other members around it": (item("a"), item("a") | {"side": "in", "chat": {"image": LINK}}),
+    "null, empty and absent": (item("a", caption="", file=None), item("a", files=[])),
+    "members in another order": (
+        {"type": "text", "message": {"text": "a", "caption": "b"}},
+        {"message": {"caption": "b", "text": "a"}, "type": "text"},
+    ),
+    "a link signed again": (
+        item("", file=file(LINK + "?signature=1")),
+        item("", file=file(LINK + "?signature=2")),
+    ),
+    "links of several files": (
+        item("", files=[file(LINK + "?a"), file(LINK + "?b")]),
+        item("", files=[file(LINK + "?c"), file(LINK)]),
+    ),
+}
+DIFFERENT: dict[str, tuple[object, object]] = {
+    "text": (item("a"), item("b")),
+    "text that was added": (item(""), item("b")),
+    "text that is a link": (item(LINK + "?1"), item(LINK + "?2")),
+    "caption": (item("", caption="a"), item("", caption="b")),
+    "type": (item("a"), item("a") | {"type": "system"}),
+    "the name of a file": (item("", file=file(LINK)), item("", file=file(LINK, "b.jpg"))),
+    "another file": (item("", file=file(LINK, None)), item("", file=file(LINK + "2", None))),
+    "a file that was added": (item("a"), item("a", file=file(LINK))),
+    "what nobody knows": (item("a", poll=[1, 2]), item("a", poll=[2, 1])),
+    "what says nothing a person would read": (
+        item("") | {"location": [1, 2]},
+        item("") | {"location": [3, 4]},
+    ),
+    "no message at all": ({"id": 1, "x": 1}, {"id": 1, "x": 2}),
+    "no object": ([1], [2]),
+    "a message that is gone": (item("a"), {"id": 1, "type": "text", "message": None}),
+}
+
+
+@pytest.mark.parametrize(("history", "live"), ALIKE.values(), ids=ALIKE.keys())
+def test_what_says_the_same_is_a_double(history: object, live: object) -> None:
+    assert is_double(history, live)
+
+
+@pytest.mark.defect("A.14", "A2.11")
+@pytest.mark.parametrize(("history", "live"), DIFFERENT.values(), ids=DIFFERENT.keys())
+def test_an_edit_is_shown_however_soon_it_comes(history: object, live: object) -> None:
+    assert not is_double(history, live)
+
+
+@pytest.mark.parametrize("data", [b'"\xff"', b"[" * 100_000, b"{", b"1" * 5000, b"NaN"])
+def test_data_of_any_kind_is_compared_by_its_bytes(data: bytes) -> None:
+    doubles = Doubles()
+    assert doubles.without([replace(record("a", HISTORY), data=data)])
+    assert not doubles.without([replace(record("a", LIVE), data=data)])
+    assert doubles.without([replace(record("b", HISTORY), data=data)])
+    assert doubles.without([replace(record("b", LIVE), data=b"{}")])
+
+
+def test_a_live_one_is_a_double_however_late_it_comes() -> None:
+    doubles = Doubles()
+    shows(doubles, "a", HISTORY, 0)
+    assert not shows(doubles, "a", LIVE, 1000 * HOUR)
+
+
 # --- bounds
 
 
@@ -105,6 +196,15 @@ def test_as_many_are_remembered_as_promised() -> None:
         shows(doubles, str(number), LIVE)
     assert not shows(doubles, "0", HISTORY)
     shows(doubles, "one more", LIVE)
+    assert shows(doubles, "0", HISTORY)
+
+
+def test_as_many_of_history_are_remembered() -> None:
+    doubles = Doubles()
+    for number in range(MOST):
+        shows(doubles, str(number), HISTORY)
+    assert not shows(doubles, "0", HISTORY)
+    shows(doubles, "one more", HISTORY)
     assert shows(doubles, "0", HISTORY)
 
 
@@ -121,24 +221,50 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(1000):
         shows(doubles, f"live {number}", LIVE)
         shows(doubles, f"old {number}", HISTORY)
-    assert len(doubles._shown) <= 100
-    assert len(doubles._only_in_history) <= 100
+    assert len(doubles._live) <= 100
+    assert len(doubles._from_history) <= 100
 
 
-def test_ids_are_remembered_for_a_day_and_no_longer() -> None:
-    doubles = Doubles()
+@pytest.mark.defect("A.20")
+def test_ids_are_remembered_however_long_the_outage_was() -> None:
+    doubles = Doubles(["earlier"], now=0)
     shows(doubles, "a", LIVE, 0)
-    shows(doubles, "later", LIVE, LONGEST)
-    assert not shows(doubles, "a", HISTORY, LONGEST)
-    shows(doubles, "later still", LIVE, LONGEST + 1)
-    assert shows(doubles, "a", HISTORY, LONGEST + 1)
+    assert not shows(doubles, "a", HISTORY, 100 * 24 * HOUR)
+    assert not shows(doubles, "earlier", HISTORY, 100 * 24 * HOUR)
 
 
-def test_ids_of_an_earlier_run_are_remembered_for_a_day_from_now() -> None:
-    doubles = Doubles(["a", "b"], now=HOUR)
-    assert not shows(doubles, "a", HISTORY, HOUR + LONGEST)
-    assert shows(doubles, "x", LIVE, HOUR + LONGEST + 1)
-    assert shows(doubles, "a", HISTORY, HOUR + LONGEST + 1)
+@pytest.mark.defect("A.20")
+@pytest.mark.parametrize("source", [LIVE, HISTORY])
+def test_what_the_overlap_of_an_open_gap_may_hold_is_remembered_however_much_comes(
+    source: Source,
+) -> None:
+    doubles = Doubles(keep_since=lambda: 10)
+    for at in (9, 10, 11):
+        shows(doubles, str(at), LIVE, at)
+    for number in range(2 * MOST):
+        shows(doubles, f"more {number}", source, 20)
+    assert not shows(doubles, "10", HISTORY, 30)
+    assert not shows(doubles, "11", HISTORY, 30)
+
+
+def test_what_is_older_than_the_overlap_is_forgotten_meanwhile() -> None:
+    doubles = Doubles(keep_since=lambda: 10)
+    shows(doubles, "old", LIVE, 9)
+    for number in range(MOST + 1):
+        shows(doubles, str(number), LIVE, 20)
+    assert shows(doubles, "old", HISTORY, 30)
+
+
+def test_memory_is_bounded_once_the_gap_is_filled() -> None:
+    floor = 0.0
+    doubles = Doubles(keep_since=lambda: floor)
+    for number in range(3 * MOST):
+        shows(doubles, str(number), LIVE, 20)
+    assert len(doubles._live) == 3 * MOST
+    floor = inf
+    for number in range(MOST):
+        shows(doubles, f"later {number}", LIVE, 20)
+    assert len(doubles._live) <= MOST
 
 
 def test_a_repeat_counts_as_shown_of_late(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,16 +274,6 @@ def test_a_repeat_counts_as_shown_of_late(monkeypatch: pytest.MonkeyPatch) -> No
         shows(doubles, name, LIVE)
     assert not shows(doubles, "a", HISTORY), "shown a moment ago"
     assert shows(doubles, "b", HISTORY), "the one shown longest ago"
-
-
-def test_a_repeat_does_not_keep_older_ones_from_being_forgotten() -> None:
-    doubles = Doubles()
-    shows(doubles, "a", LIVE, 0)
-    for number in range(100):
-        shows(doubles, str(number), LIVE, 1)
-    shows(doubles, "a", LIVE, 23 * HOUR)
-    shows(doubles, "z", LIVE, 25 * HOUR)
-    assert len(doubles._shown) == 2
 
 
 def test_a_twin_that_is_forgotten_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,29 +299,22 @@ def test_a_clock_that_is_set_back_loses_nothing() -> None:
 
 
 class Model:
-    """The same said with lists, as slow as it likes.
+    """The same said with lists, as slow as it likes; the one shown longest ago stands first."""
 
-    `shown` has (id, when, came live), the one shown longest ago first.
-    """
+    def __init__(self, shown: Iterable[str], most: int) -> None:
+        self.live = list(shown)
+        self.history: list[str] = []
+        self.most, self.most_live = most, most + len(self.live)
 
-    def __init__(self, shown: Iterable[str], now: int, most: int) -> None:
-        self.shown = [(name, now, True) for name in shown]
-        self.most = most + len(self.shown)
-
-    def shows(self, name: str, source: Source, at: int) -> bool:
-        known = [each for each in self.shown if each[0] == name and each[1] >= at - LONGEST]
-        twin = any(not live for _, _, live in known)
-        if known and (source is HISTORY or twin):
-            # From history twice, or its twin: it is known to have come live from now on.
-            self.shown = [
-                (each, when, live or (each == name and source is LIVE))
-                for each, when, live in self.shown
-            ]
-            return False
-        self.shown = [each for each in self.shown if each[0] != name]
-        self.shown.append((name, at, source is LIVE))
-        self.shown = [each for each in self.shown if each[1] >= at - LONGEST][-self.most :]
-        return True
+    def shows(self, name: str, source: Source) -> bool:
+        if source is HISTORY:
+            known = name in self.live + self.history
+            self.history = [*self.history, *[name] * (not known)][-self.most :]
+            return not known
+        twin = name in self.history
+        self.history = [each for each in self.history if each != name]
+        self.live = [*(each for each in self.live if each != name), name][-self.most_live :]
+        return not twin
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -215,13 +324,11 @@ def test_as_the_model_does(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST", most)
     names = [str(number) for number in range(chance.choice((3, 10, 40)))]
     earlier = names[: chance.choice((0, 2, 8))]
-    doubles, model = Doubles(earlier, now=0), Model(earlier, 0, most)
-    at = 0
-    for step in range(600):
-        at += chance.choice((0, 1, HOUR // 10, 3 * HOUR))
+    doubles, model = Doubles(earlier, now=0), Model(earlier, most)
+    for at in range(600):
         name, source = chance.choice(names), chance.choice((LIVE, HISTORY))
-        expected = model.shows(name, source, at)
-        assert shows(doubles, name, source, at) == expected, (seed, step, name, source)
+        expected = model.shows(name, source)
+        assert shows(doubles, name, source, at) == expected, (seed, at, name, source)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -243,13 +350,3 @@ def test_a_long_backlog_of_an_earlier_run_is_no_double_though_live_ones_come_fir
     doubles = Doubles(earlier, now=1)
     assert shows(doubles, "live", LIVE, 2)
     assert not any(shows(doubles, name, HISTORY, 3) for name in earlier)
-
-
-def test_a_late_twin_is_known_by_its_bytes_and_an_edit_is_shown() -> None:
-    doubles = Doubles()
-    shows(doubles, "a", HISTORY, 0)
-    shows(doubles, "b", HISTORY, 0)
-    late = 60 * TWIN_WITHIN
-    assert not shows(doubles, "a", LIVE, late)
-    edited = replace(record("b", LIVE, late), data=b'"edited"')
-    assert doubles.without([edited]) == [edited]

@@ -18,6 +18,7 @@ from chatapp_tail.pusher.protocol import Protocol, Timing
 from chatapp_tail.pusher.wire import decode_event
 
 CHANNEL = "private-v1.licenses.1229.messengers.telegram"
+CHAT = "private-1480000001h1360000000000000001"
 RECEIVED = 1_763_800_000_123_456_789
 
 MESSAGE = (
@@ -74,11 +75,11 @@ def one(data: bytes | str | None, name: str = "message", channel: str | None = C
 # --- the seed events ----------------------------------------------------------------------------
 
 SEEDS = {
-    "message": (MESSAGE, "Telegram.Broadcast.Message", "message:1229:telegram:696"),
+    "message": (MESSAGE, "Telegram.Broadcast.Message", f"message:1229:telegram:{CHAT}:696"),
     "messageStatus": (
         STATUS,
         "Telegram.Broadcast.Message.Status",
-        "messageStatus:1229:telegram:42213:delivered",
+        f"messageStatus:1229:telegram:{CHAT}:42213:delivered",
     ),
     "chatTag": (
         TAG,
@@ -129,14 +130,14 @@ def test_every_item_is_a_record_in_order() -> None:
 
 
 SHAPES = {
-    "usual": '{"queue":"q","payload":{"data":[{"id":1}],"meta":META}}',
+    "usual": '{"queue":"q","payload":{"data":[{"id":1,"chat":{"id":"c"}}],"meta":META}}',
     "other order": (
-        '{"payload":{"meta":{"messengerType":"x","licenseId":7},"data":[{"id":1}]},"queue":"q"}'
+        '{"payload":{"meta":{"messengerType":"x","licenseId":7},"data":[{"id":1,"chat":{"id":"c"}}]},"queue":"q"}'
     ),
-    "one level higher": '{"data":[{"id":1}],"meta":META,"queue":"q"}',
-    "not an array": '{"queue":"q","payload":{"data":{"id":1},"meta":META}}',
+    "one level higher": '{"data":[{"id":1,"chat":{"id":"c"}}],"meta":META,"queue":"q"}',
+    "not an array": '{"queue":"q","payload":{"data":{"id":1,"chat":{"id":"c"}},"meta":META}}',
     "members nobody knows": (
-        '{"a":[{}],"queue":"q","payload":{"b":1,"data":[{"id":1}],'
+        '{"a":[{}],"queue":"q","payload":{"b":1,"data":[{"id":1,"chat":{"id":"c"}}],'
         '"meta":{"c":null,"licenseId":7,"messengerType":"x","type":5}}}'
     ),
 }
@@ -147,9 +148,9 @@ SHAPES = {
 def test_the_item_is_found_in_any_shape(document: str, inside: bool) -> None:
     document = document.replace("META", '{"licenseId":7,"messengerType":"x"}')
     record = one(in_string(document) if inside else document.encode())
-    assert record.data == b'{"id":1}'
+    assert record.data == b'{"id":1,"chat":{"id":"c"}}'
     assert (record.queue, record.license, record.messenger) == ("q", 7, "x")
-    assert record.id == "message:7:x:1"
+    assert record.id == "message:7:x:c:1"
 
 
 WHOLE = ["{}", "[]", "5", "null", '"text"', "true", '{"payload":{}}', '{"payload":5}', "[[1],[2]]"]
@@ -284,6 +285,8 @@ documents = st.fixed_dictionaries(
                             "id": json_values,
                             "internalId": json_values,
                             "type": json_values,
+                            "chat": st.fixed_dictionaries({}, optional={"id": json_values})
+                            | json_values,
                         },
                     ),
                     max_size=3,
@@ -392,6 +395,13 @@ ODD = [
     '{"id":5,"type":""}',
     '{"id":5,"type":1e400}',
     '{"id":5,"type":{"a":[]}}',
+    '{"id":5,"type":"x","chat":{"id":7}}',
+    '{"id":5,"type":"x","chat":{"id":""}}',
+    '{"id":5,"type":"x","chat":{"id":-0}}',
+    '{"id":5,"type":"x","chat":{"id":1.0}}',
+    '{"id":5,"type":"x","chat":null}',
+    '{"id":5,"type":"x","chat":[]}',
+    r'{"id":5,"type":"x","chat":{"id":"\ud83d"}}',
     '{"id":5,"text":"a\nb"}',
     '{"id":5,\r\n"text":"a"}',
     '{"id":5,"text":"\t"}',
@@ -451,7 +461,7 @@ def test_what_stands_after_the_item_counts_too() -> None:
     _, later, served = after(envelope(MESSAGE), other)
     assert not served
     assert later.records[0].license == 1230
-    assert later.records[0].id == "message:1230:telegram:696"
+    assert later.records[0].id == f"message:1230:telegram:{CHAT}:696"
 
 
 def test_what_is_known_stays_within_bounds() -> None:
@@ -509,31 +519,81 @@ def test_license_and_messenger(
 # --- ids ----------------------------------------------------------------------------------------
 
 IDS: dict[str, tuple[str, str, str]] = {
-    "number": ("message", '{"id":5}', "message:1229:telegram:5"),
-    "text": ("message", '{"id":"wamid.A=="}', "message:1229:telegram:wamid.A=="),
-    "number and text alike": ("message", '{"id":"5"}', "message:1229:telegram:5"),
-    "internal": ("message", '{"internalId":"x"}', "message:1229:telegram:x"),
-    "internal beside null": ("message", '{"id":null,"internalId":9}', "message:1229:telegram:9"),
-    "the id before the internal": ("message", '{"id":1,"internalId":9}', "message:1229:telegram:1"),
-    "zero": ("message", '{"id":0}', "message:1229:telegram:0"),
+    "number": ("message", '{"id":5,CHAT}', "message:1229:telegram:c:5"),
+    "text": ("message", '{"id":"wamid.A==",CHAT}', "message:1229:telegram:c:wamid.A=="),
+    "number and text alike": ("message", '{"id":"5",CHAT}', "message:1229:telegram:c:5"),
+    "internal": ("message", '{"internalId":"x",CHAT}', "message:1229:telegram:c:x"),
+    "internal beside null": (
+        "message",
+        '{"id":null,"internalId":9,CHAT}',
+        "message:1229:telegram:c:9",
+    ),
+    "the id before the internal": (
+        "message",
+        '{"id":1,"internalId":9,CHAT}',
+        "message:1229:telegram:c:1",
+    ),
+    "zero": ("message", '{"id":0,CHAT}', "message:1229:telegram:c:0"),
     "beyond 64 bits": (
         "message",
-        '{"id":123456789012345678901234567890}',
-        "message:1229:telegram:123456789012345678901234567890",
+        '{"id":123456789012345678901234567890,CHAT}',
+        "message:1229:telegram:c:123456789012345678901234567890",
     ),
-    "status": ("messageStatus", '{"id":5,"type":"viewed"}', "messageStatus:1229:telegram:5:viewed"),
-    "a type nobody knows": ("message", '{"id":5,"type":7}', "message:1229:telegram:5"),
+    "status": (
+        "messageStatus",
+        '{"id":5,"type":"viewed",CHAT}',
+        "messageStatus:1229:telegram:c:5:viewed",
+    ),
+    "a type nobody knows": ("message", '{"id":5,"type":7,CHAT}', "message:1229:telegram:c:5"),
+    "a chat with a number": (
+        "message",
+        '{"id":5,"chat":{"id":-100123}}',
+        "message:1229:telegram:-100123:5",
+    ),
     "half a surrogate pair in the text": (
         "message",
-        r'{"id":5,"message":{"text":"\ud83d"}}',
-        "message:1229:telegram:5",
+        r'{"id":5,"message":{"text":"\ud83d"},CHAT}',
+        "message:1229:telegram:c:5",
+    ),
+    "half a surrogate pair in the chat": (
+        "messageStatus",
+        r'{"id":5,"type":"viewed","chat":{"name":"\ud83d","id":77}}',
+        "messageStatus:1229:telegram:77:5:viewed",
     ),
 }
 
 
 @pytest.mark.parametrize(("name", "item", "identity"), IDS.values(), ids=IDS.keys())
 def test_ids(name: str, item: str, identity: str) -> None:
-    assert one(envelope(item), name).id == identity
+    whole = envelope(item.replace("CHAT", '"chat":{"id":"c","name":"Anna"}'))
+    alone, later, _ = after(envelope(STATUS), whole, name)
+    assert alone.records[0].id == later.records[0].id == identity
+
+
+@pytest.mark.defect("A.5")
+@pytest.mark.parametrize("name", ["message", "messageStatus"])
+@pytest.mark.parametrize("chats", [('"a"', '"b"'), ("1", "2"), (r'"\ud800a"', r'"\ud800b"')])
+def test_the_same_number_in_two_chats_is_two_ids(name: str, chats: tuple[str, str]) -> None:
+    first, second = (
+        one(envelope(f'{{"id":696,"type":"text","chat":{{"id":{chat}}}}}'), name).id
+        for chat in chats
+    )
+    assert first != second
+
+
+NO_CHAT = ['"chat":null', '"chat":{}', '"chat":{"id":null}', '"chat":{"id":""}', '"chat":[]']
+NO_CHAT += ['"chat":{"id":true}', '"chat":{"id":{}}', '"chat":"c"', '"c":1']
+
+
+@pytest.mark.parametrize("name", ["message", "messageStatus"])
+@pytest.mark.parametrize("chat", NO_CHAT)
+def test_what_names_no_chat_is_known_by_its_bytes(name: str, chat: str) -> None:
+    """Two of them may have one number; live and from history the same bytes give the same id."""
+    first, again, other = (
+        one(envelope(f'{{"id":5,"type":"x",{chat},"n":{number}}}'), name).id for number in (1, 1, 2)
+    )
+    assert first == again != other
+    assert len(first) == len(f"{name}:") + 32
 
 
 @pytest.mark.parametrize(
@@ -548,17 +608,19 @@ def test_a_message_without_a_usable_id_is_known_by_its_bytes(item: str) -> None:
 
 
 def test_an_empty_id_identifies_nothing() -> None:
-    first, second = (one(envelope(f'{{"id":"","n":{n}}}')) for n in (1, 2))
+    item = '{"id":"","chat":{"id":"c"},"n":%d}'
+    first, second = (one(envelope(item % number)) for number in (1, 2))
     assert first.id != second.id
 
 
 def test_statuses_without_a_type_are_not_all_the_same() -> None:
-    first, second = (one(envelope(f'{{"id":1,"n":{n}}}'), "messageStatus") for n in (1, 2))
+    item = '{"id":1,"chat":{"id":"c"},"n":%d}'
+    first, second = (one(envelope(item % number), "messageStatus") for number in (1, 2))
     assert first.id != second.id
 
 
 def test_without_a_license_the_channel_tells_messages_apart() -> None:
-    document = '{"payload":{"data":[{"id":1}]}}'
+    document = '{"payload":{"data":[{"id":1,"chat":{"id":"c"}}]}}'
     assert one(document, channel="a").id != one(document, channel="b").id
 
 

@@ -177,9 +177,11 @@ def test_an_item_stays_as_it_is_to_the_letter(sandbox: Sandbox, item: str) -> No
 
 
 def test_an_item_of_several_lines_is_put_on_one(sandbox: Sandbox) -> None:
-    (record,) = decode(odd_item(sandbox, '{\r\n "id": 7\n}'), Source.BACKFILL).records
-    assert record.data == b'{   "id": 7 }'
-    assert record.id == "message:1229:telegram:7"
+    (record,) = decode(
+        odd_item(sandbox, '{\r\n "id": 7,"chat":{"id":"a"}\n}'), Source.BACKFILL
+    ).records
+    assert record.data == b'{   "id": 7,"chat":{"id":"a"} }'
+    assert record.id == "message:1229:telegram:a:7"
 
 
 @pytest.mark.parametrize(
@@ -268,6 +270,6 @@ def test_a_channel_of_any_messenger(sandbox: Sandbox) -> None:
     assert event.channel == channel
     (record,) = decode(event, Source.BACKFILL).records
     assert (record.license, record.messenger) == (10**17, "some_New1")
-    assert record.id == f"message:{10**17}:some_New1:5"
+    assert record.id == f"message:{10**17}:some_New1:a:5"
     assert isinstance(end, Gap)
     assert end.missing is None

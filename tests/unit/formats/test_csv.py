@@ -77,7 +77,7 @@ def test_a_message() -> None:
         "received": "2021-11-19T10:54:43.123456Z",
         "sent": "2021-11-19T10:54:42Z",
         "event": "message",
-        "id": "message:1229:telegram:696",
+        "id": "message:1229:telegram:group-54911000655:696",
         "channel": CHANNEL,
         "license": "1229",
         "messenger": "telegram",

@@ -38,7 +38,7 @@ def says(**members: Any) -> dict[str, Any]:
 SAID: list[tuple[str, object, str]] = [
     ("received", {}, "2021-11-19T10:54:43.123456Z"),
     ("event", {}, "message"),
-    ("id", {"id": 696}, "message:1229:telegram:696"),
+    ("id", {"id": 696, "chat": {"id": "c"}}, "message:1229:telegram:c:696"),
     ("channel", {}, CHANNEL),
     ("license", {}, "1229"),
     ("messenger", {}, "telegram"),

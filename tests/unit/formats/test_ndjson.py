@@ -16,7 +16,7 @@ from chatapp_tail.pusher.items import ChannelEvent
 
 RECORD: dict[str, Any] = {
     "event": "message",
-    "id": "message:1229:telegram:696",
+    "id": "message:1229:telegram:c:696",
     "channel": "private-v1.licenses.1229.messengers.telegram",
     "license": 1229,
     "messenger": "telegram",
@@ -35,7 +35,7 @@ def record(**changed: Any) -> Record:
 
 def test_the_documented_line() -> None:
     assert encode(record()) == (
-        b'{"v":1,"type":"event","event":"message","id":"message:1229:telegram:696",'
+        b'{"v":1,"type":"event","event":"message","id":"message:1229:telegram:c:696",'
         b'"channel":"private-v1.licenses.1229.messengers.telegram","license":1229,'
         b'"messenger":"telegram","received":"2026-11-22T08:39:00.123456Z","source":"live",'
         b'"queue":"Telegram.Broadcast.Message","part":1,"parts":1,"data":{"id":696}}\n'
@@ -45,7 +45,7 @@ def test_the_documented_line() -> None:
 def test_what_is_not_known_is_null() -> None:
     line = encode(record(channel=None, license=None, messenger=None, queue=None, data=b"null"))
     assert line == (
-        b'{"v":1,"type":"event","event":"message","id":"message:1229:telegram:696",'
+        b'{"v":1,"type":"event","event":"message","id":"message:1229:telegram:c:696",'
         b'"channel":null,"license":null,"messenger":null,'
         b'"received":"2026-11-22T08:39:00.123456Z","source":"live","queue":null,"part":1,"parts":1,'
         b'"data":null}\n'

@@ -18,13 +18,17 @@ from ..waker import Waker
 from . import items
 from .answers import AuthAnswer
 from .authorisation import AuthorisationPool, Authorise
-from .backoff import Backoff, Retry
+from .backoff import STABLE_AFTER, Backoff, Retry
+from .clock import moment
 from .codes import Ended
 from .conversation import AuthAnswered, Conversation, Letter, MoreWanted, Outcome, Sink
-from .coverage import Coverage
+from .coverage import Coverage, Loss
 from .items import Item, StopCause
-from .link import DialFailed, Dialler, Endpoint, Link, WokenUp
+from .link import DialFailed, Dialler, Endpoint, Link
+from .moments import Moment
 from .protocol import AuthWanted, Protocol, Timing
+from .refusals import ChannelRefusals, ServerRefusals
+from .resolver import WokenUp
 
 __all__ = ["Connection", "Endpoint", "Settings", "Sink", "Timing"]
 
@@ -80,13 +84,13 @@ class Connection:
         self._backoff = Backoff(_random)
         self._coverage = Coverage()
         for channel, (since, reason) in (uncovered or {}).items():
-            self._coverage.lost(channel, since, reason)
+            self._coverage.lost(channel, Loss(Moment(since), reason))
         self._endpoints = deque(settings.endpoints)
+        self._channel_refusals = ChannelRefusals(settings.timing.refusal_lasting)
+        self._server_refusals = ServerRefusals(len(settings.endpoints))
         self._protocol: Protocol | None = None
-        self._ever_established = False
         self._dialled_at = 0.0
         self._failures_in_row = 0
-        self._refused_in_row = 0
         self._thread = threading.Thread(target=self._run, name="chatapp-tail-socket", daemon=True)
 
     def start(self) -> None:
@@ -99,7 +103,7 @@ class Connection:
         self._waker.wake()
 
     def join(self, timeout: float) -> bool:
-        """Wait for the end; False when the thread is still busy (in a DNS look-up, say)."""
+        """Wait for the end; False when the thread is still busy (with a SOCKS proxy, say)."""
         self._thread.join(timeout)
         if self._thread.is_alive():
             return False
@@ -137,8 +141,8 @@ class Connection:
         except Exception:
             # A dead thread behind a living process is the fault this program exists to end.
             stopped = (StopCause.BUG, traceback.format_exc())
-        now = time.time_ns()
-        self._say(*self._coverage.close(now), items.Stopped(now, *stopped))
+        now = moment()
+        self._say(*self._coverage.close(now), items.Stopped(now.wall, *stopped))
 
     def _keep_connected(self) -> tuple[StopCause, str]:
         next_dial = 0.0
@@ -164,10 +168,8 @@ class Connection:
         except WokenUp:
             return Outcome(None)
         except DialFailed as failure:
-            self._endpoints.rotate(-1)
-            self._refused_in_row += failure.ended.stop is StopCause.SERVER_REFUSED
-            ended = self._softened(failure.ended)
-            return Outcome(ended, retry_after=failure.retry_after or 0.0)
+            outcome = Outcome(failure.ended, retry_after=failure.retry_after or 0.0)
+            return self._judged(outcome)
         try:
             return self._converse(link)
         finally:
@@ -184,6 +186,7 @@ class Connection:
             timing=settings.timing,
             random=_random,
             strict=settings.strict,
+            refusals=self._channel_refusals,
         )
         outcome = Conversation(
             link,
@@ -195,21 +198,21 @@ class Connection:
             stopping=self._stopping.is_set,
             trace=self._trace,
         ).run()
-        if outcome.lasted is None:
+        if outcome.subscribed_for < STABLE_AFTER:
+            self._dialler.leave_address()
+        return self._judged(outcome)
+
+    def _judged(self, outcome: Outcome) -> Outcome:
+        """Leave an endpoint that did not work for long, and retry refusals that may pass."""
+        if outcome.ended is None:
+            return outcome
+        if outcome.subscribed_for < STABLE_AFTER:
             self._endpoints.rotate(-1)
-        else:
-            self._ever_established = True
-        return outcome
-
-    def _softened(self, ended: Ended) -> Ended:
-        """Retry an HTTP refusal while another endpoint is untried.
-
-        And one by a server that did accept us before: a deploy looks like it.
-        """
-        untried = self._refused_in_row < len(self._endpoints)
-        if ended.stop is StopCause.SERVER_REFUSED and (self._ever_established or untried):
-            return replace(ended, stop=None, retry=Retry.BACK_OFF)
-        return ended
+        if outcome.lasted is not None:
+            self._server_refusals.accepted()
+            return outcome
+        ended = self._server_refusals.soften(outcome.ended, time.monotonic())
+        return replace(outcome, ended=ended)
 
     def _final(self, outcome: Outcome, endpoint: Endpoint) -> StopCause | None:
         """Return why there will be no next dial, if there will be none."""

@@ -9,16 +9,19 @@ import msgspec
 
 from . import items
 from .answers import AuthAnswer
+from .clock import moment
 from .codes import Ended
 from .coverage import Coverage, Proof
 from .frames import BINARY, CLOSE, PING, TEXT, parse_close
 from .items import ChannelEvent, Item
 from .link import Link
+from .moments import Moment
 from .protocol import (
     AllDecided,
     AuthWanted,
     ChannelAsked,
     ChannelConfirmed,
+    ChannelDenied,
     ChannelDoubted,
     ChannelRefused,
     ChannelVouched,
@@ -114,8 +117,8 @@ class Conversation:
         self._hand_on()
         ended = self._protocol.ended
         if ended:
-            for channel, until in self._proof.covered_until().items():
-                self._coverage.lost(channel, until, ended.reason)
+            for channel, loss in self._proof.losses(ended.reason).items():
+                self._coverage.lost(channel, loss)
         return Outcome(ended, _since(self._established_at), _since(self._subscribed_at) or 0.0)
 
     def _take_in(self) -> None:
@@ -199,7 +202,8 @@ class Conversation:
         self._sink([items.Traced(time.time_ns(), direction, shown)])
 
     def _take_event(self, event: Event, batch: list[Item]) -> None:
-        at = time.time_ns()
+        now = moment()
+        at = now.wall
         match event:
             case AuthWanted():
                 self._ask_auth(event)
@@ -207,25 +211,24 @@ class Conversation:
                 self._established_at = time.monotonic()
                 batch.append(items.Connected(at, socket_id))
             case ChannelConfirmed(channel):
-                self._proof.channel_confirmed(channel)
                 self._subscribed_at = self._subscribed_at or time.monotonic()
-                batch.append(items.Subscribed(at, channel))
-                if gap := self._coverage.regained(channel, at):
-                    batch.append(gap)
+                self._take_confirmation(channel, now, batch)
             case AllDecided(confirmed, refused):
                 batch.append(items.Ready(at, confirmed, refused))
             case ChannelVouched(channel):
                 self._proof.channel_confirmed(channel)
+            case ChannelDenied(channel):
+                self._proof.channel_denied(channel)
             case ChannelDoubted(channel):
-                forgotten = "the server forgot the subscription"
-                self._coverage.lost(channel, self._proof.forget(channel), forgotten)
+                loss = self._proof.forget(channel, "the server forgot the subscription")
+                self._coverage.lost(channel, loss)
             case ChannelAsked(channel):
-                self._proof.channel_asked(channel, at)
+                self._proof.channel_asked(channel, now)
             case PingSent():
-                self._proof.ping_sent(at)
+                self._proof.ping_sent(now)
             case PongReceived():
                 if self._proof.pong_came():
-                    batch.append(items.Covered(self._proof.covered_until()))
+                    batch.append(items.Covered(self._proof.covered_until(now)))
             case Quiet(last_event, last_frame, last_pong):
                 batch.append(items.Quiet(at, last_event, last_frame, last_pong))
             case ChannelRefused(channel, reason):
@@ -238,6 +241,17 @@ class Conversation:
                 return  # the loop reads it from the machine
             case _:
                 assert_never(event)
+
+    def _take_confirmation(self, channel: str, now: Moment, batch: list[Item]) -> None:
+        """Say that a channel is subscribed, what it missed, and until when it is covered.
+
+        The last also without a pong, so that a run shorter than a ping interval counts too.
+        """
+        self._proof.channel_confirmed(channel)
+        batch.append(items.Subscribed(now.wall, channel))
+        if gap := self._coverage.regained(channel, now):
+            batch.append(gap)
+        batch.append(items.Covered({channel: self._proof.covered_until(now)[channel]}))
 
     def _say_goodbye(self) -> None:
         """Close with 1000 and give the server a moment to answer; what still comes is dropped."""

@@ -72,7 +72,7 @@ PURE = {
     f"pusher.{name}"
     for name in (
         *("frames", "backoff", "items", "protocol", "coverage", "codes", "answers"),
-        "redaction",
+        *("moments", "redaction", "refusals", "subscriptions"),
         "wire",
     )
 }

@@ -98,6 +98,10 @@ class Backfill:
             if isinstance(item, Subscribed):
                 self._began.setdefault(item.channel, item.at)
             elif isinstance(item, Gap) and not item.final and self._has_history(item.channel):
+                # A line may be found some time after it was added: its gap begins before it does.
+                self._began[item.channel] = min(
+                    self._began.get(item.channel, item.since), item.since
+                )
                 self._gather(item)
             elif isinstance(item, Ready | Lost | Stopped) and self._gathering:
                 self._gathering.gathered.set()

@@ -110,12 +110,12 @@ class Connection:
         self._waker.close()
         return True
 
-    def want(self, channels: Iterable[str]) -> None:
-        """Tail these channels too; those that are tailed already stay as they are."""
-        for channel in channels:
-            if channel not in self._channels:
-                self._channels[channel] = None
-                self._inbox.append(MoreWanted(channel))
+    def want(self, channels: Iterable[str], since: Moment | None = None) -> None:
+        """Tail these channels too; those that are tailed already stay as they are.
+
+        From `since` on there may have been events in the new ones, which is a gap then.
+        """
+        self._inbox.extend(MoreWanted(channel, since) for channel in channels)
         self._waker.wake()
 
     @property
@@ -141,6 +141,7 @@ class Connection:
         except Exception:
             # A dead thread behind a living process is the fault this program exists to end.
             stopped = (StopCause.BUG, traceback.format_exc())
+        self._drop_answers()
         now = moment()
         self._say(*self._coverage.close(now), items.Stopped(now.wall, *stopped))
 
@@ -179,7 +180,7 @@ class Connection:
     def _converse(self, link: Link) -> Outcome:
         settings = self._settings
         link.watch(self._waker)
-        self._inbox.clear()
+        self._drop_answers()
         self._protocol = Protocol(
             list(self._channels),
             now=time.monotonic(),
@@ -194,6 +195,7 @@ class Connection:
             sink=self._sink,
             ask_auth=self._pool.ask,
             inbox=self._inbox,
+            join=self._join,
             coverage=self._coverage,
             stopping=self._stopping.is_set,
             trace=self._trace,
@@ -201,6 +203,21 @@ class Connection:
         if outcome.subscribed_for < STABLE_AFTER:
             self._dialler.leave_address()
         return self._judged(outcome)
+
+    def _drop_answers(self) -> None:
+        """Empty the inbox: signatures end with their link, new channels do not."""
+        while self._inbox:
+            letter = self._inbox.popleft()
+            if isinstance(letter, MoreWanted):
+                self._join(letter)
+
+    def _join(self, letter: MoreWanted) -> None:
+        """Tail one more channel on this link and all later ones."""
+        if letter.channel in self._channels:
+            return
+        self._channels[letter.channel] = None
+        if letter.since:
+            self._coverage.lost(letter.channel, Loss(letter.since, items.ADDED))
 
     def _judged(self, outcome: Outcome) -> Outcome:
         """Leave an endpoint that did not work for long, and retry refusals that may pass."""

@@ -47,9 +47,10 @@ class AuthAnswered(msgspec.Struct, frozen=True):
 
 
 class MoreWanted(msgspec.Struct, frozen=True):
-    """From whoever found another channel to tail."""
+    """There is another channel to tail; `since` when there may have been events in it."""
 
     channel: str
+    since: Moment | None = None
 
 
 Letter = AuthAnswered | MoreWanted
@@ -86,6 +87,7 @@ class Conversation:
         sink: Sink,
         ask_auth: Callable[[AuthWanted], None],
         inbox: deque[Letter],
+        join: Callable[[MoreWanted], None],
         coverage: Coverage,
         stopping: Callable[[], bool],
         trace: bool,
@@ -95,6 +97,7 @@ class Conversation:
         self._sink = sink
         self._ask_auth = ask_auth
         self._inbox = inbox
+        self._join = join
         self._coverage = coverage
         self._stopping = stopping
         self._trace = trace
@@ -148,6 +151,7 @@ class Conversation:
             case AuthAnswered(request, answer):
                 self._protocol.auth_answered(request.channel, request.socket_id, answer, now)
             case MoreWanted(channel):
+                self._join(letter)
                 self._protocol.want(channel, now)
             case _:
                 assert_never(letter)

@@ -315,6 +315,15 @@ def test_when_a_channel_was_tailed_first(reading: Reading, alarm: Waker) -> None
     assert reading.begun()[1] == {"old": 5, "a": 10, "b": 21}
 
 
+@pytest.mark.defect("A.16", "A2.10")
+def test_a_gap_of_a_line_that_was_added_begins_before_it_was_tailed(
+    reading: Reading, alarm: Waker
+) -> None:
+    backfill = made(reading, alarm)
+    backfill.watch([Subscribed(100, "a"), gap("a", 15), READY])
+    assert reading.begun()[1] == {"a": 15}
+
+
 def test_what_the_caller_knows_stays_as_it_is(reading: Reading, alarm: Waker) -> None:
     began = {"old": 5}
     made(reading, alarm, began=began).watch([Subscribed(10, "a")])

@@ -12,7 +12,7 @@ from .answers import AuthAnswer
 from .clock import moment
 from .codes import Ended
 from .coverage import Coverage, Proof
-from .frames import BINARY, CLOSE, PING, TEXT, parse_close
+from .frames import BINARY, CLOSE, INVALID_PAYLOAD, PING, TEXT, parse_close
 from .items import ChannelEvent, Item
 from .link import Link
 from .moments import Moment
@@ -58,6 +58,8 @@ Letter = AuthAnswered | MoreWanted
 
 _GOODBYE_WAIT = 0.5
 _CLOCK_JUMP = 5.0
+_PROGRESS = 4096
+"""Bytes of a message under way that count as life: one that drips proves nothing, however long."""
 _LONGEST_WAIT = 5.0
 """A sleep of the machine is seen by a clock that jumped, so somebody must look now and then."""
 
@@ -103,6 +105,7 @@ class Conversation:
         self._trace = trace
         self._proof = Proof()
         self._ping: bytes | None = None
+        self._progress = 0
         self._established_at: float | None = None
         self._subscribed_at: float | None = None
         self._clock_offset = time.time() - time.monotonic()
@@ -120,6 +123,8 @@ class Conversation:
         self._hand_on()
         ended = self._protocol.ended
         if ended:
+            if ended.code == INVALID_PAYLOAD and self._link.end is None:
+                self._link.send_close(INVALID_PAYLOAD, ended.reason)
             for channel, loss in self._proof.losses(ended.reason).items():
                 self._coverage.lost(channel, loss)
         return Outcome(ended, _since(self._established_at), _since(self._subscribed_at) or 0.0)
@@ -133,6 +138,11 @@ class Conversation:
                 receive_text(payload, now, wall)
             else:
                 self._take_message(opcode, payload, now, wall)
+        if not messages and self._link.unfinished >= self._progress + _PROGRESS:
+            self._protocol.receive_control(now)
+            self._progress = self._link.unfinished
+        elif messages:
+            self._progress = 0
         if self._ping is not None:
             # Only the latest of many pings need be answered (RFC 6455 section 5.5.3).
             self._link.send_pong(self._ping)

@@ -422,6 +422,7 @@ class Link:
         self._unsent = bytearray()
         self._waits = select.poll()
         self._wanted = select.POLLIN
+        self._wants_room = False
         self._waits.register(sock, self._wanted)
         self._waker: Waker | None = None
         self.end: tuple[int, str] | None = None
@@ -444,10 +445,15 @@ class Link:
         """Return the messages that came whole; `end` is set when no more will."""
         blocks: list[bytes] = []
         size = 0
+        self._wants_room = False
         while size < _BLOCK and self.end is None:
             try:
                 data = self._sock.recv(self._at_once)
             except (BlockingIOError, ssl.SSLWantReadError):
+                break
+            except ssl.SSLWantWriteError:
+                # TLS has something of its own to send first: read again when there is room.
+                self._wants_room = True
                 break
             except OSError as error:
                 self.end = (ABNORMAL, error.strerror or str(error))
@@ -463,6 +469,11 @@ class Link:
         if self._decoder.fault:
             self.end = (self._decoder.fault.code, self._decoder.fault.reason)
         return messages
+
+    @property
+    def unfinished(self) -> int:
+        """How many bytes came of a message that is not whole yet."""
+        return self._decoder.unfinished
 
     @property
     def faulty(self) -> bool:
@@ -498,7 +509,8 @@ class Link:
                 self.end = self.end or (ABNORMAL, "the server reads nothing we send")
         except OSError as error:
             self.end = self.end or (ABNORMAL, error.strerror or str(error))
-        wanted = select.POLLIN | (select.POLLOUT if self._unsent else 0)
+        waits_for_room = self._unsent or self._wants_room
+        wanted = select.POLLIN | (select.POLLOUT if waits_for_room else 0)
         if wanted != self._wanted:
             self._waits.modify(self._sock, wanted)
             self._wanted = wanted

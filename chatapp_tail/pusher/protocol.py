@@ -157,6 +157,18 @@ Event = (
 )
 
 
+_UNUSED_EVENTS = frozenset(
+    (
+        "pusher:cache_miss",
+        "pusher:signin_success",
+        "pusher_internal:member_added",
+        "pusher_internal:member_removed",
+        "pusher_internal:subscription_count",
+        "pusher_internal:watchlist_events",
+    )
+)
+"""Of the protocol, about what a tail does not show; counted in silence."""
+
 _OWN_PREFIXES = ("pusher:", "pusher_internal:")
 _BEFORE_ESTABLISHED = (
     "pusher:connection_established",
@@ -167,6 +179,8 @@ _BEFORE_ESTABLISHED = (
 _RETRY_AFTER_MAX = 300.0
 _TIMEOUTS = 3
 _hide_signature = re.compile(r"[0-9a-f]{64}").sub
+_proper_socket_id = re.compile(r"[!-~]{1,200}").fullmatch
+"""It is opaque; but it is signed, shown and sent, so it has to be a word."""
 _PING, _PONG = '{"event":"pusher:ping","data":{}}', '{"event":"pusher:pong","data":{}}'
 
 
@@ -279,6 +293,8 @@ class Protocol:
             self._receive_protocol_event(event, channel, data, now)
         elif self.socket_id is None:
             self._end_before_established(event)
+        elif channel not in self._subscriptions and channel is not None:
+            self._skip("an event of a channel that was not asked for", f" ({channel!r})")
         else:
             self._last_event = now
             self._events.append(ChannelEvent(received, event, channel, data))
@@ -296,6 +312,8 @@ class Protocol:
             self._end_before_established(event)
         elif handle:
             handle(self, channel, data, now)
+        elif event in _UNUSED_EVENTS:
+            self._is_first(event)
         else:
             self._skip("an unknown protocol event", f" ({event!r})")
 
@@ -470,8 +488,9 @@ class Protocol:
         if self.socket_id is not None:
             self._skip("a second pusher:connection_established")
             return
-        if not isinstance(socket_id, str) or not socket_id:
-            self._end(Ended("pusher:connection_established has no socket id", retry=Retry.BACK_OFF))
+        if not isinstance(socket_id, str) or not _proper_socket_id(socket_id):
+            reason = "pusher:connection_established has no proper socket id"
+            self._end(Ended(reason, retry=Retry.BACK_OFF))
             return
         self.socket_id = socket_id
         self._established_due = inf
@@ -510,10 +529,11 @@ class Protocol:
             return
         document = wire.document(data)
         status = wire.member(document, "status")
+        shown = wire.text_of(status) if isinstance(status, str) else status
         error = self.without_signature(wire.text_of(wire.member(document, "error")))
         self._refused_by_server(
             subscription,
-            f"{error or 'no reason given'} (status {status})",
+            f"{error or 'no reason given'} (status {shown})",
             now,
             for_good=status in (401, 403, UNAUTHORIZED),
         )

@@ -15,7 +15,16 @@ from queue import Empty, Queue, SimpleQueue
 
 import msgspec
 
-from .pusher.items import ChannelEvent, Gap, Item, Lost, Ready, Stopped, Subscribed
+from .pusher.items import (
+    RENEWED,
+    ChannelEvent,
+    Gap,
+    Item,
+    Lost,
+    Ready,
+    Stopped,
+    Subscribed,
+)
 from .waker import Waker
 
 _GATHERED = 2.0
@@ -34,12 +43,12 @@ class BackfillBug(Exception):
 
 
 class _Episode(msgspec.Struct, eq=False):
-    """Gaps that are read together; `due` is when live events go first.
+    """Gaps that are read together; `due` is when live events go first, 0 when they need not wait.
 
     Those that end soon after one another are, and those that end while others are being read.
     """
 
-    due: float
+    due: float = 0.0
     gaps: list[Gap] = msgspec.field(default_factory=list)
     gathered: threading.Event = msgspec.field(default_factory=threading.Event)
     begun: bool = False
@@ -110,8 +119,10 @@ class Backfill:
         with self._lock:
             episode = self._gathering
             if episode is None or episode.begun:
-                episode = self._gathering = _Episode(time.monotonic() + self._patience)
+                episode = self._gathering = _Episode()
                 self._episodes.put(episode)
+            if gap.reason != RENEWED:
+                episode.due = episode.due or time.monotonic() + self._patience
             episode.gaps.append(gap)
             self._known[gap.channel, gap.since] = _Known(gap, episode)
         if self._thread is None:
@@ -178,8 +189,8 @@ class Backfill:
 
     @property
     def busy(self) -> bool:
-        """Whether a gap that was reached is still to be filled."""
-        return bool(self._reached)
+        """Whether a gap that was reached is still to be filled, one that surely is a gap."""
+        return any(episode.due for episode in self._reached)
 
     @property
     def due(self) -> float:

@@ -15,7 +15,7 @@ from ..chatapp.doubles import Doubles
 from ..checkpoint import Checkpoint
 from ..notices import Level, LogFormat, describe_progress
 from ..pusher.connection import Sink
-from ..pusher.items import ASKED, NOT_RUNNING, ChannelEvent, Fetching, Gap, Item
+from ..pusher.items import ASKED, NOT_RUNNING, RENEWED, ChannelEvent, Fetching, Gap, Item
 from ..tail import ShowProgress
 from ..waker import Waker
 from .settings import Settings
@@ -73,7 +73,7 @@ class HistoryReader:
         self._api = api
         self._history: History | None = None
         self.since = inf
-        """When reading began (monotonic), as long as it lasts."""
+        """When reading began (monotonic), as long as it lasts; checks of a subscription aside."""
 
     def __call__(
         self, gaps: Sequence[Gap], began: Mapping[str, int]
@@ -84,7 +84,8 @@ class HistoryReader:
         from ..chatapp.recovery import recover
 
         self._history = self._history or History(self._api.ask, Pace())
-        self.since = time.monotonic()
+        if any(gap.reason != RENEWED for gap in gaps):
+            self.since = time.monotonic()
         yield from recover(self._history, gaps, began)
         self.since = inf
 

@@ -206,6 +206,9 @@ class Conversation:
                 self._take_event(event, batch)
         if batch:
             self._sink(batch)
+            last = batch[-1]
+            if type(last) is ChannelEvent and last.channel:
+                self._proof.event_came(last.channel, moment())
         for text in self._protocol.take_outgoing():
             if self._trace:
                 self._show(">", text)
@@ -229,8 +232,9 @@ class Conversation:
                 self._take_confirmation(channel, now, batch)
             case AllDecided(confirmed, refused):
                 batch.append(items.Ready(at, confirmed, refused))
-            case ChannelVouched(channel):
-                self._proof.channel_confirmed(channel)
+            case ChannelVouched(channel, certain):
+                if span := self._proof.channel_vouched(channel, certain=certain):
+                    batch.append(span.gap(channel, now))
             case ChannelDenied(channel):
                 self._proof.channel_denied(channel)
             case ChannelDoubted(channel):

@@ -17,6 +17,7 @@ import msgspec
 
 from .items import Gap
 from .moments import Moment
+from .renewals import Renewals, Span
 
 
 class Loss(msgspec.Struct, frozen=True):
@@ -64,6 +65,7 @@ class Proof:
         self._answered: Moment | None = None
         self._asked: dict[str, deque[Moment]] = {}
         self._confirmed: dict[str, Moment] = {}
+        self._renewals = Renewals()
 
     def ping_sent(self, at: Moment) -> None:
         """Note the moment just before a ping goes out."""
@@ -92,15 +94,34 @@ class Proof:
         """
         if asked := self._asked.pop(channel, None):
             self._confirmed[channel] = asked[0]
+            self._renewals.held(channel, asked[0])
+
+    def channel_vouched(self, channel: str, *, certain: bool) -> Span | None:
+        """Note the same of a channel that is subscribed; return what history should be asked for.
+
+        `certain` when the server says that the subscription was there all the time.
+        """
+        asked = self._asked.pop(channel, None)
+        if not asked:
+            return None
+        self._confirmed[channel] = asked[0]
+        if not certain:
+            return self._renewals.renewed(channel, asked[0])
+        self._renewals.held(channel, asked[0])
+        return None
+
+    def event_came(self, channel: str, at: Moment) -> None:
+        """Note that an event of a channel came: it need not be told of each."""
+        self._renewals.heard(channel, at)
 
     def forget(self, channel: str, reason: str) -> Loss:
         """Return what is lost by a channel that turned out to be forgotten."""
-        return Loss(self._confirmed.pop(channel), reason)
+        return Loss(self._confirmed.pop(channel), reason, self._renewals.forget(channel))
 
     def losses(self, reason: str) -> dict[str, Loss]:
         """Return what is lost, by channel, when the link ends."""
         return {
-            channel: Loss(self._covered(confirmed), reason, confirmed)
+            channel: Loss(self._covered(confirmed), reason, self._renewals.forget(channel))
             for channel, confirmed in self._confirmed.items()
         }
 

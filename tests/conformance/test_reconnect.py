@@ -17,11 +17,12 @@ from typing import Any
 
 import pytest
 
-from chatapp_tail.pusher import items, resolver
+from chatapp_tail.pusher import clock, conversation, items, resolver
 from chatapp_tail.pusher.answers import AuthAnswer, Denied, Granted, Unavailable
 from chatapp_tail.pusher.backoff import STABLE_AFTER, Backoff, Retry
 from chatapp_tail.pusher.connection import Connection, Endpoint, Settings, Timing
 from chatapp_tail.pusher.items import Item, StopCause
+from chatapp_tail.pusher.moments import Moment
 from tests.conftest import TIMEOUT_SCALE
 
 from .frames import TEXT, encode
@@ -529,6 +530,33 @@ def test_rc_135_history_is_read_from_the_last_confirmation_of_the_channel() -> N
         assert gap.read_from is not None
         assert gap.read_from <= confirmed < gap.since
         assert abs(gap.read_from - asked) < 50_000_000
+
+
+@pytest.mark.defect("A.10", "A2.2a")
+def test_rc_135_a_clock_that_is_set_back_does_not_empty_the_gap(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    behind = [0]
+
+    def moment() -> Moment:
+        now = clock.moment()
+        return Moment(now.wall - behind[0], now.elapsed)
+
+    def script(peer: Peer) -> None:
+        ready(peer)
+        client.wait_for(items.Ready)
+        behind[0] = 3600 * 10**9
+        peer.pause(SHORT)
+        peer.fin()
+
+    monkeypatch.setattr(conversation, "moment", moment)
+    server = Server(script, good)
+    client = Client(server)
+    with server, client:
+        gap = client.wait_for(items.Gap)
+        assert SHORT * 1e9 <= gap.until - gap.since < 20e9
+        assert gap.until == client.all(items.Subscribed)[1].at
+        assert gap.until < client.all(items.Subscribed)[0].at
 
 
 @pytest.mark.defect("A2.19a")

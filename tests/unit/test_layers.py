@@ -72,7 +72,7 @@ PURE = {
     f"pusher.{name}"
     for name in (
         *("frames", "backoff", "items", "protocol", "coverage", "codes", "answers"),
-        *("moments", "redaction", "refusals", "subscriptions"),
+        *("moments", "redaction", "refusals", "renewals", "subscriptions"),
         "wire",
     )
 }

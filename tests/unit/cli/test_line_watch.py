@@ -34,7 +34,9 @@ class Running:
         self.items: list[Item] = []
         self._changed = threading.Condition()
         api = Api(Http(sandbox.api_url), GivenToken(Secret(sandbox.token)))
-        self.backfill = Backfill(HistoryReader(api), has_history, Waker(), began={}, patience=WAIT)
+        self.alarm = Waker()
+        reader = HistoryReader(api)
+        self.backfill = Backfill(reader, has_history, self.alarm, began={}, patience=WAIT)
         sink = Filling({}, self.backfill).before(self._take)
         settings = Settings((Endpoint.parse(sandbox.ws_url),), sandbox.app_key, (OLD,))
         self.connection = Connection(settings, api.authorise, sink)
@@ -74,6 +76,7 @@ def running() -> Iterator[tuple[Sandbox, Running]]:
         yield sandbox, tail
         tail.connection.stop()
         assert tail.connection.join(5 * TIMEOUT_SCALE)
+        tail.alarm.close()
 
 
 def say(sandbox: Sandbox, number: int) -> None:

@@ -280,7 +280,8 @@ def test_what_is_proved(steps: list[Step], until: dict[str, int]) -> None:
     ],
 )
 def test_a_channel_was_last_known_when_it_was_confirmed(steps: list[Step], confirmed: int) -> None:
-    assert proof_after(*steps).forget("a", "made up") == lost(confirmed, "made up")
+    expected = lost(confirmed, "made up", proved=confirmed)
+    assert proof_after(*steps).forget("a", "made up") == expected
 
 
 def test_asking_proves_nothing_by_being_asked() -> None:

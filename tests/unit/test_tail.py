@@ -4,7 +4,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 
@@ -20,7 +20,7 @@ from chatapp_tail.filters import by_event, by_record
 from chatapp_tail.formats.ndjson import format_ndjson
 from chatapp_tail.pipeline import Pipeline
 from chatapp_tail.pusher.connection import Connection, Endpoint, Settings, Timing
-from chatapp_tail.pusher.items import RENEWED, Gap, Ready, Status
+from chatapp_tail.pusher.items import RENEWED, ChannelEvent, Gap, Ready, Status
 from chatapp_tail.sandbox import Sandbox
 from chatapp_tail.spool import Spool
 from chatapp_tail.summary import Summary
@@ -33,6 +33,26 @@ CHANNEL = of_license(1229, "telegram")
 TIMING = Timing(audit_interval=0.3)
 
 
+class Reading:
+    """Reads history as long as the sandbox is there to be asked."""
+
+    def __init__(self, api: Api) -> None:
+        self._reader = HistoryReader(api)
+        self._one_at_once = threading.Lock()
+        self._over = False
+
+    def __call__(
+        self, gaps: Sequence[Gap], began: Mapping[str, int]
+    ) -> Iterator[ChannelEvent | Gap]:
+        with self._one_at_once:
+            yield from gaps if self._over else self._reader(gaps, began)
+
+    def end(self) -> None:
+        """Wait for what is being read, and read no more."""
+        with self._one_at_once:
+            self._over = True
+
+
 class Running:
     """A tail whose subscriptions are audited every 0.3 s, and what it has said and written."""
 
@@ -41,7 +61,8 @@ class Running:
         alarm = Waker()
         spool = Spool(2**20, alarm)
         api = Api(Http(sandbox.api_url), GivenToken(Secret(sandbox.token)))
-        backfill = Backfill(HistoryReader(api), has_history, alarm, began={}, patience=10.0)
+        self._reading = Reading(api)
+        backfill = Backfill(self._reading, has_history, alarm, began={}, patience=10.0)
         endpoint = Endpoint.parse(sandbox.ws_url)
         settings = Settings((endpoint,), sandbox.app_key, (CHANNEL,), timing=TIMING)
         sink = Filling({}, backfill).before(spool.put)
@@ -78,6 +99,7 @@ class Running:
         self._tail.interrupt()
         self._thread.join(10 * TIMEOUT_SCALE)
         assert not self._thread.is_alive()
+        self._reading.end()
         os.close(self._reader)
 
 

@@ -225,10 +225,12 @@ class Connection:
             return outcome
         if outcome.subscribed_for < STABLE_AFTER:
             self._endpoints.rotate(-1)
-        if outcome.lasted is not None:
-            self._server_refusals.accepted()
-            return outcome
-        ended = self._server_refusals.soften(outcome.ended, time.monotonic())
+        ended = self._server_refusals.judge(
+            outcome.ended,
+            time.monotonic(),
+            established=outcome.lasted is not None,
+            subscribed=outcome.subscribed_for > 0,
+        )
         return replace(outcome, ended=ended)
 
     def _final(self, outcome: Outcome, endpoint: Endpoint) -> StopCause | None:

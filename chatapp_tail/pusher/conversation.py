@@ -269,7 +269,7 @@ class Conversation:
         batch.append(items.Subscribed(now.wall, channel))
         if gap := self._coverage.regained(channel, now):
             batch.append(gap)
-        batch.append(items.Covered({channel: self._proof.covered_until(now)[channel]}))
+        batch.append(items.Covered({channel: self._proof.covers(channel, now)}))
 
     def _say_goodbye(self) -> None:
         """Close with 1000 and give the server a moment to answer; what still comes is dropped."""

@@ -127,10 +127,11 @@ class Proof:
 
     def covered_until(self, now: Moment) -> dict[str, int]:
         """Return until when each subscribed channel was covered, by the wall clock as it is now."""
-        return {
-            channel: self._covered(confirmed).seen_from(now)
-            for channel, confirmed in self._confirmed.items()
-        }
+        return {channel: self.covers(channel, now) for channel in self._confirmed}
+
+    def covers(self, channel: str, now: Moment) -> int:
+        """Return until when one subscribed channel was covered."""
+        return self._covered(self._confirmed[channel]).seen_from(now)
 
     def _covered(self, confirmed: Moment) -> Moment:
         answered = self._answered

@@ -31,9 +31,14 @@ from .subscriptions import (
     SUBSCRIBED,
     UNANSWERED,
     UNDECIDED,
+    Refusal,
     State,
     Subscription,
+    channels_by_state,
     meant_by_error,
+    request_for,
+    why_refused,
+    without_signatures,
 )
 
 
@@ -178,7 +183,6 @@ _BEFORE_ESTABLISHED = (
 )
 _RETRY_AFTER_MAX = 300.0
 _TIMEOUTS = 3
-_hide_signature = re.compile(r"[0-9a-f]{64}").sub
 _proper_socket_id = re.compile(r"[!-~]{1,200}").fullmatch
 """It is opaque; but it is signed, shown and sent, so it has to be a word."""
 _PING, _PONG = '{"event":"pusher:ping","data":{}}', '{"event":"pusher:pong","data":{}}'
@@ -362,7 +366,7 @@ class Protocol:
             case Granted(auth):
                 self._subscribe(subscription, now, auth)
             case Denied(reason):
-                self._turned_down(subscription, reason, now, clear=True)
+                self._weigh(subscription, reason, now, Refusal.CLEAR)
             case TokenRefused(reason):
                 self._end(Ended(reason, stop=StopCause.CREDENTIALS))
             case Unavailable(reason, retry_after):
@@ -494,19 +498,15 @@ class Protocol:
             return
         self.socket_id = socket_id
         self._established_due = inf
-        self._ping_interval = self._ping_interval_for(wire.member(document, "activity_timeout"))
+        self._ping_interval = _ping_interval(
+            self._timing.ping_interval, wire.member(document, "activity_timeout")
+        )
         self._ping_due = now + self._ping_interval
         self._audit_due = now + self._timing.audit_interval
         self._quiet_due = now + self._timing.quiet_interval
         self._events.append(Established(socket_id))
         for subscription in self._subscriptions.values():
             self._begin(subscription, now)
-
-    def _ping_interval_for(self, activity_timeout: object) -> float:
-        own = self._timing.ping_interval
-        if isinstance(activity_timeout, bool) or not isinstance(activity_timeout, int | float):
-            return own
-        return min(own, max(1.0, activity_timeout)) if activity_timeout > 0 else own
 
     def _pinged(self, _: str | None, __: bytes | None, now: float) -> None:
         self._pong_owed = self.socket_id is not None
@@ -531,12 +531,9 @@ class Protocol:
         status = wire.member(document, "status")
         shown = wire.text_of(status) if isinstance(status, str) else status
         error = self.without_signature(wire.text_of(wire.member(document, "error")))
-        self._refused_by_server(
-            subscription,
-            f"{error or 'no reason given'} (status {shown})",
-            now,
-            for_good=status in (401, 403, UNAUTHORIZED),
-        )
+        reason = f"{error or 'no reason given'} (status {shown})"
+        refusal = Refusal.CLEAR if status in (401, 403, UNAUTHORIZED) else None
+        self._request_failed(subscription, reason, now, refusal)
 
     def _error(self, _: str | None, data: bytes | None, now: float) -> None:
         document = wire.document(data)
@@ -546,7 +543,7 @@ class Protocol:
         if self.socket_id is None:
             self._error_before_established(code, message)
             return
-        subscription, clear = meant_by_error(self._subscriptions, code, message)
+        subscription, refusal = meant_by_error(self._subscriptions, code, message)
         if subscription is None:
             if self._is_first(f"error {code}"):
                 self._events.append(Noted(f"the server says: {said}"))
@@ -555,32 +552,25 @@ class Protocol:
         elif message.startswith(EXISTING):
             self._confirm(subscription, now, certain=True)
         else:
-            self._refused_by_server(subscription, said, now, for_good=True, clear=clear)
+            self._request_failed(subscription, said, now, refusal)
 
-    def _refused_by_server(
-        self,
-        subscription: Subscription,
-        reason: str,
-        now: float,
-        *,
-        for_good: bool,
-        clear: bool = True,
+    def _request_failed(
+        self, subscription: Subscription, reason: str, now: float, refusal: Refusal | None
     ) -> None:
         self._answered = True
-        subscription.unanswered = max(0, subscription.unanswered - 1)
-        self._events.append(ChannelDenied(subscription.channel))
+        if refusal is not Refusal.PERHAPS:
+            subscription.unanswered = max(0, subscription.unanswered - 1)
+            self._events.append(ChannelDenied(subscription.channel))
         if subscription.state in SUBSCRIBED:
             self._doubt(subscription, reason, now)
-        elif for_good:
-            self._turned_down(subscription, reason, now, clear=clear)
+        elif refusal:
+            self._weigh(subscription, reason, now, refusal)
         else:
             self._retry(subscription, reason, now)
 
-    def _turned_down(
-        self, subscription: Subscription, reason: str, now: float, *, clear: bool
-    ) -> None:
+    def _weigh(self, subscription: Subscription, reason: str, now: float, refusal: Refusal) -> None:
         """Refuse a channel, or ask for it again while the refusal may be a passing one."""
-        if self._refusals.believed(subscription.channel, now, clear=clear):
+        if self._refusals.believed(subscription.channel, now, clear=refusal is Refusal.CLEAR):
             self._refuse(subscription, reason, now)
         else:
             self._retry(subscription, reason, now, self._timing.refusal_lasting / 6)
@@ -604,9 +594,7 @@ class Protocol:
 
     def without_signature(self, text: str) -> str:
         """Return what a server says without the signature that pusher.com repeats there."""
-        for signature in self._signatures:
-            text = text.replace(signature, "[signature]")
-        return _hide_signature("[signature]", text)
+        return without_signatures(self._signatures, text)
 
     # --- subscriptions
 
@@ -628,11 +616,9 @@ class Protocol:
         self._events.append(AuthWanted(subscription.channel, self.socket_id))
 
     def _subscribe(self, subscription: Subscription, now: float, auth: str | None) -> None:
-        # Members without a value are left out: laravel-websockets signs whatever is present.
-        data = {"channel": subscription.channel} | ({"auth": auth} if auth else {})
-        request = msgspec.json.encode({"event": "pusher:subscribe", "data": data}).decode()
         self._asked += 1
-        subscription.request, subscription.asked = request, self._asked
+        subscription.request = request_for(subscription.channel, auth)
+        subscription.asked = self._asked
         self._send_request(subscription)
         if auth:
             self._signatures.add(auth.rpartition(":")[2])
@@ -682,24 +668,16 @@ class Protocol:
         waiting = (each.state in UNDECIDED for each in reversed(self._subscriptions.values()))
         if not self._strict and any(waiting):
             return
-        by_state: dict[State, list[str]] = {}
-        for subscription in self._subscriptions.values():
-            by_state.setdefault(subscription.state, []).append(subscription.channel)
+        by_state = channels_by_state(self._subscriptions)
         refused = by_state.get(State.REFUSED, [])
         if len(refused) == len(self._subscriptions) or (refused and self._strict):
-            self._end(Ended(self._why_refused(refused), stop=StopCause.CHANNELS_REFUSED))
+            self._end(
+                Ended(why_refused(self._subscriptions, refused), stop=StopCause.CHANNELS_REFUSED)
+            )
         elif not self.ready and by_state.keys() <= SUBSCRIBED | {State.REFUSED}:
             self.ready = True
             confirmed = [s.channel for s in self._subscriptions.values() if s.state in SUBSCRIBED]
             self._events.append(AllDecided(confirmed, refused))
-
-    def _why_refused(self, refused: list[str]) -> str:
-        reason = self._subscriptions[refused[0]].refusal
-        if len(self._subscriptions) == 1:
-            return f"{refused[0]} is refused: {reason}"
-        if len(refused) == len(self._subscriptions):
-            return f"all {len(refused)} channels are refused; {refused[0]}: {reason}"
-        return f"{refused[0]} is refused, and --strict allows none: {reason}"
 
     # --- ends and oddities
 
@@ -715,3 +693,10 @@ class Protocol:
     def _is_first(self, kind: str) -> bool:
         self.skipped[kind] = self.skipped.get(kind, 0) + 1
         return self.skipped[kind] == 1
+
+
+def _ping_interval(own: float, activity_timeout: object) -> float:
+    """Return the shorter of our interval and the server's, which may be anything."""
+    if isinstance(activity_timeout, bool) or not isinstance(activity_timeout, int | float):
+        return own
+    return min(own, max(1.0, activity_timeout)) if activity_timeout > 0 else own

@@ -61,13 +61,19 @@ class ServerRefusals:
         self._accepted = False
         self._streak: _Streak | None = None
 
-    def accepted(self) -> None:
-        """Note that a server established a connection."""
-        self._accepted = True
-        self._streak = None
+    def judge(self, ended: Ended, now: float, *, established: bool, subscribed: bool) -> Ended:
+        """Return how a link ended, to be retried if the refusal may be a passing one.
 
-    def soften(self, ended: Ended, now: float) -> Ended:
-        """Return how a connection that was never established ended, to be retried if it may be."""
+        One that was subscribed is past that: what ends it was meant for it.
+        """
+        if subscribed:
+            self._streak = None
+        else:
+            ended = self._softened(ended, now)
+        self._accepted |= established
+        return ended
+
+    def _softened(self, ended: Ended, now: float) -> Ended:
         if ended.stop is not StopCause.SERVER_REFUSED:
             self._streak = None if self._accepted else self._streak
             return ended

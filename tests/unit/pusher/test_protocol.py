@@ -546,6 +546,13 @@ def test_an_error_about_anything_refuses_only_when_it_comes_again_and_again() ->
 
 
 @pytest.mark.defect("A2.16b")
+def test_a_confirmation_after_an_error_about_anything_counts() -> None:
+    wire = Wire(timing=ALIVE).establish().grant(A).get(error(None, "Rate limit"), succeeded(A))
+    assert wire.machine.ready
+    assert len(wire.after(20.0).subscribes()) == 1
+
+
+@pytest.mark.defect("A2.16b")
 def test_an_error_about_anything_that_passes_costs_a_repeated_request() -> None:
     wire = Wire(timing=ALIVE).establish().grant(A).get(error(None, "Rate limit"))
     wire.after(6.0).grant(A).get(succeeded(A))

@@ -51,8 +51,19 @@ def test_what_is_not_clear_has_to_last_for_every_channel() -> None:
     assert believed(ChannelRefusals(30.0), 0, 15, 30, clear=False) == [False, False, True]
 
 
+def judge(
+    refusals: ServerRefusals, ended: Ended, now: float, *, established: bool = False
+) -> Ended:
+    """Return what is made of the end of a link that was never subscribed."""
+    return refusals.judge(ended, now, established=established, subscribed=False)
+
+
+def accept(refusals: ServerRefusals) -> None:
+    refusals.judge(NO_ANSWER, 0.0, established=True, subscribed=True)
+
+
 def stops(refusals: ServerRefusals, *ends: tuple[float, Ended]) -> list[bool]:
-    return [refusals.soften(ended, now).stop is not None for now, ended in ends]
+    return [judge(refusals, ended, now).stop is not None for now, ended in ends]
 
 
 def test_a_server_that_never_accepted_us_is_believed() -> None:
@@ -67,8 +78,8 @@ def test_every_endpoint_is_asked_before_one_is_believed() -> None:
 @pytest.mark.defect("A.7c", "A2.16c")
 def test_a_server_that_accepted_us_is_believed_after_five_minutes() -> None:
     refusals = ServerRefusals(1)
-    refusals.accepted()
-    assert refusals.soften(REFUSED, 0.0) == Ended(
+    accept(refusals)
+    assert judge(refusals, REFUSED, 0.0) == Ended(
         REFUSED.reason, REFUSED.code, retry=Retry.OVER_CAPACITY
     )
     assert stops(refusals, (100.0, REFUSED), (299.0, REFUSED)) == [False, False]
@@ -78,25 +89,43 @@ def test_a_server_that_accepted_us_is_believed_after_five_minutes() -> None:
 @pytest.mark.parametrize("between", ["accepted", "no answer"])
 def test_the_five_minutes_are_without_anything_else(between: str) -> None:
     refusals = ServerRefusals(1)
-    refusals.accepted()
+    accept(refusals)
     assert stops(refusals, (0.0, REFUSED)) == [False]
     if between == "accepted":
-        refusals.accepted()
+        accept(refusals)
     else:
-        refusals.soften(NO_ANSWER, 10.0)
+        judge(refusals, NO_ANSWER, 10.0)
     assert stops(refusals, (300.0, REFUSED), (599.0, REFUSED)) == [False, False]
     assert stops(refusals, (600.0, REFUSED)) == [True]
 
 
 def test_any_gateway_can_refuse_by_http_for_long() -> None:
     refusals = ServerRefusals(1)
-    refusals.accepted()
+    accept(refusals)
     assert stops(refusals, (0.0, BY_HTTP), (86_400.0, BY_HTTP)) == [False, False]
 
 
 def test_what_is_no_refusal_stays_as_it_is() -> None:
     untrusted = Ended("not trusted", stop=StopCause.UNTRUSTED)
     refusals = ServerRefusals(2)
-    refusals.accepted()
-    assert refusals.soften(untrusted, 0.0) is untrusted
-    assert refusals.soften(NO_ANSWER, 0.0) is NO_ANSWER
+    accept(refusals)
+    assert judge(refusals, untrusted, 0.0) is untrusted
+    assert judge(refusals, NO_ANSWER, 0.0) is NO_ANSWER
+
+
+def test_what_ends_a_link_that_was_subscribed_is_meant_for_it() -> None:
+    refusals = ServerRefusals(2)
+    accept(refusals)
+    assert refusals.judge(REFUSED, 0.0, established=True, subscribed=True) is REFUSED
+
+
+@pytest.mark.defect("A2.16c")
+def test_a_refusal_right_after_the_handshake_may_pass_too() -> None:
+    refusals = ServerRefusals(1)
+    accept(refusals)
+    for now, stopped in ((0.0, False), (299.0, False), (300.0, True)):
+        assert (judge(refusals, REFUSED, now, established=True).stop is not None) == stopped
+
+
+def test_a_first_refusal_right_after_the_handshake_is_believed() -> None:
+    assert judge(ServerRefusals(1), REFUSED, 0.0, established=True).stop is not None

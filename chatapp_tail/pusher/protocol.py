@@ -227,6 +227,7 @@ class Protocol:
         self._quiet_due = inf
         self._last_event = self._last_frame = now
         self._last_pong: float | None = None
+        self._last_channel: str | None = None
 
     def want(self, channel: str, now: float) -> None:
         """Subscribe to one more channel; nothing happens if it is wanted already."""
@@ -297,11 +298,17 @@ class Protocol:
             self._receive_protocol_event(event, channel, data, now)
         elif self.socket_id is None:
             self._end_before_established(event)
-        elif channel not in self._subscriptions and channel is not None:
+        elif channel != self._last_channel and not self._is_asked_for(channel):
             self._skip("an event of a channel that was not asked for", f" ({channel!r})")
         else:
             self._last_event = now
             self._events.append(ChannelEvent(received, event, channel, data))
+
+    def _is_asked_for(self, channel: str | None) -> bool:
+        """Return whether events of a channel are wanted, and remember it for the next one."""
+        known = channel is None or channel in self._subscriptions
+        self._last_channel = channel if known else None
+        return known
 
     def _note_life(self, now: float) -> None:
         """Any frame proves life and answers a ping that waits."""

@@ -19,7 +19,16 @@ from queue import Empty, Queue, SimpleQueue
 import msgspec
 
 from .chatapp.message_times import MessageTimes
-from .pusher.items import ChannelEvent, Gap, Item, Lost, Ready, Stopped, Subscribed
+from .pusher.items import (
+    RENEWED,
+    ChannelEvent,
+    Gap,
+    Item,
+    Lost,
+    Ready,
+    Stopped,
+    Subscribed,
+)
 from .waker import Waker
 
 _GATHERED = 2.0
@@ -59,10 +68,11 @@ class _Episode(msgspec.Struct, eq=False):
     """Gaps that are read together, and how much of them was put into the queue and taken.
 
     Those that end soon after one another are, and those that end while others are being read.
-    Live events wait until `due`, and as long as any of the first `ready` news is still to be taken.
+    Live events wait until `due` (0: all of them may be no gap, so they need not wait), and as long
+    as any of the first `ready` news is still to be taken.
     """
 
-    due: float
+    due: float = 0.0
     gaps: "list[_Known]" = msgspec.field(default_factory=list)
     newest: dict[str, int] = msgspec.field(default_factory=dict)
     gathered: threading.Event = msgspec.field(default_factory=threading.Event)
@@ -154,8 +164,10 @@ class Backfill:
         with self._lock:
             episode = self._gathering
             if episode is None or episode.begun:
-                episode = self._gathering = _Episode(time.monotonic() + self._patience)
+                episode = self._gathering = _Episode()
                 self._episodes.put(episode)
+            if gap.reason != RENEWED:
+                episode.due = episode.due or time.monotonic() + self._patience
             known = _Known(gap, episode)
             episode.gaps.append(known)
             if gap.channel in self._times.newest:
@@ -227,7 +239,8 @@ class Backfill:
         if episode not in self._reached:
             self._reached.add(episode)
             episode.ready = episode.queued
-            episode.due = max(episode.due, time.monotonic() + min(_AT_LEAST, self._patience))
+            if episode.due:
+                episode.due = max(episode.due, time.monotonic() + min(_AT_LEAST, self._patience))
         return Reached.OPEN
 
     def unfinished(self) -> list[Gap]:
@@ -246,8 +259,8 @@ class Backfill:
 
     @property
     def busy(self) -> bool:
-        """Whether a gap that was reached is still to be filled."""
-        return bool(self._reached)
+        """Whether a gap that was reached is still to be filled, one that surely is a gap."""
+        return any(episode.due for episode in self._reached)
 
     @property
     def holds(self) -> bool:

@@ -22,6 +22,7 @@ from .errors import ExitStatus, OutputError
 from .pipeline import Pipeline
 from .pusher.connection import Connection
 from .pusher.items import (
+    RENEWED,
     ChannelEvent,
     Covered,
     Gap,
@@ -251,8 +252,12 @@ class Tail:
                 self._checkpoint.hold(status)
             if reached is not Reached.NOT_READ:
                 return
+        if isinstance(status, Gap) and status.reason == RENEWED:
+            return  # nobody can tell whether it is one
         if isinstance(status, Stopped):
             for gap in self._backfill.unfinished() if self._backfill else ():
+                if gap.reason == RENEWED and not self._recovered[gap.channel]:
+                    continue
                 recovered = self._recovered.pop(gap.channel, 0)
                 why = "it ended before all of history was read"
                 self._say(replace(gap, recovered=recovered, missing=why))
@@ -307,7 +312,9 @@ class Tail:
             return False
         self._progress(False)
         if isinstance(news, Gap):
-            self._say(replace(news, recovered=self._recovered.pop(news.channel, 0)))
+            recovered = self._recovered.pop(news.channel, 0)
+            if recovered or news.given_up or news.reason != RENEWED:
+                self._say(replace(news, recovered=recovered))
             if self._checkpoint:
                 self._checkpoint.release(news)
             return True

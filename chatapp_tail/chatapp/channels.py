@@ -49,6 +49,8 @@ def parse_channel(text: str) -> str:
             return _PREFIX + name.format(*found.groups())
     if "/" in text or text.isdecimal():
         raise ValueError(f"a channel is one of {EXAMPLES}, or a full Pusher channel name")
+    if text.startswith("presence-"):
+        raise ValueError("presence channels are not supported: ChatApp has none")
     if not re.fullmatch(_ALLOWED, text):
         raise ValueError("a Pusher channel name has 1 to 164 of A-Z a-z 0-9 _ - = @ , . ;")
     return text

@@ -21,6 +21,7 @@ from ..pusher.connection import Sink
 from ..pusher.items import (
     ASKED,
     NOT_RUNNING,
+    RENEWED,
     ChannelEvent,
     Fetching,
     Gap,
@@ -91,7 +92,7 @@ class HistoryReader:
         self._api = api
         self._history: History | None = None
         self.since = inf
-        """When reading began (monotonic), as long as it lasts."""
+        """When reading began (monotonic), as long as it lasts; checks of a subscription aside."""
 
     def __call__(
         self, gaps: Sequence[Gap], began: Mapping[str, int], newest: Mapping[str, int]
@@ -107,7 +108,8 @@ class HistoryReader:
             yield from (replace(gap, missing=missing, given_up=True) for gap in gaps)
             return
         self._history = self._history or History(self._api.ask, Pace())
-        self.since = time.monotonic()
+        if any(gap.reason != RENEWED for gap in gaps):
+            self.since = time.monotonic()
         yield from recover(self._history, gaps, began, newest)
         self.since = inf
 

@@ -6,6 +6,7 @@ import time
 from ..chatapp.api import Api
 from ..chatapp.selection import Selection
 from ..errors import ChatAppTailError
+from ..pusher.clock import moment
 from ..pusher.connection import Connection, Sink
 from ..pusher.items import Trouble
 
@@ -14,13 +15,18 @@ LOOK_EVERY = 300.0
 
 
 class LineWatch:
-    """Asks for the licences every few minutes and adds what is new to the connection."""
+    """Asks for the licences every few minutes and adds what is new to the connection.
+
+    What happened in a new line since the look before is a gap. The first look is the caller's: it
+    has just been.
+    """
 
     def __init__(self, api: Api, selection: Selection, connection: Connection, sink: Sink) -> None:
         self._api = api
         self._selection = selection
         self._connection = connection
         self._sink = sink
+        self._looked = moment()
 
     def start(self) -> None:
         """Begin; the thread is a daemon, since nothing it does must be finished."""
@@ -29,9 +35,14 @@ class LineWatch:
     def _run(self) -> None:
         pause = threading.Event()
         while not pause.wait(LOOK_EVERY):
-            try:
-                licenses = self._api.licenses()
-            except ChatAppTailError as error:
-                self._sink([Trouble(time.time_ns(), f"cannot look for new lines: {error}")])
-            else:
-                self._connection.want(self._selection.channels(licenses))
+            self._look()
+
+    def _look(self) -> None:
+        looking = moment()
+        try:
+            licenses = self._api.licenses()
+        except ChatAppTailError as error:
+            self._sink([Trouble(time.time_ns(), f"cannot look for new lines: {error}")])
+            return
+        self._connection.want(self._selection.channels(licenses), since=self._looked)
+        self._looked = looking

@@ -18,13 +18,17 @@ from ..waker import Waker
 from . import items
 from .answers import AuthAnswer
 from .authorisation import AuthorisationPool, Authorise
-from .backoff import Backoff, Retry
+from .backoff import STABLE_AFTER, Backoff, Retry
+from .clock import moment
 from .codes import Ended
 from .conversation import AuthAnswered, Conversation, Letter, MoreWanted, Outcome, Sink
-from .coverage import Coverage
+from .coverage import Coverage, Loss
 from .items import Item, StopCause
-from .link import DialFailed, Dialler, Endpoint, Link, WokenUp
+from .link import DialFailed, Dialler, Endpoint, Link
+from .moments import Moment
 from .protocol import AuthWanted, Protocol, Timing
+from .refusals import ChannelRefusals, ServerRefusals
+from .resolver import WokenUp
 
 __all__ = ["Connection", "Endpoint", "Settings", "Sink", "Timing"]
 
@@ -80,13 +84,13 @@ class Connection:
         self._backoff = Backoff(_random)
         self._coverage = Coverage()
         for channel, (since, reason) in (uncovered or {}).items():
-            self._coverage.lost(channel, since, reason)
+            self._coverage.lost(channel, Loss(Moment(since), reason))
         self._endpoints = deque(settings.endpoints)
+        self._channel_refusals = ChannelRefusals(settings.timing.refusal_lasting)
+        self._server_refusals = ServerRefusals(len(settings.endpoints))
         self._protocol: Protocol | None = None
-        self._ever_established = False
         self._dialled_at = 0.0
         self._failures_in_row = 0
-        self._refused_in_row = 0
         self._thread = threading.Thread(target=self._run, name="chatapp-tail-socket", daemon=True)
 
     def start(self) -> None:
@@ -99,19 +103,19 @@ class Connection:
         self._waker.wake()
 
     def join(self, timeout: float) -> bool:
-        """Wait for the end; False when the thread is still busy (in a DNS look-up, say)."""
+        """Wait for the end; False when the thread is still busy (with a SOCKS proxy, say)."""
         self._thread.join(timeout)
         if self._thread.is_alive():
             return False
         self._waker.close()
         return True
 
-    def want(self, channels: Iterable[str]) -> None:
-        """Tail these channels too; those that are tailed already stay as they are."""
-        for channel in channels:
-            if channel not in self._channels:
-                self._channels[channel] = None
-                self._inbox.append(MoreWanted(channel))
+    def want(self, channels: Iterable[str], since: Moment | None = None) -> None:
+        """Tail these channels too; those that are tailed already stay as they are.
+
+        From `since` on there may have been events in the new ones, which is a gap then.
+        """
+        self._inbox.extend(MoreWanted(channel, since) for channel in channels)
         self._waker.wake()
 
     @property
@@ -137,8 +141,9 @@ class Connection:
         except Exception:
             # A dead thread behind a living process is the fault this program exists to end.
             stopped = (StopCause.BUG, traceback.format_exc())
-        now = time.time_ns()
-        self._say(*self._coverage.close(now), items.Stopped(now, *stopped))
+        self._drop_answers()
+        now = moment()
+        self._say(*self._coverage.close(now), items.Stopped(now.wall, *stopped))
 
     def _keep_connected(self) -> tuple[StopCause, str]:
         next_dial = 0.0
@@ -164,10 +169,8 @@ class Connection:
         except WokenUp:
             return Outcome(None)
         except DialFailed as failure:
-            self._endpoints.rotate(-1)
-            self._refused_in_row += failure.ended.stop is StopCause.SERVER_REFUSED
-            ended = self._softened(failure.ended)
-            return Outcome(ended, retry_after=failure.retry_after or 0.0)
+            outcome = Outcome(failure.ended, retry_after=failure.retry_after or 0.0)
+            return self._judged(outcome)
         try:
             return self._converse(link)
         finally:
@@ -177,13 +180,14 @@ class Connection:
     def _converse(self, link: Link) -> Outcome:
         settings = self._settings
         link.watch(self._waker)
-        self._inbox.clear()
+        self._drop_answers()
         self._protocol = Protocol(
             list(self._channels),
             now=time.monotonic(),
             timing=settings.timing,
             random=_random,
             strict=settings.strict,
+            refusals=self._channel_refusals,
         )
         outcome = Conversation(
             link,
@@ -191,25 +195,43 @@ class Connection:
             sink=self._sink,
             ask_auth=self._pool.ask,
             inbox=self._inbox,
+            join=self._join,
             coverage=self._coverage,
             stopping=self._stopping.is_set,
             trace=self._trace,
         ).run()
-        if outcome.lasted is None:
+        if outcome.subscribed_for < STABLE_AFTER:
+            self._dialler.leave_address()
+        return self._judged(outcome)
+
+    def _drop_answers(self) -> None:
+        """Empty the inbox: signatures end with their link, new channels do not."""
+        while self._inbox:
+            letter = self._inbox.popleft()
+            if isinstance(letter, MoreWanted):
+                self._join(letter)
+
+    def _join(self, letter: MoreWanted) -> None:
+        """Tail one more channel on this link and all later ones."""
+        if letter.channel in self._channels:
+            return
+        self._channels[letter.channel] = None
+        if letter.since:
+            self._coverage.lost(letter.channel, Loss(letter.since, items.ADDED))
+
+    def _judged(self, outcome: Outcome) -> Outcome:
+        """Leave an endpoint that did not work for long, and retry refusals that may pass."""
+        if outcome.ended is None:
+            return outcome
+        if outcome.subscribed_for < STABLE_AFTER:
             self._endpoints.rotate(-1)
-        else:
-            self._ever_established = True
-        return outcome
-
-    def _softened(self, ended: Ended) -> Ended:
-        """Retry an HTTP refusal while another endpoint is untried.
-
-        And one by a server that did accept us before: a deploy looks like it.
-        """
-        untried = self._refused_in_row < len(self._endpoints)
-        if ended.stop is StopCause.SERVER_REFUSED and (self._ever_established or untried):
-            return replace(ended, stop=None, retry=Retry.BACK_OFF)
-        return ended
+        ended = self._server_refusals.judge(
+            outcome.ended,
+            time.monotonic(),
+            established=outcome.lasted is not None,
+            subscribed=outcome.subscribed_for > 0,
+        )
+        return replace(outcome, ended=ended)
 
     def _final(self, outcome: Outcome, endpoint: Endpoint) -> StopCause | None:
         """Return why there will be no next dial, if there will be none."""

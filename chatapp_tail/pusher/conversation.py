@@ -9,16 +9,19 @@ import msgspec
 
 from . import items
 from .answers import AuthAnswer
+from .clock import moment
 from .codes import Ended
 from .coverage import Coverage, Proof
-from .frames import BINARY, CLOSE, PING, TEXT, parse_close
+from .frames import BINARY, CLOSE, INVALID_PAYLOAD, PING, TEXT, parse_close
 from .items import ChannelEvent, Item
 from .link import Link
+from .moments import Moment
 from .protocol import (
     AllDecided,
     AuthWanted,
     ChannelAsked,
     ChannelConfirmed,
+    ChannelDenied,
     ChannelDoubted,
     ChannelRefused,
     ChannelVouched,
@@ -44,9 +47,10 @@ class AuthAnswered(msgspec.Struct, frozen=True):
 
 
 class MoreWanted(msgspec.Struct, frozen=True):
-    """From whoever found another channel to tail."""
+    """There is another channel to tail; `since` when there may have been events in it."""
 
     channel: str
+    since: Moment | None = None
 
 
 Letter = AuthAnswered | MoreWanted
@@ -54,6 +58,8 @@ Letter = AuthAnswered | MoreWanted
 
 _GOODBYE_WAIT = 0.5
 _CLOCK_JUMP = 5.0
+_PROGRESS = 4096
+"""Bytes of a message under way that count as life: one that drips proves nothing, however long."""
 _LONGEST_WAIT = 5.0
 """A sleep of the machine is seen by a clock that jumped, so somebody must look now and then."""
 
@@ -83,6 +89,7 @@ class Conversation:
         sink: Sink,
         ask_auth: Callable[[AuthWanted], None],
         inbox: deque[Letter],
+        join: Callable[[MoreWanted], None],
         coverage: Coverage,
         stopping: Callable[[], bool],
         trace: bool,
@@ -92,11 +99,13 @@ class Conversation:
         self._sink = sink
         self._ask_auth = ask_auth
         self._inbox = inbox
+        self._join = join
         self._coverage = coverage
         self._stopping = stopping
         self._trace = trace
         self._proof = Proof()
         self._ping: bytes | None = None
+        self._progress = 0
         self._established_at: float | None = None
         self._subscribed_at: float | None = None
         self._clock_offset = time.time() - time.monotonic()
@@ -114,8 +123,10 @@ class Conversation:
         self._hand_on()
         ended = self._protocol.ended
         if ended:
-            for channel, until in self._proof.covered_until().items():
-                self._coverage.lost(channel, until, ended.reason)
+            if ended.code == INVALID_PAYLOAD and self._link.end is None:
+                self._link.send_close(INVALID_PAYLOAD, ended.reason)
+            for channel, loss in self._proof.losses(ended.reason).items():
+                self._coverage.lost(channel, loss)
         return Outcome(ended, _since(self._established_at), _since(self._subscribed_at) or 0.0)
 
     def _take_in(self) -> None:
@@ -127,6 +138,11 @@ class Conversation:
                 receive_text(payload, now, wall)
             else:
                 self._take_message(opcode, payload, now, wall)
+        if not messages and self._link.unfinished >= self._progress + _PROGRESS:
+            self._protocol.receive_control(now)
+            self._progress = self._link.unfinished
+        elif messages:
+            self._progress = 0
         if self._ping is not None:
             # Only the latest of many pings need be answered (RFC 6455 section 5.5.3).
             self._link.send_pong(self._ping)
@@ -145,6 +161,7 @@ class Conversation:
             case AuthAnswered(request, answer):
                 self._protocol.auth_answered(request.channel, request.socket_id, answer, now)
             case MoreWanted(channel):
+                self._join(letter)
                 self._protocol.want(channel, now)
             case _:
                 assert_never(letter)
@@ -189,6 +206,9 @@ class Conversation:
                 self._take_event(event, batch)
         if batch:
             self._sink(batch)
+            last = batch[-1]
+            if type(last) is ChannelEvent and last.channel:
+                self._proof.event_came(last.channel, moment())
         for text in self._protocol.take_outgoing():
             if self._trace:
                 self._show(">", text)
@@ -199,7 +219,8 @@ class Conversation:
         self._sink([items.Traced(time.time_ns(), direction, shown)])
 
     def _take_event(self, event: Event, batch: list[Item]) -> None:
-        at = time.time_ns()
+        now = moment()
+        at = now.wall
         match event:
             case AuthWanted():
                 self._ask_auth(event)
@@ -207,25 +228,25 @@ class Conversation:
                 self._established_at = time.monotonic()
                 batch.append(items.Connected(at, socket_id))
             case ChannelConfirmed(channel):
-                self._proof.channel_confirmed(channel)
                 self._subscribed_at = self._subscribed_at or time.monotonic()
-                batch.append(items.Subscribed(at, channel))
-                if gap := self._coverage.regained(channel, at):
-                    batch.append(gap)
+                self._take_confirmation(channel, now, batch)
             case AllDecided(confirmed, refused):
                 batch.append(items.Ready(at, confirmed, refused))
-            case ChannelVouched(channel):
-                self._proof.channel_confirmed(channel)
+            case ChannelVouched(channel, certain):
+                if span := self._proof.channel_vouched(channel, certain=certain):
+                    batch.append(span.gap(channel, now))
+            case ChannelDenied(channel):
+                self._proof.channel_denied(channel)
             case ChannelDoubted(channel):
-                forgotten = "the server forgot the subscription"
-                self._coverage.lost(channel, self._proof.forget(channel), forgotten)
+                loss = self._proof.forget(channel, "the server forgot the subscription")
+                self._coverage.lost(channel, loss)
             case ChannelAsked(channel):
-                self._proof.channel_asked(channel, at)
+                self._proof.channel_asked(channel, now)
             case PingSent():
-                self._proof.ping_sent(at)
+                self._proof.ping_sent(now)
             case PongReceived():
                 if self._proof.pong_came():
-                    batch.append(items.Covered(self._proof.covered_until()))
+                    batch.append(items.Covered(self._proof.covered_until(now)))
             case Quiet(last_event, last_frame, last_pong):
                 batch.append(items.Quiet(at, last_event, last_frame, last_pong))
             case ChannelRefused(channel, reason):
@@ -238,6 +259,17 @@ class Conversation:
                 return  # the loop reads it from the machine
             case _:
                 assert_never(event)
+
+    def _take_confirmation(self, channel: str, now: Moment, batch: list[Item]) -> None:
+        """Say that a channel is subscribed, what it missed, and until when it is covered.
+
+        The last also without a pong, so that a run shorter than a ping interval counts too.
+        """
+        self._proof.channel_confirmed(channel)
+        batch.append(items.Subscribed(now.wall, channel))
+        if gap := self._coverage.regained(channel, now):
+            batch.append(gap)
+        batch.append(items.Covered({channel: self._proof.covers(channel, now)}))
 
     def _say_goodbye(self) -> None:
         """Close with 1000 and give the server a moment to answer; what still comes is dropped."""

@@ -68,6 +68,11 @@ class FrameDecoder:
             self._chunks.append(data[rest:] if rest else data)
         return messages
 
+    @property
+    def unfinished(self) -> int:
+        """How many bytes are held of a message that is not whole yet."""
+        return self._buffered + len(self._whole or b"")
+
     def _cut(self, data: bytes, messages: list[Message]) -> int:
         """Append the messages whole in `data`; return the offset of the first byte not used."""
         start, end = 0, len(data)

@@ -13,6 +13,9 @@ NOT_FETCHED = "history was not asked"
 NOT_RUNNING = "chatapp-tail was not running"
 ASKED = "asked for with --since"
 """The reason of a gap that is none: the time before the start that a user wants to see."""
+RENEWED = "the server may have forgotten the subscription"
+"""The reason of a gap that may be none: it is one if history has messages of it that never came."""
+ADDED = "it was added to the account while chatapp-tail was running"
 
 
 class ChannelEvent(msgspec.Struct, frozen=True, tag="event", tag_field="item", gc=False):

@@ -1,8 +1,8 @@
 """One WebSocket link: dialled, read and written without ever blocking its thread for long.
 
 The only module that touches a socket. websocket-client does the upgrade and masks what is sent;
-reading is `frames`' work. A dial has one deadline for all of it (DNS excepted, which cannot be
-interrupted), and a wake-up ends it early.
+reading is `frames`' work. A dial has one deadline for all of it but the look-up of the name, which
+has its own, and a wake-up ends it early.
 """
 
 import errno
@@ -29,6 +29,7 @@ from .backoff import Retry
 from .codes import Ended
 from .frames import ABNORMAL, CLOSE, PONG, TEXT, FrameDecoder, Message
 from .items import StopCause
+from .resolver import Address, Resolver, WokenUp
 
 MAX_MESSAGE = 16 * 1024 * 1024
 """Largest message accepted, in bytes; larger ones close the link with 1009."""
@@ -85,10 +86,6 @@ class DialFailed(Exception):
         self.retry_after = retry_after
 
 
-class WokenUp(Exception):
-    """The dial was given up because the connection is asked to stop."""
-
-
 class Dialler(msgspec.Struct, dict=True):
     """Opens links; keeps the TLS context, which is costly to make, for all of them.
 
@@ -105,10 +102,11 @@ class Dialler(msgspec.Struct, dict=True):
 
     def dial(self, endpoint: Endpoint) -> "Link":
         """Return an upgraded link, or raise `DialFailed` (or `WokenUp`)."""
-        guard = _Guard(time.monotonic() + self.timeout, self.waker, self.stopping)
         proxy = proxy_for(endpoint.scheme, endpoint.host, self.proxy)
         try:
-            sock = self._open(endpoint, proxy, guard)
+            addresses = self._addresses(endpoint, proxy)
+            guard = _Guard(time.monotonic() + self.timeout, self.waker, self.stopping)
+            sock = self._open(endpoint, proxy, addresses, guard)
             try:
                 self._upgrade(sock, endpoint, guard)
             except BaseException:
@@ -117,18 +115,31 @@ class Dialler(msgspec.Struct, dict=True):
         except WokenUp:
             raise
         except Exception as error:
-            # The next dial begins with the host's next address: this one may be sick.
-            self._failures += 1
+            self.leave_address()
             raise _failed(error, self.timeout, proxy) from error
         return Link(sock)
 
-    def _open(self, endpoint: Endpoint, proxy: Proxy | None, guard: "_Guard") -> socket.socket:
+    def leave_address(self) -> None:
+        """Begin the next dial with the next address of its host: this one may be sick."""
+        self._failures += 1
+
+    @cached_property
+    def _resolver(self) -> Resolver:
+        return Resolver(self.waker, self.stopping)
+
+    def _addresses(self, endpoint: Endpoint, proxy: Proxy | None) -> list[Address]:
+        """Return where to connect to, none for a SOCKS proxy, whose library looks it up itself."""
+        if proxy is None:
+            return self._resolver.addresses(endpoint.host, endpoint.port)
+        return self._resolver.addresses(proxy.host, proxy.port) if proxy.scheme == "http" else []
+
+    def _open(
+        self, endpoint: Endpoint, proxy: Proxy | None, addresses: list[Address], guard: "_Guard"
+    ) -> socket.socket:
         if proxy and proxy.scheme != "http":
             sock = _connect_by_socks(proxy, (endpoint.host, endpoint.port), self.timeout)
-        elif proxy:
-            sock = self._connect((proxy.host, proxy.port), guard)
         else:
-            sock = self._connect((endpoint.host, endpoint.port), guard)
+            sock = self._connect(addresses, guard)
         try:
             sock.setblocking(False)
             if proxy and proxy.scheme == "http":
@@ -139,12 +150,11 @@ class Dialler(msgspec.Struct, dict=True):
             sock.close()
             raise
 
-    def _connect(self, place: tuple[str, int], guard: "_Guard") -> socket.socket:
+    def _connect(self, found: list[Address], guard: "_Guard") -> socket.socket:
         """Connect to the first of the host's addresses that answers, each given a fair time."""
-        found = socket.getaddrinfo(*place, type=socket.SOCK_STREAM)
         first = self._failures % len(found)
         addresses = [*found[first:], *found[:first]]
-        for left, (family, kind, protocol, _, address) in zip(
+        for left, (family, kind, protocol, address) in zip(
             range(len(addresses), 0, -1), addresses, strict=True
         ):
             sock = socket.socket(family, kind, protocol)
@@ -159,7 +169,7 @@ class Dialler(msgspec.Struct, dict=True):
                 raise
             else:
                 return sock
-        raise OSError("its name has no address")
+        raise AssertionError("the last address connects or raises")
 
     def _secured(self, sock: socket.socket, endpoint: Endpoint, guard: "_Guard") -> socket.socket:
         secured = self._tls.wrap_socket(
@@ -412,6 +422,7 @@ class Link:
         self._unsent = bytearray()
         self._waits = select.poll()
         self._wanted = select.POLLIN
+        self._wants_room = False
         self._waits.register(sock, self._wanted)
         self._waker: Waker | None = None
         self.end: tuple[int, str] | None = None
@@ -434,10 +445,15 @@ class Link:
         """Return the messages that came whole; `end` is set when no more will."""
         blocks: list[bytes] = []
         size = 0
+        self._wants_room = False
         while size < _BLOCK and self.end is None:
             try:
                 data = self._sock.recv(self._at_once)
             except (BlockingIOError, ssl.SSLWantReadError):
+                break
+            except ssl.SSLWantWriteError:
+                # TLS has something of its own to send first: read again when there is room.
+                self._wants_room = True
                 break
             except OSError as error:
                 self.end = (ABNORMAL, error.strerror or str(error))
@@ -453,6 +469,11 @@ class Link:
         if self._decoder.fault:
             self.end = (self._decoder.fault.code, self._decoder.fault.reason)
         return messages
+
+    @property
+    def unfinished(self) -> int:
+        """How many bytes came of a message that is not whole yet."""
+        return self._decoder.unfinished
 
     @property
     def faulty(self) -> bool:
@@ -488,7 +509,8 @@ class Link:
                 self.end = self.end or (ABNORMAL, "the server reads nothing we send")
         except OSError as error:
             self.end = self.end or (ABNORMAL, error.strerror or str(error))
-        wanted = select.POLLIN | (select.POLLOUT if self._unsent else 0)
+        waits_for_room = self._unsent or self._wants_room
+        wanted = select.POLLIN | (select.POLLOUT if waits_for_room else 0)
         if wanted != self._wanted:
             self._waits.modify(self._sock, wanted)
             self._wanted = wanted

@@ -15,19 +15,31 @@ Times are monotonic seconds.
 
 import re
 from collections.abc import Callable, Iterable
-from enum import Enum, auto
 from math import inf
 
 import msgspec
 
 from . import wire
 from .answers import AuthAnswer, Bug, Denied, Granted, TokenRefused, Unavailable, Untrusted
-from .backoff import Retry
+from .backoff import STABLE_AFTER, Retry
 from .codes import UNAUTHORIZED, UNSAID, Ended, end_of
 from .frames import INVALID_PAYLOAD
 from .items import ChannelEvent, StopCause
-
-AUTHORISED_PREFIXES = ("private-", "presence-")
+from .refusals import ChannelRefusals
+from .subscriptions import (
+    EXISTING,
+    SUBSCRIBED,
+    UNANSWERED,
+    UNDECIDED,
+    Refusal,
+    State,
+    Subscription,
+    channels_by_state,
+    meant_by_error,
+    request_for,
+    why_refused,
+    without_signatures,
+)
 
 
 class Timing(msgspec.Struct, frozen=True):
@@ -39,6 +51,7 @@ class Timing(msgspec.Struct, frozen=True):
     confirm_timeout: float = 10.0
     auth_timeout: float = 60.0
     refused_retry: float = 300.0
+    refusal_lasting: float = 30.0
     audit_interval: float = 180.0
     quiet_interval: float = 60.0
 
@@ -79,6 +92,12 @@ class ChannelConfirmed(msgspec.Struct, frozen=True):
     channel: str
 
 
+class ChannelDenied(msgspec.Struct, frozen=True):
+    """The server turned a request for the channel down, for now or for good."""
+
+    channel: str
+
+
 class ChannelRefused(msgspec.Struct, frozen=True):
     """The channel is refused, by the auth endpoint or the server; it is asked again, slowly."""
 
@@ -87,9 +106,13 @@ class ChannelRefused(msgspec.Struct, frozen=True):
 
 
 class ChannelVouched(msgspec.Struct, frozen=True):
-    """The server confirmed a subscribed channel once more: it has not forgotten us."""
+    """The server confirmed a subscribed channel once more.
+
+    `certain` when it says that it never forgot us; else it may have, and renewed the subscription.
+    """
 
     channel: str
+    certain: bool = False
 
 
 class ChannelDoubted(msgspec.Struct, frozen=True):
@@ -128,6 +151,7 @@ Event = (
     | PongReceived
     | ChannelAsked
     | ChannelConfirmed
+    | ChannelDenied
     | ChannelRefused
     | ChannelVouched
     | ChannelDoubted
@@ -138,6 +162,18 @@ Event = (
 )
 
 
+_UNUSED_EVENTS = frozenset(
+    (
+        "pusher:cache_miss",
+        "pusher:signin_success",
+        "pusher_internal:member_added",
+        "pusher_internal:member_removed",
+        "pusher_internal:subscription_count",
+        "pusher_internal:watchlist_events",
+    )
+)
+"""Of the protocol, about what a tail does not show; counted in silence."""
+
 _OWN_PREFIXES = ("pusher:", "pusher_internal:")
 _BEFORE_ESTABLISHED = (
     "pusher:connection_established",
@@ -145,49 +181,11 @@ _BEFORE_ESTABLISHED = (
     "pusher:ping",
     "pusher:pong",
 )
-_EXISTING, _MISSING = "Existing subscription", "No current subscription"
 _RETRY_AFTER_MAX = 300.0
-_name_in_text = re.compile(r"[A-Za-z0-9_\-=@,.;]+").findall
-_hide_signature = re.compile(r"[0-9a-f]{64}").sub
+_TIMEOUTS = 3
+_proper_socket_id = re.compile(r"[!-~]{1,200}").fullmatch
+"""It is opaque; but it is signed, shown and sent, so it has to be a word."""
 _PING, _PONG = '{"event":"pusher:ping","data":{}}', '{"event":"pusher:pong","data":{}}'
-
-
-class _State(Enum):
-    WANTED = auto()
-    AUTHORISING = auto()
-    CONFIRMING = auto()
-    CONFIRMED = auto()
-    AUDITED = auto()
-    REFUSED = auto()
-
-
-_SUBSCRIBED = {_State.CONFIRMED, _State.AUDITED}
-_UNDECIDED = (_State.WANTED, _State.AUTHORISING, _State.CONFIRMING)
-_UNANSWERED = {_State.CONFIRMING, _State.AUDITED}
-
-
-class _Subscription(msgspec.Struct):
-    """One wanted channel.
-
-    `due` is when the state stops waiting, `asked` its place in the order of the requests sent,
-    `tries` how often it failed, `request` the subscribe message sent on this socket, whose
-    signature stays good as long as the socket id.
-    """
-
-    channel: str
-    request: str = ""
-    state: _State = _State.WANTED
-    due: float = inf
-    asked: int = 0
-    tries: int = 0
-    refusal: str | None = None
-
-    def __repr__(self) -> str:
-        return f"<{self.channel}: {self.state.name}>"  # never the signature
-
-    @property
-    def authorised(self) -> bool:
-        return self.channel.startswith(AUTHORISED_PREFIXES)
 
 
 class Protocol:
@@ -201,18 +199,21 @@ class Protocol:
         timing: Timing,
         random: Callable[[], float],
         strict: bool = False,
+        refusals: ChannelRefusals | None = None,
     ) -> None:
         self.socket_id: str | None = None
         self.ended: Ended | None = None
         self.ready = False
         self.skipped: dict[str, int] = {}
         self._asked = 0
+        self._answered = False
         self._signatures: set[str] = set()
-        self._subscriptions = {name: _Subscription(name) for name in channels}
+        self._subscriptions = {name: Subscription(name) for name in channels}
         self._subscriptions_due = inf
         self._timing = timing
         self._random = random
         self._strict = strict
+        self._refusals = refusals or ChannelRefusals(timing.refusal_lasting)
         self._events: list[Event] = []
         self._outgoing: list[str] = []
         self._established_due = now + timing.established_timeout
@@ -226,12 +227,13 @@ class Protocol:
         self._quiet_due = inf
         self._last_event = self._last_frame = now
         self._last_pong: float | None = None
+        self._last_channel: str | None = None
 
     def want(self, channel: str, now: float) -> None:
         """Subscribe to one more channel; nothing happens if it is wanted already."""
         if channel in self._subscriptions or self.ended:
             return
-        subscription = self._subscriptions[channel] = _Subscription(channel)
+        subscription = self._subscriptions[channel] = Subscription(channel)
         if self.socket_id is not None:
             self._begin(subscription, now)
 
@@ -296,9 +298,17 @@ class Protocol:
             self._receive_protocol_event(event, channel, data, now)
         elif self.socket_id is None:
             self._end_before_established(event)
+        elif channel != self._last_channel and not self._is_asked_for(channel):
+            self._skip("an event of a channel that was not asked for", f" ({channel!r})")
         else:
             self._last_event = now
             self._events.append(ChannelEvent(received, event, channel, data))
+
+    def _is_asked_for(self, channel: str | None) -> bool:
+        """Return whether events of a channel are wanted, and remember it for the next one."""
+        known = channel is None or channel in self._subscriptions
+        self._last_channel = channel if known else None
+        return known
 
     def _note_life(self, now: float) -> None:
         """Any frame proves life and answers a ping that waits."""
@@ -313,6 +323,8 @@ class Protocol:
             self._end_before_established(event)
         elif handle:
             handle(self, channel, data, now)
+        elif event in _UNUSED_EVENTS:
+            self._is_first(event)
         else:
             self._skip("an unknown protocol event", f" ({event!r})")
 
@@ -340,6 +352,7 @@ class Protocol:
             return
         if code in UNSAID and self._last_error:
             code, reason = self._last_error
+        reason = self.without_signature(reason)
         self._end(end_of(code, reason, established=self.socket_id is not None))
 
     def abandon(self, reason: str, code: int | None = None) -> None:
@@ -354,13 +367,13 @@ class Protocol:
         subscription = self._subscriptions.get(channel)
         if self.ended or socket_id != self.socket_id or subscription is None:
             return
-        if subscription.state is not _State.AUTHORISING:
+        if subscription.state is not State.AUTHORISING:
             return
         match answer:
             case Granted(auth):
                 self._subscribe(subscription, now, auth)
             case Denied(reason):
-                self._refuse(subscription, reason, now)
+                self._weigh(subscription, reason, now, Refusal.CLEAR)
             case TokenRefused(reason):
                 self._end(Ended(reason, stop=StopCause.CREDENTIALS))
             case Untrusted(reason):
@@ -415,17 +428,25 @@ class Protocol:
         self._ping_due = now + self._ping_interval
         self._pong_due = min(self._pong_due, now + self._timing.pong_timeout)
 
-    def _subscription_due(self, subscription: _Subscription, now: float) -> None:
-        if subscription.state is _State.CONFIRMING:
-            waited = self._timing.confirm_timeout
-            self._retry(subscription, f"the server did not confirm it for {waited:g} s", now)
-        elif subscription.state is _State.AUTHORISING:
+    def _subscription_due(self, subscription: Subscription, now: float) -> None:
+        if subscription.state is State.CONFIRMING:
+            self._unconfirmed(subscription, now)
+        elif subscription.state is State.AUTHORISING:
             waited = self._timing.auth_timeout
             self._retry(subscription, f"channel auth did not answer for {waited:g} s", now)
-        elif subscription.state is _State.AUDITED:
+        elif subscription.state is State.AUDITED:
             self._audit_unanswered(subscription, now)
         else:
             self._begin(subscription, now)
+
+    def _unconfirmed(self, subscription: Subscription, now: float) -> None:
+        """Ask again, or leave a server that has let all requests of this connection pass."""
+        subscription.timeouts += 1
+        if subscription.timeouts >= _TIMEOUTS and not self._answered:
+            self._end(Ended("the server answers no request for a channel", retry=Retry.BACK_OFF))
+            return
+        waited = self._timing.confirm_timeout
+        self._retry(subscription, f"the server did not confirm it for {waited:g} s", now)
 
     def _quiet(self, now: float) -> None:
         """Say so when no event came for a whole interval; else look again when one may have."""
@@ -443,27 +464,32 @@ class Protocol:
         """Ask for every confirmed channel once more, with the same signature.
 
         laravel-websockets can drop all subscriptions of a living link without a word, and only
-        asking shows or mends it. pusher.com answers "Existing subscription", the others succeed.
+        asking shows or mends it. pusher.com answers "Existing subscription", the others succeed. A
+        cache channel would send its last event once more, so it is left out.
         """
         self._audit_due = now + self._timing.audit_interval
         for subscription in self._subscriptions.values():
-            if subscription.state is _State.CONFIRMED:
-                self._events.append(ChannelAsked(subscription.channel))
-                self._outgoing.append(subscription.request)
-                self._turn(subscription, _State.AUDITED, now + self._timing.confirm_timeout)
+            if subscription.state is State.CONFIRMED and subscription.can_be_audited:
+                self._send_request(subscription)
+                self._turn(subscription, State.AUDITED, now + self._timing.confirm_timeout)
 
-    def _audit_unanswered(self, subscription: _Subscription, now: float) -> None:
+    def _audit_unanswered(self, subscription: Subscription, now: float) -> None:
         """Distrust a server that answered audits before; leave one alone that never does."""
         if self._audits_answered:
             self._doubt(subscription, "the server no longer confirms it", now)
             return
         self._audit_due = inf
-        for each in self._subscriptions.values():
-            if each.state is _State.AUDITED:
-                self._turn(each, _State.CONFIRMED)
+        for other in self._subscriptions.values():
+            if other.state is State.AUDITED:
+                self._turn(other, State.CONFIRMED)
 
-    def _doubt(self, subscription: _Subscription, reason: str, now: float) -> None:
-        """Stop vouching for a channel that was subscribed, and ask for it anew."""
+    def _doubt(self, subscription: Subscription, reason: str, now: float) -> None:
+        """Stop vouching for a channel that was subscribed, and ask for it again.
+
+        One that was subscribed for a moment only waits longer each time.
+        """
+        if now - subscription.confirmed_at >= STABLE_AFTER:
+            subscription.tries = 0
         self._events.append(ChannelDoubted(subscription.channel))
         self._retry(subscription, reason, now)
 
@@ -475,24 +501,21 @@ class Protocol:
         if self.socket_id is not None:
             self._skip("a second pusher:connection_established")
             return
-        if not isinstance(socket_id, str) or not socket_id:
-            self._end(Ended("pusher:connection_established has no socket id", retry=Retry.BACK_OFF))
+        if not isinstance(socket_id, str) or not _proper_socket_id(socket_id):
+            reason = "pusher:connection_established has no proper socket id"
+            self._end(Ended(reason, retry=Retry.BACK_OFF))
             return
         self.socket_id = socket_id
         self._established_due = inf
-        self._ping_interval = self._ping_interval_for(wire.member(document, "activity_timeout"))
+        self._ping_interval = _ping_interval(
+            self._timing.ping_interval, wire.member(document, "activity_timeout")
+        )
         self._ping_due = now + self._ping_interval
         self._audit_due = now + self._timing.audit_interval
         self._quiet_due = now + self._timing.quiet_interval
         self._events.append(Established(socket_id))
         for subscription in self._subscriptions.values():
             self._begin(subscription, now)
-
-    def _ping_interval_for(self, activity_timeout: object) -> float:
-        own = self._timing.ping_interval
-        if isinstance(activity_timeout, bool) or not isinstance(activity_timeout, int | float):
-            return own
-        return min(own, max(1.0, activity_timeout)) if activity_timeout > 0 else own
 
     def _pinged(self, _: str | None, __: bytes | None, now: float) -> None:
         self._pong_owed = self.socket_id is not None
@@ -503,25 +526,23 @@ class Protocol:
 
     def _subscription_succeeded(self, channel: str | None, _: bytes | None, now: float) -> None:
         subscription = self._subscriptions.get(channel or "")
-        if subscription is None or not subscription.request:
+        if subscription is None or not subscription.awaits_confirmation:
             self._skip("a confirmation nobody asked for", f" ({channel!r})")
         else:
-            self._confirm(subscription)
+            self._confirm(subscription, now)
 
     def _subscription_error(self, channel: str | None, data: bytes | None, now: float) -> None:
         subscription = self._subscriptions.get(channel or "")
-        if subscription is None or subscription.state not in _SUBSCRIBED | _UNANSWERED:
+        if subscription is None or subscription.state not in SUBSCRIBED | UNANSWERED:
             self._skip("a refusal of what nobody asked for", f" ({channel!r})")
             return
         document = wire.document(data)
         status = wire.member(document, "status")
+        shown = wire.text_of(status) if isinstance(status, str) else status
         error = self.without_signature(wire.text_of(wire.member(document, "error")))
-        self._refused_by_server(
-            subscription,
-            f"{error or 'no reason given'} (status {status})",
-            now,
-            for_good=status in (401, 403, UNAUTHORIZED),
-        )
+        reason = f"{error or 'no reason given'} (status {shown})"
+        refusal = Refusal.CLEAR if status in (401, 403, UNAUTHORIZED) else None
+        self._request_failed(subscription, reason, now, refusal)
 
     def _error(self, _: str | None, data: bytes | None, now: float) -> None:
         document = wire.document(data)
@@ -531,58 +552,43 @@ class Protocol:
         if self.socket_id is None:
             self._error_before_established(code, message)
             return
-        subscription = self._subscription_meant(code, message)
+        subscription, refusal = meant_by_error(self._subscriptions, code, message)
         if subscription is None:
             if self._is_first(f"error {code}"):
                 self._events.append(Noted(f"the server says: {said}"))
             if code is not None:
                 self._last_error = (code, message)
-        elif message.startswith(_EXISTING):
-            self._confirm(subscription)
+        elif message.startswith(EXISTING):
+            self._confirm(subscription, now, certain=True)
         else:
-            self._refused_by_server(subscription, said, now, for_good=True)
+            self._request_failed(subscription, said, now, refusal)
 
-    def _refused_by_server(
-        self, subscription: _Subscription, reason: str, now: float, *, for_good: bool
+    def _request_failed(
+        self, subscription: Subscription, reason: str, now: float, refusal: Refusal | None
     ) -> None:
-        if subscription.state in _SUBSCRIBED:
+        self._answered = True
+        if refusal is not Refusal.PERHAPS:
+            subscription.unanswered = max(0, subscription.unanswered - 1)
+            self._events.append(ChannelDenied(subscription.channel))
+        if subscription.state in SUBSCRIBED:
             self._doubt(subscription, reason, now)
-        elif for_good:
-            self._refuse(subscription, reason, now)
+        elif refusal:
+            self._weigh(subscription, reason, now, refusal)
         else:
             self._retry(subscription, reason, now)
+
+    def _weigh(self, subscription: Subscription, reason: str, now: float, refusal: Refusal) -> None:
+        """Refuse a channel, or ask for it again while the refusal may be a passing one."""
+        if self._refusals.believed(subscription.channel, now, clear=refusal is Refusal.CLEAR):
+            self._refuse(subscription, reason, now)
+        else:
+            self._retry(subscription, reason, now, self._timing.refusal_lasting / 6)
 
     def _error_before_established(self, code: int | None, message: str) -> None:
         if code is None:
             self._events.append(Noted(f"the server says: {message or 'error'}"))
             return
         self._end(end_of(code, message, established=False))
-
-    def _subscription_meant(self, code: int | None, message: str) -> _Subscription | None:
-        """Return the pending subscription an error without a channel is about.
-
-        pusher.com names it in the text (code null); laravel-websockets and Reverb answer 4009 in
-        the order they were asked.
-        """
-        if code not in (None, UNAUTHORIZED):
-            return None
-        pending = [s for s in self._subscriptions.values() if s.state in _UNANSWERED]
-        names = {name.strip(",.;") for name in _name_in_text(message)}
-        if named := [s for s in pending if s.channel in names]:
-            return named[0]
-        about_another = names & self._subscriptions.keys() or any(
-            name.startswith(AUTHORISED_PREFIXES) for name in names
-        )
-        if message.startswith(_EXISTING):
-            # Also while it is being signed anew, after an answer that came too late.
-            asked_before = (s for s in self._subscriptions.values() if s.request)
-            return next((s for s in asked_before if s.channel in names), None)
-        if about_another or message.startswith((_EXISTING, _MISSING)):
-            return None
-        if code is None and len(pending) != 1:
-            return None
-        asked_in_order = [s for s in pending if s.authorised] or pending
-        return min(asked_in_order, key=lambda s: s.asked, default=None)
 
     _HANDLERS: dict[str, Callable[["Protocol", str | None, bytes | None, float], None]] = {  # noqa: RUF012 - a constant
         "pusher:connection_established": _connection_established,
@@ -597,13 +603,11 @@ class Protocol:
 
     def without_signature(self, text: str) -> str:
         """Return what a server says without the signature that pusher.com repeats there."""
-        for signature in self._signatures:
-            text = text.replace(signature, "[signature]")
-        return _hide_signature("[signature]", text)
+        return without_signatures(self._signatures, text)
 
     # --- subscriptions
 
-    def _turn(self, subscription: _Subscription, state: _State, due: float = inf) -> None:
+    def _turn(self, subscription: Subscription, state: State, due: float = inf) -> None:
         """Put a subscription into a state that stops waiting at `due`.
 
         The earliest of all is kept here, perhaps too early for one that no longer waits: an event
@@ -612,39 +616,44 @@ class Protocol:
         subscription.state, subscription.due = state, due
         self._subscriptions_due = min(self._subscriptions_due, due)
 
-    def _begin(self, subscription: _Subscription, now: float) -> None:
+    def _begin(self, subscription: Subscription, now: float) -> None:
         if not subscription.authorised:
             self._subscribe(subscription, now, None)
             return
         assert self.socket_id is not None
-        self._turn(subscription, _State.AUTHORISING, now + self._timing.auth_timeout)
+        self._turn(subscription, State.AUTHORISING, now + self._timing.auth_timeout)
         self._events.append(AuthWanted(subscription.channel, self.socket_id))
 
-    def _subscribe(self, subscription: _Subscription, now: float, auth: str | None) -> None:
-        # Members without a value are left out: laravel-websockets signs whatever is present.
-        data = {"channel": subscription.channel} | ({"auth": auth} if auth else {})
-        request = msgspec.json.encode({"event": "pusher:subscribe", "data": data}).decode()
-        self._events.append(ChannelAsked(subscription.channel))
-        self._outgoing.append(request)
+    def _subscribe(self, subscription: Subscription, now: float, auth: str | None) -> None:
         self._asked += 1
-        subscription.request, subscription.asked = request, self._asked
+        subscription.request = request_for(subscription.channel, auth)
+        subscription.asked = self._asked
+        self._send_request(subscription)
         if auth:
             self._signatures.add(auth.rpartition(":")[2])
-        self._turn(subscription, _State.CONFIRMING, now + self._timing.confirm_timeout)
+        self._turn(subscription, State.CONFIRMING, now + self._timing.confirm_timeout)
 
-    def _confirm(self, subscription: _Subscription) -> None:
+    def _send_request(self, subscription: Subscription) -> None:
+        self._events.append(ChannelAsked(subscription.channel))
+        self._outgoing.append(subscription.request)
+        subscription.unanswered += 1
+
+    def _confirm(self, subscription: Subscription, now: float, *, certain: bool = False) -> None:
         before = subscription.state
-        self._turn(subscription, _State.CONFIRMED)
-        subscription.tries, subscription.refusal = 0, None
-        if before in _SUBSCRIBED:
-            self._audits_answered |= before is _State.AUDITED
-            self._events.append(ChannelVouched(subscription.channel))
+        self._turn(subscription, State.CONFIRMED)
+        self._answered = True
+        subscription.unanswered, subscription.refusal = 0, None
+        if before in SUBSCRIBED:
+            self._audits_answered |= before is State.AUDITED
+            self._events.append(ChannelVouched(subscription.channel, certain))
             return
+        subscription.confirmed_at = now
+        self._refusals.confirmed(subscription.channel)
         self._events.append(ChannelConfirmed(subscription.channel))
         self._decide()
 
-    def _refuse(self, subscription: _Subscription, reason: str, now: float) -> None:
-        self._turn(subscription, _State.REFUSED, now + self._timing.refused_retry)
+    def _refuse(self, subscription: Subscription, reason: str, now: float) -> None:
+        self._turn(subscription, State.REFUSED, now + self._timing.refused_retry)
         said_before, subscription.refusal = subscription.refusal, reason
         # Of an only channel the end tells as much.
         if reason != said_before and len(self._subscriptions) > 1:
@@ -652,40 +661,32 @@ class Protocol:
         self._decide()
 
     def _retry(
-        self, subscription: _Subscription, reason: str, now: float, at_least: float = 0.0
+        self, subscription: Subscription, reason: str, now: float, at_least: float = 0.0
     ) -> None:
         delay = max(
             min(at_least, _RETRY_AFTER_MAX),
             (0.5 + self._random() / 2) * min(30.0, 2.0**subscription.tries),
         )
         subscription.tries = min(subscription.tries + 1, 10)
-        self._turn(subscription, _State.WANTED, now + delay)
+        self._turn(subscription, State.WANTED, now + delay)
         self._events.append(Noted(f"{reason}; asking again in {delay:.1f} s", subscription.channel))
 
     def _decide(self) -> None:
         """Say whether every wanted channel is decided, once per connection."""
         # Of 500 channels the last is decided last, so this takes one look rather than 500.
-        waiting = (each.state in _UNDECIDED for each in reversed(self._subscriptions.values()))
+        waiting = (each.state in UNDECIDED for each in reversed(self._subscriptions.values()))
         if not self._strict and any(waiting):
             return
-        by_state: dict[_State, list[str]] = {}
-        for subscription in self._subscriptions.values():
-            by_state.setdefault(subscription.state, []).append(subscription.channel)
-        refused = by_state.get(_State.REFUSED, [])
+        by_state = channels_by_state(self._subscriptions)
+        refused = by_state.get(State.REFUSED, [])
         if len(refused) == len(self._subscriptions) or (refused and self._strict):
-            self._end(Ended(self._why_refused(refused), stop=StopCause.CHANNELS_REFUSED))
-        elif not self.ready and by_state.keys() <= _SUBSCRIBED | {_State.REFUSED}:
+            self._end(
+                Ended(why_refused(self._subscriptions, refused), stop=StopCause.CHANNELS_REFUSED)
+            )
+        elif not self.ready and by_state.keys() <= SUBSCRIBED | {State.REFUSED}:
             self.ready = True
-            confirmed = [s.channel for s in self._subscriptions.values() if s.state in _SUBSCRIBED]
+            confirmed = [s.channel for s in self._subscriptions.values() if s.state in SUBSCRIBED]
             self._events.append(AllDecided(confirmed, refused))
-
-    def _why_refused(self, refused: list[str]) -> str:
-        reason = self._subscriptions[refused[0]].refusal
-        if len(self._subscriptions) == 1:
-            return f"{refused[0]} is refused: {reason}"
-        if len(refused) == len(self._subscriptions):
-            return f"all {len(refused)} channels are refused; {refused[0]}: {reason}"
-        return f"{refused[0]} is refused, and --strict allows none: {reason}"
 
     # --- ends and oddities
 
@@ -701,3 +702,10 @@ class Protocol:
     def _is_first(self, kind: str) -> bool:
         self.skipped[kind] = self.skipped.get(kind, 0) + 1
         return self.skipped[kind] == 1
+
+
+def _ping_interval(own: float, activity_timeout: object) -> float:
+    """Return the shorter of our interval and the server's, which may be anything."""
+    if isinstance(activity_timeout, bool) or not isinstance(activity_timeout, int | float):
+        return own
+    return min(own, max(1.0, activity_timeout)) if activity_timeout > 0 else own

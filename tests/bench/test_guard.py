@@ -69,7 +69,7 @@ def reference() -> None:
 def path(where: Sequence[str] = ()) -> None:
     """The way of an event through the program, without socket, spool and stdout."""
     decoder = FrameDecoder(2**20)
-    protocol = Protocol([], now=0.0, timing=Timing(), random=lambda: 0.5)
+    protocol = Protocol([CHANNEL], now=0.0, timing=Timing(), random=lambda: 0.5)
     pipeline = Pipeline(
         by_event([], []), by_record(where=where), format_ndjson, Summary(), Doubles()
     )

@@ -93,6 +93,45 @@ def test_er_112_a_40xx_close_after_connected_stops_with_the_reason(code: int) ->
         assert len(server.peers) == 1
 
 
+@pytest.mark.defect("A.7c", "A2.16c")
+@pytest.mark.parametrize("in_band", [True, False], ids=["in band", "close"])
+@pytest.mark.parametrize("code", [4001, 4003, 4004, 4009])
+def test_er_112_a_40xx_on_a_reconnect_is_retried(code: int, in_band: bool, no_jitter: None) -> None:
+    def refusing(peer: Peer) -> None:
+        peer.upgrade()
+        if in_band:
+            peer.error(code, "made up")
+            peer.wait_end()
+        else:
+            peer.close(code, b"made up")
+
+    def ready_then_end(peer: Peer) -> None:
+        ready(peer)
+        peer.fin()
+
+    with Server(ready_then_end, refusing, good) as server, Client(server) as client:
+        client.wait_for(items.Ready, count=2)
+        refused = client.wait_for(items.Lost, count=2)
+        assert (refused.code, "made up" in refused.reason) == (code, True)
+        assert client.wait_for(items.Waiting, count=2).delay >= 0.9
+
+
+@pytest.mark.defect("A2.16c")
+def test_er_112_a_40xx_on_the_first_connection_stops_when_no_endpoint_is_left(
+    no_jitter: None,
+) -> None:
+    def refusing(peer: Peer) -> None:
+        peer.upgrade()
+        peer.close(4001, b"made up")
+
+    with Server(refusing) as first, Server() as second, Client([first.url, second.url]) as client:
+        client.wait_for(items.Ready)
+    with Server(refusing) as first, Server(refusing) as second:
+        with Client([first.url, second.url]) as client:
+            assert client.wait_stopped().cause is StopCause.SERVER_REFUSED
+        assert (len(first.peers), len(second.peers)) == (1, 1)
+
+
 def test_er_113_close_4100_waits_at_least_a_second_and_grows() -> None:
     for random, bounds in ((0.0, (1, 1, 1, 1)), (0.999, (1.9, 2.9, 4.9, 8.9))):
         backoff = Backoff(lambda random=random: random)  # type: ignore[misc]

@@ -92,13 +92,26 @@ def test_ev_081_an_event_before_subscription_succeeded_is_delivered() -> None:
     assert [event.data for event in machine.all(ChannelEvent)] == [b"1", b"2"]
 
 
-@pytest.mark.parametrize("channel", [OTHER, CHANNEL + "x", CHANNEL.upper(), None])
-def test_ev_082_an_event_of_another_channel_is_never_taken_for_this_one(
-    channel: str | None,
+@pytest.mark.defect("A2.24g")
+@pytest.mark.parametrize("channel", [OTHER, CHANNEL + "x", CHANNEL.upper(), ""])
+def test_ev_082_an_event_of_a_channel_that_was_not_asked_for_is_counted_and_said_once(
+    channel: str,
 ) -> None:
-    (event,) = delivered(json.dumps({"event": "message", "channel": channel, "data": "{}"}))
+    machine = Machine()
+    machine.subscribe()
+    for _ in range(20):
+        machine.receive(event="message", channel=channel, data="{}")
+    assert machine.all(ChannelEvent) == []
+    assert [repr(channel) in noted.reason for noted in machine.all(Noted)] == [True]
+    assert list(machine.protocol.skipped.values()) == [20]
+    machine.receive(event="message", channel=CHANNEL, data="{}")
+    assert [event.channel for event in machine.all(ChannelEvent)] == [CHANNEL]
+
+
+def test_ev_082_an_event_without_a_channel_is_delivered_without_one() -> None:
+    (event,) = delivered('{"event":"message","channel":null,"data":"{}"}')
     (record,) = decode(event).records
-    assert (event.channel, record.channel) == (channel, channel)
+    assert (event.channel, record.channel) == (None, None)
 
 
 def test_ev_083_an_unknown_internal_event_is_noted_and_not_delivered() -> None:
@@ -110,6 +123,21 @@ def test_ev_083_an_unknown_internal_event_is_noted_and_not_delivered() -> None:
     assert machine.all(ChannelEvent) == []
     assert ["pusher_internal:made_up" in noted.reason for noted in machine.all(Noted)] == [True]
     assert list(machine.protocol.skipped.values()) == [6]
+
+
+@pytest.mark.defect("A.26a")
+@pytest.mark.parametrize(
+    "event",
+    ["pusher_internal:subscription_count", "pusher_internal:member_added", "pusher:cache_miss",
+     "pusher_internal:member_removed", "pusher:signin_success"],
+)  # fmt: skip
+def test_ev_083_a_known_event_that_is_not_used_is_counted_in_silence(event: str) -> None:
+    machine = Machine()
+    machine.subscribe()
+    for _ in range(3):
+        machine.receive(event=event, channel=CHANNEL, data='{"subscription_count":3}')
+    assert (machine.all(ChannelEvent), machine.all(Noted)) == ([], [])
+    assert machine.protocol.skipped == {event: 3}
 
 
 def test_ev_083_an_unknown_internal_event_is_visible_in_debug() -> None:

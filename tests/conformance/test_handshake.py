@@ -11,10 +11,11 @@ from chatapp_tail.pusher import items
 from chatapp_tail.pusher.backoff import Retry
 from chatapp_tail.pusher.connection import Endpoint, Timing
 from chatapp_tail.pusher.items import StopCause
+from chatapp_tail.pusher.protocol import Noted
 from tests.conftest import TIMEOUT_SCALE, RunTail
 
 from .frames import PING
-from .harness import CHANNEL, KEY, Client, Machine
+from .harness import CHANNEL, KEY, Auth, Client, Machine
 from .server import Peer, Server, good, mute, upgraded_mute
 
 SHORT = 0.4 * TIMEOUT_SCALE
@@ -96,6 +97,45 @@ def test_hs_008_connection_established_with_string_data_connects() -> None:
     with Server(script) as server, Client(server) as client:
         assert client.wait_for(items.Connected).socket_id == "123.456"
         client.wait_for(items.Ready)
+
+
+ODD_SOCKET_IDS = {
+    "a lone surrogate": "1.\ud800",
+    "megabytes": "1" * 5_000_000,
+    "escapes": "1\x1b[2J",
+    "a space": "1 2",
+    "nothing": "",
+}
+
+
+@pytest.mark.defect("A.27", "A2.23g")
+@pytest.mark.parametrize("socket_id", ODD_SOCKET_IDS.values(), ids=ODD_SOCKET_IDS)
+def test_hs_008_what_cannot_be_a_socket_id_is_no_connection(
+    socket_id: str, no_jitter: None
+) -> None:
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        data = {"socket_id": socket_id}
+        peer.send_json(event="pusher:connection_established", data=data)
+        peer.wait_end()
+
+    auth = Auth()
+    with Server(script, good) as server, Client(server, auth=auth) as client:
+        client.wait_for(items.Ready)
+        lost = client.wait_for(items.Lost)
+        assert (lost.lasted, "no proper socket id" in lost.reason) == (None, True)
+        assert len(auth.calls) == 1
+
+
+@pytest.mark.defect("A.27")
+def test_hs_008_half_a_surrogate_in_a_status_is_printable() -> None:
+    machine = Machine()
+    machine.establish()
+    machine.grant()
+    machine.receive(
+        event="pusher:subscription_error", channel=CHANNEL, data={"status": "\ud800", "error": "x"}
+    )
+    machine.all(Noted)[0].reason.encode()
 
 
 def test_hs_009_connection_established_with_object_data_connects() -> None:

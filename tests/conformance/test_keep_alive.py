@@ -12,9 +12,9 @@ from chatapp_tail.pusher.connection import Timing
 from chatapp_tail.pusher.protocol import ChannelConfirmed, Noted
 from tests.conftest import TIMEOUT_SCALE
 
-from .frames import CONTINUATION, PING, PONG, TEXT
+from .frames import CONTINUATION, PING, PONG, TEXT, encode
 from .harness import CHANNEL, Client, Machine
-from .server import Peer, Server, good
+from .server import Peer, Script, Server, good
 
 EVENT = json.dumps({"event": "message", "channel": CHANNEL, "data": "{}"}).encode()
 
@@ -143,6 +143,42 @@ def test_ka_103_an_unsolicited_pong_is_life_and_nothing_else() -> None:
         client.wait_for(items.ChannelEvent)
         assert len(client.said) == before + 1
         assert [frame.opcode for frame in peer.frames] == [TEXT]
+
+
+def slow_frame(payload: bytes, block: int, pause: float) -> Script:
+    """Return a script that sends a frame in blocks, with a pause after each."""
+
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        peer.establish()
+        peer.wait_event("pusher:subscribe")
+        peer.confirm(CHANNEL)
+        data = encode(TEXT, payload)
+        for start in range(0, len(data), block):
+            peer.send_raw(data[start : start + block])
+            peer.pause(pause)
+        peer.serve()
+
+    return script
+
+
+@pytest.mark.defect("A.29j")
+def test_ka_100_a_frame_that_takes_longer_than_a_ping_and_its_answer_is_life() -> None:
+    short = 0.3 * TIMEOUT_SCALE
+    text = EVENT.replace(b'"{}"', b'"' + b"x" * 200_000 + b'"')
+    script = slow_frame(text, 10_000, short / 3)
+    timing = Timing(ping_interval=short, pong_timeout=short)
+    with Server(script) as server, Client(server, timing=timing) as client:
+        client.wait_for(items.ChannelEvent, timeout=20)
+        assert client.all(items.Lost) == []
+
+
+def test_ka_100_a_frame_that_drips_is_no_life(no_jitter: None) -> None:
+    short = 0.3 * TIMEOUT_SCALE
+    script = slow_frame(EVENT * 200, 100, short / 10)
+    timing = Timing(ping_interval=short, pong_timeout=short)
+    with Server(script, good) as server, Client(server, timing=timing) as client:
+        assert "no answer to a ping" in client.wait_for(items.Lost).reason
 
 
 @pytest.mark.parametrize("first_silent", [1, 5])

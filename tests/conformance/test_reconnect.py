@@ -3,11 +3,13 @@
 import base64
 import gc
 import hashlib
+import itertools
 import os
 import random
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +17,12 @@ from typing import Any
 
 import pytest
 
-from chatapp_tail.pusher import items
+from chatapp_tail.pusher import clock, conversation, items, resolver
 from chatapp_tail.pusher.answers import AuthAnswer, Denied, Granted, Unavailable
 from chatapp_tail.pusher.backoff import STABLE_AFTER, Backoff, Retry
 from chatapp_tail.pusher.connection import Connection, Endpoint, Settings, Timing
 from chatapp_tail.pusher.items import Item, StopCause
+from chatapp_tail.pusher.moments import Moment
 from tests.conftest import TIMEOUT_SCALE
 
 from .frames import TEXT, encode
@@ -256,7 +259,11 @@ def test_rc_131_a_channel_refused_after_a_reconnect_disturbs_no_other(no_jitter:
         peer.confirm(OTHER)
         peer.fin()
 
-    with Server(script, good) as server, Client(server, (CHANNEL, OTHER), auth=answer) as client:
+    timing = Timing(refusal_lasting=SHORT)
+    with (
+        Server(script, good) as server,
+        Client(server, (CHANNEL, OTHER), auth=answer, timing=timing) as client,
+    ):
         again = client.wait_for(items.Ready, count=2)
         assert (again.channels, again.refused) == ([CHANNEL], [OTHER])
 
@@ -267,8 +274,8 @@ def test_rc_133_states_are_announced_in_order_and_once(no_jitter: None) -> None:
         client.stop()
         names = [type(item).__name__ for item in client.said]
         failed = ["Connecting", "Lost", "Waiting"]
-        worked = ["Connecting", "Connected", "Subscribed", "Ready"]
-        again = ["Connecting", "Connected", "Subscribed", "Gap", "Ready"]
+        worked = ["Connecting", "Connected", "Subscribed", "Covered", "Ready"]
+        again = ["Connecting", "Connected", "Subscribed", "Gap", "Covered", "Ready"]
         assert names == [*failed, *worked, "Lost", "Waiting", *again, "Stopped"]
 
 
@@ -277,6 +284,9 @@ class Names:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.asked = 0
+        self.asking = threading.Event()
+        self.slow = 0.0
+        """How many seconds an answer takes."""
         self.ports: list[int] = []
         self._real = socket.getaddrinfo
         monkeypatch.setattr(socket, "getaddrinfo", self._look_up)
@@ -284,7 +294,11 @@ class Names:
     def _look_up(self, host: Any, *rest: Any, **named: Any) -> Any:
         if host != "pusher.example":
             return self._real(host, *rest, **named)
+        if named.get("flags", 0) & socket.AI_NUMERICHOST:
+            raise socket.gaierror(socket.EAI_NONAME, "made up")
         self.asked += 1
+        self.asking.set()
+        time.sleep(self.slow)
         # Addresses that differ in their port only: one machine plays many.
         return [
             (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in self.ports
@@ -325,6 +339,96 @@ def test_rc_134_an_address_that_accepts_and_does_not_work_does_not_hide_the_next
         names.ports = [first.port, second.port]
         with Client(["ws://pusher.example"], connect_timeout=SHORT) as client:
             client.wait_for(items.Ready, timeout=5)
+
+
+def close_1011(peer: Peer) -> None:
+    ready(peer)
+    peer.close(1011)
+
+
+def confirm_nothing(peer: Peer) -> None:
+    peer.upgrade()
+    peer.establish()
+    while True:
+        peer.next_frame()
+        peer.send_json(event="pusher:pong")
+
+
+def confirm_and_be_mute(peer: Peer) -> None:
+    ready(peer)
+    peer.wait_end()
+
+
+SICK = {"closes": close_1011, "confirms nothing": confirm_nothing, "mute": confirm_and_be_mute}
+IMPATIENT = Timing(ping_interval=SHORT, pong_timeout=SHORT, confirm_timeout=SHORT)
+
+
+@pytest.mark.defect("A2.15")
+@pytest.mark.parametrize("sick", SICK.values(), ids=SICK)
+def test_rc_134_an_endpoint_that_establishes_and_is_sick_is_left_for_the_next(
+    sick: Callable[[Peer], None], no_jitter: None
+) -> None:
+    with (
+        Server(sick) as first,
+        Server() as second,
+        Client([first.url, second.url], timing=IMPATIENT) as client,
+    ):
+        second.peer(0, timeout=15)
+        client.wait_for(items.Ready, where=lambda item: item.at > client.all(items.Lost)[0].at)
+        assert len(first.peers) == 1
+
+
+@pytest.mark.defect("A2.15")
+def test_rc_134_an_address_that_establishes_and_is_sick_is_left_for_the_next(
+    monkeypatch: pytest.MonkeyPatch, no_jitter: None
+) -> None:
+    names = Names(monkeypatch)
+    with Server(close_1011) as first, Server() as second:
+        names.ports = [first.port, second.port]
+        with Client(["ws://pusher.example"]):
+            second.peer()
+        assert len(first.peers) == 1
+
+
+@pytest.mark.defect("A2.23d")
+def test_rc_134_a_slow_look_up_does_not_count_as_a_slow_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = Names(monkeypatch)
+    names.slow = 2 * SHORT
+    with Server() as server:
+        names.ports = [server.port]
+        with Client(["ws://pusher.example"], connect_timeout=SHORT) as client:
+            client.wait_for(items.Ready)
+            assert client.all(items.Lost) == []
+
+
+@pytest.mark.defect("A2.23d")
+def test_rc_134_a_look_up_without_end_is_given_up_and_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(resolver, "LOOKUP_TIMEOUT", SHORT)
+    names = Names(monkeypatch)
+    names.slow = 20 * SHORT
+    with Client(["ws://pusher.example"], max_retries=0) as client:
+        assert "its name could not be resolved within" in client.wait_stopped().reason
+
+
+def test_rc_134_a_stop_ends_a_look_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = Names(monkeypatch)
+    names.slow = 20 * SHORT
+    with Client(["ws://pusher.example"]) as client:
+        names.asking.wait(10 * TIMEOUT_SCALE)
+        client.stop(within=1.0)
+
+
+@pytest.mark.defect("A2.24d")
+def test_rc_134_a_name_without_an_address_is_said_to_be_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Names(monkeypatch)
+    with Client(["ws://pusher.example"], max_retries=0) as client:
+        assert client.wait_stopped().reason.endswith("its name has no address")
 
 
 def test_rc_135_a_gap_goes_from_the_last_proof_to_the_new_confirmation_per_channel(
@@ -383,6 +487,87 @@ def test_rc_135_a_subscription_that_the_server_revokes_and_grants_again_is_a_gap
     with Server(script) as server, Client(server) as client:
         client.wait_for(items.Subscribed, count=2)
         client.wait_for(items.Gap, timeout=2)
+
+
+@pytest.mark.defect("A2.7")
+def test_rc_135_gaps_that_follow_one_another_in_a_burst_are_distinct() -> None:
+    def script(peer: Peer) -> None:
+        ready(peer)
+        for number in range(2, 5):
+            peer.send_json(event="pusher:subscription_error", channel=CHANNEL, data={"status": 500})
+            for _ in range(3):
+                peer.confirm(CHANNEL)
+            peer.wait_event("pusher:subscribe", count=number)
+            peer.confirm(CHANNEL)
+        peer.serve()
+
+    with Server(script) as server, Client(server) as client:
+        client.wait_for(items.Gap, count=3)
+        gaps = client.all(items.Gap)
+        assert len({gap.since for gap in gaps}) == len(gaps)
+        assert all(
+            before.since < before.until and after.since >= before.since
+            for before, after in itertools.pairwise(gaps)
+        )
+
+
+@pytest.mark.defect("A.6")
+def test_rc_135_history_is_read_from_the_last_confirmation_of_the_channel() -> None:
+    def script(peer: Peer) -> None:
+        ready(peer)
+        for _ in range(3):
+            while peer.next_frame().opcode != TEXT:
+                pass
+            peer.send_json(event="pusher:pong")
+        peer.wait_event("pusher:ping", count=2)
+        peer.fin()
+
+    timing = Timing(ping_interval=SHORT)
+    with Server(script, good) as server, Client(server, timing=timing) as client:
+        gap = client.wait_for(items.Gap)
+        confirmed = client.wait_for(items.Subscribed).at
+        asked = client.wait_for(items.Covered).until[CHANNEL]
+        assert gap.read_from is not None
+        assert gap.read_from <= confirmed < gap.since
+        assert abs(gap.read_from - asked) < 50_000_000
+
+
+@pytest.mark.defect("A.10", "A2.2a")
+def test_rc_135_a_clock_that_is_set_back_does_not_empty_the_gap(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    behind = [0]
+
+    def moment() -> Moment:
+        now = clock.moment()
+        return Moment(now.wall - behind[0], now.elapsed)
+
+    def script(peer: Peer) -> None:
+        ready(peer)
+        client.wait_for(items.Ready)
+        behind[0] = 3600 * 10**9
+        peer.pause(SHORT)
+        peer.fin()
+
+    monkeypatch.setattr(conversation, "moment", moment)
+    server = Server(script, good)
+    client = Client(server)
+    with server, client:
+        gap = client.wait_for(items.Gap)
+        assert SHORT * 1e9 <= gap.until - gap.since < 20e9
+        assert gap.until == client.all(items.Subscribed)[1].at
+        assert gap.until < client.all(items.Subscribed)[0].at
+
+
+@pytest.mark.defect("A2.19a")
+def test_rc_135_a_channel_is_covered_as_soon_as_it_is_confirmed() -> None:
+    with Server() as server, Client(server, (CHANNEL, PUBLIC)) as client:
+        client.wait_for(items.Ready)
+        client.wait_for(items.Covered, count=2)
+        at = {item.channel: item.at for item in client.all(items.Subscribed)}
+        for covered in client.all(items.Covered):
+            ((channel, until),) = covered.until.items()
+            assert until <= at[channel]
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from chatapp_tail.backfill import Backfill, BackfillBug, Fetch, Reached
 from chatapp_tail.backfill import _Episode as Episode
 from chatapp_tail.chatapp.message_times import MessageTimes
 from chatapp_tail.pusher.items import (
+    RENEWED,
     ChannelEvent,
     Connected,
     Covered,
@@ -364,6 +365,21 @@ def test_what_the_caller_knows_stays_as_it_is(reading: Reading, alarm: Waker) ->
 # --- patience
 
 
+@pytest.mark.defect("A2.6")
+def test_for_a_check_of_a_subscription_nothing_waits_and_it_is_no_idleness(
+    reading: Reading, alarm: Waker
+) -> None:
+    check = Gap("a", 1, 6, RENEWED)
+    backfill = made(reading, alarm, patience=7.0)
+    backfill.watch([check, READY])
+    assert backfill.reached(check)
+    assert (backfill.due, backfill.busy) == (0.0, False)
+    backfill.watch([gap("b")])
+    assert backfill.reached(gap("b"))
+    assert backfill.due > time.monotonic()
+    assert backfill.busy
+
+
 def test_live_events_wait_from_the_end_of_a_gap_on_and_only_when_it_is_reached(
     reading: Reading, alarm: Waker
 ) -> None:
@@ -678,7 +694,7 @@ def test_no_gap_is_lost_that_comes_while_the_reading_of_others_begins(
     alarm: Waker, monkeypatch: pytest.MonkeyPatch, gathered: float
 ) -> None:
     monkeypatch.setattr(module, "_GATHERED", gathered)
-    monkeypatch.setattr(module, "_Episode", lambda due: Episode(due, gathered=Hesitant()))
+    monkeypatch.setattr(module, "_Episode", lambda: Episode(gathered=Hesitant()))
     seen: list[Gap] = []
 
     def fetch(gaps: Sequence[Gap], *_: Mapping[str, int]) -> Iterator[ChannelEvent | Gap]:

@@ -91,7 +91,7 @@ PURE = {
     f"pusher.{name}"
     for name in (
         *("frames", "backoff", "items", "protocol", "coverage", "codes", "answers"),
-        "redaction",
+        *("moments", "redaction", "refusals", "renewals", "subscriptions"),
         "wire",
     )
 }

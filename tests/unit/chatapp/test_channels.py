@@ -22,13 +22,14 @@ def test_short_forms_and_back(short: str, full: str) -> None:
     assert channels.short_name(full) == short
 
 
-@pytest.mark.parametrize("name", ["news", "presence-room", "private-x", "a" * 164, "a_-=@,.;Z9"])
+@pytest.mark.parametrize("name", ["news", "presence", "private-x", "a" * 164, "a_-=@,.;Z9"])
 def test_any_pusher_name_stays_as_it_is(name: str) -> None:
     assert channels.parse_channel(name) == name
     assert channels.short_name(name) == name
 
 
 REFUSED = ["", " ", "1229", "1229/", "/telegram", "1229/tele gram", "1229/1", "1229/telegram/x"]
+REFUSED += ["presence-room", "presence-"]
 REFUSED += ["company/", "company/x", "companies/1", "user/1/2", "user/1/company/2", "company/1/2"]
 REFUSED += ["#news", "news!", "news\n", "1229/telegram\n", "a" * 165, "é", "a b", "a/b", "*"]
 REFUSED += ["１２２９/telegram", "company/١", "9" * 150 + "/telegram", "1229/" + "a" * 150]

@@ -2,6 +2,7 @@
 
 import re
 import socket
+import ssl
 import time
 from urllib.parse import parse_qs, urlsplit
 
@@ -108,6 +109,51 @@ def test_the_version_looks_like_one() -> None:
 
 def test_with_tls_keeps_the_place() -> None:
     assert Endpoint.parse("ws://h:6001/p").with_tls() == Endpoint(True, "h", 6001, "/p")
+
+
+class WritesFirst(socket.socket):
+    """A socket whose TLS has to send something before it can receive, once."""
+
+    wants = True
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        if self.wants:
+            self.wants = False
+            raise ssl.SSLWantWriteError
+        return super().recv(size, flags)
+
+
+@pytest.mark.defect("A.29a")
+def test_tls_that_wants_to_write_before_it_reads_is_read_again_when_there_is_room() -> None:
+    ours, theirs = socket.socketpair()
+    with WritesFirst(fileno=ours.detach()) as sock, theirs:
+        sock.setblocking(False)
+        theirs.sendall(b"\x81\x02hi")
+        link = Link(sock)
+        assert (link.read(), link.end) == ([], None)
+        link.flush()
+        begin = time.monotonic()
+        link.wait(10 * TIMEOUT_SCALE)
+        assert time.monotonic() - begin < 5 * TIMEOUT_SCALE
+        assert (link.read(), link.end) == ([(1, b"hi")], None)
+
+
+@pytest.mark.defect("A.29a")
+def test_room_is_waited_for_when_tls_wants_to_write_before_it_reads() -> None:
+    ours, theirs = socket.socketpair()
+    with WritesFirst(fileno=ours.detach()) as sock, theirs:
+        sock.setblocking(False)
+        link = Link(sock)
+        assert link.read() == []
+        link.flush()
+        begin = time.monotonic()
+        link.wait(10 * TIMEOUT_SCALE)  # nothing comes, but there is room
+        assert time.monotonic() - begin < 5 * TIMEOUT_SCALE
+        assert link.read() == []
+        link.flush()
+        begin = time.monotonic()
+        link.wait(0.05)
+        assert time.monotonic() - begin >= 0.05
 
 
 def test_what_did_not_fit_is_sent_as_soon_as_there_is_room() -> None:

@@ -36,6 +36,7 @@ from chatapp_tail.pusher.protocol import (
     Quiet,
     Timing,
 )
+from chatapp_tail.pusher.refusals import ChannelRefusals
 
 E = TypeVar("E")
 
@@ -43,6 +44,7 @@ A = "private-v1.licenses.1229.messengers.telegram"
 B = "private-v1.companies.2224"
 PUBLIC = "news"
 TIMING = Timing()
+ALIVE = Timing(pong_timeout=1e9)
 RECEIVED = 1_763_800_000_000_000_000
 ESTABLISHED = '{"event":"pusher:connection_established","data":"{\\"socket_id\\":\\"12.34\\"}"}'
 
@@ -71,6 +73,7 @@ class Wire:
     channels: Sequence[str] = (A,)
     timing: Timing = TIMING
     strict: bool = False
+    refusals: ChannelRefusals | None = None
     random: Callable[[], float] = lambda: 0.5
     now: float = 100.0
     events: list[Event] = field(default_factory=list)
@@ -78,7 +81,12 @@ class Wire:
 
     def __post_init__(self) -> None:
         self.machine = Protocol(
-            self.channels, now=self.now, timing=self.timing, random=self.random, strict=self.strict
+            self.channels,
+            now=self.now,
+            timing=self.timing,
+            random=self.random,
+            strict=self.strict,
+            refusals=self.refusals,
         )
 
     def drain(self) -> "Wire":
@@ -511,10 +519,134 @@ def test_a_subscription_error_of_a_stranger_refuses_nobody() -> None:
     assert wire.machine.ended is None
 
 
-@pytest.mark.parametrize("code", [None, 4009])
-def test_an_error_without_a_channel_is_about_the_only_pending_one(code: int | None) -> None:
-    wire = Wire((A, B)).establish().grant(A, B).get(succeeded(A), error(code, "made up"))
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [(4009, "made up"), (None, "Invalid signature"), (None, "Auth value for subscription is bad")],
+)
+def test_an_error_without_a_channel_is_about_the_only_pending_one(
+    code: int | None, message: str
+) -> None:
+    wire = Wire((A, B)).establish().grant(A, B).get(succeeded(A), error(code, message))
     assert [refused.channel for refused in wire.of(ChannelRefused)] == [B]
+
+
+@pytest.mark.defect("A2.16b")
+def test_an_error_about_anything_refuses_only_when_it_comes_again_and_again() -> None:
+    wire = Wire(timing=ALIVE).establish()
+    for second in range(30):
+        wire.grant(A).get(error(None, "Server is overloaded"))
+        assert wire.machine.ended is None
+        wire.after(1.0)
+        if second == 20:
+            assert 3 <= len(wire.subscribes()) <= 6
+    while wire.machine.ended is None and wire.now < 300.0:
+        wire.grant(A).get(error(None, "Server is overloaded")).after(1.0)
+    assert wire.ended.stop is StopCause.CHANNELS_REFUSED
+    assert "Server is overloaded" in wire.ended.reason
+
+
+@pytest.mark.defect("A2.16b")
+def test_a_confirmation_after_an_error_about_anything_counts() -> None:
+    wire = Wire(timing=ALIVE).establish().grant(A).get(error(None, "Rate limit"), succeeded(A))
+    assert wire.machine.ready
+    assert len(wire.after(20.0).subscribes()) == 1
+
+
+@pytest.mark.defect("A2.16b")
+def test_an_error_about_anything_that_passes_costs_a_repeated_request() -> None:
+    wire = Wire(timing=ALIVE).establish().grant(A).get(error(None, "Rate limit"))
+    wire.after(6.0).grant(A).get(succeeded(A))
+    assert wire.machine.ready
+
+
+REFUSALS: dict[str, Callable[["Wire"], "Wire"]] = {
+    "by the auth endpoint": lambda wire: wire.answer(A, Denied("no")),
+    "with channel, 403": lambda wire: wire.grant(A).get(
+        text("pusher:subscription_error", A, {"error": "no", "status": 403})
+    ),
+    "without channel, 4009": lambda wire: wire.grant(A).get(error(4009, "no")),
+    "by name": lambda wire: wire.grant(A).get(error(None, f"no {A}")),
+}
+
+
+@pytest.mark.parametrize("refuse", REFUSALS.values(), ids=REFUSALS)
+def test_a_channel_that_never_was_confirmed_is_refused_at_once(
+    refuse: Callable[[Wire], Wire],
+) -> None:
+    assert refuse(Wire().establish()).ended.stop is StopCause.CHANNELS_REFUSED
+
+
+@pytest.mark.defect("A2.16b", "A2.16c")
+@pytest.mark.parametrize("refuse", REFUSALS.values(), ids=REFUSALS)
+def test_a_channel_that_was_confirmed_before_is_refused_when_it_lasts(
+    refuse: Callable[[Wire], Wire],
+) -> None:
+    refusals = ChannelRefusals(30.0)
+    Wire(refusals=refusals).ready().close(1006)
+    wire = Wire(timing=ALIVE, refusals=refusals).establish()
+    begun = wire.now
+    while wire.machine.ended is None:
+        assert wire.now - begun < 100.0
+        refuse(wire)
+        if wire.machine.ended is None:
+            wire.at(wire.machine.deadline())
+    assert wire.ended.stop is StopCause.CHANNELS_REFUSED
+    assert wire.now - begun >= 30.0
+    assert len(wire.of(AuthWanted)) <= 8
+
+
+@pytest.mark.defect("A2.16b", "A2.16c")
+@pytest.mark.parametrize("refuse", REFUSALS.values(), ids=REFUSALS)
+def test_a_refusal_that_passes_ends_nothing(refuse: Callable[[Wire], Wire]) -> None:
+    refusals = ChannelRefusals(30.0)
+    Wire(refusals=refusals).ready().close(1006)
+    wire = refuse(Wire(timing=ALIVE, refusals=refusals).establish())
+    assert (wire.machine.ended, wire.of(ChannelRefused)) == (None, [])
+    assert "asking again" in wire.of(Noted)[0].reason
+    wire.after(6.0).grant(A).get(succeeded(A))
+    assert wire.machine.ready
+
+
+@pytest.mark.defect("A2.23c")
+def test_a_channel_that_errs_after_each_confirmation_is_asked_again_ever_more_slowly() -> None:
+    wire = Wire(timing=ALIVE).ready()
+    waits = []
+    for _ in range(6):
+        wire.get(text("pusher:subscription_error", A, {"status": 500}))
+        begun, asked = wire.now, len(wire.of(AuthWanted))
+        while len(wire.of(AuthWanted)) == asked:
+            wire.at(wire.machine.deadline())
+        waits.append(wire.now - begun)
+        wire.grant(A).get(succeeded(A))
+    assert waits == pytest.approx([0.75, 1.5, 3, 6, 12, 22.5])
+    wire.after(30.0).get(text("pusher:subscription_error", A, {"status": 500}))
+    assert wire.machine.deadline() - wire.now == pytest.approx(0.75)
+
+
+@pytest.mark.defect("A2.7")
+def test_a_confirmation_after_a_refusal_is_not_taken_for_a_new_one() -> None:
+    wire = Wire(timing=ALIVE).ready()
+    wire.get(text("pusher:subscription_error", A, {"status": 500}), succeeded(A), succeeded(A))
+    assert wire.of(ChannelConfirmed) == [ChannelConfirmed(A)]
+    wire.after(1.0).grant(A).get(succeeded(A))
+    assert wire.of(ChannelConfirmed) == [ChannelConfirmed(A)] * 2
+
+
+@pytest.mark.defect("A2.15")
+def test_a_server_that_answers_no_request_for_a_channel_is_left() -> None:
+    wire = Wire(timing=ALIVE).establish()
+    while wire.machine.ended is None:
+        assert wire.now < 200.0
+        wire.grant(A).after(1.0)
+    assert (wire.ended.retry, "answers no request" in wire.ended.reason) == (Retry.BACK_OFF, True)
+    assert len(wire.subscribes()) == 3
+
+
+def test_a_server_that_answers_for_one_channel_is_not_left_for_the_other() -> None:
+    wire = Wire((A, B), timing=ALIVE).establish().grant(A).get(succeeded(A))
+    for _ in range(150):
+        wire.grant(B).after(1.0)
+    assert wire.machine.ended is None
 
 
 def test_an_error_is_about_the_channel_it_names() -> None:
@@ -797,8 +929,6 @@ def test_pings_are_never_further_apart_than_the_interval(gaps: list[float]) -> N
 
 # --- audits -------------------------------------------------------------------------------------
 
-ALIVE = Timing(pong_timeout=1e9)
-
 
 def audits(wire: Wire) -> list[str]:
     """The channels asked for once more, in order."""
@@ -812,7 +942,7 @@ def test_every_subscription_is_asked_for_again_with_the_same_signature() -> None
     wire.after(1.5)
     assert wire.subscribes()[2:] == wire.subscribes()[:2]
     wire.get(error(None, f"Existing subscription to channel {A}"), succeeded(PUBLIC))
-    assert wire.of(ChannelVouched) == [ChannelVouched(A), ChannelVouched(PUBLIC)]
+    assert wire.of(ChannelVouched) == [ChannelVouched(A, certain=True), ChannelVouched(PUBLIC)]
     assert len(wire.of(AuthWanted)) == 1
     assert len(wire.of(ChannelConfirmed)) == 2
     wire.after(180.0)

@@ -1,0 +1,91 @@
+"""Tells a refusal that lasts from one that passes.
+
+A server that is being deployed, or is short of something, refuses what it granted a moment ago and
+grants it again a moment later. So what was accepted before is refused only when it stays refused;
+what never was is taken at its word. Times are monotonic seconds.
+"""
+
+import msgspec
+from msgspec.structs import replace
+
+from .backoff import Retry
+from .codes import Ended
+from .items import StopCause
+
+_IN_A_ROW = 3
+_LASTING_OF_SERVER = 300.0
+
+
+class _Streak(msgspec.Struct):
+    """Refusals in a row, the first of them at `begun`."""
+
+    begun: float
+    count: int = 0
+
+
+class ChannelRefusals:
+    """Which channels this process had, and how often each was refused since.
+
+    Lives as long as the process; `lasting` is for how many seconds a channel that was confirmed
+    has to be refused, at least three times in a row, before that is believed.
+    """
+
+    def __init__(self, lasting: float) -> None:
+        self._lasting = lasting
+        self._confirmed: set[str] = set()
+        self._streaks: dict[str, _Streak] = {}
+
+    def confirmed(self, channel: str) -> None:
+        """Note that the server confirmed a channel."""
+        self._confirmed.add(channel)
+        self._streaks.pop(channel, None)
+
+    def believed(self, channel: str, now: float, *, clear: bool) -> bool:
+        """Note a refusal and return whether it counts; `clear` is one that is surely about it."""
+        if clear and channel not in self._confirmed:
+            return True
+        streak = self._streaks.setdefault(channel, _Streak(now))
+        streak.count += 1
+        return streak.count >= _IN_A_ROW and now - streak.begun >= self._lasting
+
+
+class ServerRefusals:
+    """Whether a server that refuses the connection itself is asked again.
+
+    One that accepted us before is, for five minutes; where an HTTP status refused, without an end,
+    since any gateway on the way can answer with one. Else the other endpoints are tried first.
+    """
+
+    def __init__(self, endpoints: int) -> None:
+        self._endpoints = endpoints
+        self._accepted = False
+        self._streak: _Streak | None = None
+
+    def judge(self, ended: Ended, now: float, *, established: bool, subscribed: bool) -> Ended:
+        """Return how a link ended, to be retried if the refusal may be a passing one.
+
+        One that was subscribed is past that: what ends it was meant for it.
+        """
+        if subscribed:
+            self._streak = None
+        else:
+            ended = self._softened(ended, now)
+        self._accepted |= established
+        return ended
+
+    def _softened(self, ended: Ended, now: float) -> Ended:
+        if ended.stop is not StopCause.SERVER_REFUSED:
+            self._streak = None if self._accepted else self._streak
+            return ended
+        streak = self._streak = self._streak or _Streak(now)
+        streak.count += 1
+        if not self._retried(ended, streak, now):
+            return ended
+        retry = Retry.OVER_CAPACITY if self._accepted else Retry.BACK_OFF
+        return replace(ended, stop=None, retry=retry)
+
+    def _retried(self, ended: Ended, streak: _Streak, now: float) -> bool:
+        if not self._accepted:
+            return streak.count < self._endpoints
+        by_http = (ended.code or 0) < 1000
+        return by_http or now - streak.begun < _LASTING_OF_SERVER

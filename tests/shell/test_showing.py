@@ -115,7 +115,6 @@ def test_csv_that_is_appended_is_one_table(
     assert all(row[heading.index("text")] for row in others if len(row) == len(heading))
 
 
-@pytest.mark.defect("A.24")
 def test_csv_after_a_file_that_may_not_be_read(
     start_shell: StartShell, greeter: Sandbox, tmp_path: Path
 ) -> None:

@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "replaced_file": (),
     "stdout": ("errors",),
     "deadlines": (),
-    "readiness": ("pusher.items",),
+    "readiness": ("pusher.items", "summary"),
     "proxies": ("urls",),
     "filters": ("chatapp.events", "closest", "errors", "formats"),
     "pusher": ("pusher", "rawjson", "waker", "proxies", "urls", "retry_after", "daemons"),

@@ -1,6 +1,7 @@
 """Whether a tail ever was ready, and what kept it from being so."""
 
 from .pusher.items import Connected, Connecting, Gap, Lost, Ready, Refused, Status, Trouble
+from .summary import span
 
 
 class Readiness:
@@ -10,6 +11,11 @@ class Readiness:
         self.reached = False
         self.obstacle = ""
         """What came last between us and being ready."""
+
+    def explain(self, seconds: float) -> str:
+        """Return why it was not ready after so many seconds."""
+        obstacle = f": {self.obstacle}" if self.obstacle else ""
+        return f"never ready within {span(seconds)}{obstacle}"
 
     def note(self, status: Status | Gap) -> None:
         """Take a status change into account."""

@@ -70,6 +70,13 @@ class Limits(msgspec.Struct, frozen=True):
     duration: float | None = None
     idle: float | None = None
 
+    @property
+    def shortest(self) -> float:
+        """Seconds after which nothing at all has come and it is over; inf without a limit."""
+        return min(
+            [limit for limit in (self.duration, self.idle) if limit is not None], default=inf
+        )
+
 
 class End(msgspec.Struct, frozen=True):
     """How the tail ended; `reason` is set where a person should know why.
@@ -341,15 +348,10 @@ class Tail:
         if self._interrupted < inf:
             return End(ExitStatus.DONE)
         if not self._readiness.reached:
-            return End(ExitStatus.UNREACHABLE, reason=self._never_ready())
+            reason = self._readiness.explain(self._limits.shortest)
+            return End(ExitStatus.UNREACHABLE, reason=reason)
         short = self._limits.count is not None
         return End(ExitStatus.COUNT_NOT_REACHED if short else ExitStatus.DONE)
-
-    def _never_ready(self) -> str:
-        limits = (self._limits.duration, self._limits.idle)
-        seconds = min([limit for limit in limits if limit is not None])
-        obstacle = self._readiness.obstacle
-        return f"never ready within {span(seconds)}" + (f": {obstacle}" if obstacle else "")
 
     def _stalled_end(self, taken: int) -> End:
         """Return the end when stdout takes nothing; `taken` events are lost beside the spool's."""
@@ -429,7 +431,8 @@ class Tail:
         if self._backfill and self._backfill.busy:
             self._time_limits.note_line(now)  # what is still to come is no idleness
         seconds = max(0.0, self._due(now, for_room, held) - now)
-        room = self._poll(min(seconds, at_most), for_room, held)
+        spool = None if for_room or held else self._spool
+        room = _poll(min(seconds, at_most), self._stdout, self._alarm, spool, for_room=for_room)
         self._fresh = not for_room
         self._answer_request()
         now = time.monotonic()
@@ -447,23 +450,6 @@ class Tail:
         # The goodbye is over when all is written.
         due = min(due, self._shutdown.gives_up_at if for_room else self._shutdown.goodbye_ends)
         return min(due, self._backfill.due) if held and self._backfill else due
-
-    def _poll(self, seconds: float, for_room: bool, held: bool) -> bool:
-        """Wait for descriptors; return whether there is room. ReaderGone when there never will."""
-        room = False
-        waits = select.poll()
-        waits.register(self._alarm, select.POLLIN)
-        waits.register(self._stdout, select.POLLOUT if for_room else 0)
-        if not (for_room or held):
-            waits.register(self._spool, select.POLLIN)
-        for descriptor, events in waits.poll(seconds * 1000):
-            if descriptor == self._stdout.fileno():
-                if events & _DEAD:
-                    raise ReaderGone
-                room = bool(events & select.POLLOUT)
-            elif descriptor == self._alarm.fileno():
-                self._alarm.clear()
-        return room
 
     def _beat(self, now: float) -> float:
         """Beat if it is time, unless the socket's thread died; return when to beat again."""
@@ -483,6 +469,26 @@ class Tail:
         if self._spool.failure:
             self._tell(Trouble(time.time_ns(), self._spool.failure))
         self._connection.stop()
+
+
+def _poll(
+    seconds: float, stdout: Stdout, alarm: Waker, spool: Spool | None, *, for_room: bool
+) -> bool:
+    """Wait for descriptors; return whether stdout has room. ReaderGone when it never will."""
+    room = False
+    waits = select.poll()
+    waits.register(alarm, select.POLLIN)
+    waits.register(stdout, select.POLLOUT if for_room else 0)
+    if spool:
+        waits.register(spool, select.POLLIN)
+    for descriptor, events in waits.poll(seconds * 1000):
+        if descriptor == stdout.fileno():
+            if events & _DEAD:
+                raise ReaderGone
+            room = bool(events & select.POLLOUT)
+        elif descriptor == alarm.fileno():
+            alarm.clear()
+    return room
 
 
 def _events(count: int) -> str:

@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGUSR1, from the start of the program to its death by one of them."""
+"""What SIGINT, SIGTERM and SIGUSR1 do to a task, and death by one of them."""
 
 import contextlib
 import os
@@ -11,6 +11,8 @@ from math import inf
 from types import FrameType
 from typing import NoReturn, Protocol
 
+from .startup import requests
+
 _PATIENCE = {signal.SIGINT: 1.0, signal.SIGTERM: 10.0}
 """Signal -> seconds for which stdout may take nothing before what is left is given up. A person at
 the keyboard does not wait; a supervisor does, so that a reader that lives gets everything."""
@@ -21,11 +23,6 @@ _TWICE = 0.1
 """Seconds in which a signal that comes again is the same one."""
 _DELIVERY = 0.1
 """Seconds in which a signal that a process sends itself has ended it."""
-
-_Handler = Callable[[int, FrameType | None], object] | signal.Handlers
-
-_requests: list[int] = []
-"""Each SIGUSR1 that came while there was no task to answer it."""
 
 
 class Interruptible(Protocol):
@@ -47,35 +44,13 @@ class DeathBySignal(Exception):
         self.signum = signum
 
 
-def prepare_for_signals() -> None:
-    """Let a signal end the process at once, also in the middle of imports, until there is a task.
-
-    What the parent told us to ignore (a job in the background of a script) stays ignored. SIGUSR1
-    is remembered.
-    """
-    for signum in _PATIENCE:
-        if signal.getsignal(signum) in (signal.SIG_DFL, signal.default_int_handler):
-            signal.signal(signum, _at_once())
-    signal.signal(signal.SIGUSR1, lambda signum, _: _requests.append(signum))
-
-
-def _at_once() -> _Handler:
-    """Return the handler that ends the process at once."""
-    # The kernel withholds signals without a handler from process 1, that of a container.
-    return _exit_as_killed if os.getpid() == 1 else signal.SIG_DFL
-
-
-def _exit_as_killed(signum: int, _: FrameType | None = None) -> NoReturn:
-    os._exit(128 + signum)
-
-
 def die_by(signum: int) -> NoReturn:
     """End the process by the signal itself, or as process 1 with the status a shell would show."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signum, signal.SIG_DFL)
     os.kill(os.getpid(), signum)
     time.sleep(_DELIVERY)
-    _exit_as_killed(signum)
+    os._exit(128 + signum)
 
 
 @contextlib.contextmanager
@@ -111,7 +86,7 @@ def interrupted_by_signals(
     handled = [signum for signum in _PATIENCE if signal.getsignal(signum) is not signal.SIG_IGN]
     before = {signum: signal.signal(signum, handle) for signum in handled}
     before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, lambda *_: task.request())
-    if _requests:
+    if requests:
         task.request()
     try:
         yield received

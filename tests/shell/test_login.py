@@ -175,7 +175,7 @@ def test_from_options_and_standard_input(
     kept = (state_of(home) / "tokens.json").read_text()
     assert sandbox.password not in kept
     assert stored(home).access_token not in done.stderr
-    assert run_tail(*SELECT, "--for", "1s", env=env).returncode == 0
+    assert run_tail(*SELECT, "--for", "2s", env=env).returncode == 0
 
 
 @pytest.mark.parametrize("end", ["", "\r\n"], ids=repr)

@@ -89,14 +89,14 @@ def test_a_dead_token_is_known_by_its_code_with_any_status(
     log_in(sandbox, home)
     sandbox.expire_access_tokens()
     sandbox.faults.invalid_token_status = status
-    assert run_tail(*SELECT, "--for", "1s", env=env).returncode == 0
+    assert run_tail(*SELECT, "--for", "2s", env=env).returncode == 0
     let_refreshes_be_old(home)
     sandbox.expire_access_tokens()
     assert run_tail("lines", env=env).returncode == 0
     assert sandbox.tokens_refreshed == 2
 
 
-@pytest.mark.parametrize("argv", [("--all", "--for", "1s"), ("lines",), ("doctor",)], ids=str)
+@pytest.mark.parametrize("argv", [("--all", "--for", "2s"), ("lines",), ("doctor",)], ids=str)
 def test_every_command_renews(
     argv: tuple[str, ...],
     run_tail: RunTail,

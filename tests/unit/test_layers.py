@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "replaced_file": (),
     "stdout": ("errors",),
     "deadlines": (),
-    "readiness": ("pusher.items",),
+    "readiness": ("pusher.items", "summary"),
     "proxies": ("redaction", "urls"),
     "redaction": (),
     "filters": ("chatapp.events", "closest", "errors", "formats"),

@@ -32,6 +32,8 @@ def test_what_was_in_the_way_last(statuses: list[Status], obstacle: str) -> None
         readiness.note(status)
     assert not readiness.reached
     assert readiness.obstacle == obstacle
+    begin = "never ready within 2.0 s"
+    assert readiness.explain(2.0) == (f"{begin}: {obstacle}" if obstacle else begin)
 
 
 def test_once_ready_it_was_ready() -> None:

@@ -1,6 +1,7 @@
 """Whatever an answer is and however it comes: a reply or an ApiError, in time and little room."""
 
 import gzip
+import socket
 import subprocess
 import sys
 import threading
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -86,6 +87,23 @@ def test_a_proxy_that_drips_ends_at_the_deadline(scheme: str) -> None:
         with pytest.raises(ApiError, match="through the proxy"):
             DIRECT.ask(Http("https://api.example.invalid", proxy=proxy, timeout=TIMEOUT))
         assert time.monotonic() - begun < IN_TIME
+
+
+def test_a_resolver_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+    resolve = socket.getaddrinfo
+
+    def hang(host: str, port: int, **more: Any) -> Any:
+        if "flags" not in more:  # it would be a numeric address else
+            over.wait(60)
+        return resolve(host, port, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    begun = time.monotonic()
+    with pytest.raises(ApiError, match="cannot be resolved: the resolver does not answer"):
+        DIRECT.ask(Http("http://api.invalid", timeout=TIMEOUT))
+    assert time.monotonic() - begun < IN_TIME
+    over.set()
 
 
 @pytest.mark.defect("A2.14a")

@@ -363,7 +363,7 @@ def _why(error: BaseException, timeout: float) -> str:
             return f"its name cannot be resolved: {cause.strerror}"
     cause = causes[-1]
     if isinstance(cause, TimeoutError):
-        stopped = any(type(each).__name__ == "AnswerStopped" for each in causes)
+        stopped = any(type(known).__name__ == "AnswerStopped" for known in causes)
         return f"{'its answer stopped for' if stopped else 'no answer within'} {timeout:g} s"
     if isinstance(cause, OSError | ImportError):
         return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__

@@ -94,7 +94,7 @@ def test_a_resolver_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch
     resolve = socket.getaddrinfo
 
     def hang(host: str, port: int, **more: Any) -> Any:
-        if "flags" not in more:  # it would be a numeric address else
+        if "flags" not in more:  # else it asks about a numeric address
             over.wait(60)
         return resolve(host, port, **more)
 

@@ -165,7 +165,7 @@ def _import_all(api: Api) -> None:
     """Import what a gap, a renewal and the end of a long run need.
 
     An upgrade in place may replace it, and a lack of descriptors keep it from being read. Where
-    this fails already, whoever needs it will say so.
+    this fails already, the code that needs it will say so.
     """
     with suppress(ImportError, OSError):
         api.prepare_all()

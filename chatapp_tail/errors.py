@@ -71,7 +71,8 @@ class UntrustedError(ApiError):
     """
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"{reason}; if you trust its authority, name it with --ca-file")
+        advice = "if you trust its authority, name it with --ca-file"
+        super().__init__(f"{reason}; {advice}", lasting=True)
         self.reason = reason
 
 

@@ -1,4 +1,4 @@
-"""Cuts known secrets out of what leaves the program, whoever repeated them.
+"""Cuts known secrets out of what leaves the program, when others repeat them.
 
 Servers and proxies quote in their errors what they were sent. So a secret is made known here where
 it comes in, and notices, records of `--meta` and findings of `doctor` are redacted where they go

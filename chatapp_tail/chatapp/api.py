@@ -1,12 +1,15 @@
 """ChatApp's API as this program uses it: tokens, channel auth, licences; see also `history`."""
 
+import json
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 import msgspec
 
+from .. import rawjson
 from ..errors import ApiError, CredentialsError, UntrustedError
 from ..pusher.answers import AuthAnswer, Denied, Granted, TokenRefused, Unavailable, Untrusted
 from ..redaction import register_signature
@@ -75,10 +78,10 @@ def _is_refusal(reply: Reply) -> bool:
 
 
 def _pair(reply: Reply) -> TokenPair:
-    try:
-        pair = msgspec.json.decode(reply.content, type=_PairBody).data
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise ApiError(f"{reply.said} without a token pair ({_CHECK_URL})") from error
+    body = _read(reply, _PairBody)
+    if body is None:
+        raise ApiError(f"{reply.said} without a token pair ({_CHECK_URL})")
+    pair = body.data
     if not (can_be_sent(pair.access_token) and can_be_sent(pair.refresh_token)):
         raise ApiError(f"{reply.said} with tokens that no request can carry")
     return TokenPair(
@@ -148,7 +151,7 @@ class Api:
         try:
             return read_licenses(reply.text)
         except ValueError as error:
-            raise ApiError(f"{reply.said} without JSON ({_CHECK_URL})", lasting=True) from error
+            raise ApiError(f"{reply.said} without JSON ({_CHECK_URL})") from error
 
     def ask(self, path: str, query: Mapping[str, str]) -> Reply:
         """GET once, renewing the token if need be; CredentialsError, or ApiError for no answer."""
@@ -170,7 +173,7 @@ class Api:
         if not reply.ok:
             refused = reply.status in (401, 403) and not reply.foreign
             advice = "check what this account may see" if refused else _CHECK_URL
-            raise ApiError(f"{reply.said}; {advice}", lasting=True)
+            raise ApiError(f"{reply.said}; {advice}", lasting=not reply.foreign)
         return reply
 
     def _with_token(self, send: Callable[[Secret], Reply]) -> Reply:
@@ -220,10 +223,10 @@ class Api:
 
     def _auth_answer(self, reply: Reply, channel: str) -> AuthAnswer:
         if reply.ok:
-            auth = _signature(reply.content)
-            if auth:
-                register_signature(auth.rpartition(":")[2])
-                return Granted(auth)
+            body = _read(reply, _Auth)
+            if body and body.auth:
+                register_signature(body.auth.rpartition(":")[2])
+                return Granted(body.auth)
             return Unavailable(f"{reply.said} without a signature ({_CHECK_URL})")
         if reply.passing or 300 <= reply.status < 400 or reply.status == 200:
             return Unavailable(reply.said, reply.retry_after)
@@ -237,11 +240,15 @@ class Api:
         return explain_refusal(licenses, *license_and_messenger(channel)) if licenses else ""
 
 
-def _signature(content: bytes) -> str:
+def _read(reply: Reply, shape: type[Answer]) -> Answer | None:
+    """Return a body of a known shape, None when it has another."""
     try:
-        return msgspec.json.decode(content, type=_Auth).auth
-    except (msgspec.DecodeError, RecursionError):
-        return ""
+        return msgspec.json.decode(reply.content, type=shape)
+    except rawjson.REFUSED:
+        # Half an emoji in a member that nobody needs is refused as well.
+        with suppress(ValueError, RecursionError, msgspec.ValidationError):
+            return msgspec.convert(json.loads(reply.text), shape)
+        return None
 
 
 class _Remembered(Generic[Answer]):

@@ -1,8 +1,8 @@
 """HTTP to ChatApp's API: what is sent, and what comes back or why nothing does.
 
-Every request goes through `Http.send`, by one of two ways: `direct` for the calls that sign
-subscriptions, `session` for all others. For both, the same limits hold (of time and of size), and
-whatever an answer holds becomes a `Reply` or an ApiError.
+Every request goes through `Http.send`, by one of two ways: `direct`, or `session` where a proxy is
+in between. For both, the same limits hold (of time and of size), and whatever an answer holds
+becomes a `Reply` or an ApiError.
 """
 
 import contextlib
@@ -147,8 +147,10 @@ class Http:
 
     def prepare_all(self) -> None:
         """Import what any call needs, before a file of it is replaced by an upgrade."""
-        for module in ("encodings.idna", "zlib", "chatapp_tail.chatapp.session"):
+        for module in ("encodings.idna", "zlib"):
             import_module(module)
+        if not self._direct:
+            _ = self._session
         if self._through and self._through.scheme != "http":
             import_module("socks")
 
@@ -169,15 +171,12 @@ class Http:
         asked = f"{method} {self.url}{path}"
         begun = time.monotonic()
         try:
+            from .direct import Call
             from .sockets import within
 
             with within(self._timeout, self._timeout * _WHOLE):
-                if method == "POST" and form is not None and self._direct:
-                    answer = self._direct.post(path, {**_HEADERS, **headers}, form)
-                else:
-                    answer = self._session.send(
-                        method, path, headers=headers, form=form, json=json, query=query
-                    )
+                call = Call(method, path, {**_HEADERS, **headers}, form, json, query)
+                answer = (self._direct or self._session).send(call)
                 reply = _reply(asked, answer)
         except Exception as error:
             # Anything: an answer can make libraries raise what none of them documents, and an
@@ -211,7 +210,7 @@ class Http:
         from .session import Session
 
         tls = self._tls if self.url.startswith("https:") else None
-        return Session(self.url, _HEADERS, self._through, tls)
+        return Session(self.url, self._through, tls)
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
@@ -364,7 +363,7 @@ def _why(error: BaseException, timeout: float) -> str:
             return f"its name cannot be resolved: {cause.strerror}"
     cause = causes[-1]
     if isinstance(cause, TimeoutError):
-        stopped = any(type(each).__name__ == "AnswerStopped" for each in causes)
+        stopped = any(type(known).__name__ == "AnswerStopped" for known in causes)
         return f"{'its answer stopped for' if stopped else 'no answer within'} {timeout:g} s"
     if isinstance(cause, OSError | ImportError):
         return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__

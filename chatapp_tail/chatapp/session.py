@@ -1,4 +1,4 @@
-"""The long way to the API, by `requests`: any request, also through a proxy; kept alive.
+"""The long way to the API, by `requests`: through a proxy, or to an odd URL; kept alive.
 
 The only module that uses `requests`, which takes 55 ms of CPU to import; so this one is loaded at
 the first call that needs it. Its connections are made by `sockets`, to keep to the same limits as
@@ -7,7 +7,6 @@ those of `direct`.
 
 import socket
 import ssl
-from collections.abc import Mapping
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
@@ -18,44 +17,37 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from ..proxies import Proxy
-from .direct import Answer, read_body
+from .direct import ENCODINGS, Answer, Call, read_body
 from .sockets import connect, connect_by_socks
 
 _CONNECTIONS = 8
-_ENCODINGS = "gzip, deflate"
 
 
 class Session:
     """A `requests` session with the API at `url`; to be used under `sockets.within`."""
 
-    def __init__(
-        self, url: str, headers: Mapping[str, str], proxy: Proxy | None, tls: ssl.SSLContext | None
-    ) -> None:
+    def __init__(self, url: str, proxy: Proxy | None, tls: ssl.SSLContext | None) -> None:
         self._url = url
         self._session = requests.Session()
         self._adapter = _Adapter(proxy if proxy and proxy.scheme != "http" else None, tls)
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self._session.headers.update({**headers, "Accept-Encoding": _ENCODINGS})
+        self._session.headers["Accept-Encoding"] = ENCODINGS
         # Off, because it also lets ~/.netrc replace the Authorization header.
         self._session.trust_env = False
         self._proxies = {}
         if proxy and proxy.scheme == "http":
             self._proxies = {"http": proxy.url, "https": proxy.url}
 
-    def send(
-        self,
-        method: str,
-        path: str,
-        *,
-        headers: Mapping[str, str],
-        form: Mapping[str, str] | None,
-        json: Mapping[str, str] | None,
-        query: Mapping[str, str] | None,
-    ) -> Answer:
+    def send(self, call: Call) -> Answer:
         """Send a request; raises anything that `requests` and an odd answer can make it raise."""
         request = self._session.prepare_request(
             requests.Request(
-                method, self._url + path, headers=dict(headers), params=query, data=form, json=json
+                call.method,
+                self._url + call.path,
+                headers=dict(call.headers),
+                params=call.query,
+                data=call.form,
+                json=call.json,
             )
         )
         # By the adapter, since the session looks into a redirect even if it is not to follow it,

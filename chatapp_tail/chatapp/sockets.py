@@ -1,6 +1,6 @@
 """Sockets on which no exchange outlives its deadline, however slowly its bytes drip.
 
-A timeout of a socket holds for one read, and whoever reads a line or a header reads often. Here
+A timeout of a socket holds for one read, and a line or a header takes many reads. Here
 the thread that makes a request sets its limits with `within`, and every socket that it reads or
 writes until then waits no longer than what is left of them. Both ways to the API use these sockets:
 `direct` and `session`.

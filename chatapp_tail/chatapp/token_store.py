@@ -20,7 +20,7 @@ from .secret import Secret
 
 _FILE, _VERSION = "tokens.json", 1
 _LOCK_PATIENCE = 45.0
-"""Seconds; whoever holds the lock refreshes under it, which takes 30 at most."""
+"""Seconds; the process that holds the lock refreshes under it, which takes 30 at most."""
 _PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
 """Errors of the system that others can mend while this program goes on."""
 _ROOM_FOR_A_LOGIN = 4096

@@ -159,9 +159,9 @@ def _assemble(
 def _importing_ahead(api: Api) -> Listener:
     """Return what imports, while the first dial waits for the network, what comes after it.
 
-    15 ms of CPU, and 70 when requests is needed, that DNS, TCP and TLS leave time for. And once
-    all is ready, what only a hard time needs; of that most some seconds later, which short runs are
-    over by, for the first events should not wait for it.
+    15 ms of CPU, and 70 when requests is needed for a proxy, that DNS, TCP and TLS leave time for.
+    And once all is ready, what only a hard time needs; of that most some seconds later, which short
+    runs are over by, for the first events should not wait for it.
     """
     later = threading.Timer(_IMPORTED_AFTER, _import_all, (api,))
     later.daemon = True
@@ -182,7 +182,7 @@ def _import_all(api: Api) -> None:
     """Import what a gap, a renewal and the end of a long run need.
 
     An upgrade in place may replace it, and a lack of descriptors keep it from being read. Where
-    this fails already, whoever needs it will say so.
+    this fails already, the code that needs it will say so.
     """
     with suppress(ImportError, OSError):
         api.prepare_all()

@@ -1,6 +1,7 @@
 """The short way to the API: the same answers and the same sentences as `requests` gives."""
 
 import gzip
+import json
 import socket
 import ssl
 import subprocess
@@ -123,10 +124,34 @@ def test_no_answer() -> None:
     ],
 )
 def test_what_is_no_answer_is_said_as_requests_says_it(answer: bytes, why: str) -> None:
-    for json in (None, {"a": "b"}):
-        form = None if json else FORM
+    for odd in ("", "/%20"):
         with scripted([answer]) as (url, _), pytest.raises(ApiError, match=f"failed: {why};"):
-            Http(url).send("POST", AUTH_PATH, headers=HEADERS, form=form, json=json)
+            Http(url + odd).send("POST", AUTH_PATH, headers=HEADERS, form=FORM)
+
+
+@pytest.mark.parametrize("odd", ["", "/%20"], ids=["direct", "requests"])
+def test_both_ways_ask_for_the_same(server: Server, odd: str) -> None:
+    http = Http(server.url + odd)
+    http.send("GET", "/v1/ä b/\x1b%2F", headers=HEADERS, query={"q": "1&2 ä"})
+    http.send("POST", "/v1/tokens", headers={}, json={"a": "é"})
+    http.send("POST", "/v1/tokens/refresh", headers=HEADERS)
+    get, post, bare = server.asked
+    assert get.path == f"{odd}/v1/%C3%A4%20b/%1B%2F?q=1%262+%C3%A4"
+    assert get.headers["Accept-Encoding"] == "gzip, deflate"
+    assert get.headers["Authorization"] == "made-up-token"
+    assert json.loads(post.body) == {"a": "é"}
+    assert post.headers["Content-Type"] == "application/json"
+    assert (bare.body, bare.headers["Content-Length"]) == (b"", "0")
+
+
+def test_a_request_that_spends_something_is_never_sent_twice() -> None:
+    """Not even when a kept connection ends just as it is used: it is not used at all."""
+    with scripted([OK], [None]) as (url, heads):
+        http = Http(url)
+        post(http)
+        with pytest.raises(ApiError):
+            http.send("POST", "/v1/tokens", headers={}, json={"a": "b"})
+        assert len(heads) == 2
 
 
 def test_what_is_encoded_though_nobody_asked_for_it_is_decoded(server: Server) -> None:

@@ -1,6 +1,7 @@
 """Whatever an answer is and however it comes: a reply or an ApiError, in time and little room."""
 
 import gzip
+import socket
 import subprocess
 import sys
 import threading
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -41,8 +42,13 @@ class Way(NamedTuple):
     ask: Callable[[Http], Reply]
 
 
+def odd(http: Http) -> Http:
+    """The same at a URL for which `requests` is needed."""
+    return Http(f"{http.url}/%20", proxy=http._proxy, timeout=http._timeout)
+
+
 DIRECT = Way("direct", lambda http: http.send("POST", AUTH_PATH, headers={}, form={"a": "b"}))
-SESSION = Way("session", lambda http: http.send("GET", "/v1/x", headers={}))
+SESSION = Way("session", lambda http: odd(http).send("GET", "/v1/x", headers={}))
 both = pytest.mark.parametrize("way", [DIRECT, SESSION], ids=lambda way: way.name)
 
 
@@ -79,8 +85,25 @@ def test_a_proxy_that_drips_ends_at_the_deadline(scheme: str) -> None:
         proxy = Proxy.parse(f"{scheme}://127.0.0.1:{server.port}")
         begun = time.monotonic()
         with pytest.raises(ApiError, match="through the proxy"):
-            SESSION.ask(Http("https://api.example.invalid", proxy=proxy, timeout=TIMEOUT))
+            DIRECT.ask(Http("https://api.example.invalid", proxy=proxy, timeout=TIMEOUT))
         assert time.monotonic() - begun < IN_TIME
+
+
+def test_a_resolver_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+    resolve = socket.getaddrinfo
+
+    def hang(host: str, port: int, **more: Any) -> Any:
+        if "flags" not in more:  # else it asks about a numeric address
+            over.wait(60)
+        return resolve(host, port, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    begun = time.monotonic()
+    with pytest.raises(ApiError, match="cannot be resolved: the resolver does not answer"):
+        DIRECT.ask(Http("http://api.invalid", timeout=TIMEOUT))
+    assert time.monotonic() - begun < IN_TIME
+    over.set()
 
 
 @pytest.mark.defect("A2.14a")
@@ -204,7 +227,7 @@ try:
     if way == "direct":
         http.send("POST", AUTH_PATH, headers={}, form={"a": "b"})
     else:
-        http.send("GET", "/v1/x", headers={})
+        Http(url + "/%20").send("GET", "/v1/x", headers={})
 except ApiError as error:
     print(error)
 print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])

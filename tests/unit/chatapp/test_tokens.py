@@ -369,7 +369,8 @@ def test_a_pair_that_could_not_be_saved_does_not_replace_a_new_login(
 
         patched.setattr(token_store, "replace_file", fail)
         source.renew(pair(1).access)
-    store.save("default", login(9))
+    with store.locked():
+        store.save("default", login(9))
     assert source.renew(pair(2).access) == pair(9).access
     assert store.load("default") == login(9)
 
@@ -456,6 +457,15 @@ def test_a_new_pair_is_not_lost_for_what_is_not_needed(
 ) -> None:
     """The old pair is void by now: without the new tokens only a login helps."""
     server.answers["/v1/tokens/refresh"] = [pair_answer(**changed)]
+    found = refresh_tokens(Http(server.url), Secret("old"))
+    assert (found.access_token, found.refresh_token) == ("access-made-up", "refresh-made-up")
+
+
+def test_a_new_pair_is_not_lost_for_half_an_emoji(server: Server) -> None:
+    answer = pair_answer(name="made-up-name")
+    server.answers["/v1/tokens/refresh"] = [
+        Answer(200, answer.body.replace(b"made-up-name", b"\\ud83d"))
+    ]
     found = refresh_tokens(Http(server.url), Secret("old"))
     assert (found.access_token, found.refresh_token) == ("access-made-up", "refresh-made-up")
 

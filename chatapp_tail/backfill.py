@@ -18,6 +18,7 @@ from queue import Empty, Queue, SimpleQueue
 
 import msgspec
 
+from .chatapp.message_times import MessageTimes
 from .pusher.items import ChannelEvent, Gap, Item, Lost, Ready, Stopped, Subscribed
 from .waker import Waker
 
@@ -90,8 +91,9 @@ class Backfill:
     """Reads the gaps of those channels that `has_history` says have one.
 
     `alarm` is woken when there is something to take. `began` has when channels were tailed first,
-    as far as that was before now. Live events should wait for `patience` seconds from the end of a
-    gap on, and for a second at least from when it is reached.
+    as far as that was before now; `times` is told of those that begin now. Live events should wait
+    for `patience` seconds from the end of a gap on, and for a second at least from when it is
+    reached.
     """
 
     def __init__(
@@ -101,12 +103,14 @@ class Backfill:
         alarm: Waker,
         *,
         began: Mapping[str, int],
+        times: MessageTimes,
         patience: float,
     ) -> None:
         self._fetch = fetch
         self._has_history = has_history
         self._alarm = alarm
         self._began = dict(began)
+        self._times = times
         self._patience = patience
         self._lock = threading.Lock()
         self._gathering: _Episode | None = None
@@ -127,16 +131,22 @@ class Backfill:
             if type(item) is ChannelEvent:
                 continue
             if isinstance(item, Subscribed):
-                self._began.setdefault(item.channel, item.at)
+                self._begin(item)
             elif isinstance(item, Gap) and not item.final and self._has_history(item.channel):
                 self._gather(item)
             elif isinstance(item, Ready | Lost | Stopped) and self._gathering:
                 self._gathering.gathered.set()
 
+    def _begin(self, item: Subscribed) -> None:
+        if item.channel not in self._began:
+            self._began[item.channel] = item.at
+            self._times.begin(item.channel, item.at)
+
     def _gather(self, gap: Gap) -> None:
-        if gap.channel in self._began:
-            # A gap before the begin: a line that was found late, or a clock that was set back.
-            self._began[gap.channel] = min(self._began[gap.channel], gap.since)
+        if gap.begin < self._began.get(gap.channel, gap.begin):
+            # A line that was found late, or a clock that was set back.
+            self._began[gap.channel] = gap.begin
+            self._times.forget_begin(gap.channel)
         with self._lock:
             episode = self._gathering
             if episode is None or episode.begun:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from .chatapp.doubles import Doubles
 from .chatapp.events import Decoded, Record, Source, decode
+from .chatapp.message_times import MessageTimes
 from .filters import KeepEvent, KeepRecord
 from .formats import Format
 from .pusher.items import ChannelEvent
@@ -13,7 +14,8 @@ from .summary import Summary
 class Pipeline:
     """The same for live events and saved ones.
 
-    `doubles` remembers what can come in two ways; with `collects`, what is shown can be taken.
+    `doubles` remembers what can come in two ways, `times` what the messages' times tell of the
+    service's clock; with `collects`, what is shown can be taken.
     """
 
     def __init__(
@@ -24,6 +26,7 @@ class Pipeline:
         summary: Summary,
         doubles: Doubles | None = None,
         *,
+        times: MessageTimes | None = None,
         collects: bool = False,
     ) -> None:
         self._keep_event = keep_event
@@ -31,6 +34,7 @@ class Pipeline:
         self._format = format
         self._summary = summary
         self._doubles = doubles
+        self._times = times
         self._collects = collects
         self._shown: list[tuple[int, Sequence[Record]]] = []
 
@@ -39,7 +43,10 @@ class Pipeline:
         if not self._keep_event(event.event):
             self._summary.filtered += 1
             return []
-        return self._of_kept(decode(event))
+        decoded = decode(event)
+        if self._times is not None and event.event == "message":
+            self._times.note(decoded.records[-1])
+        return self._of_kept(decoded)
 
     def of_saved(self, decoded: Decoded) -> list[bytes]:
         """Return the lines of an event decoded before."""
@@ -49,8 +56,11 @@ class Pipeline:
         return self._of_kept(decoded)
 
     def of_history(self, event: ChannelEvent) -> list[bytes]:
-        """Return the lines of a message that came from history."""
-        return self._of_kept(decode(event, Source.BACKFILL))
+        """Return the lines of a message that came from history; none if it is from before."""
+        decoded = decode(event, Source.BACKFILL)
+        if self._times is not None and not self._times.wants(decoded.records[0]):
+            return []
+        return self._of_kept(decoded)
 
     def take_shown(self, left_out: int) -> list[Record]:
         """Return the records of the lines returned since the last call, without the last few lines.

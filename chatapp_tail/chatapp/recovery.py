@@ -22,7 +22,10 @@ _CLOCKS = 10
 
 
 def recover(
-    history: History, gaps: Sequence[Gap], began: Mapping[str, int]
+    history: History,
+    gaps: Sequence[Gap],
+    began: Mapping[str, int],
+    newest: Mapping[str, int] = {},
 ) -> Iterator[ChannelEvent | Gap]:
     """Yield the messages of all gaps in the order of their time, and then each gap, filled.
 

@@ -12,10 +12,20 @@ from ..backfill import Backfill
 from ..chatapp.api import Api
 from ..chatapp.channels import license_and_messenger
 from ..chatapp.doubles import Doubles
+from ..chatapp.message_times import MessageTimes
 from ..checkpoint import Checkpoint
 from ..notices import Level, LogFormat, describe_progress
 from ..pusher.connection import Sink
-from ..pusher.items import ASKED, NOT_RUNNING, ChannelEvent, Fetching, Gap, Item
+from ..pusher.items import (
+    ASKED,
+    NOT_RUNNING,
+    ChannelEvent,
+    Fetching,
+    Gap,
+    Item,
+    Status,
+    Trouble,
+)
 from ..tail import ShowProgress
 from ..waker import Waker
 from .settings import Settings
@@ -27,6 +37,11 @@ if TYPE_CHECKING:
 
 _SHOWN_AFTER = 2.0
 _BAR_EVERY, _LINE_EVERY = 0.2, 10.0
+
+_SET_BACK = (
+    "the clock was set back since the last run, so nobody knows when that ended; history is read"
+    " from the newest message on, and messages may come twice"
+)
 
 Uncovered = Mapping[str, tuple[int, str]]
 """Channel -> since when (wall-clock nanoseconds) nothing of it was written, and why."""
@@ -67,10 +82,14 @@ def has_history(channel: str) -> bool:
 
 
 class HistoryReader:
-    """Reads gaps from the API; what that needs is loaded at the first one."""
+    """Reads gaps from the API; what that needs is loaded at the first one.
 
-    def __init__(self, api: Api) -> None:
+    `newest` has, by channel, the newest time of a message seen, as it is when a gap is read.
+    """
+
+    def __init__(self, api: Api, newest: Mapping[str, int]) -> None:
         self._api = api
+        self._newest = newest
         self._history: History | None = None
         self.since = inf
         """When reading began (monotonic), as long as it lasts."""
@@ -85,7 +104,7 @@ class HistoryReader:
 
         self._history = self._history or History(self._api.ask, Pace())
         self.since = time.monotonic()
-        yield from recover(self._history, gaps, began)
+        yield from recover(self._history, gaps, began, self._newest)
         self.since = inf
 
     def state(self) -> Fetching:
@@ -164,6 +183,7 @@ class Filling(msgspec.Struct, frozen=True):
     uncovered: Uncovered
     backfill: Backfill | None = None
     doubles: Doubles | None = None
+    times: MessageTimes | None = None
     progress: ShowProgress = lambda _: inf
 
     def before(self, put: Sink) -> Sink:
@@ -183,7 +203,7 @@ def open_filling(
     api: Api,
     alarm: Waker,
     checkpoint: Checkpoint | None,
-    say: Callable[[Fetching], None],
+    say: Callable[[Status], None],
 ) -> Filling:
     """Return what fills the gaps of channels that have history, those from before the start too."""
     places = uncovered(
@@ -195,20 +215,30 @@ def open_filling(
     if settings.backfill_wait is None:
         return Filling(places)
     if checkpoint:
+        if checkpoint.set_back:
+            say(Trouble(time.time_ns(), _SET_BACK))
         # Should this run end before it has read what was before it, the next one still must.
         for channel, (since, _) in places.items():
             checkpoint.begin(channel, since)
-    reader = HistoryReader(api)
+    times = checkpoint.times if checkpoint else MessageTimes()
+    reader = HistoryReader(api, times.newest)
+    backfill = Backfill(
+        reader,
+        has_history,
+        alarm,
+        began=began(places, checkpoint),
+        times=times,
+        patience=settings.backfill_wait,
+    )
     with_bar = sys.stderr.isatty() and settings.log_format is LogFormat.TEXT
     return Filling(
         places,
-        Backfill(
-            reader,
-            has_history,
-            alarm,
-            began=began(places, checkpoint),
-            patience=settings.backfill_wait,
+        backfill,
+        Doubles(
+            checkpoint.written() if checkpoint else (),
+            now=time.time_ns(),
+            keep_since=backfill.keep_since,
         ),
-        Doubles(checkpoint.written() if checkpoint else (), now=time.time_ns()),
+        times,
         HistoryProgress(reader, say, bar=with_bar and settings.level > Level.QUIET),
     )

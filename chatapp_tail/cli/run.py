@@ -113,7 +113,11 @@ def _assemble(
         queue,
         alarm,
         pipeline=settings.showing.pipeline(
-            summary, dict(os.environ), filling.doubles, collects=checkpoint is not None
+            summary,
+            dict(os.environ),
+            filling.doubles,
+            times=filling.times,
+            collects=checkpoint is not None,
         ),
         listeners=[notices.say, summary.note, systemd.say, _importing_ahead(api)],
         meta=encode_meta if settings.meta else None,

@@ -7,6 +7,7 @@ from typing import assert_never
 import msgspec
 
 from ..chatapp.doubles import Doubles
+from ..chatapp.message_times import MessageTimes
 from ..filters import Grep, KeepEvent, KeepRecord, by_event, by_record, compile_grep
 from ..formats import Format, Output
 from ..formats.times import TimeStyle, clock_of, zone_of
@@ -49,6 +50,7 @@ class Showing(msgspec.Struct, frozen=True):
         environment: dict[str, str],
         doubles: Doubles | None = None,
         *,
+        times: MessageTimes | None = None,
         collects: bool = False,
     ) -> Pipeline:
         """Return filters and format joined; formats that are heavy are loaded only now."""
@@ -58,6 +60,7 @@ class Showing(msgspec.Struct, frozen=True):
             self._format(environment),
             summary,
             doubles,
+            times=times,
             collects=collects,
         )
 

@@ -12,6 +12,7 @@ import pytest
 from chatapp_tail import backfill as module
 from chatapp_tail.backfill import Backfill, BackfillBug, Fetch, Reached
 from chatapp_tail.backfill import _Episode as Episode
+from chatapp_tail.chatapp.message_times import MessageTimes
 from chatapp_tail.pusher.items import (
     ChannelEvent,
     Connected,
@@ -102,9 +103,17 @@ def made(
     alarm: Waker,
     *,
     began: Mapping[str, int] | None = None,
+    times: MessageTimes | None = None,
     patience: float = 100.0,
 ) -> Backfill:
-    return Backfill(fetch, lambda name: name != "none", alarm, began=began or {}, patience=patience)
+    return Backfill(
+        fetch,
+        lambda name: name != "none",
+        alarm,
+        began=began or {},
+        times=times or MessageTimes(),
+        patience=patience,
+    )
 
 
 def taken(backfill: Backfill, alarm: Waker) -> News:

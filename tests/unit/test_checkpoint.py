@@ -5,6 +5,8 @@ import signal
 import sqlite3
 import stat
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -32,7 +34,7 @@ def record(name: str, at: int = T, channel: str | None = "a") -> Record:
     return Record("message", name, channel, 1, "x", at, Source.LIVE, None, 1, 1, b"{}")
 
 
-def gap(channel: str = "a", since: int = 1) -> Gap:
+def gap(channel: str = "a", since: int = T) -> Gap:
     return Gap(channel, since, since + 5, "lost")
 
 
@@ -97,26 +99,89 @@ def test_a_mark_is_held_while_messages_of_a_gap_are_to_come(checkpoint: Checkpoi
     checkpoint.cover({"a": T + 5, "b": T + 5})
     assert checkpoint.marks == {"a": Mark(T, T), "b": Mark(T, T + 5)}
     checkpoint.release(gap("a"))
+    assert checkpoint.marks == {"a": Mark(T, T + 5), "b": Mark(T, T + 5)}
     checkpoint.cover({"a": T + 6, "b": T + 6})
     assert checkpoint.marks == {"a": Mark(T, T + 6), "b": Mark(T, T + 6)}
 
 
 def test_a_mark_is_held_until_all_gaps_of_its_channel_are_filled(checkpoint: Checkpoint) -> None:
     checkpoint.begin("a", T)
-    checkpoint.hold(gap("a", 1))
-    checkpoint.hold(gap("a", 2))
-    checkpoint.release(gap("a", 1))
+    checkpoint.hold(gap("a", T))
+    checkpoint.hold(gap("a", T + 2))
     checkpoint.cover({"a": T + 5})
     assert checkpoint.marks["a"].until == T
-    checkpoint.release(gap("a", 2))
-    checkpoint.cover({"a": T + 6})
-    assert checkpoint.marks["a"].until == T + 6
+    checkpoint.release(gap("a", T))
+    assert checkpoint.marks["a"].until == T + 2
+    checkpoint.release(gap("a", T + 2))
+    assert checkpoint.marks["a"].until == T + 5
+
+
+@pytest.mark.defect("A2.7")
+def test_gaps_that_begin_at_the_same_moment_are_held_each(checkpoint: Checkpoint) -> None:
+    checkpoint.begin("a", T)
+    checkpoint.hold(gap())
+    checkpoint.hold(gap())
+    checkpoint.cover({"a": T + 5})
+    checkpoint.release(gap())
+    assert checkpoint.marks["a"].until == T
+    checkpoint.release(gap())
+    assert checkpoint.marks["a"].until == T + 5
+
+
+@pytest.mark.defect("A2.19a")
+def test_what_a_gap_held_back_is_made_up_for_when_it_is_released(checkpoint: Checkpoint) -> None:
+    """A short run may end before more is proved."""
+    checkpoint.begin("a", T)
+    checkpoint.hold(gap())
+    checkpoint.cover({"a": T + 5})
+    checkpoint.cover({"b": T + 9})
+    checkpoint.release(gap())
+    with closing(reopened(checkpoint)) as again:
+        assert again.marks["a"].until == T + 5
+
+
+@pytest.mark.defect("A2.23b")
+@pytest.mark.parametrize("held", [True, False], ids=["reached", "read with an earlier one"])
+def test_a_gap_that_was_given_up_is_left_to_the_next_run(
+    checkpoint: Checkpoint, held: bool
+) -> None:
+    checkpoint.begin("a", T)
+    checkpoint.cover({"a": T + 1})
+    given_up = Gap("a", T + 1, T + 5, "lost", missing="HTTP 401", given_up=True)
+    if held:
+        checkpoint.hold(gap("a", T + 1))
+    checkpoint.release(given_up)
+    checkpoint.wrote([record("a", T + 1)])
+    checkpoint.cover({"a": T + 10 * KEPT})
+    assert checkpoint.marks["a"].until == T + 1
+    later = gap("a", T + 11 * KEPT)
+    checkpoint.hold(later)
+    checkpoint.release(later)
+    checkpoint.cover({"a": T + 12 * KEPT})
+    with closing(reopened(checkpoint)) as again:
+        assert again.marks["a"] == Mark(T, T + 1)
+        assert again.written() == ["a"], "it may be read again"
+
+
+def test_a_mark_goes_back_to_where_history_has_to_be_read_from(checkpoint: Checkpoint) -> None:
+    checkpoint.begin("a", T)
+    checkpoint.cover({"a": T + 9})
+    checkpoint.hold(Gap("a", T + 9, T + 20, "lost", read_from=T + 3))
+    with closing(reopened(checkpoint)) as again:
+        assert again.marks["a"] == Mark(T, T + 3)
+
+
+def test_a_line_that_was_found_late_begins_with_its_gap(checkpoint: Checkpoint) -> None:
+    checkpoint.begin("a", T)
+    checkpoint.hold(gap("a", T - 300))
+    with closing(reopened(checkpoint)) as again:
+        assert again.marks["a"] == Mark(T - 300, T - 300)
 
 
 def test_a_gap_is_released_as_it_comes_back(checkpoint: Checkpoint) -> None:
     checkpoint.begin("a", T)
     checkpoint.hold(gap())
-    checkpoint.release(Gap("a", 1, 6, "lost", recovered=3, missing=None))
+    checkpoint.release(Gap("a", T, T + 5, "lost", recovered=3, missing=None))
     checkpoint.cover({"a": T + 5})
     assert checkpoint.marks["a"].until == T + 5
 
@@ -137,6 +202,76 @@ def test_a_hold_does_not_outlast_the_process(checkpoint: Checkpoint) -> None:
         assert again.marks["a"].until == T
         again.cover({"a": T + 9})
         assert again.marks["a"].until == T + 9
+
+
+# --- the service's clock
+
+
+def test_what_the_messages_times_tell_is_kept(checkpoint: Checkpoint) -> None:
+    checkpoint.begin("a", T)
+    checkpoint.times.newest["a"] = 1_700_000_000
+    checkpoint.times.begins["a"] = 1_699_999_999
+    checkpoint.cover({"a": T + 5})
+    checkpoint.times.newest["a"] += 1
+    with closing(reopened(checkpoint)) as again:
+        assert again.marks == {"a": Mark(T, T + 5, 1_700_000_001, 1_699_999_999)}
+        assert again.times.newest == {"a": 1_700_000_001}
+        assert again.times.begins == {"a": 1_699_999_999}
+
+
+def test_the_newest_message_is_kept_as_of_the_mark(checkpoint: Checkpoint) -> None:
+    """Those before it may still be to come from history."""
+    checkpoint.begin("a", T)
+    checkpoint.times.newest["a"] = 5
+    checkpoint.cover({"a": T + 1})
+    checkpoint.hold(gap("a", T + 1))
+    checkpoint.times.newest["a"] = 9
+    checkpoint.cover({"a": T + 2})
+    with closing(reopened(checkpoint)) as again:
+        assert again.marks["a"].newest == 5
+
+
+NOW = T + 1000 * SECOND
+
+
+@pytest.mark.defect("A.10", "A2.2c")
+@pytest.mark.parametrize(
+    ("mark", "fixed"),
+    [
+        (Mark(T, NOW), Mark(T, NOW)),
+        (Mark(T, NOW + 1, T // SECOND + 5), Mark(T, T + 5 * SECOND, T // SECOND + 5)),
+        (Mark(T, NOW + 1), Mark(T, T)),
+        (Mark(T, NOW + 1, NOW // SECOND + 1), Mark(T, T, NOW // SECOND + 1)),
+        (Mark(NOW + 1, NOW + 2), Mark(NOW - 86_400 * SECOND, NOW - 86_400 * SECOND)),
+        (Mark(NOW + 1, NOW + 2, T // SECOND), Mark(T, T, T // SECOND)),
+        (Mark(NOW, NOW - 5), Mark(NOW - 5, NOW - 5)),
+    ],
+    ids=[
+        "in order",
+        "the newest message",
+        "the begin where there was none",
+        "the begin where that is in the future too",
+        "a day where nothing is known",
+        "a begin in the future",
+        "a begin after the mark",
+    ],
+)
+def test_a_clock_that_was_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: Mark, fixed: Mark
+) -> None:
+    with closing(opened(tmp_path)) as made:
+        made.marks["a"] = mark
+        made._save(["a"])
+        if mark.newest is not None:
+            made.times.newest["a"] = mark.newest
+    monkeypatch.setattr(time, "time_ns", lambda: NOW)
+    with closing(opened(tmp_path)) as again:
+        assert again.marks == {"a": fixed}
+        assert again.set_back == (mark.until > NOW)
+        again.wrote([record("new", NOW)])
+        with closing(reopened(again)) as third:
+            assert third.marks == {"a": fixed}
+            assert not third.set_back
 
 
 # --- what was written
@@ -172,21 +307,30 @@ def test_what_no_run_will_read_again_is_forgotten(checkpoint: Checkpoint) -> Non
     checkpoint.begin("a", T)
     checkpoint.begin("b", T)
     checkpoint.wrote([record("old", T), record("young", T + 1), record("b's", T, "b")])
-    checkpoint.cover({"a": T + KEPT + 1})
-    assert checkpoint.written() == ["b's", "young"]
+    checkpoint.wrote([record("last", T + KEPT + 1), record("ahead", T + 2 * KEPT, "b")])
+    checkpoint.cover({"a": T + 3 * KEPT})
+    assert checkpoint.written() == ["b's", "young", "last", "ahead"]
+
+
+def test_the_last_messages_of_a_quiet_channel_are_kept(checkpoint: Checkpoint) -> None:
+    """History may be read from the newest one on."""
+    checkpoint.begin("a", T)
+    checkpoint.wrote([record("first", T), record("last", T + 1)])
+    checkpoint.cover({"a": T + 1000 * KEPT})
+    assert checkpoint.written() == ["first", "last"]
 
 
 def test_it_is_looked_for_now_and_then(
     checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpoint.begin("a", T)
-    checkpoint.wrote([record("old", T)])
+    checkpoint.wrote([record("old", T), record("new", T + 10 * KEPT)])
     checkpoint.cover({"a": T + 1})
     checkpoint.cover({"a": T + 10 * KEPT})
-    assert checkpoint.written() == ["old"]
+    assert checkpoint.written() == ["old", "new"]
     monkeypatch.setattr(checkpoint, "_prune_due", 0.0)
     checkpoint.cover({"a": T + 10 * KEPT})
-    assert checkpoint.written() == []
+    assert checkpoint.written() == ["new"]
 
 
 def test_all_is_kept_that_a_held_gap_may_read_again(checkpoint: Checkpoint) -> None:
@@ -414,6 +558,98 @@ def test_a_file_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
         opened(tmp_path)
     assert raised.value.exit_status is ExitStatus.OUTPUT_FAILED
     assert path.read_bytes() == before
+
+
+VERSION_1 = """
+PRAGMA journal_mode=WAL;
+CREATE TABLE mark (channel TEXT PRIMARY KEY, began INTEGER, until INTEGER);
+CREATE TABLE written (id TEXT PRIMARY KEY, channel TEXT, at INTEGER) WITHOUT ROWID;
+CREATE TABLE torn (line INTEGER PRIMARY KEY);
+INSERT INTO mark VALUES ('a', 1, 2);
+INSERT INTO written VALUES ('x', 'a', 2);
+PRAGMA user_version=1;
+"""
+
+
+def database_of(directory: Path, script: str) -> Path:
+    path = directory / "default.sqlite"
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(script)
+    return path
+
+
+def test_a_file_of_version_1_is_taken_over(tmp_path: Path) -> None:
+    database_of(tmp_path, VERSION_1)
+    for _ in range(2):
+        with closing(opened(tmp_path)) as made:
+            assert made.marks == {"a": Mark(1, 2)}
+            assert made.written() == ["x"]
+    with closing(opened(tmp_path)) as made:
+        made.times.newest["a"] = 7
+        made.cover({"a": 5})
+        assert made.marks == {"a": Mark(1, 5, 7)}
+
+
+ODD_ROWS = [
+    "INSERT INTO mark VALUES ('b', NULL, 2)",
+    "INSERT INTO mark VALUES ('b', 1, 'soon')",
+    "INSERT INTO mark VALUES (NULL, 1, 2)",
+    "INSERT INTO mark VALUES ('b', 1, 2.5)",
+    "INSERT INTO written VALUES (x'ff', 'a', 2)",
+    "DROP TABLE written",
+    "DROP TABLE mark",
+    "ALTER TABLE mark DROP COLUMN until",
+]
+
+
+@pytest.mark.defect("A2.23f")
+@pytest.mark.parametrize("damage", ODD_ROWS)
+def test_odd_rows_are_damage_that_is_said(tmp_path: Path, damage: str) -> None:
+    path = database_of(tmp_path, VERSION_1 + damage)
+    with pytest.raises(OutputError) as raised:
+        all_of_it(tmp_path)
+    assert raised.value.exit_status is ExitStatus.OUTPUT_FAILED
+    assert str(path) in str(raised.value)
+    assert "--since" in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.defect("A2.23f")
+def test_a_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
+    path = database_of(tmp_path, "CREATE TABLE mark (place TEXT); INSERT INTO mark VALUES ('x')")
+    before = path.read_bytes()
+    with pytest.raises(OutputError, match="of another program") as raised:
+        opened(tmp_path)
+    assert raised.value.exit_status is ExitStatus.OUTPUT_FAILED
+    assert path.read_bytes() == before
+
+
+@pytest.mark.defect("A2.23f")
+def test_another_program_that_has_it_locked_is_waited_for(tmp_path: Path) -> None:
+    with (
+        closing(opened(tmp_path)) as made,
+        closing(sqlite3.connect(made.path, check_same_thread=False)) as other,
+    ):
+        other.execute("BEGIN IMMEDIATE")
+        release = threading.Timer(6.0, other.rollback)
+        release.start()
+        made.begin("a", T)
+        release.join()
+    with closing(opened(tmp_path)) as again:
+        assert again.marks == {"a": Mark(T, T)}
+
+
+def test_a_lock_that_stays_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_PATIENCE", 0.3)
+    path = filled(tmp_path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        with closing(opened(tmp_path)) as made:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(OutputError, match=r"cannot write the .*another program") as raised:
+                made.begin("new", T)
+        assert raised.value.exit_status is ExitStatus.OUTPUT_FAILED
+        with pytest.raises(OutputError, match=r"cannot open the .*another program"):
+            opened(tmp_path)
 
 
 def test_a_file_in_place_of_the_directory(tmp_path: Path) -> None:

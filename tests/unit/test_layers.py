@@ -43,8 +43,11 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "pusher.items",
         "pusher.answers",
     ),
-    "backfill": ("pusher.items", "waker"),
-    "checkpoint": ("chatapp.events", "errors", "pusher.items", "state_directory"),
+    "backfill": ("chatapp.message_times", "pusher.items", "waker"),
+    "checkpoint": (
+        *("chatapp.events", "chatapp.message_times", "errors", "pusher.items"),
+        "state_directory",
+    ),
     "spool": ("pusher.items", "waker"),
     "systemd": ("pusher.items",),
     "formats": (
@@ -53,7 +56,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "summary": ("chatapp.channels", "pusher.items"),
     "notices": ("formats.escape", "formats.meta", "chatapp.channels", "pusher.items", "summary"),
     "pipeline": (
-        *("chatapp.doubles", "chatapp.events", "filters", "formats.__init__", "pusher.items"),
+        *("chatapp.doubles", "chatapp.events", "chatapp.message_times", "filters"),
+        *("formats.__init__", "pusher.items"),
         "summary",
     ),
     "tail": (

@@ -32,9 +32,12 @@ _BATCH = 100
 _BATCH_LASTS = 0.2
 _HANDED_OUT_AHEAD = 50
 
-Fetch = Callable[[Sequence[Gap], Mapping[str, int]], Iterator["ChannelEvent | Gap"]]
-"""(gaps, when each channel was tailed first, in nanoseconds) -> the messages of all of them in the
-order of their time, and at last each gap, its `missing` set to why some cannot be had, or None."""
+Fetch = Callable[
+    [Sequence[Gap], Mapping[str, int], Mapping[str, int]], Iterator["ChannelEvent | Gap"]
+]
+"""(gaps, when each channel was tailed first, in nanoseconds, the newest time of a message that came
+before the gap, in seconds by the service's clock) -> the messages of all of them in the order of
+their time, and at last each gap, its `missing` set to why some cannot be had, or None."""
 
 
 class BackfillBug(Exception):
@@ -61,6 +64,7 @@ class _Episode(msgspec.Struct, eq=False):
 
     due: float
     gaps: "list[_Known]" = msgspec.field(default_factory=list)
+    newest: dict[str, int] = msgspec.field(default_factory=dict)
     gathered: threading.Event = msgspec.field(default_factory=threading.Event)
     begun: bool = False
     complete: bool = False
@@ -146,7 +150,7 @@ class Backfill:
         if gap.begin < self._began.get(gap.channel, gap.begin):
             # A line that was found late, or a clock that was set back.
             self._began[gap.channel] = gap.begin
-            self._times.forget_begin(gap.channel)
+            self._times.begin_earlier(gap.channel, gap.begin)
         with self._lock:
             episode = self._gathering
             if episode is None or episode.begun:
@@ -154,6 +158,8 @@ class Backfill:
                 self._episodes.put(episode)
             known = _Known(gap, episode)
             episode.gaps.append(known)
+            if gap.channel in self._times.newest:
+                episode.newest.setdefault(gap.channel, self._times.newest[gap.channel])
             self._open[known] = None
             self._coming.append(known)
         if self._thread is None:
@@ -181,7 +187,8 @@ class Backfill:
         batch: list[ChannelEvent] = []
         begun = time.monotonic()
         missing = len(episode.gaps)
-        for each in self._fetch([known.gap for known in episode.gaps], self._began):
+        gaps = [known.gap for known in episode.gaps]
+        for each in self._fetch(gaps, self._began, episode.newest):
             if isinstance(each, Gap):
                 self._put(episode, batch)
                 batch = []

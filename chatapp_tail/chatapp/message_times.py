@@ -55,10 +55,15 @@ class MessageTimes:
         """Note that a channel is tailed from now on, which is `at` by our clock (nanoseconds)."""
         self._begun[channel] = _Begin(at, time.monotonic())
 
-    def forget_begin(self, channel: str) -> None:
-        """Note that what was before the begin of a channel is wanted too."""
-        self._begun.pop(channel, None)
-        self.begins.pop(channel, None)
+    def begin_earlier(self, channel: str, at: int) -> None:
+        """Note that a channel is tailed from an earlier moment on, since it has a gap there."""
+        begin = self._begun.get(channel)
+        if begin is None or begin.at <= at:
+            return
+        seconds = (begin.at - at) / _SECOND
+        self._begun[channel] = _Begin(at, begin.since - seconds)
+        if channel in self.begins:
+            self.begins[channel] -= ceil(seconds)
 
     def note(self, record: Record) -> None:
         """Take the time of a live message into account; once a second is enough."""

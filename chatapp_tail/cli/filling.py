@@ -82,20 +82,16 @@ def has_history(channel: str) -> bool:
 
 
 class HistoryReader:
-    """Reads gaps from the API; what that needs is loaded at the first one.
+    """Reads gaps from the API; what that needs is loaded at the first one."""
 
-    `newest` has, by channel, the newest time of a message seen, as it is when a gap is read.
-    """
-
-    def __init__(self, api: Api, newest: Mapping[str, int]) -> None:
+    def __init__(self, api: Api) -> None:
         self._api = api
-        self._newest = newest
         self._history: History | None = None
         self.since = inf
         """When reading began (monotonic), as long as it lasts."""
 
     def __call__(
-        self, gaps: Sequence[Gap], began: Mapping[str, int]
+        self, gaps: Sequence[Gap], began: Mapping[str, int], newest: Mapping[str, int]
     ) -> Iterator[ChannelEvent | Gap]:
         """Yield messages and gaps, as `Fetch` wants it."""
         from ..chatapp.history import History
@@ -104,7 +100,7 @@ class HistoryReader:
 
         self._history = self._history or History(self._api.ask, Pace())
         self.since = time.monotonic()
-        yield from recover(self._history, gaps, began, self._newest)
+        yield from recover(self._history, gaps, began, newest)
         self.since = inf
 
     def state(self) -> Fetching:
@@ -221,7 +217,7 @@ def open_filling(
         for channel, (since, _) in places.items():
             checkpoint.begin(channel, since)
     times = checkpoint.times if checkpoint else MessageTimes()
-    reader = HistoryReader(api, times.newest)
+    reader = HistoryReader(api)
     backfill = Backfill(
         reader,
         has_history,

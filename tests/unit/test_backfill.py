@@ -56,19 +56,19 @@ class Reading:
     """A fetch that yields what the test gives it, when the test gives it."""
 
     def __init__(self) -> None:
-        self._begun: SimpleQueue[tuple[list[Gap], dict[str, int]]] = SimpleQueue()
+        self._begun: SimpleQueue[tuple[list[Gap], dict[str, int], dict[str, int]]] = SimpleQueue()
         self._steps: SimpleQueue[ChannelEvent | Gap | Exception | None] = SimpleQueue()
 
     def __call__(
-        self, gaps: Sequence[Gap], began: Mapping[str, int]
+        self, gaps: Sequence[Gap], began: Mapping[str, int], newest: Mapping[str, int]
     ) -> Iterator[ChannelEvent | Gap]:
-        self._begun.put((list(gaps), dict(began)))
+        self._begun.put((list(gaps), dict(began), dict(newest)))
         while (step := self._steps.get()) is not None:
             if isinstance(step, Exception):
                 raise step
             yield step
 
-    def begun(self) -> tuple[list[Gap], dict[str, int]]:
+    def begun(self) -> tuple[list[Gap], dict[str, int], dict[str, int]]:
         """Wait until it is called; with what."""
         return self._begun.get(timeout=WAIT)
 
@@ -331,6 +331,30 @@ def test_a_gap_is_read_though_its_channel_seems_to_have_begun_later(
     assert reading.begun()[1] == {"old": 700, "a": 400}
 
 
+def test_the_newest_message_is_that_from_before_a_gap(reading: Reading, alarm: Waker) -> None:
+    times = MessageTimes({"a": 5})
+    backfill = made(reading, alarm, times=times)
+    backfill.watch([gap("a"), READY])
+    assert reading.begun()[2] == {"a": 5}
+    times.newest["b"] = 7
+    backfill.watch([gap("b"), gap("c"), READY])
+    times.newest |= {"b": 8, "c": 9}
+    reading.gives(filled("a"))
+    reading.ends()
+    assert reading.begun()[2] == {"b": 7}
+
+
+def test_a_begin_that_a_gap_moves_moves_that_by_the_service_s_clock_too(
+    reading: Reading, alarm: Waker
+) -> None:
+    times = MessageTimes()
+    backfill = made(reading, alarm, began={"old": 5}, times=times)
+    backfill.watch([Subscribed(30 * 10**9, "a"), Subscribed(30 * 10**9, "old")])
+    times.begins |= {"a": 1000, "old": 1000}
+    backfill.watch([gap("a", 10 * 10**9), gap("old", 1), READY])
+    assert times.begins == {"a": 980, "old": 1000}
+
+
 def test_what_the_caller_knows_stays_as_it_is(reading: Reading, alarm: Waker) -> None:
     began = {"old": 5}
     made(reading, alarm, began=began).watch([Subscribed(10, "a")])
@@ -574,7 +598,7 @@ def test_history_is_not_read_far_ahead_of_what_is_written(alarm: Waker) -> None:
     yielded = threading.Semaphore(0)
     count = 0
 
-    def fetch(gaps: Sequence[Gap], _: Mapping[str, int]) -> Iterator[ChannelEvent | Gap]:
+    def fetch(gaps: Sequence[Gap], *_: Mapping[str, int]) -> Iterator[ChannelEvent | Gap]:
         nonlocal count
         for number in range(100_000):
             count += 1
@@ -657,7 +681,7 @@ def test_no_gap_is_lost_that_comes_while_the_reading_of_others_begins(
     monkeypatch.setattr(module, "_Episode", lambda due: Episode(due, gathered=Hesitant()))
     seen: list[Gap] = []
 
-    def fetch(gaps: Sequence[Gap], _: Mapping[str, int]) -> Iterator[ChannelEvent | Gap]:
+    def fetch(gaps: Sequence[Gap], *_: Mapping[str, int]) -> Iterator[ChannelEvent | Gap]:
         at_first = list(gaps)
         for each in at_first:
             seen.append(each)
@@ -707,7 +731,7 @@ def test_no_gap_is_lost_that_comes_while_the_reading_of_others_begins(
 def test_a_ready_that_comes_with_its_gap_is_not_missed(alarm: Waker) -> None:
     """Otherwise each loss would cost the whole time of gathering."""
 
-    def fetch(gaps: Sequence[Gap], _: Mapping[str, int]) -> Iterator[ChannelEvent | Gap]:
+    def fetch(gaps: Sequence[Gap], *_: Mapping[str, int]) -> Iterator[ChannelEvent | Gap]:
         yield from gaps
 
     backfill = made(fetch, alarm)

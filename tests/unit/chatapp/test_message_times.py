@@ -146,11 +146,16 @@ def test_a_clock_that_is_set_back_meanwhile_drops_nothing(monkeypatch: pytest.Mo
     assert times.begins.get("a", 0) <= T
 
 
+@pytest.mark.usefixtures("stopped_clock")
 def test_what_is_wanted_from_before_its_begin_is_not_dropped() -> None:
-    times = live(begun(MessageTimes()), (T + 1, 1))
-    times.forget_begin("a")
-    times.forget_begin("b")
-    assert times.wants(record(T - 30, 99, Source.BACKFILL))
+    times = live(begun(MessageTimes()), (T + 1, 1.5))
+    assert times.begins == {"a": T - 1}
+    for since in (-31, -9):
+        times.begin_earlier("a", (T + since) * SECOND)
+    times.begin_earlier("b", T * SECOND)
+    assert times.begins == {"a": T - 32}
+    live(times, (T + 3, 3))
+    assert times.begins == {"a": T - 31}
 
 
 def test_a_begin_of_an_earlier_run_counts() -> None:

@@ -124,7 +124,7 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
 
 
 def reader_of(url: str) -> HistoryReader:
-    return HistoryReader(Api(Http(url), GivenToken(Secret("made-up-token"))), {})
+    return HistoryReader(Api(Http(url), GivenToken(Secret("made-up-token"))))
 
 
 def said_of(reader: HistoryReader) -> tuple[int, int, int]:
@@ -136,13 +136,13 @@ def test_a_reader_tells_how_far_it_is_and_since_when(sandbox: Sandbox) -> None:
     data = '{"payload":{"data":[{"id":%d,"time":1700000000,"chat":{"id":"c%d"}}]}}'
     for number in range(3):
         sandbox.publish(GAP.channel, "message", data % (number, number % 2))
-    reader = HistoryReader(Api(Http(sandbox.api_url), GivenToken(Secret(sandbox.token))), {})
+    reader = HistoryReader(Api(Http(sandbox.api_url), GivenToken(Secret(sandbox.token))))
     assert reader.since == inf
     assert said_of(reader) == (0, 0, 0)
     before = time.monotonic()
     for _ in range(2):
         found = list[ChannelEvent | Gap]()
-        for each in reader([GAP], {}):
+        for each in reader([GAP], {}, {}):
             found.append(each)
             assert before <= reader.since <= time.monotonic()
             assert said_of(reader) == (2, 2, min(len(found), 3))

@@ -1,10 +1,13 @@
 """What was missed comes back: gaps, --since and --resume, as a user meets them."""
 
 import json
+import os
 import re
 import signal
+import sqlite3
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,8 @@ from tests.shell.conftest import (
     is_one_line,
     numbers_in,
     publish,
+    read_whole,
+    received,
     scaled,
     subscribed,
 )
@@ -33,14 +38,21 @@ QUICK = ("--ping-interval", "1s", "--pong-timeout", "5s")
 FORBIDDEN = '{"success":false,"error":{"code":"ApiForbiddenError","message":"Forbidden"}}'
 
 
-def said(sandbox: Sandbox, number: int, *, ago: float = 0.0, chat: str = "private-7") -> None:
+def said(
+    sandbox: Sandbox,
+    number: int,
+    *,
+    ago: float = 0.0,
+    chat: str = "private-7",
+    text: str = "hello",
+) -> None:
     """Publish a message that was sent so many seconds ago, whoever listens."""
     item = {
         "id": number,
         "fromMe": False,
         "time": int(time.time() - ago),
         "type": "text",
-        "message": {"text": f"number {number}"},
+        "message": {"text": text},
         "chat": {"id": chat, "type": "private", "name": "Anna"},
     }
     meta = {"type": "message", "licenseId": 1229, "messengerType": "telegram"}
@@ -124,6 +136,35 @@ def test_live_events_go_first_when_history_takes_too_long(
     ]
 
 
+@pytest.mark.defect("A.13")
+def test_messages_that_were_read_behind_a_slow_reader_go_before_live_ones(
+    start_tail_into: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox, env: Env
+) -> None:
+    read_end, write_end = pipe
+    options = ("--backfill-wait", "200ms", "--meta", "-n", "1203")
+    tail = start_tail_into(write_end, *SELECT, *QUICK, *options, env=env)
+    os.close(write_end)
+    subscribed(sandbox)
+    long = "x" * 2000
+    for number in range(1200):
+        said(sandbox, number, text=long)
+    received(sandbox)
+    cut(sandbox)
+    for number in (2001, 2002):
+        said(sandbox, number)
+    sandbox.faults.clear()
+    subscribed(sandbox)
+    said(sandbox, 2003)
+    wait_until(lambda: sandbox.api_requests(MESSAGES) > 0, "history is asked")
+    for _ in range(3):
+        received(sandbox)  # the wait for history is over by our clock, the gap not yet reached
+        time.sleep(0.2)
+    lines = [json.loads(line) for line in read_whole(read_end).splitlines()]
+    assert tail.wait(scaled(10)) == 0
+    numbers = [line["data"]["id"] for line in lines if line["type"] == "event"]
+    assert numbers == [*range(1200), 2001, 2002, 2003]
+
+
 @pytest.mark.parametrize("options", [("--no-backfill",), ("-e", "messageStatus")])
 def test_history_is_not_asked_for_what_nobody_wants(
     options: tuple[str, ...], start_tail: StartTail, sandbox: Sandbox, env: Env
@@ -164,6 +205,74 @@ def test_what_fails_in_passing_is_asked_again(
     assert numbers_in(tail.stdout.text) == [1]
 
 
+@pytest.mark.defect("A.5", "A2.5")
+def test_two_chats_with_the_same_message_id_both_come_back(
+    start_tail: StartTail, sandbox: Sandbox, env: Env
+) -> None:
+    tail = start_tail(*SELECT, *QUICK, "-n", "4", env=env)
+    subscribed(sandbox)
+    said(sandbox, 696, chat="group-1")
+    tail.stdout.wait_for('"id":696')
+    cut(sandbox)
+    for chat in ("group-2", "group-3"):
+        said(sandbox, 696, chat=chat)
+    sandbox.faults.clear()
+    assert "recovered 2 messages" in tail.stderr.wait_for("gap: ")
+    said(sandbox, 696, chat="group-4")
+    assert tail.wait() == 0
+    chats = [each["data"]["chat"]["id"] for each in map(json.loads, tail.stdout.all)]
+    assert sorted(chats) == [f"group-{number}" for number in range(1, 5)]
+    assert len({str(record["id"]) for record in records(tail)}) == 4
+
+
+@pytest.mark.defect("A.14", "A2.11")
+def test_a_message_of_history_that_is_edited_at_once_comes_again(
+    start_tail: StartTail, sandbox: Sandbox, env: Env
+) -> None:
+    said(sandbox, 1, ago=60, text="before")
+    tail = start_tail(*SELECT, "--since", "1h", "-n", "2", env=env)
+    tail.stdout.wait_for("before")
+    subscribed(sandbox)
+    said(sandbox, 1, ago=60, text="before")
+    said(sandbox, 1, ago=60, text="after")
+    assert tail.wait() == 0
+    texts = [each["data"]["message"]["text"] for each in map(json.loads, tail.stdout.all)]
+    assert texts == ["before", "after"]
+    first, second = records(tail)
+    assert first["id"] == second["id"]
+
+
+def confirmed() -> bytes:
+    """A frame that confirms the channel."""
+    return in_frame({"event": "pusher_internal:subscription_succeeded"})
+
+
+def in_frame(members: dict[str, str]) -> bytes:
+    payload = json.dumps({**members, "channel": CHANNEL, "data": "{}"}).encode()
+    return bytes([0x81, 126, *len(payload).to_bytes(2, "big")]) + payload
+
+
+@pytest.mark.defect("A2.7")
+def test_gaps_of_one_burst_are_each_said_and_later_ones_filled(
+    start_tail: StartTail, sandbox: Sandbox, env: Env
+) -> None:
+    tail = start_tail(*SELECT, *QUICK, env=env)
+    subscribed(sandbox)
+    said(sandbox, 1)
+    tail.stdout.wait_for('"id":1')
+    refused = in_frame({"event": "pusher:subscription_error"})
+    sandbox.send_wire(refused + confirmed() + refused + confirmed())
+    tail.stderr.wait_for("gap: ")
+    for number in (2, 3):
+        cut(sandbox)
+        said(sandbox, number)
+        sandbox.faults.clear()
+        tail.stdout.wait_for(f'"id":{number}')
+        wait_until(lambda: sandbox.subscribers(CHANNEL) == 1, "the link is back")
+    tail.stderr.wait_for("recovered 1 message", count=2)
+    assert numbers_in(tail.stdout.text) == [1, 2, 3]
+
+
 # --- while it takes its time
 
 
@@ -183,7 +292,7 @@ def test_a_bar_shows_it_on_a_terminal_and_goes_away(
     terminal.wait_for("━".encode())
     terminal.wait_for(b"reading history: 0 of 1 chats")
     assert terminal.wait(timeout=15) == 0
-    assert b"number 1" in terminal.shown.rpartition(b"reading history")[2]
+    assert b"hello" in terminal.shown.rpartition(b"reading history")[2]
 
 
 @pytest.mark.parametrize("what", [CHATS, MESSAGES])
@@ -293,6 +402,68 @@ def test_a_run_that_was_killed_loses_nothing(
     assert numbers_in(second.stdout.text) in ([2], [1, 2])
 
 
+@pytest.mark.defect("U12")
+def test_a_new_name_brings_nothing_from_before_its_first_run(
+    run_tail: RunTail, start_tail: StartTail, sandbox: Sandbox, env: Env
+) -> None:
+    said(sandbox, 1, ago=7)
+    said(sandbox, 2, ago=4)
+    first = start_tail(*SELECT, "--resume=new", "-n", "1", env=env)
+    subscribed(sandbox)
+    said(sandbox, 3)
+    assert first.wait() == 0
+    said(sandbox, 4)
+    second = run_tail(*SELECT, "--resume=new", "-n", "1", env=env)
+    assert numbers_in(second.stdout) == [4]
+    third = run_tail(*SELECT, "--resume=new", "--for", f"{scaled(2)}s", env=env)
+    assert numbers_in(third.stdout) == []
+
+
+def mark_of(home: Path, name: str = "default") -> int:
+    """Until when all of the channel is written, by the checkpoint of that name."""
+    path = home / f".local/state/chatapp-tail/resume/{name}.sqlite"
+    with closing(sqlite3.connect(path)) as database:
+        ((until,),) = database.execute("SELECT until FROM mark")
+    return int(until)
+
+
+@pytest.mark.defect("A2.19a")
+def test_short_runs_advance_and_ask_for_no_more_each_time(
+    home: Path, run_tail: RunTail, sandbox: Sandbox, env: Env
+) -> None:
+    run_tail(*SELECT, "--resume", "--for", "1s", env=env)
+    marks, requests = [], []
+    for number in range(3):
+        said(sandbox, number)
+        before = sandbox.api_requests(HISTORY)
+        sandbox.faults.delay_api(CHATS, scaled(1.5), calls=1)
+        options = ("--ping-interval", "1s", "--for", f"{scaled(3)}s")
+        done = run_tail(*SELECT, "--resume", *options, env=env)
+        assert numbers_in(done.stdout) == [number]
+        marks.append(mark_of(home))
+        requests.append(sandbox.api_requests(HISTORY) - before)
+    assert marks == sorted(set(marks))
+    assert requests == requests[:1] * 3
+
+
+@pytest.mark.defect("A.10", "A2.2c")
+def test_a_run_whose_clock_was_ahead_costs_the_next_one_nothing(
+    home: Path, run_tail: RunTail, start_tail: StartTail, sandbox: Sandbox, env: Env
+) -> None:
+    first = start_tail(*SELECT, "--resume", "-n", "1", env=env)
+    subscribed(sandbox)
+    said(sandbox, 1)
+    assert first.wait() == 0
+    path = home / ".local/state/chatapp-tail/resume/default.sqlite"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("UPDATE mark SET began = began + 3600e9, until = until + 3600e9")
+        database.commit()
+    said(sandbox, 2)
+    second = run_tail(*SELECT, "--resume", "-n", "1", env=env)
+    assert numbers_in(second.stdout) == [2]
+    assert "the clock was set back" in second.stderr
+
+
 def test_half_a_line_at_the_end_of_a_file_does_not_spoil_the_next(
     home: Path,
     start_tail: StartTail,
@@ -334,6 +505,19 @@ def test_a_damaged_checkpoint(home: Path, run_tail: RunTail, env: Env) -> None:
     done = run_tail(*SELECT, "--resume", env=env)
     assert done.returncode == 7
     is_one_line(done.stderr, "cannot open the checkpoint", str(checkpoint), "--since")
+
+
+@pytest.mark.defect("A2.23f")
+def test_a_database_of_another_program_in_place_of_the_checkpoint(
+    home: Path, run_tail: RunTail, env: Env
+) -> None:
+    checkpoint = home / ".local/state/chatapp-tail/resume/default.sqlite"
+    checkpoint.parent.mkdir(parents=True)
+    with closing(sqlite3.connect(checkpoint)) as database:
+        database.execute("CREATE TABLE mark (place TEXT)")
+    done = run_tail(*SELECT, "--resume", env=env)
+    assert done.returncode == 7
+    is_one_line(done.stderr, str(checkpoint), "of another program")
 
 
 def test_a_place_where_no_checkpoint_can_be(home: Path, run_tail: RunTail, env: Env) -> None:

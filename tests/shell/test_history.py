@@ -147,7 +147,7 @@ def test_messages_that_were_read_behind_a_slow_reader_go_before_live_ones(
     subscribed(sandbox)
     long = "x" * 2000
     for number in range(1200):
-        said(sandbox, number, text=long)
+        said(sandbox, number, ago=600, chat="private-8", text=long)
     received(sandbox)
     cut(sandbox)
     for number in (2001, 2002):
@@ -233,7 +233,6 @@ def test_a_message_of_history_that_is_edited_at_once_comes_again(
     tail = start_tail(*SELECT, "--since", "1h", "-n", "2", env=env)
     tail.stdout.wait_for("before")
     subscribed(sandbox)
-    said(sandbox, 1, ago=60, text="before")
     said(sandbox, 1, ago=60, text="after")
     assert tail.wait() == 0
     texts = [each["data"]["message"]["text"] for each in map(json.loads, tail.stdout.all)]
@@ -436,9 +435,10 @@ def test_short_runs_advance_and_ask_for_no_more_each_time(
     for number in range(3):
         said(sandbox, number)
         before = sandbox.api_requests(HISTORY)
-        sandbox.faults.delay_api(CHATS, scaled(1.5), calls=1)
-        options = ("--ping-interval", "1s", "--for", f"{scaled(3)}s")
-        done = run_tail(*SELECT, "--resume", *options, env=env)
+        # The only pong comes while the gap still holds the mark.
+        sandbox.faults.delay_api(CHATS, scaled(2.4), calls=1)
+        options = ("--backfill-wait", "100ms", "--ping-interval", f"{scaled(2)}s")
+        done = run_tail(*SELECT, "--resume", *options, "--for", f"{scaled(3.5)}s", env=env)
         assert numbers_in(done.stdout) == [number]
         marks.append(mark_of(home))
         requests.append(sandbox.api_requests(HISTORY) - before)

@@ -18,7 +18,8 @@ MOST = 30_000
 """How many ids are remembered of those shown live, and as many of those from history.
 
 While a gap is read, more are of those shown live: all since the moment from which on history may
-have them too. An id that is forgotten too early makes a double, never a loss.
+have them too. Before a gap is known, that is some minutes: enough at a hundred messages per second.
+An id that is forgotten too early makes a double, never a loss.
 """
 
 _LIVE = Source.LIVE

@@ -107,14 +107,14 @@ class Backfill:
         alarm: Waker,
         *,
         began: Mapping[str, int],
-        times: MessageTimes,
+        times: MessageTimes | None = None,
         patience: float,
     ) -> None:
         self._fetch = fetch
         self._has_history = has_history
         self._alarm = alarm
         self._began = dict(began)
-        self._times = times
+        self._times = times or MessageTimes()
         self._patience = patience
         self._lock = threading.Lock()
         self._gathering: _Episode | None = None

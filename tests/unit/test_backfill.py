@@ -111,7 +111,7 @@ def made(
         lambda name: name != "none",
         alarm,
         began=began or {},
-        times=times or MessageTimes(),
+        times=times,
         patience=patience,
     )
 

@@ -136,6 +136,14 @@ def test_live_events_go_first_when_history_takes_too_long(
     ]
 
 
+def history_read(sandbox: Sandbox) -> None:
+    """Wait until history has been asked for and is asked for no more."""
+    wait_until(lambda: sandbox.api_requests(MESSAGES) > 0, "history is asked")
+    asked = 0
+    while asked < (asked := sandbox.api_requests(HISTORY)):
+        time.sleep(scaled(0.7))
+
+
 @pytest.mark.defect("A.13")
 def test_messages_that_were_read_behind_a_slow_reader_go_before_live_ones(
     start_tail_into: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox, env: Env
@@ -155,10 +163,8 @@ def test_messages_that_were_read_behind_a_slow_reader_go_before_live_ones(
     sandbox.faults.clear()
     subscribed(sandbox)
     said(sandbox, 2003)
-    wait_until(lambda: sandbox.api_requests(MESSAGES) > 0, "history is asked")
-    for _ in range(3):
-        received(sandbox)  # the wait for history is over by our clock, the gap not yet reached
-        time.sleep(0.2)
+    received(sandbox)
+    history_read(sandbox)
     lines = [json.loads(line) for line in read_whole(read_end).splitlines()]
     assert tail.wait(scaled(10)) == 0
     numbers = [line["data"]["id"] for line in lines if line["type"] == "event"]
@@ -438,7 +444,7 @@ def test_short_runs_advance_and_ask_for_no_more_each_time(
         # The only pong comes while the gap still holds the mark.
         sandbox.faults.delay_api(CHATS, scaled(2.4), calls=1)
         options = ("--backfill-wait", "100ms", "--ping-interval", f"{scaled(2)}s")
-        done = run_tail(*SELECT, "--resume", *options, "--for", f"{scaled(3.5)}s", env=env)
+        done = run_tail(*SELECT, "--resume", *options, "--for", f"{scaled(4)}s", env=env)
         assert numbers_in(done.stdout) == [number]
         marks.append(mark_of(home))
         requests.append(sandbox.api_requests(HISTORY) - before)

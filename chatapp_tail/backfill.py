@@ -285,11 +285,13 @@ class Backfill:
 
     def _close(self, episode: _Episode, gap: Gap) -> None:
         key = _key(gap)
-        known = next(each for each in episode.gaps if not each.closed and _key(each.gap) == key)
-        known.closed = True
+        closes = next(
+            known for known in episode.gaps if not known.closed and _key(known.gap) == key
+        )
+        closes.closed = True
         with self._lock:
-            del self._open[known]
-        if all(each.closed for each in episode.gaps):
+            del self._open[closes]
+        if all(known.closed for known in episode.gaps):
             self._reached.discard(episode)
 
 

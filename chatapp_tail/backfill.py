@@ -188,14 +188,14 @@ class Backfill:
         begun = time.monotonic()
         missing = len(episode.gaps)
         gaps = [known.gap for known in episode.gaps]
-        for each in self._fetch(gaps, self._began, episode.newest):
-            if isinstance(each, Gap):
+        for found in self._fetch(gaps, self._began, episode.newest):
+            if isinstance(found, Gap):
                 self._put(episode, batch)
                 batch = []
-                self._put(episode, each)
+                self._put(episode, found)
                 missing -= 1
                 continue
-            batch.append(each)
+            batch.append(found)
             if len(batch) >= _BATCH or time.monotonic() - begun > _BATCH_LASTS:
                 self._put(episode, batch)
                 batch, begun = [], time.monotonic()

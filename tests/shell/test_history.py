@@ -500,7 +500,7 @@ def test_a_second_process_with_the_same_name_is_refused(
     second = run_tail(*SELECT, "--resume=crm", env=env, timeout=AT_ONCE * 4)
     assert second.returncode == 2
     is_one_line(second.stderr, "another chatapp-tail", "--resume=crm", "--resume=NAME")
-    other = run_tail(*SELECT, "--resume=other", "--for", "1s", env=env)
+    other = run_tail(*SELECT, "--resume=other", "--for", "2s", env=env)
     assert other.returncode == 0
 
 

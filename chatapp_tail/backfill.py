@@ -200,14 +200,14 @@ class Backfill:
         begun = time.monotonic()
         missing = len(episode.gaps)
         gaps = [known.gap for known in episode.gaps]
-        for each in self._fetch(gaps, self._began, episode.newest):
-            if isinstance(each, Gap):
+        for found in self._fetch(gaps, self._began, episode.newest):
+            if isinstance(found, Gap):
                 self._put(episode, batch)
                 batch = []
-                self._put(episode, each)
+                self._put(episode, found)
                 missing -= 1
                 continue
-            batch.append(each)
+            batch.append(found)
             if len(batch) >= _BATCH or time.monotonic() - begun > _BATCH_LASTS:
                 self._put(episode, batch)
                 batch, begun = [], time.monotonic()
@@ -298,11 +298,13 @@ class Backfill:
 
     def _close(self, episode: _Episode, gap: Gap) -> None:
         key = _key(gap)
-        known = next(each for each in episode.gaps if not each.closed and _key(each.gap) == key)
-        known.closed = True
+        closes = next(
+            known for known in episode.gaps if not known.closed and _key(known.gap) == key
+        )
+        closes.closed = True
         with self._lock:
-            del self._open[known]
-        if all(each.closed for each in episode.gaps):
+            del self._open[closes]
+        if all(known.closed for known in episode.gaps):
             self._reached.discard(episode)
 
 

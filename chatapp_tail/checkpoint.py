@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     import sqlite3
 
 _VERSION = 2
-_KEPT = 600 * 10**9
-"""Nanoseconds before a channel's mark, and before its last message, for which ids are kept; a gap
-is read from half of it on."""
+_KEPT = 900 * 10**9
+"""Nanoseconds before a channel's mark, and before its last message, for which ids are kept; history
+is read from five minutes before the mark on, and a gap may move that back by some more."""
 _DAY = 86_400 * 10**9
 _PRUNE_EVERY = 60.0
 _PATIENCE = 30.0

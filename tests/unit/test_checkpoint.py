@@ -23,7 +23,7 @@ from ..conftest import LiveProcess, StartProcess
 
 SECOND = 10**9
 T = 1_700_000_000 * SECOND
-KEPT = 600 * SECOND
+KEPT = 900 * SECOND
 
 
 def opened(directory: Path, name: str = "default") -> Checkpoint:

@@ -9,6 +9,7 @@ import pytest
 from chatapp_tail import pipeline as module
 from chatapp_tail.chatapp.doubles import Doubles
 from chatapp_tail.chatapp.events import Decoded, Record, Source, decode
+from chatapp_tail.chatapp.message_times import MessageTimes
 from chatapp_tail.filters import KeepEvent, KeepRecord
 from chatapp_tail.formats.raw import format_raw
 from chatapp_tail.pipeline import Pipeline
@@ -37,6 +38,7 @@ class Line:
     keep_record: KeepRecord | None = None
     summary: Summary = field(default_factory=Summary)
     doubles: Doubles | None = None
+    times: MessageTimes | None = None
     given: list[tuple[Decoded, Sequence[Record]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -46,6 +48,7 @@ class Line:
             self._format,
             self.summary,
             self.doubles,
+            times=self.times,
             collects=True,
         )
 
@@ -189,6 +192,25 @@ def test_history_is_filtered_too_and_what_is_filtered_out_is_no_double() -> None
     assert line.pipeline.of_history(message(1)) == []
     assert line.pipeline.of_history(message(2)) == [b'{"id": 2}\n']
     assert line.summary.filtered == 1
+
+
+@pytest.mark.defect("U12")
+def test_what_history_has_from_before_the_begin_is_neither_shown_nor_remembered() -> None:
+    moment = 1637319280
+    times = MessageTimes({}, {CHANNEL: moment})
+    line = Line(doubles=Doubles(), times=times)
+    before, after = (event({"id": 1, "time": moment + later}) for later in (-1, 0))
+    assert line.pipeline.of_history(before) == []
+    assert line.pipeline.of_history(after) == [b'{"id": 1, "time": 1637319280}\n']
+    assert len(line.given) == 1
+
+
+def test_the_times_of_live_messages_are_noted_also_of_those_that_are_filtered_out() -> None:
+    line = Line(keep_record=lambda _: False, times=MessageTimes())
+    line.pipeline.of_event(event({"id": 1, "time": 1637319281}))
+    line.pipeline.of_event(event({"id": 2, "time": 1637319282}, name="messageStatus"))
+    assert line.times is not None
+    assert line.times.newest == {CHANNEL: 1637319281}
 
 
 def test_what_was_shown_can_be_taken_once_without_what_was_left_out() -> None:

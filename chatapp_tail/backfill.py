@@ -133,6 +133,8 @@ class Backfill:
         # In the order of the spool, which is the same for both threads.
         self._coming: deque[_Known] = deque()
         self._open: dict[_Known, None] = {}
+        # Channel -> where its gap began (seconds since the epoch) that was given up.
+        self._given_up: dict[str, int] = {}
         self._news: Queue[_News] = Queue(_HANDED_OUT_AHEAD)
         self._next: _News | None = None
         self._reached: set[_Episode] = set()
@@ -200,8 +202,9 @@ class Backfill:
         begun = time.monotonic()
         missing = len(episode.gaps)
         gaps = [known.gap for known in episode.gaps]
-        for found in self._fetch(gaps, self._began, episode.newest):
+        for found in self._fetch(gaps, self._began, self._newest(episode)):
             if isinstance(found, Gap):
+                self._note_whether_given_up(found)
                 self._put(episode, batch)
                 batch = []
                 self._put(episode, found)
@@ -215,6 +218,26 @@ class Backfill:
             raise RuntimeError(f"{missing} gaps and {len(batch)} messages were not handed out")
         episode.complete = True
         self._alarm.wake()
+
+    def _newest(self, episode: _Episode) -> dict[str, int]:
+        """Return the newest message times before the gaps of an episode.
+
+        Where an earlier gap was given up, its begin takes their place: it is read again with the
+        next one of its channel, which the audit alone brings every few minutes.
+        """
+        newest = dict(episode.newest)
+        for known in episode.gaps:
+            channel = known.gap.channel
+            if (begin := self._given_up.get(channel)) is not None:
+                newest[channel] = min(begin, newest.get(channel, begin))
+        return newest
+
+    def _note_whether_given_up(self, gap: Gap) -> None:
+        if gap.given_up:
+            begin = gap.begin // 10**9
+            self._given_up[gap.channel] = min(begin, self._given_up.get(gap.channel, begin))
+        else:
+            self._given_up.pop(gap.channel, None)
 
     def _put(self, episode: _Episode, news: "list[ChannelEvent] | Gap | BackfillBug") -> None:
         if news != []:

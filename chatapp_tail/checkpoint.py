@@ -75,6 +75,7 @@ class Checkpoint:
         self.path = (directory or _directory()) / f"{name}.sqlite"
         self._name = name
         self._held: list[tuple[str, int]] = []
+        self._given_up: dict[str, int] = {}
         self._proved: dict[str, int] = {}
         self._prune_due = 0.0
         with self._failing("open"):
@@ -222,13 +223,17 @@ class Checkpoint:
     def release(self, gap: Gap) -> None:
         """Let the mark move on: what can be had of the gap is written.
 
-        A gap that was given up holds it until the process ends: the next run reads it again.
+        A gap that was given up holds it until a later one of its channel is read, from where it
+        began on; if none is in this run, the next run reads it again.
         """
         pin = (gap.channel, gap.begin)
         if pin in self._held:
             self._held.remove(pin)
         if gap.given_up:
-            self._held.append(pin)
+            begin = self._given_up.get(gap.channel, gap.begin)
+            self._given_up[gap.channel] = min(begin, gap.begin)
+        else:
+            self._given_up.pop(gap.channel, None)
         self._advance([gap.channel])
 
     def cover(self, until: Mapping[str, int]) -> None:
@@ -249,6 +254,7 @@ class Checkpoint:
             if mark is None or proved is None:
                 continue
             pins = [begin for name, begin in self._held if name == channel]
+            pins += [self._given_up[channel]] if channel in self._given_up else []
             self.marks[channel] = replace(mark, until=min([proved, *pins]))
             if self._with_times(channel) != mark:
                 moved.append(channel)
@@ -257,7 +263,7 @@ class Checkpoint:
     def _with_times(self, channel: str) -> Mark:
         """Bring what the messages' times tell into a mark; not the newest while a gap is open."""
         mark = self.marks[channel]
-        held = any(name == channel for name, _ in self._held)
+        held = channel in self._given_up or any(name == channel for name, _ in self._held)
         newest = mark.newest if held else self.times.newest.get(channel)
         mark = replace(mark, newest=newest, floor=self.times.begins.get(channel))
         self.marks[channel] = mark

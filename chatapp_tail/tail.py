@@ -428,25 +428,27 @@ class Tail:
         held = not for_room and self._live_waits
         if for_room:
             self._shutdown.note_blocked(now)
+        idles = not for_room
         if self._backfill and self._backfill.busy:
-            self._time_limits.note_line(now)  # what is still to come is no idleness
-        seconds = max(0.0, self._due(now, for_room, held) - now)
+            idles = False  # what is still to come is no idleness
+            self._time_limits.note_line(now)
+        seconds = max(0.0, self._due(now, for_room, held, idles=idles) - now)
         spool = None if for_room or held else self._spool
         room = _poll(min(seconds, at_most), self._stdout, self._alarm, spool, for_room=for_room)
         self._fresh = not for_room
         self._answer_request()
         now = time.monotonic()
         self._look_due = now + _LOOK_EVERY
-        self._end_if_asked(now, idles=not for_room)
+        self._end_if_asked(now, idles=idles)
         if for_room and not room and now >= self._shutdown.gives_up_at:
             raise _ReaderStalled
         return room
 
-    def _due(self, now: float, for_room: bool, held: bool) -> float:
+    def _due(self, now: float, for_room: bool, held: bool, *, idles: bool) -> float:
         """Return the moment at which there is something to do, whatever comes until then."""
         due = min(self._beat(now), now + self._progress(held))
         if not self._shutdown.asked:
-            due = min(due, self._time_limits.until(idles=not for_room))
+            due = min(due, self._time_limits.until(idles=idles))
         # The goodbye is over when all is written.
         due = min(due, self._shutdown.gives_up_at if for_room else self._shutdown.goodbye_ends)
         return min(due, self._backfill.due) if held and self._backfill else due

@@ -8,6 +8,7 @@ from math import inf
 from queue import Empty, SimpleQueue
 
 import pytest
+from msgspec.structs import replace
 
 from chatapp_tail import backfill as module
 from chatapp_tail.backfill import Backfill, BackfillBug, Fetch, Reached
@@ -343,6 +344,22 @@ def test_the_newest_message_is_that_from_before_a_gap(reading: Reading, alarm: W
     reading.gives(filled("a"))
     reading.ends()
     assert reading.begun()[2] == {"b": 7}
+
+
+@pytest.mark.defect("A2.23b")
+def test_a_gap_that_was_given_up_is_read_with_the_next_one(reading: Reading, alarm: Waker) -> None:
+    second = 10**9
+    backfill = made(reading, alarm, times=MessageTimes({"a": 500}))
+    backfill.watch([gap("a", 90 * second), READY])
+    assert reading.begun()[2] == {"a": 500}
+    reading.gives(replace(gap("a", 90 * second), missing="HTTP 503", given_up=True))
+    reading.ends()
+    backfill.watch([gap("a", 700 * second), READY])
+    assert reading.begun()[2] == {"a": 90}
+    reading.gives(replace(gap("a", 700 * second), missing=None))
+    reading.ends()
+    backfill.watch([gap("a", 900 * second), READY])
+    assert reading.begun()[2] == {"a": 500}
 
 
 def test_a_begin_that_a_gap_moves_moves_that_by_the_service_s_clock_too(

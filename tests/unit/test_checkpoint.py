@@ -153,14 +153,23 @@ def test_a_gap_that_was_given_up_is_left_to_the_next_run(
     checkpoint.release(given_up)
     checkpoint.wrote([record("a", T + 1)])
     checkpoint.cover({"a": T + 10 * KEPT})
-    assert checkpoint.marks["a"].until == T + 1
-    later = gap("a", T + 11 * KEPT)
-    checkpoint.hold(later)
-    checkpoint.release(later)
-    checkpoint.cover({"a": T + 12 * KEPT})
     with closing(reopened(checkpoint)) as again:
         assert again.marks["a"] == Mark(T, T + 1)
         assert again.written() == ["a"], "it may be read again"
+
+
+@pytest.mark.defect("A2.23b")
+def test_a_later_gap_that_is_read_makes_up_for_one_that_was_given_up(
+    checkpoint: Checkpoint,
+) -> None:
+    checkpoint.begin("a", T)
+    checkpoint.release(Gap("a", T + 1, T + 5, "lost", missing="HTTP 401", given_up=True))
+    later = gap("a", T + 11)
+    checkpoint.hold(later)
+    checkpoint.cover({"a": T + 20})
+    assert checkpoint.marks["a"].until == T + 1
+    checkpoint.release(later)
+    assert checkpoint.marks["a"].until == T + 20
 
 
 def test_a_mark_goes_back_to_where_history_has_to_be_read_from(checkpoint: Checkpoint) -> None:

@@ -4,7 +4,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 
 import pytest
 
@@ -15,12 +15,12 @@ from chatapp_tail.chatapp.doubles import Doubles
 from chatapp_tail.chatapp.http import Http
 from chatapp_tail.chatapp.secret import Secret
 from chatapp_tail.chatapp.tokens import GivenToken
-from chatapp_tail.cli.filling import Filling, HistoryReader, has_history
+from chatapp_tail.cli.filling import Filling, has_history
 from chatapp_tail.filters import by_event, by_record
 from chatapp_tail.formats.ndjson import format_ndjson
 from chatapp_tail.pipeline import Pipeline
 from chatapp_tail.pusher.connection import Connection, Endpoint, Settings, Timing
-from chatapp_tail.pusher.items import RENEWED, ChannelEvent, Gap, Ready, Status
+from chatapp_tail.pusher.items import RENEWED, Gap, Ready, Status
 from chatapp_tail.sandbox import Sandbox
 from chatapp_tail.spool import Spool
 from chatapp_tail.summary import Summary
@@ -28,29 +28,10 @@ from chatapp_tail.tail import Limits, Tail
 from chatapp_tail.waker import Waker
 
 from ..conftest import TIMEOUT_SCALE, wait_until
+from .reading import Reading
 
 CHANNEL = of_license(1229, "telegram")
 TIMING = Timing(audit_interval=0.3)
-
-
-class Reading:
-    """Reads history as long as the sandbox is there to be asked."""
-
-    def __init__(self, api: Api) -> None:
-        self._reader = HistoryReader(api)
-        self._one_at_once = threading.Lock()
-        self._over = False
-
-    def __call__(
-        self, gaps: Sequence[Gap], began: Mapping[str, int], newest: Mapping[str, int]
-    ) -> Iterator[ChannelEvent | Gap]:
-        with self._one_at_once:
-            yield from gaps if self._over else self._reader(gaps, began, newest)
-
-    def end(self) -> None:
-        """Wait for what is being read, and read no more."""
-        with self._one_at_once:
-            self._over = True
 
 
 class Running:

@@ -14,7 +14,7 @@ from chatapp_tail.chatapp.http import Http
 from chatapp_tail.chatapp.secret import Secret
 from chatapp_tail.chatapp.selection import Selection
 from chatapp_tail.chatapp.tokens import GivenToken
-from chatapp_tail.cli.filling import Filling, HistoryReader, has_history
+from chatapp_tail.cli.filling import Filling, has_history
 from chatapp_tail.cli.line_watch import LineWatch
 from chatapp_tail.pusher.connection import Connection, Endpoint, Settings
 from chatapp_tail.pusher.items import ADDED, ChannelEvent, Gap, Item, Ready, Trouble
@@ -22,6 +22,7 @@ from chatapp_tail.sandbox import Sandbox
 from chatapp_tail.waker import Waker
 
 from ...conftest import TIMEOUT_SCALE, wait_until
+from ..reading import Reading
 
 OLD, NEW = of_license(1, "telegram"), of_license(2, "telegram")
 WAIT = 10.0 * TIMEOUT_SCALE
@@ -35,8 +36,8 @@ class Running:
         self._changed = threading.Condition()
         api = Api(Http(sandbox.api_url), GivenToken(Secret(sandbox.token)))
         self.alarm = Waker()
-        reader = HistoryReader(api)
-        self.backfill = Backfill(reader, has_history, self.alarm, began={}, patience=WAIT)
+        self.reading = Reading(api)
+        self.backfill = Backfill(self.reading, has_history, self.alarm, began={}, patience=WAIT)
         sink = Filling({}, self.backfill).before(self._take)
         settings = Settings((Endpoint.parse(sandbox.ws_url),), sandbox.app_key, (OLD,))
         self.connection = Connection(settings, api.authorise, sink)
@@ -76,6 +77,7 @@ def running() -> Iterator[tuple[Sandbox, Running]]:
         yield sandbox, tail
         tail.connection.stop()
         assert tail.connection.join(5 * TIMEOUT_SCALE)
+        tail.reading.end()
         tail.alarm.close()
 
 

@@ -135,7 +135,7 @@ Step = tuple[str | int, ...]
 def proof_after(*steps: Step) -> Proof:
     proof = Proof()
     for name, *arguments in steps:
-        moments = (at(each) if isinstance(each, int) else each for each in arguments)
+        moments = (at(part) if isinstance(part, int) else part for part in arguments)
         getattr(proof, str(name))(*moments)
     return proof
 

@@ -178,6 +178,11 @@ class Checkpoint:
     def _damaged(self, error: Exception) -> OutputError:
         return OutputError(f"the checkpoint {self.path} is damaged: {error}; {_WITHOUT}")
 
+    @property
+    def history_store(self) -> Path:
+        """Where what was read of history is kept for the next run, as long as it is not written."""
+        return Path(f"{self.path}-history")
+
     def written(self) -> list[str]:
         """Return the ids of the messages written last."""
         with self._failing("read"):

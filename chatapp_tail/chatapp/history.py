@@ -2,106 +2,88 @@
 
 The protocol has no history. The API has one, of messages and nothing else, and no question such as
 "what is new since": the chats are listed, newest first, as far back as they moved, and each of them
-is read. Where nothing says how it is meant, the careful way is taken: a `lastTime` may leave out
-the second it names or not, so one second more is asked for, and what comes twice is dropped.
+is read from a moment on, with no end: what came live as well is known by its id elsewhere. Where
+nothing says how the service means something, the careful way is taken.
 """
 
-import json
-import random
-import time
-from collections import deque
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from contextlib import closing
 from functools import partial
-from heapq import merge
-from typing import NamedTuple, TypeVar
-from urllib.parse import quote
+from heapq import heappop, heappush
+from itertools import count
+from math import inf
+from pathlib import Path
+from queue import SimpleQueue
+from typing import NamedTuple
 
-import msgspec
-from msgspec import Raw
-
-from .. import rawjson
 from ..daemons import Daemons
-from ..errors import ApiError, ChatAppTailError
-from ..retry_after import parse_http_date
-from .http import Reply
+from ..errors import ChatAppTailError
+from .chat_listing import ChatListing, Listed, path_of
+from .chat_reading import ChatReading
+from .history_answers import PAGE, Line, Message, Page
+from .history_requests import AT_ONCE, Ask, Clock, HistoryRequests, Refusal
+from .history_store import HistoryStore, remove_store
 from .pace import Pace
 
-PAGE = 100
-"""Items a page; to more the service answers 422."""
+__all__ = ["PAGE", "Ask", "Clock", "Failed", "History", "Line", "Message", "Span"]
 
-_AT_ONCE = 4
-_PATIENCE = 600.0
-_ALONE = 60.0
-_CLOCKS_AGREE = 5
-_NO_LIST = "without a list of items"
-_FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
-_RETRY_AFTER_MAX = 300.0
-_NEVER = 2**33
-"""Seconds since the epoch that no message's time reaches: it must be in milliseconds, or odd."""
+_AHEAD = 2 * AT_ONCE
+"""Pages that are asked for, or came and are not kept yet."""
 
-T = TypeVar("T")
-
-Ask = Callable[[str, Mapping[str, str]], Reply]
-"""(path, query) -> the answer, as `Api.ask` gives it."""
+Failed = Callable[[Line, str, bool], None]
+"""Told why some of a line cannot be read, and whether a later run may find that mended."""
 
 
-class Line(NamedTuple):
-    """One messenger of one licence."""
+class Span(NamedTuple):
+    """From when on the messages of a line are wanted, in whole seconds since the epoch.
 
-    license: int
-    messenger: str
-
-
-class Span(msgspec.Struct, frozen=True):
-    """Which messages of a line to read: those whose own time is in `since` to `until`.
-
-    Both are included and in whole seconds since the epoch, as the messages' own times are.
+    `ours` is that moment by our own clock, `service` by the clock of the messages' own times, where
+    that is known: the earlier of them counts. Before `floor`, by our clock, nothing is wanted.
     """
 
     line: Line
-    since: int
-    until: int
+    ours: int
+    service: int | None = None
+    floor: int | None = None
 
-
-class Message(NamedTuple):
-    """One message: `item` is its JSON as it came, `time` in seconds since the epoch.
-
-    `number` is its id where that is a number, to order what was sent in the same second.
-    """
-
-    time: int
-    number: int
-    line: Line
-    item: bytes
-
-
-Failed = Callable[[Line, str], None]
-"""Told why some of a line cannot be read."""
+    def since(self, skew: int) -> int:
+        """Return the moment, with the service's clock `skew` seconds behind ours (negative)."""
+        since = self.ours + skew
+        if self.service is not None:
+            since = min(since, self.service)
+        return max(since, 0 if self.floor is None else self.floor + skew)
 
 
 class History:
     """Reads several lines at once, a few requests under way, at a polite pace.
 
-    Whoever reads waits, in a thread of its own: what fails in passing is asked again, for a minute
-    where other requests are answered, for ten where none is. `chats`, `chats_read` and `found` tell
-    others how far it is, `trouble` what came back where it has to ask again.
+    Whoever reads waits, in a thread of its own. `chats`, `chats_read` and `found` tell others how
+    far it is, `trouble` what came back where it has to ask again. What is read is kept on disk
+    until its turn comes: at `store`, for the next run to go on from, or in a temporary file.
+    `call` makes calls that may take long; without it, threads do.
     """
 
-    def __init__(self, ask: Ask, pace: Pace) -> None:
-        self.chats = self.found = 0
-        self.trouble: str | None = None
-        self._first_pages: deque[None] = deque()
-        self._answered = 0.0
-        self._ahead = 0
-        self._ask = ask
+    def __init__(
+        self,
+        ask: Ask,
+        pace: Pace,
+        *,
+        store: Path | None = None,
+        clock: Clock = Clock(),  # noqa: B008 - it has no state
+        call: Callable[[Callable[[], None]], None] | None = None,
+    ) -> None:
+        self.chats = self.chats_read = self.found = 0
+        self.clock = clock
         self._pace = pace
-        self._daemons = Daemons("chatapp-tail-history", _AT_ONCE)
+        self._store = store
+        self._requests = HistoryRequests(ask, pace, clock)
+        self._call = call or Daemons("chatapp-tail-history", AT_ONCE).call
 
     @property
-    def chats_read(self) -> int:
-        """Of how many of them the first page is there, and mostly that is all of them."""
-        return len(self._first_pages)
+    def trouble(self) -> str | None:
+        """What came back, as long as something has to be asked for again."""
+        return self._requests.trouble
 
     @property
     def requests(self) -> int:
@@ -109,292 +91,169 @@ class History:
         return self._pace.begun
 
     def messages(self, spans: Sequence[Span], failed: Failed) -> Iterator[Message]:
-        """Yield the messages of all spans in the order of their time.
+        """Yield the messages of all spans in the order of their time, and nothing twice.
 
-        What can be read is, also when something else of the same line cannot.
+        What can be read is, also when something else of the same line cannot. Several spans of a
+        line are read as one.
         """
-        self.chats, self.found, self.trouble = 0, 0, None
-        self._first_pages.clear()
-        self._answered = time.monotonic()
-        listings = [self._call(partial(self._moved_chats, span, failed)) for span in spans]
-        chats: list[Iterator[Message]] = []
-        for span, listing in zip(spans, listings, strict=True):
-            names = listing.result()
-            self.chats += len(names)
-            span = self._by_its_clock(span)
-            # Should `lastTime` leave out its own second, that of `since` must still be in.
-            first = {"direction": "next", "lastTime": str(span.since - 1)}
-            pages = [self._ask_messages(span.line, name, first) for name in names]
-            for page in pages:
-                page.add_done_callback(lambda _: self._first_pages.append(None))
-            chats += [self._chat(span, *each, failed) for each in zip(names, pages, strict=True)]
-        for message in merge(*chats, key=_place):
-            self.found += 1
-            yield message
+        self.chats = self.chats_read = self.found = 0
+        self._requests.begin()
+        lines: dict[Line, list[Span]] = {}
+        for span in spans:
+            lines.setdefault(span.line, []).append(span)
+        to_be_tried_again: set[Line] = set()
 
-    def _by_its_clock(self, span: Span) -> Span:
-        """Return a span of ours by the clock of the server, which the messages' times are by."""
-        return Span(span.line, span.since + self._ahead, span.until + self._ahead)
+        def note(line: Line, why: str, may_pass: bool) -> None:
+            to_be_tried_again.update([line] if may_pass else [])
+            failed(line, why, may_pass)
 
-    # The messages of one chat.
-
-    def _ask_messages(
-        self, line: Line, chat: str, start: Mapping[str, str]
-    ) -> "Future[tuple[list[bytes], str]]":
-        path = f"{_path(line)}/{quote(chat, safe='')}/messages"
-        query = {"limit": str(PAGE), "includeSystemMessages": "1", **start}
-        return self._call(partial(self._page, path, query))
-
-    def _chat(
-        self, span: Span, chat: str, page: "Future[tuple[list[bytes], str]]", failed: Failed
-    ) -> Iterator[Message]:
-        """Yield the messages of a chat, oldest first; the next page is asked for ahead."""
-        latest, following = span.since, "first"
-        asked: set[str] = set()
-        while following:
-            asked.add(following)
-            try:
-                items, following = page.result()
-            except ChatAppTailError as error:
-                failed(span.line, str(error))
-                break
-            found = []
-            for item in items:
-                found.append(_message(span.line, item, latest))
-                latest = found[-1].time
-            # One odd time must not end a chat.
-            if not found or sum(each.time > span.until for each in found) > 1:
-                following = ""
-            elif following in asked:
-                failed(span.line, "the pages of messages go round in a circle")
-                following = ""
-            elif following:
-                page = self._ask_messages(span.line, chat, {"nextPage": following})
-            wanted = [each for each in found if span.since <= each.time <= span.until]
-            yield from sorted(wanted, key=_place)
-
-    # The chats of one line.
-
-    def _moved_chats(self, span: Span, failed: Failed) -> list[str]:
-        """Return the chats in which something happened since; what is found before a failure too.
-
-        A chat that moves while several pages are read jumps from one to come to one gone by. So the
-        list is read once more, down to where it began before, until that is one page.
-        """
-        found: dict[str, None] = {}
-        since: int | None = span.since
         try:
-            while since is not None:
-                since = self._list_chats(span.line, since, found, failed)
-                if since is not None:
-                    since -= self._ahead
-        except ChatAppTailError as error:
-            failed(span.line, str(error))
-        return list(found)
+            with closing(HistoryStore(self._store)) as store:
+                for message in _Reading(self, self._requests, store, lines, note).run():
+                    self.found += 1
+                    yield message
+        except sqlite3.Error as error:
+            for line in lines:
+                note(line, f"what history has cannot be kept on disk: {error}", True)
+        if self._store and not to_be_tried_again:
+            remove_store(self._store)  # what people wrote stays there no longer than it has to
 
-    def _list_chats(
-        self, line: Line, since: int, found: dict[str, None], failed: Failed
-    ) -> int | None:
-        """Add the chats that moved since; return when the first one did if one page is not all."""
-        newest: int | None = None
-        cursor = _NEVER
-        while True:
-            query = {"limit": str(PAGE)} | ({} if cursor == _NEVER else {"lastTime": str(cursor)})
-            chats = [_chat_of(item) for item in self._page(_path(line), query)[0]]
-            if None in chats:
-                failed(line, "the list of chats has one without an id")
-            known = [chat for chat in chats if chat]
-            moved = since + self._ahead  # known from the answer's date
-            before = len(found)
-            found.update((chat.id, None) for chat in known if (chat.last_time or moved) >= moved)
-            times = [chat.last_time for chat in known if chat.last_time is not None]
-            if len(chats) < PAGE or not times or times[-1] < moved:
-                return newest
-            if cursor != _NEVER and times[0] > cursor and len(found) == before:
-                failed(line, "the list of chats has no second page")
-                return newest
-            newest = times[0] if newest is None else newest
-            if times[0] == times[-1]:
-                failed(line, f"{PAGE} chats or more moved in one second, too many to list all")
-            # Several may have moved in the second in which the page ends, so it is asked for again.
-            cursor = min(times[-1] + 1, cursor - 1)
-
-    # Requests.
-
-    def _call(self, work: Callable[[], T]) -> "Future[T]":
-        future: Future[T] = Future()
-        self._daemons.call(partial(_settle, future, work))
-        return future
-
-    def _page(self, path: str, query: Mapping[str, str]) -> tuple[list[bytes], str]:
-        """Return the items of a page and its `nextPage`, however often it has to be asked for.
-
-        An answer that is no JSON comes from something in between, and is asked for again.
-        ApiError or CredentialsError when it cannot be had.
-        """
-        begun, wait = time.monotonic(), _FIRST_WAIT
-        while True:
-            self._pace.wait()
-            strange = False
-            try:
-                reply = self._ask(path, query)
-            except ApiError as error:
-                failure = error
-            else:
-                if not (reply.passing or _is_of_another(reply)):
-                    self.trouble, self._answered = None, time.monotonic()
-                    self._ahead = _seconds_ahead(reply.headers.get("Date", ""))
-                    return _read_page(reply)
-                strange = not reply.passing
-                failure = ApiError(f"{reply.said} {_NO_LIST}" if strange else reply.said)
-                asked_for = min(reply.retry_after or 0.0, _RETRY_AFTER_MAX)
-                self._pace.pause(asked_for)
-                begun += asked_for
-            self.trouble = str(failure)
-            if time.monotonic() + wait > self._gives_up(begun, soon=strange):
-                raise failure
-            time.sleep(random.uniform(wait / 2, wait))
-            wait = min(wait * 2, _LONGEST_WAIT)
-
-    def _gives_up(self, begun: float, *, soon: bool) -> float:
-        """Return when to stop asking: soon also if others are answered, else late for all."""
-        soon = soon or self._answered > begun
-        return begun + min(_PATIENCE, _ALONE) if soon else self._answered + _PATIENCE
+    def call(self, work: Callable[[], None]) -> None:
+        """Make a call that may take long; nobody waits for it here."""
+        self._call(work)
 
 
-def _settle(future: "Future[T]", work: Callable[[], T]) -> None:
-    try:
-        future.set_result(work())
-    except Exception as error:
-        future.set_exception(error)
+class _Came(NamedTuple):
+    """What came of a call: of listing a line's chats, or of asking for a page of one."""
+
+    of: Line | ChatReading
+    result: Listed | Page | Exception
 
 
-def _is_of_another(reply: Reply) -> bool:
-    """Return whether a success is a page that something in between shows, as in a deploy."""
-    return 200 <= reply.status < 300 and reply.content.lstrip()[:1] not in (b"{", b"[")
+class _Reading:
+    """Reads some lines once: lists their chats, and reads on where it is furthest behind."""
 
+    def __init__(
+        self,
+        history: History,
+        requests: HistoryRequests,
+        store: HistoryStore,
+        lines: Mapping[Line, Sequence[Span]],
+        failed: Failed,
+    ) -> None:
+        self._history = history
+        self._requests = requests
+        self._store = store
+        self._lines = lines
+        self._failed = failed
+        self._listings = len(lines)
+        self._came: SimpleQueue[_Came] = SimpleQueue()
+        self._waiting: list[tuple[float, int, ChatReading]] = []
+        self._under_way: set[ChatReading] = set()
+        self._numbers = count()
 
-def _seconds_ahead(date: str) -> int:
-    """Return how far the clock that wrote a Date header is ahead of ours, if that is much."""
-    moment = parse_http_date(date)
-    ahead = 0 if moment is None else round(moment - time.time())
-    return ahead if abs(ahead) > _CLOCKS_AGREE else 0
+    def run(self) -> Iterator[Message]:
+        """Yield the messages; those go out that are older than anything still to come."""
+        for line in self._lines:
+            self._history.call(partial(self._settle, line, partial(self._list, line)))
+        while self._listings or self._waiting or self._under_way:
+            self._ask_ahead()
+            self._accept(*self._came.get())
+            if not self._listings:
+                yield from self._store.take(self._position())
+        yield from self._store.take(inf)
 
+    def _position(self) -> float:
+        """Return the time up to which everything has come."""
+        positions = [reading.position for reading in self._under_way]
+        return min(positions + [place for place, _, _ in self._waiting[:1]], default=inf)
 
-def _path(line: Line) -> str:
-    return f"/v1/licenses/{line.license}/messengers/{line.messenger}/chats"
+    # In the threads that ask.
 
-
-def _place(message: Message) -> tuple[int, int]:
-    return message.time, message.number
-
-
-# What answers hold.
-
-
-class _Items(msgspec.Struct, gc=False):
-    items: list[Raw]
-    following: object = msgspec.field(default=None, name="nextPage")
-
-
-class _Page(msgspec.Struct, gc=False):
-    data: _Items | list[Raw]
-
-
-class _Known(msgspec.Struct, gc=False):
-    """What a chat or a message is known by; each has the one or the other time."""
-
-    id: object = None
-    last_time: object = msgspec.field(default=None, name="lastTime")
-    time: object = None
-
-
-class Chat(NamedTuple):
-    """A chat of a list; `last_time` in seconds since the epoch, None where there is none."""
-
-    id: str
-    last_time: int | None
-
-
-_decode_page = msgspec.json.Decoder(_Page).decode
-_decode_known = msgspec.json.Decoder(_Known).decode
-
-
-def _read_page(reply: Reply) -> tuple[list[bytes], str]:
-    """Return items and `nextPage`, empty where none follows; ApiError."""
-    if not reply.ok:
-        raise ApiError(reply.said)
-    # What is no UTF-8 must not reach stdout, and msgspec does not look into all of it.
-    content = reply.content.decode("utf-8", "replace").encode()
-    try:
-        data = _decode_page(content).data
-    except rawjson.REFUSED:
-        return _read_unusual_page(reply.said, content.decode())
-    if isinstance(data, list):
-        return [bytes(item) for item in data], ""
-    return [bytes(item) for item in data.items], _cursor(data.following, reply.said)
-
-
-def _read_unusual_page(said: str, content: str) -> tuple[list[bytes], str]:
-    """Read what msgspec refuses: half of a surrogate pair in a message."""
-    try:
-        data = rawjson.members(rawjson.members(content)["data"])
-        items = [item.encode() for item in rawjson.elements(data["items"])]
-        following = json.loads(data.get("nextPage", "null"))
-    except (ValueError, KeyError, RecursionError) as error:
-        raise ApiError(f"{said} {_NO_LIST}") from error
-    return items, _cursor(following, said)
-
-
-def _cursor(following: object, said: str) -> str:
-    if following is None:
-        return ""
-    if isinstance(following, str | int) and not isinstance(following, bool):
-        return str(following)
-    raise ApiError(f"{said} with a nextPage that cannot be asked for")
-
-
-def _chat_of(item: bytes) -> Chat | None:
-    """Return a chat, None if nothing names it; one without a time is better read than missed."""
-    chat = _known(item)
-    if not isinstance(chat.id, str | int) or isinstance(chat.id, bool):
-        return None
-    return Chat(str(chat.id), _seconds(chat.last_time))
-
-
-def _message(line: Line, item: bytes, latest: int) -> Message:
-    """Return a message; one without a time of its own is as old as the one before it."""
-    message = _known(item)
-    moment = _seconds(message.time)
-    number = message.id if isinstance(message.id, int) else 0
-    return Message(latest if moment is None else moment, number, line, item)
-
-
-def _seconds(moment: object) -> int | None:
-    """Return whole seconds since the epoch, None for what cannot be meant as such."""
-    try:
-        seconds = int(float(moment)) if isinstance(moment, int | float | str) else _NEVER
-    except (ValueError, OverflowError):
-        return None
-    return seconds if 0 <= seconds < _NEVER else None
-
-
-def _known(item: bytes) -> _Known:
-    """Return what is known of an item; nothing of one that is no object."""
-    try:
-        return _decode_known(item)
-    except rawjson.REFUSED:
+    def _settle(
+        self, of: Line | ChatReading, work: Callable[[], Listed] | Callable[[], Page]
+    ) -> None:
         try:
-            members = rawjson.members(item.decode())
-        except ValueError:
-            return _Known()
-    return _Known(*(_value(members.get(name)) for name in ("id", "lastTime", "time")))
+            self._came.put(_Came(of, work()))
+        except Exception as error:
+            self._came.put(_Came(of, error))
 
+    def _list(self, line: Line) -> Listed:
+        listing = ChatListing(
+            self._requests, line, partial(self._since, line), partial(self._failed, line)
+        )
+        return listing.read()
 
-def _value(text: str | None) -> object:
-    """Return a number or a string; rawjson tells that it is JSON."""
-    return None if text is None else json.loads(text, parse_int=_short_int)
+    def _since(self, line: Line) -> int:
+        return min(span.since(self._requests.skew) for span in self._lines[line])
 
+    def _page(self, reading: ChatReading, query: Mapping[str, str]) -> Page:
+        fixed = {"limit": str(PAGE), "includeSystemMessages": "1"}
+        path = f"{path_of(reading.line)}/{reading.name}/messages"
+        return self._requests.page(path, {**fixed, **query})
 
-def _short_int(text: str) -> int:
-    return int(text) if len(text) < 20 else 0
+    # In the thread that waits.
+
+    def _ask_ahead(self) -> None:
+        """Ask for pages of the chats that are furthest behind, so many that no thread idles."""
+        while self._waiting and len(self._under_way) < _AHEAD:
+            _, _, reading = heappop(self._waiting)
+            query = dict(reading.next_query(self._history.clock.wall()))
+            self._under_way.add(reading)
+            work = partial(self._page, reading, query)
+            self._history.call(partial(self._settle, reading, work))
+
+    def _accept(self, of: Line | ChatReading, result: Listed | Page | Exception) -> None:
+        if isinstance(of, ChatReading):
+            self._accept_page(of, result)
+        elif isinstance(result, Listed):
+            self._accept_listing(of, result)
+        else:
+            assert isinstance(result, Exception)
+            raise result
+
+    def _accept_listing(self, line: Line, listed: Listed) -> None:
+        self._listings -= 1
+        timeless = self._requests.answers and not self._requests.heard_date
+        if timeless and any(span.service is None for span in self._lines[line]):
+            self._failed(line, "nothing tells the time of the service", False)
+        since, now = self._since(line), self._history.clock.wall()
+        known = self._store.begin(line, since)
+        for name, last_time in listed.chats.items():
+            self._history.chats += 1
+            chat = known.get(name)
+            reading = ChatReading(line, name, last_time, since, chat, now, self._requests.skew)
+            self._queue(reading, begun=False)
+
+    def _accept_page(self, reading: ChatReading, result: Listed | Page | Exception) -> None:
+        self._under_way.discard(reading)
+        if isinstance(result, Page):
+            self._keep(reading, result)
+        elif isinstance(result, ChatAppTailError):
+            self._note_failure(reading, result)
+        else:
+            assert isinstance(result, Exception)
+            raise result
+        self._queue(reading, begun=True)
+
+    def _keep(self, reading: ChatReading, page: Page) -> None:
+        items, times = reading.wanted(page)
+        new = self._store.add(reading.line, reading.name, items, times, reading.progress.leg)
+        reading.advance(page, items, new, partial(self._failed, reading.line))
+        self._store.note(reading.line, reading.name, reading.progress)
+
+    def _note_failure(self, reading: ChatReading, error: ChatAppTailError) -> None:
+        if isinstance(error, Refusal):
+            if not reading.refused():
+                self._failed(reading.line, str(error), False)
+        else:
+            reading.give_up()
+            self._failed(reading.line, str(error), True)
+
+    def _queue(self, reading: ChatReading, *, begun: bool) -> None:
+        """Let a chat wait for its next turn, if it has one; count it when it is `begun`."""
+        if not reading.counted and (reading.done or begun):
+            reading.counted = True
+            self._history.chats_read += 1
+        if not reading.done:
+            heappush(self._waiting, (reading.position, next(self._numbers), reading))

@@ -72,7 +72,7 @@ class Reply(msgspec.Struct, frozen=True):
     said: str
     error_code: str | None
     is_json: bool
-    refuses: bool
+    refuses: bool = False
 
     @property
     def text(self) -> str:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 from msgspec.structs import replace
@@ -11,51 +12,78 @@ from .channels import license_and_messenger, of_license
 from .history import History, Line, Message, Span
 
 OVERLAP = 30
-"""Seconds read before and after a gap, since a message's own time is by another clock than ours."""
+"""Seconds read before a gap, since a message's own time is by another clock than ours."""
 
 _OVERLAPS = {ASKED: 0, NOT_RUNNING: 300}
 """The same where a gap does not begin at an answered ping: not at all before the moment a user
-names; and for longer before an earlier run ended, lest its server had forgotten it."""
+names; and for longer before an earlier run ended, since its server may have forgotten it."""
 
 _CLOCKS = 10
 """Seconds by which a clock of ours that is ahead must not cost what came just after the start."""
+
+_UNKNOWN = 3600
+"""Seconds read before the end of a gap of which nothing says when it began."""
+
+_SET_BACK = "the clock was set back, so it is not known since when"
+
+_NONE: Mapping[str, int] = MappingProxyType({})
 
 
 def recover(
     history: History,
     gaps: Sequence[Gap],
     began: Mapping[str, int],
-    newest: Mapping[str, int] = {},
+    newest: Mapping[str, int] = _NONE,
 ) -> Iterator[ChannelEvent | Gap]:
     """Yield the messages of all gaps in the order of their time, and then each gap, filled.
 
     `began` has, by channel, when it was tailed first (nanoseconds): what is older is nobody's gap.
-    A channel that had several gaps is read once, for all of them.
+    `newest` has the newest time of a message that came in a channel before its gap (seconds, by the
+    service's clock). Messages from after a gap are read too, since no clock tells where it ends. A
+    channel that had several gaps is read once, for all of them. A gap comes with `given_up` when
+    what it is missing may be there for a later run.
     """
     troubles: dict[Line, list[str]] = {}
-    spans: dict[Line, Span] = {}
-    for gap in gaps:
-        span = _span(gap, began.get(gap.channel, 0))
-        spans[span.line] = _joined(spans.get(span.line, span), span)
+    given_up: set[Line] = set()
+    now = history.clock.wall()
+    spans = [
+        _span(gap, began.get(gap.channel, 0), newest.get(gap.channel), int(now)) for gap in gaps
+    ]
 
-    def note(line: Line, why: str) -> None:
+    def note(line: Line, why: str, may_pass: bool) -> None:
         troubles.setdefault(line, []).append(why)
+        if may_pass:
+            given_up.add(line)
 
-    for message in history.messages(list(spans.values()), note):
+    for gap, (span, begin_known) in zip(gaps, spans, strict=True):
+        if not begin_known:
+            note(span.line, f"{_SET_BACK} messages of {gap.channel} are missing", False)
+    for message in history.messages([span for span, _ in spans], note):
         yield _event(message)
-    for gap in gaps:
-        yield replace(gap, missing=_summed_up(troubles.get(_line(gap.channel), [])))
+    for gap, (span, _) in zip(gaps, spans, strict=True):
+        missing = _summed_up(troubles.get(span.line, []))
+        yield replace(gap, missing=missing, given_up=span.line in given_up)
 
 
-def _joined(one: Span, other: Span) -> Span:
-    """Return both spans of a line as one, which is read once."""
-    return Span(one.line, min(one.since, other.since), max(one.until, other.until))
+def _span(gap: Gap, began: int, newest: int | None, now: int) -> tuple[Span, bool]:
+    """Return from when on to read for a gap, and whether it is known when that began.
 
-
-def _span(gap: Gap, began: int) -> Span:
-    since = gap.since // 10**9 - _OVERLAPS.get(gap.reason, OVERLAP)
-    until = gap.until // 10**9 + 1 + OVERLAP
-    return Span(_line(gap.channel), max(since, began // 10**9 - _CLOCKS), until)
+    A moment that lies in the future, or after the end of the gap, was noted by a clock that was set
+    back since then, and says nothing.
+    """
+    overlap = _OVERLAPS.get(gap.reason, OVERLAP)
+    until = min(now, gap.until // 10**9)
+    moments = [moment // 10**9 for moment in (gap.since, gap.read_from) if moment is not None]
+    possible = [moment for moment in moments if moment <= until]
+    service = None if newest is None or gap.reason == ASKED else newest - overlap
+    line = _line(gap.channel)
+    if not possible:
+        known = service is not None and newest is not None and newest <= until
+        return Span(line, until - (overlap if known else _UNKNOWN), service), known
+    since, began = min(possible), began // 10**9
+    # A service whose clock is behind ours gave what is newer than `began` an older time.
+    is_floor = began <= since and (newest is None or newest >= began)
+    return Span(line, since - overlap, service, began - _CLOCKS if is_floor else None), True
 
 
 def _line(channel: str) -> Line:

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import inf
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -88,8 +89,9 @@ def has_history(channel: str) -> bool:
 class HistoryReader:
     """Reads gaps from the API; what that needs is loaded at the first one."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, store: Path | None = None) -> None:
         self._api = api
+        self._store = store
         self._history: History | None = None
         self.since = inf
         """When reading began (monotonic), as long as it lasts; checks of a subscription aside."""
@@ -107,7 +109,7 @@ class HistoryReader:
             missing = f"history cannot be read: {error}"
             yield from (replace(gap, missing=missing, given_up=True) for gap in gaps)
             return
-        self._history = self._history or History(self._api.ask, Pace())
+        self._history = self._history or History(self._api.ask, Pace(), store=self._store)
         if any(gap.reason != RENEWED for gap in gaps):
             self.since = time.monotonic()
         yield from recover(self._history, gaps, began, newest)
@@ -227,7 +229,7 @@ def open_filling(
         for channel, (since, _) in places.items():
             checkpoint.begin(channel, since)
     times = checkpoint.times if checkpoint else MessageTimes()
-    reader = HistoryReader(api)
+    reader = HistoryReader(api, checkpoint.history_store if checkpoint else None)
     backfill = Backfill(
         reader,
         has_history,

@@ -324,7 +324,7 @@ def test_a_limit_of_time_ends_it_too(run_tail: RunTail, sandbox: Sandbox, env: E
 
 def test_waiting_for_history_is_not_idleness(run_tail: RunTail, sandbox: Sandbox, env: Env) -> None:
     said(sandbox, 1, ago=60)
-    sandbox.faults.delay_api(CHATS, scaled(4))
+    sandbox.faults.delay_api(CHATS, scaled(4), calls=1)
     done = run_tail(*SELECT, "--since", "1h", "--idle", f"{scaled(3)}s", env=env)
     assert numbers_in(done.stdout) == [1]
 

@@ -89,7 +89,7 @@ class Doubles:
 
 
 class _Said(NamedTuple):
-    """What a message said, as hashes: of its bytes, and of its content where that is known."""
+    """What a message said, as hashes: of its bytes, and of its content."""
 
     item: int
     content: int | None
@@ -103,13 +103,17 @@ def _says(item: bytes, said: _Said) -> bool:
 
 
 def _content(item: bytes) -> int | None:
-    """Return a hash of what a person sees of a message; None where nothing tells what that is."""
+    """Return a hash of what a person sees of a message, of all of it where that is nothing.
+
+    None of what is no object of JSON.
+    """
     try:
         message = json.loads(item)
-        content = _essence(message.get("message")) if isinstance(message, dict) else None
-        if content in _NOTHING:
+        if not isinstance(message, dict):
             return None
-        return hash(json.dumps([message.get("type"), content], sort_keys=True))
+        content = _essence(message.get("message"))
+        seen = _essence(message) if content in _NOTHING else [message.get("type"), content]
+        return hash(json.dumps(seen, sort_keys=True))
     except (ValueError, RecursionError):
         return None
 

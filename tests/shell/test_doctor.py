@@ -168,7 +168,7 @@ def test_api_that_is_not_there(run_tail: RunTail, env: Mapping[str, str], closed
 def test_a_proxy_that_refuses_the_api(
     run_tail: RunTail, env: Mapping[str, str], closed_port: int
 ) -> None:
-    argv = ("--proxy", f"http://127.0.0.1:{closed_port}", "--api-url", "http://api.invalid")
+    argv = ("--proxy", f"http://127.0.0.1:{closed_port}", "--api-url", "https://api.invalid")
     found = failing(doctor(run_tail, env, *argv), "API answers", 4)
     assert "--proxy" in found["advice"]
 
@@ -353,7 +353,7 @@ def test_a_server_that_refuses_the_upgrade_is_passed_over(
 
 @pytest.mark.defect("U8")
 def test_all_socket_urls_fail(run_tail: RunTail, env: Mapping[str, str], closed_port: int) -> None:
-    argv = ("--ws-url", "ws://no-such-host.invalid", "--ws-url", f"ws://127.0.0.1:{closed_port}")
+    argv = ("--ws-url", "wss://no-such-host.invalid", "--ws-url", f"ws://127.0.0.1:{closed_port}")
     done = doctor(run_tail, env, *argv)
     failing(done, "TCP", 4)
     assert [each["check"] for each in report(done) if not each["ok"]] == ["DNS", "TCP"]

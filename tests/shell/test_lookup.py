@@ -133,15 +133,26 @@ def test_quiet_waits_without_a_word(
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "end"), [(401, "", 3), (404, "<html>", 4), (200, "<html>", 4)]
+    ("status", "body"),
+    [(401, ""), (403, '{"message":"Not yours"}'), (404, '{"success":false,"error":{"code":"No"}}')],
 )
-def test_what_will_not_get_better_ends_it(
-    status: int, body: str, end: int, run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
+def test_what_chatapp_itself_refuses_ends_it(
+    status: int, body: str, run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
 ) -> None:
     sandbox.faults.answer_api(LICENSES, status, body)
     done = run_tail("--all", env=env)
-    assert (done.returncode, done.stdout) == (end, "")
+    assert (done.returncode, done.stdout) == (4, "")
     is_one_line(done.stderr, str(status))
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_a_page_of_something_else_is_asked_past(
+    status: int, start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    sandbox.faults.answer_api(LICENSES, status, "<html>", calls=2)
+    tail = start_tail("--all", env=env)
+    sandbox.wait_for(lambda s: s.open_sockets, scaled(20))
+    assert f"answered {status}" in tail.stderr.text
 
 
 def test_what_it_took_counts_for_the_limit(

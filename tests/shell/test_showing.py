@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -100,7 +101,8 @@ def test_csv_that_is_appended_is_one_table(
         command = f"chatapp-tail {' '.join([*SELECT, *resume])} -o csv -n 3 >>{file}"
         shell = start_shell(command, env=env)
         subscribed(sandbox)
-        sandbox.publish(CHANNEL, "message", BATCH.replace('"id":', f'"id":{number + 1}'))
+        batch = re.sub(r'"id":(\d)', rf'"id":{number + 1}\1', BATCH)
+        sandbox.publish(CHANNEL, "message", batch)
         assert shell.wait() == 0, shell.stderr.text
         sandbox.wait_for(lambda s: s.open_sockets == 0, scaled(10))
         if number == 1:

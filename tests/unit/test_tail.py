@@ -135,3 +135,4 @@ def test_a_check_that_fails_is_none_to_speak_of(running: tuple[Sandbox, Running]
     sandbox.faults.answer_api("*/chats", 403)
     wait_until(lambda: listings(sandbox) >= 2, "two checks", timeout=20.0)
     assert tail.gaps() == []
+    sandbox.faults.clear()

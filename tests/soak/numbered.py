@@ -23,6 +23,14 @@ class Line(NamedTuple):
         return messenger_channel(self.license, self.messenger)
 
 
+def accounts_of(lines: Sequence[Line]) -> dict[int, tuple[str, ...]]:
+    """Return the licences of an account that has the lines."""
+    found: dict[int, tuple[str, ...]] = {}
+    for line in lines:
+        found[line.license] = (*found.get(line.license, ()), line.messenger)
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """What was published; `time` in whole seconds since the epoch, as ChatApp has it."""

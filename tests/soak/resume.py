@@ -25,7 +25,7 @@ from tests.conftest import PROGRAM, TIMEOUT_SCALE, clean_environment
 from .background import Background
 from .journal import ROOT
 from .line import SHORT
-from .numbered import Line, Messages, SteadyPublisher
+from .numbered import Line, Messages, SteadyPublisher, accounts_of
 from .outage_history import lose, table_of_outage, violations_of_outage
 from .resume_proof import ResumeProof, Run, all_of, prove
 from .shared_output import FileOutput, PipeOutput, SharedOutput
@@ -226,7 +226,7 @@ def soak(asked: Plan, say: Callable[[str], None] = print) -> Result:
     began = time.monotonic()
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="soak-")))
-        sandbox = stack.enter_context(Sandbox(licenses=licenses(), kept_messages=10**7))
+        sandbox = stack.enter_context(Sandbox(licenses=accounts_of(LINES), kept_messages=10**7))
         output = PipeOutput() if asked.stdout == "pipe" else FileOutput(home / "events.ndjson")
         stack.enter_context(output)
         messages = Messages(sandbox, LINES, asked.chats)
@@ -268,14 +268,6 @@ def joined(results: Sequence[Result]) -> Result:
         stderr="".join(result.stderr for result in results),
         seconds=sum(result.seconds for result in results),
     )
-
-
-def licenses() -> dict[int, tuple[str, ...]]:
-    """Return an account that has the lines."""
-    found: dict[int, tuple[str, ...]] = {}
-    for line in LINES:
-        found[line.license] = (*found.get(line.license, ()), line.messenger)
-    return found
 
 
 def _begin(

@@ -7,8 +7,8 @@ import pytest
 from chatapp_tail.sandbox import Sandbox
 from tests.conftest import TIMEOUT_SCALE
 
-from .numbered import Messages
-from .resume import LINES, STDOUTS, Plan, Tails, licenses, soak, table, violations
+from .numbered import Messages, accounts_of
+from .resume import LINES, STDOUTS, Plan, Tails, soak, table, violations
 from .shared_output import PipeOutput
 
 KILLS = 6
@@ -30,7 +30,7 @@ def test_a_resumed_output_is_whole_whatever_is_killed(stdout: str) -> None:
 
 def test_a_kill_amid_what_since_asks_for_loses_none_of_it(tmp_path: Path) -> None:
     before, chats, soon = 200, 10, 15.0 * TIMEOUT_SCALE
-    with Sandbox(licenses=licenses()) as sandbox, PipeOutput() as output:
+    with Sandbox(licenses=accounts_of(LINES)) as sandbox, PipeOutput() as output:
         messages = Messages(sandbox, LINES, chats)
         for number in range(before):
             messages.publish(number % chats, [100])

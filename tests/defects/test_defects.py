@@ -7,6 +7,10 @@ from pathlib import Path
 from . import DEFECTS, RIGHT_AS_IT_IS, mapping
 
 
+def test_every_defect_has_a_test_or_a_reason() -> None:
+    assert [key for key in DEFECTS if key not in mapping().keys() | RIGHT_AS_IT_IS.keys()] == []
+
+
 def test_every_mark_and_every_reason_is_of_a_defect() -> None:
     assert mapping().keys() | RIGHT_AS_IT_IS.keys() <= DEFECTS.keys()
 

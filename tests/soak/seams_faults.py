@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from chatapp_tail.sandbox import Sandbox, pusher_error
+from tests.conftest import TIMEOUT_SCALE
 
 from .full_disk import SmallDisk
 from .seams_runs import Runs, can_be_process_1
@@ -170,6 +171,10 @@ def _refusals_in_a_burst(seams: Seams) -> None:
 
 def _refused_on_a_reconnect(seams: Seams) -> None:
     code = seams.rng.choice((4001, 4003, 4004, 4009))
+    seams.sandbox.faults.withhold_confirmations = True
+    before = seams.sandbox.connections
+    seams.cut()
+    seams.sandbox.wait_for(lambda sandbox: sandbox.connections > before, 60.0 * TIMEOUT_SCALE)
     seams.sandbox.close_sockets(code, "", before=pusher_error(code, "try later"))
 
 
@@ -193,7 +198,7 @@ def _stderr_undrained(seams: Seams) -> None:
     """More notices than a pipe holds, and nobody reads them."""
     seams.restart(kill=False, undrained=True)
     for line in seams.runs.channels:
-        seams.sandbox.wait_subscribed(line, 30.0)
+        seams.sandbox.wait_subscribed(line, 30.0 * TIMEOUT_SCALE)
     for _ in range(2000):
         seams.sandbox.send_frame(pusher_error(4301, "x" * 100 + str(seams.rng.random())))
     seams.between(3.0, 8.0)

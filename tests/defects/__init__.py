@@ -5,6 +5,7 @@ about by a mark: `@pytest.mark.defect("A.1")`. What is right as it is has a sent
 """
 
 import ast
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,13 +19,19 @@ _TESTS = Path(__file__).parents[1]
 def mapping() -> dict[str, list[str]]:
     """Return the tests of each defect, as `path::name`, read from the marks in the files."""
     found: dict[str, list[str]] = {}
-    for path in sorted(_TESTS.rglob("test_*.py")):
+    for path in sorted(_test_files()):
         source = path.read_text(encoding="utf-8")
-        if "node_modules" in path.parts or "mark.defect" not in source:
+        if "mark.defect" not in source:
             continue
         for name, key in _marked(ast.parse(source)):
             found.setdefault(key, []).append(f"{path.relative_to(_TESTS)}::{name}")
     return found
+
+
+def _test_files() -> Iterator[Path]:
+    for folder, folders, files in os.walk(_TESTS):
+        folders[:] = [name for name in folders if name != "node_modules"]
+        yield from (Path(folder, name) for name in files if name.startswith("test_"))
 
 
 def _marked(tree: ast.AST) -> Iterator[tuple[str, str]]:

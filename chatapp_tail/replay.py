@@ -20,11 +20,11 @@ from typing import BinaryIO, NamedTuple, Protocol
 import msgspec
 from msgspec import Raw
 
-from . import rawjson
+from . import raw_json
 from .chatapp.channels import of_license
-from .chatapp.events import Decoded, Record, Source, decode
+from .chatapp.records import Decoded, Record, Source, decode
 from .errors import UsageError
-from .pusher.items import ChannelEvent
+from .items import ChannelEvent
 
 LONGEST = 64 * 1024 * 1024
 """Bytes of a line that are kept; the rest of it is passed over, and so it is broken."""
@@ -256,7 +256,7 @@ def parse_line(line: bytes, now: Callable[[], int] = time_ns) -> Decoded | None:
 def _parse_unusual(line: bytes, now: Callable[[], int]) -> Decoded | None:
     """Parse what msgspec refuses: an escaped half of a surrogate pair in the data."""
     try:
-        members = rawjson.members(line.decode())
+        members = raw_json.members(line.decode())
     except UnicodeDecodeError:
         raise ValueError(_NOT_TEXT) from None
     except ValueError as error:
@@ -364,7 +364,7 @@ def _frame(line: bytes, now: Callable[[], int]) -> Decoded:
     """Decode a line of `-o raw`, as if it had come from the channel its `meta` names."""
     try:
         frame = _decode_frame(line)
-    except rawjson.REFUSED:
+    except raw_json.REFUSED:
         frame = _unusual_frame(line)
     meta = frame.payload.meta or _Meta()
     event = meta.type or _EVENTS.get((frame.queue or "").partition(".Broadcast.")[2], "unknown")
@@ -380,9 +380,9 @@ def _channel(meta: _Meta) -> str | None:
 def _unusual_frame(line: bytes) -> _Frame:
     """Read a frame in a webhook's shape, or one that msgspec refuses."""
     try:
-        outer = rawjson.members(line.decode())
-        inner = rawjson.members(outer["payload"]) if "payload" in outer else outer
-        queue = rawjson.string(outer.get("queue"))
+        outer = raw_json.members(line.decode())
+        inner = raw_json.members(outer["payload"]) if "payload" in outer else outer
+        queue = raw_json.string(outer.get("queue"))
     except UnicodeDecodeError:
         raise ValueError(_NOT_TEXT) from None
     except ValueError as error:
@@ -391,7 +391,7 @@ def _unusual_frame(line: bytes) -> _Frame:
         raise ValueError("neither a record of -o json nor a frame of -o raw")
     try:
         meta = _decode_meta(inner.get("meta", "null"))
-    except rawjson.REFUSED:
+    except raw_json.REFUSED:
         meta = None
     return _Frame(_Payload(meta), queue)
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from .pusher.items import ChannelEvent, Item
+from .items import ChannelEvent, Item
 from .waker import Waker
 
 MEMORY = 32 * 1024 * 1024

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.terminal_theme import DEFAULT_TERMINAL_THEME, TerminalTheme
 from rich.text import Text
 
-from chatapp_tail.chatapp.events import decode
+from chatapp_tail.chatapp.records import decode
 from chatapp_tail.formats.pretty import Pretty
 from chatapp_tail.formats.times import TimeStyle, clock_of
-from chatapp_tail.pusher.items import ChannelEvent
+from chatapp_tail.items import ChannelEvent
 
 FOLDER = Path(__file__).parent.parent / ".github"
 WIDTH = 84

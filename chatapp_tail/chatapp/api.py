@@ -9,13 +9,13 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from .. import rawjson
+from .. import raw_json
 from ..errors import ApiError, CredentialsError, UntrustedError
 from ..pusher.answers import AuthAnswer, Denied, Granted, TokenRefused, Unavailable, Untrusted
 from ..redaction import register_signature
 from .channels import license_and_messenger
 from .http import AUTH_PATH, INVALID_TOKEN, Http, Reply
-from .lines import License, explain_refusal, read_licenses
+from .licenses import License, explain_refusal, read_licenses
 from .secret import Secret
 from .token_store import TokenPair
 from .tokens import TokenSource, can_be_sent
@@ -244,7 +244,7 @@ def _read(reply: Reply, shape: type[Answer]) -> Answer | None:
     """Return a body of a known shape, None when it has another."""
     try:
         return msgspec.json.decode(reply.content, type=shape)
-    except rawjson.REFUSED:
+    except raw_json.REFUSED:
         # Half an emoji in a member that nobody needs is refused as well.
         with suppress(ValueError, RecursionError, msgspec.ValidationError):
             return msgspec.convert(json.loads(reply.text), shape)

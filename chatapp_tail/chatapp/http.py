@@ -21,14 +21,14 @@ import msgspec
 
 from .. import __version__
 from ..errors import ApiError, UntrustedError
-from ..proxies import Proxy, proxy_for
-from ..rawjson import printable
+from ..net import Proxy, proxy_for
+from ..raw_json import printable
 from ..retry_after import parse_retry_after
 from ..urls import split_base_url
 
 if TYPE_CHECKING:
-    from .direct import Answer, Direct
-    from .session import Session
+    from .auth_connections import Answer, Direct
+    from .proxied import Session
 
 INVALID_TOKEN = "ApiInvalidTokenError"
 AUTH_PATH = "/broadcasting/auth"
@@ -171,7 +171,7 @@ class Http:
         asked = f"{method} {self.url}{path}"
         begun = time.monotonic()
         try:
-            from .direct import Call
+            from .auth_connections import Call
             from .sockets import within
 
             with within(self._timeout, self._timeout * _WHOLE):
@@ -199,7 +199,7 @@ class Http:
     @cached_property
     def _direct(self) -> "Direct | None":
         """The short way to the API, if nothing is in it."""
-        from .direct import Direct
+        from .auth_connections import Direct
 
         if self._through or not Direct.reaches(self.url):
             return None
@@ -207,7 +207,7 @@ class Http:
 
     @cached_property
     def _session(self) -> "Session":
-        from .session import Session
+        from .proxied import Session
 
         tls = self._tls if self.url.startswith("https:") else None
         return Session(self.url, self._through, tls)
@@ -288,7 +288,7 @@ def _decoded(content: bytes, encoding: str) -> bytes:
 def _inflated(content: bytes, encoding: str) -> bytes:
     import zlib
 
-    from .direct import LARGEST_BODY, check_size
+    from .auth_connections import LARGEST_BODY, check_size
 
     if encoding not in ("gzip", "x-gzip", "deflate"):
         raise OSError(f"its answer is encoded as {encoding}, which was not asked for")

@@ -8,9 +8,9 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ..replaced_file import replace_file
+from ..files import replace_file
 from .channels import parse_messenger
-from .lines import License
+from .licenses import License
 
 
 def remember_lines(

@@ -6,12 +6,7 @@ from itertools import product
 import msgspec
 
 from .channels import license_and_messenger, of_license
-from .lines import (
-    License,
-    explain_missing_license,
-    explain_missing_messenger,
-    explain_refusal,
-)
+from .licenses import License, explain_missing_license, explain_missing_messenger, explain_refusal
 
 
 class Selection(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from ..proxies import Proxy
+from ..net import Proxy
 
 S = TypeVar("S", bound=socket.socket)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from ..errors import ApiError, ChatAppTailError, CredentialsError
-from ..replaced_file import new_file, replace_file
+from ..files import new_file, replace_file
 from ..state_directory import state_directory
 from .secret import Secret
 

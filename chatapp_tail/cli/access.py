@@ -14,7 +14,7 @@ from ..chatapp.secret import Secret
 from ..chatapp.token_store import TokenPair
 from ..chatapp.tokens import TokenSource, choose_source
 from ..errors import UsageError
-from ..proxies import LOOPBACK, Proxy, proxy_for
+from ..net import LOOPBACK, Proxy, proxy_for
 from ..pusher.connection import Endpoint
 from .process import complain
 

@@ -14,10 +14,10 @@ from msgspec.structs import replace
 from ..chatapp.api import Api
 from ..chatapp.channels import short_name
 from ..chatapp.http import Http
-from ..chatapp.lines import License
+from ..chatapp.licenses import License
 from ..chatapp.selection import Selection
 from ..errors import ApiError, ChatAppTailError, CredentialsError, ExitStatus
-from ..proxies import proxy_for
+from ..net import proxy_for
 from ..pusher.connection import Endpoint, Settings
 from .endpoint_checks import Untrusted, endpoint_checks, speaks_tls
 from .findings import Check, CheckFailed, fails_with

@@ -7,9 +7,9 @@ import click
 
 from .. import __version__
 from ..formats import TimeStyle
+from ..formats.colors import When
 from .choices import Choice
-from .colors import When
-from .grouping import GroupedHelp
+from .help import GroupedHelp
 from .later import Later
 from .options import (
     CHECKPOINT,
@@ -233,8 +233,8 @@ def _tail(
     **options: Any,
 ) -> int:
     # What is needed from here on takes three times as long to import as all of --help.
-    from ..notices import LogFormat
-    from .settings import Typed, compile_settings
+    from ..reporting.notices import LogFormat
+    from .config import Typed, compile_settings
     from .showing import TypedShowing
 
     if no_reconnect and max_retries:

@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from ..chatapp.selection import Selection
 from ..errors import CredentialsError
-from ..formats.escape import escape_line
+from ..escape import escape_line
 from ..formats.meta import encode_record
-from ..proxies import Proxy
+from ..net import Proxy
 from ..pusher.connection import Endpoint, Settings
 from ..redaction import redact
 from .access import Access, open_access

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 from ..errors import ExitStatus
-from ..proxies import Proxy, proxy_for
+from ..net import Proxy, proxy_for
 from ..pusher.connection import Endpoint
 from .findings import Check, CheckFailed
 

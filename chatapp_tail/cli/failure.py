@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 
-from ..notices import Level, LogFormat, Notices
+from ..reporting.notices import Level, LogFormat, Notices
 
 _OPTION = "--log-format"
 _VARIABLE = "CHATAPP_TAIL_LOG_FORMAT"

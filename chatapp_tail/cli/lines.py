@@ -8,11 +8,11 @@ from pathlib import Path
 import click
 import msgspec
 
-from ..chatapp.lines import License, Messenger
+from ..chatapp.licenses import License, Messenger
 from ..chatapp.lines_cache import remember_lines
 from ..errors import ExitStatus
-from ..formats.escape import escape_line
-from ..proxies import Proxy
+from ..escape import escape_line
+from ..net import Proxy
 from .access import open_access
 from .choices import Choice
 from .options import access_options, option, profile_option, token_file_option

@@ -12,7 +12,7 @@ from ..chatapp.lines_cache import remember_lines
 from ..chatapp.secret import Secret
 from ..chatapp.token_store import Login, TokenStore
 from ..errors import CredentialsError, ExitStatus, UsageError
-from ..proxies import Proxy
+from ..net import Proxy
 from .access import open_http, warn_if_open_to_others
 from .options import access_options, option, profile_option
 from .process import complain

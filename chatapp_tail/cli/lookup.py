@@ -8,15 +8,15 @@ from queue import Empty, SimpleQueue
 
 from msgspec.structs import replace
 
-from ..chatapp.lines import License
+from ..chatapp.licenses import License
 from ..chatapp.lines_cache import remember_lines
-from ..daemons import Daemons
 from ..errors import ApiError, ChannelsError
+from ..items import Trouble
 from ..pusher.backoff import Backoff, Retry
-from ..pusher.items import Trouble
-from ..summary import span
-from ..tail import Limits
-from .settings import Settings
+from ..reporting.summary import span
+from ..tail.loop import Limits
+from ..threads import Daemons
+from .config import Settings
 
 Ask = Callable[[], list[License]]
 """Asks the API once; ApiError or CredentialsError."""

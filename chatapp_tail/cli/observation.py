@@ -6,12 +6,12 @@ from itertools import takewhile
 
 from msgspec.structs import replace
 
+from .. import items
 from ..chatapp.channels import license_and_messenger, with_short_names
 from ..errors import ExitStatus
-from ..pusher import items
+from ..items import Item, StopCause
 from ..pusher.answers import AuthAnswer, Granted
 from ..pusher.connection import Connection, Settings, Timing
-from ..pusher.items import Item, StopCause
 from .findings import CheckFailed
 
 _STATUS_OF = {

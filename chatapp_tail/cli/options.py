@@ -10,9 +10,9 @@ from click.core import ParameterSource
 from ..chatapp.channels import EXAMPLES as CHANNEL_EXAMPLES
 from ..chatapp.channels import parse_channel, parse_messenger
 from ..formats import Output, TimeStyle
+from ..formats.colors import When
 from .choices import Choice
-from .colors import When
-from .types import (
+from .params import (
     Checked,
     Text,
     parse_app_key,

@@ -90,7 +90,7 @@ def _sentence(error: click.ClickException) -> str:
 
 def one_line(error: ChatAppTailError) -> str:
     """Return what an error says, on one line unless it is only ours: servers write line breaks."""
-    from ..formats.escape import escape_line
+    from ..escape import escape_line
     from ..redaction import redact
 
     return str(error) if isinstance(error, UsageError) else escape_line(redact(str(error)))
@@ -98,7 +98,7 @@ def one_line(error: ChatAppTailError) -> str:
 
 def complain(sentence: str) -> None:
     """Say to a person what went wrong; some of it may be a server's words."""
-    from ..formats.escape import escape_text
+    from ..escape import escape_text
     from ..redaction import redact
 
     write_line(f"chatapp-tail: {escape_text(redact(sentence))}")

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 import click
 
-from ..chatapp.events import Decoded
+from ..chatapp.records import Decoded
 from ..errors import ExitStatus, UsageError
+from ..formats.colors import When
 from ..formats.times import TimeStyle
 from ..replay import Broken, delay, read_saved
-from ..stdout import ReaderGone, write_all
-from ..summary import Summary
-from .colors import When
+from ..reporting.summary import Summary
+from ..sinks.stdout import ReaderGone, write_all
 from .options import COUNT, SPEED, filter_options, option, output_options, wanted_output
 from .process import complain
 from .showing import TypedShowing, compile_showing

@@ -12,33 +12,35 @@ from msgspec.structs import replace
 from .. import spool
 from ..chatapp.api import Api
 from ..chatapp.channels import license_and_messenger, with_short_names
+from ..chatapp.license_poller import LineWatch
 from ..chatapp.secret import Secret
 from ..chatapp.tokens import GivenToken, TokenSource
-from ..checkpoint import Checkpoint
-from ..deadlines import Heartbeat
 from ..errors import ChatAppTailError, ExitStatus, OutputError
-from ..formats.escape import escape_line
+from ..escape import escape_line
 from ..formats.meta import encode_meta
-from ..notices import Level, Notices
+from ..history.checkpoint import Checkpoint
+from ..history.setup import open_filling
+from ..items import Connecting, Gap, Ready, Status, StopCause
 from ..pusher.connection import Connection
-from ..pusher.items import Connecting, Gap, Ready, Status, StopCause
-from ..pusher.link import import_websocket
+from ..pusher.transport import import_websocket
 from ..redaction import redact
-from ..summary import Summary
-from ..systemd import Notifier
-from ..tail import End, Listener, Tail
+from ..reporting.notices import Level, Notices
+from ..reporting.summary import Summary
+from ..reporting.systemd import Notifier
+from ..tail.deadlines import Heartbeat
+from ..tail.loop import End, Listener, Tail
 from ..waker import Waker
 from .access import open_access
-from .filling import open_filling
-from .line_watch import LineWatch
+from .config import Settings
 from .process import STDERR_PATIENCE, one_line, open_stderr
-from .settings import Settings
 from .signals import interrupted_by_signals
 from .stderr import StderrWriter
 
 _IMPORTED_AFTER = 3.0
 _NEEDED_LATER = (
-    *("chatapp_tail.chatapp.history", "chatapp_tail.chatapp.pace", "chatapp_tail.chatapp.recovery"),
+    "chatapp_tail.history.reader",
+    "chatapp_tail.history.rate_limit",
+    "chatapp_tail.history.recovery",
     "filelock",
 )
 

@@ -6,14 +6,14 @@ from typing import assert_never
 
 import msgspec
 
-from ..chatapp.doubles import Doubles
-from ..chatapp.message_times import MessageTimes
 from ..filters import Grep, KeepEvent, KeepRecord, by_event, by_record, compile_grep
 from ..formats import Format, Output
+from ..formats.colors import When, color_system
 from ..formats.times import TimeStyle, clock_of, zone_of
-from ..pipeline import Pipeline
-from ..summary import Summary
-from .colors import When, color_system
+from ..history.dedup import Doubles
+from ..history.message_times import MessageTimes
+from ..reporting.summary import Summary
+from ..tail.pipeline import Pipeline
 
 
 class TypedShowing(msgspec.Struct, frozen=True):
@@ -87,7 +87,7 @@ class Showing(msgspec.Struct, frozen=True):
 
     def _csv(self) -> Format:
         from ..formats.csv import Csv
-        from .csv_opening import csv_opening
+        from ..formats.csv_append import csv_opening
 
         return Csv(escape=self.terminal, opening=lambda: csv_opening(sys.stdout.fileno()))
 

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from math import inf
 
-from ..stdout import open_without_blocking
+from ..sinks.stdout import open_without_blocking
 
 _MOMENT = 0.05
 """Seconds for which a line waits for room; without room before that, the next ones do not wait."""

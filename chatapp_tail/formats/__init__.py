@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..chatapp.events import Decoded, Record
+    from ..chatapp.records import Decoded, Record
 
 Format = Callable[["Decoded", Sequence["Record"]], list[bytes]]
 """(a frame taken apart, those of its records that passed the filters) -> what to write, each piece

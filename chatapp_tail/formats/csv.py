@@ -9,8 +9,8 @@ from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Sequence
 from typing import BinaryIO
 
-from ..chatapp.events import Decoded, Record
-from .escape import escape_text
+from ..chatapp.records import Decoded, Record
+from ..escape import escape_text
 from .fields import FIELDS, read
 
 COLUMNS: dict[str, str] = {

@@ -6,7 +6,7 @@ from datetime import tzinfo
 from rich.color import Color
 from rich.style import Style
 
-from ..chatapp.events import Record, Source
+from ..chatapp.records import Record, Source
 from .fields import (
     Direction,
     at,

@@ -15,9 +15,9 @@ from unicodedata import combining, east_asian_width
 
 import msgspec
 
-from ..chatapp.events import Record
+from ..chatapp.records import Record
 from ..errors import UsageError
-from .escape import escape_line
+from ..escape import escape_line
 from .ndjson import timestamp
 
 

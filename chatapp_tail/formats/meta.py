@@ -4,7 +4,7 @@ import json
 
 import msgspec
 
-from ..pusher.items import Gap, Status
+from ..items import Gap, Status
 from ..redaction import redact
 from .ndjson import timestamp
 

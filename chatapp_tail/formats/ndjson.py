@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import msgspec
 
-from ..chatapp.events import Decoded, Record
+from ..chatapp.records import Decoded, Record
 
 _encode = msgspec.json.encode
 _MOST_REMEMBERED = 4096

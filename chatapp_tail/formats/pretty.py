@@ -20,9 +20,9 @@ from rich.color import ColorSystem
 from rich.style import Style
 
 from ..chatapp.channels import short_name
-from ..chatapp.events import Decoded, Record
+from ..chatapp.records import Decoded, Record
+from ..escape import escape_line, escape_text
 from .description import describe
-from .escape import escape_line, escape_text
 from .pieces import BOLD_RED, CYAN, DIM, GREEN, MAGENTA, PLAIN, Piece, Said, Spans, Symbol
 from .times import Clock, TimeStyle, clock_of
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ..chatapp.events import Decoded, Record
+from ..chatapp.records import Decoded, Record
 
 
 def format_raw(decoded: Decoded, _: Sequence[Record]) -> list[bytes]:

@@ -11,9 +11,9 @@ carriage returns and tabs within a field are shown as `\\n`, `\\r` and `\\t`.
 import re
 from collections.abc import Callable, Sequence
 
-from ..chatapp.events import Decoded, Record, Source
+from ..chatapp.records import Decoded, Record, Source
 from ..closest import closest
-from .escape import escape_line
+from ..escape import escape_line
 from .fields import FIELDS, RECORD_FIELDS, misread, read
 from .times import Clock
 

@@ -13,22 +13,22 @@ from collections.abc import Iterable, Mapping
 import msgspec
 from msgspec.structs import replace
 
-from ..proxies import Proxy
+from .. import items
+from ..items import Item, StopCause
+from ..net import Proxy
 from ..waker import Waker
-from . import items
 from .answers import AuthAnswer
-from .authorisation import AuthorisationPool, Authorise
+from .auth_pool import AuthorisationPool, Authorise
 from .backoff import STABLE_AFTER, Backoff, Retry
 from .clock import moment
-from .codes import Ended
-from .conversation import AuthAnswered, Conversation, Letter, MoreWanted, Outcome, Sink
-from .coverage import Coverage, Loss
-from .items import Item, StopCause
-from .link import DialFailed, Dialler, Endpoint, Link
+from .close_codes import Ended
+from .gaps import Coverage, Loss
 from .moments import Moment
 from .protocol import AuthWanted, Protocol, Timing
 from .refusals import ChannelRefusals, ServerRefusals
 from .resolver import WokenUp
+from .session import AuthAnswered, Conversation, Letter, MoreWanted, Outcome, Sink
+from .transport import DialFailed, Dialler, Endpoint, Link
 
 __all__ = ["Connection", "Endpoint", "Settings", "Sink", "Timing"]
 

@@ -19,12 +19,12 @@ from math import inf
 
 import msgspec
 
-from . import wire
+from ..items import ChannelEvent, StopCause
+from . import messages
 from .answers import AuthAnswer, Bug, Denied, Granted, TokenRefused, Unavailable, Untrusted
 from .backoff import STABLE_AFTER, Retry
-from .codes import UNAUTHORIZED, UNSAID, Ended, end_of
+from .close_codes import UNAUTHORIZED, UNSAID, Ended, end_of
 from .frames import INVALID_PAYLOAD
-from .items import ChannelEvent, StopCause
 from .refusals import ChannelRefusals
 from .subscriptions import (
     EXISTING,
@@ -289,8 +289,8 @@ class Protocol:
                 self.abandon("the server sent text that is not UTF-8", INVALID_PAYLOAD)
                 return
         try:
-            event, channel, data = wire.decode_event(payload)
-        except wire.Unreadable as error:
+            event, channel, data = messages.decode_event(payload)
+        except messages.Unreadable as error:
             self._skip(str(error))
             return
         self._last_error = None
@@ -496,8 +496,8 @@ class Protocol:
     # --- protocol events
 
     def _connection_established(self, _: str | None, data: bytes | None, now: float) -> None:
-        document = wire.document(data)
-        socket_id = wire.member(document, "socket_id")
+        document = messages.document(data)
+        socket_id = messages.member(document, "socket_id")
         if self.socket_id is not None:
             self._skip("a second pusher:connection_established")
             return
@@ -508,7 +508,7 @@ class Protocol:
         self.socket_id = socket_id
         self._established_due = inf
         self._ping_interval = _ping_interval(
-            self._timing.ping_interval, wire.member(document, "activity_timeout")
+            self._timing.ping_interval, messages.member(document, "activity_timeout")
         )
         self._ping_due = now + self._ping_interval
         self._audit_due = now + self._timing.audit_interval
@@ -536,17 +536,18 @@ class Protocol:
         if subscription is None or subscription.state not in SUBSCRIBED | UNANSWERED:
             self._skip("a refusal of what nobody asked for", f" ({channel!r})")
             return
-        document = wire.document(data)
-        status = wire.member(document, "status")
-        shown = wire.text_of(status) if isinstance(status, str) else status
-        error = self.without_signature(wire.text_of(wire.member(document, "error")))
+        document = messages.document(data)
+        status = messages.member(document, "status")
+        shown = messages.text_of(status) if isinstance(status, str) else status
+        error = self.without_signature(messages.text_of(messages.member(document, "error")))
         reason = f"{error or 'no reason given'} (status {shown})"
         refusal = Refusal.CLEAR if status in (401, 403, UNAUTHORIZED) else None
         self._request_failed(subscription, reason, now, refusal)
 
     def _error(self, _: str | None, data: bytes | None, now: float) -> None:
-        document = wire.document(data)
-        code, message = wire.error_code(document), wire.text_of(wire.member(document, "message"))
+        document = messages.document(data)
+        code = messages.error_code(document)
+        message = messages.text_of(messages.member(document, "message"))
         # What is decided goes by the text as it came; only what is said goes without signatures.
         said = f"{self.without_signature(message) or 'no reason given'} (code {code})"
         if self.socket_id is None:

@@ -8,9 +8,9 @@ what never was is taken at its word. Times are monotonic seconds.
 import msgspec
 from msgspec.structs import replace
 
+from ..items import StopCause
 from .backoff import Retry
-from .codes import Ended
-from .items import StopCause
+from .close_codes import Ended
 
 _IN_A_ROW = 3
 _LASTING_OF_SERVER = 300.0

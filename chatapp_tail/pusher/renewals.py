@@ -8,7 +8,7 @@ all that was under way at the time has come: what history has then and the link 
 
 import msgspec
 
-from .items import RENEWED, Gap
+from ..items import RENEWED, Gap
 from .moments import Moment
 
 _BETWEEN_CHECKS = 2 * 10**9

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ..daemons import Daemons
+from ..threads import Daemons
 from ..waker import Waker
 
 LOOKUP_TIMEOUT = 30.0

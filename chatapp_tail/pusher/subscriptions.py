@@ -7,7 +7,7 @@ from math import inf
 
 import msgspec
 
-from .codes import UNAUTHORIZED
+from .close_codes import UNAUTHORIZED
 
 AUTHORISED_PREFIXES = ("private-", "presence-")
 _ANNOUNCES_OR_REPLAYS = ("presence-", "cache-", "private-cache-", "private-encrypted-cache-")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import click
 
-from chatapp_tail.cli.grouping import long_name
+from chatapp_tail.cli.help import long_name
 from chatapp_tail.cli.later import loaded
 
 EVENTS = ("message", "messageStatus", "chatTag", "chatConversation", "employeeStatus")

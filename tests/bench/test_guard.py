@@ -17,14 +17,14 @@ from pathlib import Path
 
 import pytest
 
-from chatapp_tail.chatapp.doubles import Doubles
 from chatapp_tail.filters import by_event, by_record
 from chatapp_tail.formats.ndjson import format_ndjson
-from chatapp_tail.pipeline import Pipeline
+from chatapp_tail.history.dedup import Doubles
+from chatapp_tail.items import ChannelEvent
 from chatapp_tail.pusher.frames import FrameDecoder
-from chatapp_tail.pusher.items import ChannelEvent
 from chatapp_tail.pusher.protocol import Protocol, Timing
-from chatapp_tail.summary import Summary
+from chatapp_tail.reporting.summary import Summary
+from chatapp_tail.tail.pipeline import Pipeline
 
 from .server import CHANNEL, event_frame, frame
 

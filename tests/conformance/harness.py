@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from chatapp_tail.pusher import items
+from chatapp_tail import items
+from chatapp_tail.items import ChannelEvent, Item
 from chatapp_tail.pusher.answers import AuthAnswer, Granted
-from chatapp_tail.pusher.codes import Ended
+from chatapp_tail.pusher.close_codes import Ended
 from chatapp_tail.pusher.connection import Connection, Endpoint, Settings, Timing
-from chatapp_tail.pusher.items import ChannelEvent, Item
 from chatapp_tail.pusher.protocol import AuthWanted, Event, Protocol
 from tests.conftest import PROGRAM, TIMEOUT_SCALE, clean_environment
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from chatapp_tail import items
 from chatapp_tail.chatapp.api import Api
 from chatapp_tail.chatapp.http import Http
 from chatapp_tail.chatapp.secret import Secret
 from chatapp_tail.chatapp.tokens import GivenToken, TokenFile
-from chatapp_tail.pusher import items
+from chatapp_tail.items import StopCause
 from chatapp_tail.pusher.answers import AuthAnswer, Denied, Granted, TokenRefused, Unavailable
 from chatapp_tail.pusher.connection import Timing
-from chatapp_tail.pusher.items import StopCause
 from chatapp_tail.pusher.protocol import AuthWanted, ChannelConfirmed, ChannelRefused, Noted
 from tests.conftest import TIMEOUT_SCALE, StartTail
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from chatapp_tail.pusher import items
+from chatapp_tail import items
+from chatapp_tail.items import StopCause
 from chatapp_tail.pusher.backoff import Backoff, Retry
-from chatapp_tail.pusher.items import StopCause
 from chatapp_tail.pusher.protocol import Noted
 
 from .frames import CLOSE, encode

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from chatapp_tail.chatapp.events import decode
+from chatapp_tail import items
+from chatapp_tail.chatapp.records import decode
 from chatapp_tail.errors import ExitStatus
 from chatapp_tail.formats.ndjson import format_ndjson
-from chatapp_tail.pusher import items
-from chatapp_tail.pusher.items import ChannelEvent
+from chatapp_tail.items import ChannelEvent
 from chatapp_tail.pusher.protocol import Noted
 from chatapp_tail.spool import Spool
 from chatapp_tail.waker import Waker

@@ -7,10 +7,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from chatapp_tail.pusher import items
+from chatapp_tail import items
+from chatapp_tail.items import StopCause
 from chatapp_tail.pusher.backoff import Retry
 from chatapp_tail.pusher.connection import Endpoint, Timing
-from chatapp_tail.pusher.items import StopCause
 from chatapp_tail.pusher.protocol import Noted
 from tests.conftest import TIMEOUT_SCALE, RunTail
 

@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import trustme
 
-from chatapp_tail.pusher import items
+from chatapp_tail import items
+from chatapp_tail.items import ChannelEvent, StopCause
 from chatapp_tail.pusher.backoff import Retry
 from chatapp_tail.pusher.frames import TOO_BIG, FrameDecoder
-from chatapp_tail.pusher.items import ChannelEvent, StopCause
-from chatapp_tail.pusher.link import MAX_MESSAGE
 from chatapp_tail.pusher.protocol import Noted
+from chatapp_tail.pusher.transport import MAX_MESSAGE
 from tests.conftest import StartTail
 
 from .conftest import server_context

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from chatapp_tail.pusher import items
+from chatapp_tail import items
 from chatapp_tail.pusher.backoff import Retry
 from chatapp_tail.pusher.connection import Timing
 from chatapp_tail.pusher.protocol import ChannelConfirmed, Noted

@@ -17,11 +17,12 @@ from typing import Any
 
 import pytest
 
-from chatapp_tail.pusher import clock, conversation, items, resolver
+from chatapp_tail import items
+from chatapp_tail.items import Item, StopCause
+from chatapp_tail.pusher import clock, resolver, session
 from chatapp_tail.pusher.answers import AuthAnswer, Denied, Granted, Unavailable
 from chatapp_tail.pusher.backoff import STABLE_AFTER, Backoff, Retry
 from chatapp_tail.pusher.connection import Connection, Endpoint, Settings, Timing
-from chatapp_tail.pusher.items import Item, StopCause
 from chatapp_tail.pusher.moments import Moment
 from tests.conftest import TIMEOUT_SCALE
 
@@ -549,7 +550,7 @@ def test_rc_135_a_clock_that_is_set_back_does_not_empty_the_gap(
         peer.pause(SHORT)
         peer.fin()
 
-    monkeypatch.setattr(conversation, "moment", moment)
+    monkeypatch.setattr(session, "moment", moment)
     server = Server(script, good)
     client = Client(server)
     with server, client:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from chatapp_tail.pusher import items
+from chatapp_tail import items
+from chatapp_tail.items import StopCause
 from chatapp_tail.pusher.answers import AuthAnswer, Granted
 from chatapp_tail.pusher.connection import Timing
-from chatapp_tail.pusher.items import StopCause
 from tests.conftest import TIMEOUT_SCALE, StartTail
 
 from .frames import CLOSE

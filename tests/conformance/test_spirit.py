@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chatapp_tail.pusher import items
+from chatapp_tail import items
 from chatapp_tail.pusher.answers import AuthAnswer, Denied, Granted, TokenRefused, Unavailable
 from chatapp_tail.pusher.backoff import Backoff, Retry
 from chatapp_tail.pusher.connection import Timing

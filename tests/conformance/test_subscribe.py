@@ -2,11 +2,11 @@
 
 import pytest
 
+from chatapp_tail import items
 from chatapp_tail.chatapp.channels import parse_channel
-from chatapp_tail.pusher import items
+from chatapp_tail.items import StopCause
 from chatapp_tail.pusher.answers import Granted, Unavailable
 from chatapp_tail.pusher.connection import Timing
-from chatapp_tail.pusher.items import StopCause
 from chatapp_tail.pusher.protocol import AllDecided, ChannelConfirmed, ChannelRefused, Noted
 
 from .harness import CHANNEL, OTHER, PUBLIC, Client, Machine

@@ -7,8 +7,8 @@ from chatapp_tail.chatapp.api import Api
 from chatapp_tail.chatapp.http import Http
 from chatapp_tail.chatapp.secret import Secret
 from chatapp_tail.chatapp.tokens import GivenToken
+from chatapp_tail.items import RENEWED, ChannelEvent, Gap, Item, Lost, Ready, Traced, Trouble
 from chatapp_tail.pusher.connection import Connection, Endpoint, Settings, Timing
-from chatapp_tail.pusher.items import RENEWED, ChannelEvent, Gap, Item, Lost, Ready, Traced, Trouble
 from tests.conftest import TIMEOUT_SCALE
 from tests.interop.soketi import APP_KEY, TOKEN, AuthEndpoint, Soketi
 

@@ -449,7 +449,7 @@ class Gone:
 def complete(name):
     return name in sys.modules and not getattr(sys.modules[name].__spec__, "_initializing", False)
 def watch():
-    while not complete("filelock") or not complete("chatapp_tail.chatapp.recovery"):
+    while not complete("filelock") or not complete("chatapp_tail.history.recovery"):
         time.sleep(0.05)
     Path({done!r}).touch()
 sys.meta_path.insert(0, Gone())

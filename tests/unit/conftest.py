@@ -2,7 +2,7 @@
 
 from hypothesis import HealthCheck, settings
 
-from chatapp_tail.summary import Summary
+from chatapp_tail.reporting.summary import Summary
 
 settings.register_profile(
     "unit", deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]

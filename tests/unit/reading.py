@@ -4,8 +4,8 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 
 from chatapp_tail.chatapp.api import Api
-from chatapp_tail.cli.filling import HistoryReader
-from chatapp_tail.pusher.items import ChannelEvent, Gap
+from chatapp_tail.history.setup import HistoryReader
+from chatapp_tail.items import ChannelEvent, Gap
 
 
 class Reading:

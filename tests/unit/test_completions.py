@@ -11,7 +11,7 @@ import click
 import pytest
 
 from chatapp_tail.cli.command import command
-from chatapp_tail.cli.grouping import long_name
+from chatapp_tail.cli.help import long_name
 from completions.generator import bash, fish, zsh
 from completions.generator.__main__ import generate
 from completions.generator.tree import NAMED, Option, Values, describe, first_sentence

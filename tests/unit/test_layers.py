@@ -19,97 +19,46 @@ NAMES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 
-MAY_IMPORT: dict[str, tuple[str, ...]] = {
-    "errors": (),
-    "rawjson": (),
-    "waker": (),
-    "daemons": (),
-    "state_directory": (),
-    "urls": (),
-    "retry_after": (),
-    "closest": (),
-    "replaced_file": (),
-    "stdout": ("errors",),
-    "deadlines": (),
-    "readiness": ("pusher.items", "summary"),
-    "proxies": ("redaction", "urls"),
-    "redaction": (),
-    "filters": ("chatapp.events", "closest", "errors", "formats"),
-    "pusher": ("pusher", "rawjson", "waker", "proxies", "urls", "retry_after", "daemons"),
-    "chatapp": (
-        "chatapp",
-        "daemons",
-        "errors",
-        "rawjson",
-        "redaction",
-        "proxies",
-        "urls",
-        "retry_after",
-        "replaced_file",
-        "state_directory",
-        "pusher.items",
-        "pusher.answers",
-    ),
-    "backfill": ("chatapp.message_times", "pusher.items", "waker"),
-    "checkpoint": (
-        *("chatapp.events", "chatapp.message_times", "errors", "pusher.items"),
-        "state_directory",
-    ),
-    "spool": ("pusher.items", "waker"),
-    "systemd": ("pusher.items", "redaction"),
-    "formats": (
-        *("formats", "closest", "errors", "chatapp.events", "chatapp.channels", "pusher.items"),
-        "redaction",
-    ),
-    "summary": ("chatapp.channels", "pusher.items"),
-    "notices": (
-        "formats.escape",
-        "formats.meta",
-        "chatapp.channels",
-        "pusher.items",
-        "redaction",
-        "summary",
-    ),
-    "pipeline": (
-        *("chatapp.doubles", "chatapp.events", "chatapp.message_times", "filters"),
-        *("formats.__init__", "pusher.items"),
-        "summary",
-    ),
-    "tail": (
-        *("backfill", "checkpoint", "errors", "pipeline", "pusher.connection", "pusher.items"),
-        *("deadlines", "readiness", "spool", "stdout", "summary", "waker"),
-    ),
-    "replay": ("chatapp.channels", "chatapp.events", "errors", "pusher.items", "rawjson"),
-    "schema": ("chatapp.events", "errors", "pusher.items"),
-    "sandbox": ("sandbox",),
-    "cli": ("",),
-    "__main__": ("cli",),
-}
-"""Place -> what it may import of this package."""
+LAYERS = (
+    ("cli",),
+    ("tail", "replay"),
+    ("sinks", "history", "filters", "reporting"),
+    ("formats",),
+    ("chatapp", "spool"),
+    ("pusher",),
+    ("net", "threads", "files"),
+    ("items", "raw_json"),
+    ("errors",),
+    ("escape", "redaction"),
+)
+"""From the top down: a place may import itself and every place on a lower row."""
 
 PURE = {
     f"pusher.{name}"
     for name in (
-        *("frames", "backoff", "items", "protocol", "coverage", "codes", "answers"),
+        *("frames", "backoff", "protocol", "gaps", "close_codes", "answers"),
         *("moments", "redaction", "refusals", "renewals", "subscriptions"),
-        "wire",
+        "messages",
     )
 }
 IMPURE = {"socket", "threading", "time", "ssl", "select", "selectors", "asyncio", "os", "queue"}
 ONLY_IN: dict[str, tuple[str, ...]] = {
-    "websocket": ("pusher.link",),
-    "socks": ("pusher.link", "chatapp.sockets"),
-    "ssl": ("pusher.link", "chatapp", "cli.endpoint_checks"),
-    "http": ("chatapp.direct", "chatapp.session"),
-    "requests": ("chatapp.session",),
-    "urllib3": ("chatapp.session",),
-    "rich": ("formats.pretty", "formats.pieces", "formats.description", "cli"),
+    "websocket": ("pusher.transport",),
+    "socks": ("pusher.transport", "chatapp.sockets"),
+    "ssl": ("pusher.transport", "chatapp", "cli.endpoint_checks"),
+    "http": ("chatapp.auth_connections", "chatapp.proxied"),
+    "requests": ("chatapp.proxied",),
+    "urllib3": ("chatapp.proxied",),
+    "rich": (
+        *("formats.pretty", "formats.pieces", "formats.description"),
+        *("reporting.progress", "cli"),
+    ),
     "click": ("cli",),
     "websockets": (),
     "trustme": (),
 }
 LATE = {"websocket", "socks", "requests", "rich"}
-REQUESTS_ALLOWED = {"chatapp.session"}
+REQUESTS_ALLOWED = {"chatapp.proxied"}
 """Loaded late itself."""
 RICH_ALLOWED = {"formats.pretty", "formats.pieces", "formats.description"}
 
@@ -182,21 +131,22 @@ def within(name: str, places: tuple[str, ...]) -> bool:
     return any(place in ("", name) or name.startswith(f"{place}.") for place in places)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "__init__"])
-def test_a_module_imports_what_its_place_allows(name: str) -> None:
-    allowed = MAY_IMPORT.get(name.partition(".")[0], ())
-    # `from . import x` and `from .. import __version__` name packages, which import nothing.
-    packages = {"__init__", "pusher.__init__", "chatapp.__init__"}
-    assert {each for each in own(name) - packages if not within(each, allowed)} == set()
+PLACES = {place: row for row, places in enumerate(LAYERS) for place in places}
+APART = {"__init__", "__main__", "sandbox"}
 
 
-def test_every_place_is_in_the_table_and_nothing_else() -> None:
-    assert {name.partition(".")[0] for name in NAMES} - {"__init__"} == MAY_IMPORT.keys()
+@pytest.mark.parametrize("name", [n for n in NAMES if n.partition(".")[0] in PLACES])
+def test_a_module_imports_only_what_is_below_it(name: str) -> None:
+    place = name.partition(".")[0]
+    imported = {module.partition(".")[0] for module in own(name)} - {place, "__init__"}
+    allowed = {other for other, row in PLACES.items() if row > PLACES[place]}
+    if name == "cli.sandbox":
+        allowed |= {"sandbox"}
+    assert imported - allowed == set()
 
 
-def test_what_may_be_imported_is_there() -> None:
-    wanted = {place for places in MAY_IMPORT.values() for place in places}
-    assert {place for place in wanted if not any(within(name, (place,)) for name in NAMES)} == set()
+def test_every_place_has_a_row_and_every_row_a_place() -> None:
+    assert {name.partition(".")[0] for name in NAMES} - APART == PLACES.keys()
 
 
 def test_no_modules_import_one_another() -> None:
@@ -232,7 +182,10 @@ def test_the_sandbox_shares_nothing_with_the_client(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(PURE))
 def test_the_machine_is_pure(name: str) -> None:
     assert not foreign(name).keys() & IMPURE
-    assert not {each for each in own(name) if not each.startswith("pusher.")} - {"rawjson"}
+    assert not {each for each in own(name) if not each.startswith("pusher.")} - {
+        "items",
+        "raw_json",
+    }
 
 
 @pytest.mark.parametrize("library", ONLY_IN)

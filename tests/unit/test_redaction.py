@@ -6,12 +6,11 @@ from urllib.parse import quote
 
 import pytest
 
-from chatapp_tail import redaction
+from chatapp_tail import items, redaction
 from chatapp_tail.chatapp.secret import Secret
-from chatapp_tail.notices import Level, LogFormat, Notices
-from chatapp_tail.proxies import Proxy
-from chatapp_tail.pusher import items
+from chatapp_tail.net import Proxy
 from chatapp_tail.redaction import redact, register_signature
+from chatapp_tail.reporting.notices import Level, LogFormat, Notices
 
 TOKEN = '$2y$10$made/Up"of\\Nobody\N{SNOWMAN}'
 

@@ -22,11 +22,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatapp_tail import replay
-from chatapp_tail.chatapp.events import Decoded, Record, Source, decode
+from chatapp_tail.chatapp.records import Decoded, Record, Source, decode
 from chatapp_tail.errors import UsageError
 from chatapp_tail.formats.ndjson import encode
 from chatapp_tail.formats.raw import format_raw
-from chatapp_tail.pusher.items import ChannelEvent
+from chatapp_tail.items import ChannelEvent
 from chatapp_tail.replay import LONGEST_PAUSE, Broken, delay, parse_line, parse_speed, read_saved
 from chatapp_tail.sandbox.events import LiveEvents
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chatapp_tail import items
 from chatapp_tail import spool as module
-from chatapp_tail.pusher import items
-from chatapp_tail.pusher.items import ChannelEvent, Gap, Item, StopCause
+from chatapp_tail.items import ChannelEvent, Gap, Item, StopCause
 from chatapp_tail.spool import Spool
 from chatapp_tail.waker import Waker
 

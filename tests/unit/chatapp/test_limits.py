@@ -23,7 +23,7 @@ from chatapp_tail.chatapp.secret import Secret
 from chatapp_tail.chatapp.token_store import Login, TokenPair, TokenStore
 from chatapp_tail.chatapp.tokens import GivenToken, StoredLogin
 from chatapp_tail.errors import ApiError, CredentialsError
-from chatapp_tail.proxies import Proxy
+from chatapp_tail.net import Proxy
 from chatapp_tail.pusher.answers import Granted, Unavailable
 
 from ...conftest import TIMEOUT_SCALE

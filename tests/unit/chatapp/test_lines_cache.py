@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from chatapp_tail.chatapp.lines import License, Messenger
+from chatapp_tail.chatapp.licenses import License, Messenger
 from chatapp_tail.chatapp.lines_cache import cache_path, remember_lines
 
 

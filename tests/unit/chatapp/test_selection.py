@@ -2,7 +2,7 @@
 
 import pytest
 
-from chatapp_tail.chatapp.lines import License, Messenger
+from chatapp_tail.chatapp.licenses import License, Messenger
 from chatapp_tail.chatapp.selection import Selection
 
 

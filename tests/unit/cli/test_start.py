@@ -7,7 +7,7 @@ import pytest
 
 from chatapp_tail.cli.command import LOG_FORMATS, command
 from chatapp_tail.cli.later import Later, loaded
-from chatapp_tail.notices import LogFormat
+from chatapp_tail.reporting.notices import LogFormat
 
 LIBRARIES = {
     *("requests", "urllib3", "certifi", "charset_normalizer", "idna", "http.client", "websocket"),
@@ -20,12 +20,12 @@ FOR_A_TAIL = {
     *("msgspec", "ssl", "socket", "json", "email", "tempfile", "hashlib", "random", "dataclasses"),
     *(
         "chatapp_tail.pusher",
-        "chatapp_tail.tail",
+        "chatapp_tail.tail.loop",
         "chatapp_tail.chatapp.http",
         "chatapp_tail.spool",
     ),
-    *("chatapp_tail.notices", "chatapp_tail.filters", "chatapp_tail.cli.run"),
-    *("chatapp_tail.cli.settings", "chatapp_tail.cli.login", "chatapp_tail.sandbox"),
+    *("chatapp_tail.reporting.notices", "chatapp_tail.filters", "chatapp_tail.cli.run"),
+    *("chatapp_tail.cli.config", "chatapp_tail.cli.login", "chatapp_tail.sandbox"),
 }
 """Nothing of this is needed to say what there is."""
 
@@ -72,7 +72,7 @@ Connection.start = start
 main()
 """
     found = imported(program, "--json", "-l", "1229", "-m", "telegram", "-e", "message")
-    assert "chatapp_tail.tail" in found
+    assert "chatapp_tail.tail.loop" in found
     assert found & LIBRARIES == set()
 
 

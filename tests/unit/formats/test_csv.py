@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatapp_tail.chatapp.events import decode
+from chatapp_tail.chatapp.records import decode
 from chatapp_tail.formats.csv import COLUMNS, Csv, defused, opening_for
-from chatapp_tail.pusher.items import ChannelEvent
+from chatapp_tail.items import ChannelEvent
 
 from .test_fields import CHANNEL, record, values
 

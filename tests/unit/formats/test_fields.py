@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatapp_tail.chatapp.events import Record, decode
+from chatapp_tail.chatapp.records import Record, decode
 from chatapp_tail.formats.fields import FIELDS, RECORD_FIELDS, Direction, direction, misread, read
-from chatapp_tail.pusher.items import ChannelEvent
+from chatapp_tail.items import ChannelEvent
 from chatapp_tail.sandbox.events import LiveEvents
 
 CHANNEL = "private-v1.licenses.1229.messengers.telegram"

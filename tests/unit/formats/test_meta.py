@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from chatapp_tail import items
 from chatapp_tail.formats.meta import describe, encode_meta
-from chatapp_tail.pusher import items
 
 AT = 1_795_336_740_123_456_789
 MOMENT = "2026-11-22T08:39:00.123456Z"

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatapp_tail.chatapp.events import Decoded, Record, Source, decode
+from chatapp_tail.chatapp.records import Decoded, Record, Source, decode
 from chatapp_tail.formats import ndjson
 from chatapp_tail.formats.ndjson import encode, format_ndjson, timestamp
-from chatapp_tail.pusher.items import ChannelEvent
+from chatapp_tail.items import ChannelEvent
 
 RECORD: dict[str, Any] = {
     "event": "message",

@@ -14,9 +14,9 @@ from pyte.screens import Char
 from rich.cells import cell_len
 from wcwidth import wcwidth
 
-from chatapp_tail.chatapp.events import Decoded, Record, Source
+from chatapp_tail.chatapp.records import Decoded, Record, Source
+from chatapp_tail.escape import escape_text
 from chatapp_tail.filters import compile_grep
-from chatapp_tail.formats.escape import escape_text
 from chatapp_tail.formats.pretty import LINE_LIMIT, Pretty, moved
 from chatapp_tail.formats.times import TimeStyle, clock_of
 

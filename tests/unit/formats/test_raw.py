@@ -2,9 +2,9 @@
 
 import pytest
 
-from chatapp_tail.chatapp.events import decode
+from chatapp_tail.chatapp.records import decode
 from chatapp_tail.formats.raw import format_raw
-from chatapp_tail.pusher.items import ChannelEvent
+from chatapp_tail.items import ChannelEvent
 
 ENVELOPE = '{"queue":"q","payload":{"data":[{"id":1},{"id":2}],"meta":{"type":"message"}}}'
 

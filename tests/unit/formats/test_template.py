@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatapp_tail.chatapp.events import Record, decode
+from chatapp_tail.chatapp.records import Record, decode
 from chatapp_tail.errors import UsageError
 from chatapp_tail.formats.template import NAMES, Template
 from chatapp_tail.formats.times import TimeStyle, clock_of
-from chatapp_tail.pusher.items import ChannelEvent
+from chatapp_tail.items import ChannelEvent
 
 from .test_fields import record, values
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from chatapp_tail.items import ChannelEvent, StopCause
 from chatapp_tail.pusher.answers import (
     AuthAnswer,
     Bug,
@@ -20,8 +21,7 @@ from chatapp_tail.pusher.answers import (
     Unavailable,
 )
 from chatapp_tail.pusher.backoff import Retry
-from chatapp_tail.pusher.codes import Ended, end_of
-from chatapp_tail.pusher.items import ChannelEvent, StopCause
+from chatapp_tail.pusher.close_codes import Ended, end_of
 from chatapp_tail.pusher.protocol import (
     AllDecided,
     AuthWanted,

@@ -2,9 +2,9 @@
 
 import pytest
 
+from chatapp_tail.items import StopCause
 from chatapp_tail.pusher.backoff import Retry
-from chatapp_tail.pusher.codes import Ended
-from chatapp_tail.pusher.items import StopCause
+from chatapp_tail.pusher.close_codes import Ended
 from chatapp_tail.pusher.refusals import ChannelRefusals, ServerRefusals
 
 A, B = "private-a", "private-b"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from chatapp_tail.pusher.coverage import Loss, Proof
-from chatapp_tail.pusher.items import RENEWED, Gap
+from chatapp_tail.items import RENEWED, Gap
+from chatapp_tail.pusher.gaps import Loss, Proof
 from chatapp_tail.pusher.moments import Moment
 
 A = "a"

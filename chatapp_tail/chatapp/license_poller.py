@@ -1,0 +1,48 @@
+"""Joins lines that appear while `--all` runs."""
+
+import threading
+import time
+
+from ..errors import ChatAppTailError
+from ..items import Trouble
+from ..pusher.clock import moment
+from ..pusher.connection import Connection, Sink
+from .api import Api
+from .selection import Selection
+
+LOOK_EVERY = 300.0
+"""Seconds between two looks at the licences."""
+
+
+class LineWatch:
+    """Asks for the licences every few minutes and adds what is new to the connection.
+
+    What happened in a new line since the look before is a gap. The first look is the caller's: it
+    has just been.
+    """
+
+    def __init__(self, api: Api, selection: Selection, connection: Connection, sink: Sink) -> None:
+        self._api = api
+        self._selection = selection
+        self._connection = connection
+        self._sink = sink
+        self._looked = moment()
+
+    def start(self) -> None:
+        """Begin; the thread is a daemon, since nothing it does must be finished."""
+        threading.Thread(target=self._run, name="chatapp-tail-lines", daemon=True).start()
+
+    def _run(self) -> None:
+        pause = threading.Event()
+        while not pause.wait(LOOK_EVERY):
+            self._look()
+
+    def _look(self) -> None:
+        looking = moment()
+        try:
+            licenses = self._api.licenses()
+        except ChatAppTailError as error:
+            self._sink([Trouble(time.time_ns(), f"cannot look for new lines: {error}")])
+            return
+        self._connection.want(self._selection.channels(licenses), since=self._looked)
+        self._looked = looking

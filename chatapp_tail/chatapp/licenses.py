@@ -1,0 +1,171 @@
+"""The lines of an account: its licences, and the messengers each of them has.
+
+Older pages of the vendor say licence, newer ones line; the number is the same.
+"""
+
+import json
+from collections.abc import Iterable
+from contextlib import suppress
+from difflib import SequenceMatcher
+
+import msgspec
+
+from .. import raw_json
+
+
+class Messenger(msgspec.Struct, frozen=True):
+    """One messenger of a licence; `type` is what channels are named by."""
+
+    type: str
+    name: str | None
+    phone: str | None
+
+
+class License(msgspec.Struct, frozen=True):
+    """One licence; `until` in seconds since the epoch."""
+
+    id: int
+    name: str | None
+    active: bool | None
+    until: int | None
+    messengers: tuple[Messenger, ...]
+
+    @property
+    def types(self) -> list[str]:
+        """Messenger types, in the service's order."""
+        return [messenger.type for messenger in self.messengers]
+
+
+def read_licenses(text: str) -> list[License]:
+    """Return what the answer to `GET /v1/licenses` lists; ValueError when it is no JSON.
+
+    What cannot be read (half an emoji in a name, nesting without end) hides its own member only.
+    """
+    try:
+        return parse_licenses(msgspec.json.decode(text))
+    except raw_json.REFUSED:
+        return parse_licenses(_read_piecewise(text))
+
+
+def _read_piecewise(text: str) -> object:
+    """Return the document with as much of its entries as can be read."""
+    data = raw_json.pieces(text.strip(), "{").get("data", "null")
+    if data.startswith("{"):
+        data = raw_json.pieces(data, "{").get("items", "null")
+    entries = raw_json.pieces(data, "[").values() if data.startswith("[") else ()
+    return {"data": [_read_entry(entry) for entry in entries]}
+
+
+def _read_entry(entry: str) -> object:
+    with suppress(ValueError, RecursionError):
+        return json.loads(entry)
+    with suppress(ValueError):
+        pieces = raw_json.pieces(entry, "{")
+        return {name: _read_member(name, text) for name, text in pieces.items()}
+    return None
+
+
+def _read_member(name: str, text: str) -> object:
+    if name == "messenger" and text.startswith("["):
+        return [_read_entry(messenger) for messenger in raw_json.pieces(text, "[").values()]
+    with suppress(ValueError, RecursionError):
+        return json.loads(text)
+    return None
+
+
+def parse_licenses(document: object) -> list[License]:
+    """Return the licences of a document; entries that cannot be read are left out.
+
+    `data` is a bare array there, while other lists of the API use `data.items`: both are taken.
+    """
+    data = _member(document, "data")
+    entries = data if isinstance(data, list) else _list(_member(data, "items"))
+    return [found for entry in entries if (found := _license(entry)) is not None]
+
+
+def _license(entry: object) -> License | None:
+    number = _whole(_member(entry, "licenseId"))
+    if number is None:
+        return None
+    active = _member(entry, "active")
+    messengers = [_messenger(each) for each in _list(_member(entry, "messenger"))]
+    return License(
+        number,
+        _text(_member(entry, "licenseName")),
+        active if isinstance(active, bool) else None,
+        _whole(_member(entry, "licenseTo")),
+        tuple(each for each in messengers if each is not None),
+    )
+
+
+def _messenger(entry: object) -> Messenger | None:
+    kind = _text(_member(entry, "type"))
+    if not kind:
+        return None
+    phone = _member(_member(entry, "info"), "phone")
+    shown = str(phone) if isinstance(phone, int) else _text(phone)
+    return Messenger(kind, _text(_member(entry, "name")), shown)
+
+
+def explain_refusal(
+    licenses: Iterable[License], license_id: int | None, messenger: str | None
+) -> str:
+    """Return what the account has in place of a refused line, the closest spelling first."""
+    if license_id is None or messenger is None:
+        return ""
+    licenses = list(licenses)
+    if missing := explain_missing_license(licenses, license_id):
+        return missing
+    types = [kind for each in licenses if each.id == license_id for kind in each.types]
+    if messenger in types:
+        return ""
+    return (
+        f"licence {license_id} has: {_closest_first(types, messenger)}; you asked for {messenger}"
+    )
+
+
+def explain_missing_license(licenses: Iterable[License], license_id: int) -> str:
+    """Return what the account has in place of a licence, or that it is not active."""
+    known = {each.id: each for each in licenses}
+    if license_id not in known:
+        numbers = _closest_first(map(str, known), str(license_id))
+        return f"this account has no licence {license_id}; it has: {numbers}"
+    return f"licence {license_id} is not active" if known[license_id].active is False else ""
+
+
+def explain_missing_messenger(licenses: Iterable[License], messenger: str) -> str:
+    """Return what the account has in place of a messenger that no active licence has."""
+    active = [each for each in licenses if each.active is not False]
+    types = dict.fromkeys(kind for each in active for kind in each.types)
+    if messenger in types:
+        return ""
+    has = _closest_first(types, messenger)
+    return f"no active licence of this account has the messenger {messenger}; there are: {has}"
+
+
+def _closest_first(names: Iterable[str], meant: str) -> str:
+    """Return the closest spelling, and then the other names in the service's order."""
+    names = list(names)
+    closest = max(names, key=lambda name: _alike(name, meant), default=None)
+    names.sort(key=lambda name: name != closest)
+    return ", ".join(names[:8]) + (" and more" if len(names) > 8 else "") or "none"
+
+
+def _alike(one: str, other: str) -> float:
+    return SequenceMatcher(None, one.lower(), other.lower()).ratio()
+
+
+def _member(value: object, name: str) -> object:
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def _text(value: object) -> str | None:
+    return raw_json.printable(value) if isinstance(value, str) else None
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,0 +1,361 @@
+"""One event frame of a channel → its records: one for each item of the payload.
+
+Total: nothing a server can send makes it fail, and what it does not know flows through. The bytes
+of an item are never re-encoded: numbers keep their digits, members their order, strings their
+escapes. ChatApp wraps items as `{"queue":…,"payload":{"data":[…],"meta":{…}}}`; webhooks carry the
+same one level higher, as `{"data":[…],"meta":{…}}`. Both are read, and anything else is one item.
+"""
+
+import re
+from enum import StrEnum
+from functools import lru_cache
+from hashlib import blake2b
+from typing import NamedTuple
+
+import msgspec
+from msgspec import Raw
+
+from .. import raw_json
+from ..items import ChannelEvent
+from .channels import license_and_messenger
+
+_NEWLINES = bytes.maketrans(b"\r\n", b"  ")
+
+
+class Source(StrEnum):
+    """Where a record comes from."""
+
+    LIVE = "live"
+    BACKFILL = "backfill"
+    REPLAY = "replay"
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """One item of one event.
+
+    `data` is JSON on one line: the item byte for byte, or, when the event's data is not JSON, that
+    text as a JSON string, and then `encoding` is "text". `received` is in nanoseconds since the
+    epoch, `part` counts from 1 to `parts`.
+    """
+
+    event: str
+    id: str
+    channel: str | None
+    license: int | None
+    messenger: str | None
+    received: int
+    source: Source
+    queue: str | None
+    part: int
+    parts: int
+    data: bytes
+    encoding: str | None = None
+
+
+class Decoded(msgspec.Struct, frozen=True, gc=False):
+    """A frame taken apart: `data` is the whole of it on one line (JSON), `records` its items."""
+
+    data: bytes
+    records: list[Record]
+
+
+class _Meta(msgspec.Struct, gc=False):
+    license: int | None = msgspec.field(default=None, name="licenseId")
+    messenger: str | None = msgspec.field(default=None, name="messengerType")
+
+
+class _Payload(msgspec.Struct, gc=False):
+    data: list[Raw]
+    meta: _Meta | None = None
+
+
+class _Envelope(msgspec.Struct, gc=False):
+    payload: _Payload
+    queue: str | None = None
+
+
+_Number = int | str | None
+
+
+class _Chat(msgspec.Struct, gc=False):
+    id: _Number = None
+
+
+class _Identity(msgspec.Struct, gc=False):
+    id: _Number = None
+    internal_id: _Number = msgspec.field(default=None, name="internalId")
+    type: object = None
+    chat: _Chat | None = None
+
+
+_encode = msgspec.json.encode
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_identity = msgspec.json.Decoder(_Identity).decode
+_number_decoder: msgspec.json.Decoder[_Number] = msgspec.json.Decoder(_Number)
+
+_LICENSE = re.compile(r"[0-9]{1,18}")
+_license_and_messenger = lru_cache(maxsize=4096)(license_and_messenger)
+
+
+class _Content(NamedTuple):
+    """What an event's data holds: all of it, the JSON text of each item, and what is said of them.
+
+    `whole` and each item are on one line. `only` tells that it is the usual envelope around one
+    object, on one line from the start.
+    """
+
+    whole: bytes
+    items: list[bytes]
+    queue: str | None = None
+    license: int | None = None
+    messenger: str | None = None
+    encoding: str | None = None
+    only: bool = False
+
+
+class _Wrapping(msgspec.Struct, frozen=True, gc=False):
+    """What stood around the only item of an event, and what it said of the item.
+
+    `head` ends with the item's opening brace, `tail` begins with its closing one; the item is
+    `document[start:-end]`. `known_as` begins its id, if it may have one.
+    """
+
+    head: bytes
+    tail: bytes
+    start: int
+    end: int
+    queue: str | None
+    license: int | None
+    messenger: str | None
+    known_as: str | None
+
+
+_wrappings: dict[tuple[str, str | None], _Wrapping] = {}
+"""The last one by event and channel: nearly all events of a channel are wrapped alike."""
+_MOST_WRAPPINGS = 4096
+_LONGEST_WRAPPING = 1000
+
+
+def decode(event: ChannelEvent, source: Source = Source.LIVE) -> Decoded:
+    """Return the records of `event`, at least one, and its whole data on one line.
+
+    An event that differs from one before in nothing but its only item is not read twice: what was
+    JSON around one object is JSON around any other, and the decoder that looks for the item's id
+    also checks that it is one object.
+    """
+    document = b"null" if event.data is None else event.data
+    known = _wrappings.get((event.event, event.channel))
+    if not known or not document.startswith(known.head) or not document.endswith(known.tail):
+        return _decode(event, document, source)
+    item = document[known.start : -known.end]
+    try:
+        identity = _decode_identity(item)
+    except raw_json.REFUSED:
+        return _decode(event, document, source)
+    if 10 in item or 13 in item:  # \n, \r
+        return _decode(event, document, source)
+    record = Record(
+        event.event,
+        _identify(event, known.known_as, identity, item),
+        event.channel,
+        known.license,
+        known.messenger,
+        event.received,
+        source,
+        known.queue,
+        1,
+        1,
+        item,
+    )
+    return Decoded(document, [record])
+
+
+def _decode(event: ChannelEvent, document: bytes, source: Source) -> Decoded:
+    content = _read(document)
+    license_id, messenger = _license_and_messenger(event.channel)
+    if content.license is not None:
+        license_id = content.license
+    if content.messenger is not None:
+        messenger = content.messenger
+    known_as = _known_as(event, license_id, messenger)
+    count = len(content.items)
+    records = [
+        Record(
+            event.event,
+            _identify(event, known_as, _identity(item), item),
+            event.channel,
+            license_id,
+            messenger,
+            event.received,
+            source,
+            content.queue,
+            part,
+            count,
+            item,
+            content.encoding,
+        )
+        for part, item in enumerate(content.items, 1)
+    ]
+    if content.only:
+        _remember(content.whole, records[0], known_as)
+    return Decoded(content.whole, records)
+
+
+def _remember(document: bytes, record: Record, known_as: str | None) -> None:
+    """Keep what stands around the only item, if its place is certain and the rest is short."""
+    item = record.data
+    start, rest = document.find(item), len(document) - len(item)
+    if start != document.rfind(item) or rest > _LONGEST_WRAPPING:
+        return
+    if len(_wrappings) >= _MOST_WRAPPINGS:
+        _wrappings.clear()
+    _wrappings[record.event, record.channel] = _Wrapping(
+        document[: start + 1],
+        document[start + len(item) - 1 :],
+        start,
+        rest - start,
+        record.queue,
+        record.license,
+        record.messenger,
+        known_as,
+    )
+
+
+def _read(document: bytes) -> _Content:
+    try:
+        envelope = _decode_envelope(document)
+    except raw_json.REFUSED:
+        return _read_unusual(document)
+    meta = envelope.payload.meta or _Meta()
+    # An empty list still is an event somebody sent, so it is shown whole.
+    items = [bytes(item) for item in envelope.payload.data] or [document]
+    content = _content(document, items, envelope.queue, meta.license, meta.messenger)
+    only = len(envelope.payload.data) == 1 and items[0].startswith(b"{")
+    return content._replace(only=only and content.whole is document)
+
+
+def _read_unusual(document: bytes) -> _Content:
+    """Read what is not the usual envelope, or what msgspec refuses, part by part."""
+    text = document.decode()
+    try:
+        raw_json.check(text)
+    except ValueError:
+        quoted = _encode(text)
+        return _Content(quoted, [quoted], encoding="text")
+    try:
+        envelope = raw_json.members(text)
+        inner = _payload_of(envelope)
+    except ValueError:
+        return _content(document, [document])
+    license_id, messenger = _said_by(inner.get("meta"))
+    items = [item.encode() for item in _items_of(inner.get("data"))] or [document]
+    return _content(document, items, raw_json.string(envelope.get("queue")), license_id, messenger)
+
+
+def _content(
+    document: bytes,
+    items: list[bytes],
+    queue: str | None = None,
+    license_id: int | None = None,
+    messenger: str | None = None,
+) -> _Content:
+    """Put the content on one line; in JSON a newline stands outside of strings only."""
+    if b"\n" in document or b"\r" in document:
+        document = document.translate(_NEWLINES)
+        items = [item.translate(_NEWLINES) for item in items]
+    return _Content(document, items, queue, license_id, messenger)
+
+
+def _payload_of(envelope: dict[str, str]) -> dict[str, str]:
+    """Return the members around the items: of `payload`, or of the whole for a webhook's shape."""
+    if "payload" in envelope:
+        return raw_json.members(envelope["payload"])
+    if {"data", "meta"} <= envelope.keys() <= {"queue", "data", "meta"}:
+        return envelope
+    return {}
+
+
+def _items_of(data: str | None) -> list[str]:
+    if data is None:
+        return []
+    return raw_json.elements(data) if data.startswith("[") else [data]
+
+
+def _said_by(meta: str | None) -> tuple[int | None, str | None]:
+    try:
+        members = raw_json.members(meta or "{}")
+    except ValueError:
+        return None, None
+    number = members.get("licenseId", "")
+    license_id = int(number) if _LICENSE.fullmatch(number) else None
+    return license_id, raw_json.string(members.get("messengerType"))
+
+
+def _known_as(event: ChannelEvent, license_id: int | None, messenger: str | None) -> str | None:
+    """Return what the ids of a line's messages or statuses begin with, None for other events."""
+    if event.event not in ("message", "messageStatus"):
+        return None
+    line = event.channel if license_id is None else f"{license_id}:{messenger}"
+    return f"{event.event}:{line}:"
+
+
+def _identify(event: ChannelEvent, known_as: str | None, known: _Identity, item: bytes) -> str:
+    """Return an id that is the same for the same event everywhere, in every run.
+
+    A message is its chat and its id (some messengers number the messages of each chat from 1), a
+    status its message and the status. Everything else is a BLAKE2b hash of channel, event name and
+    the item's bytes; so is what lacks one of these, since two of them must never be one.
+    """
+    number = known.internal_id if known.id is None else known.id
+    if known_as is None or known.chat is None or number is None or number == "":
+        return _hashed(event, item)
+    chat = known.chat.id
+    if chat is not None and chat != "":
+        if event.event == "message":
+            return f"{known_as}{chat}:{number}"
+        if known.type and isinstance(known.type, str):
+            return f"{known_as}{chat}:{number}:{known.type}"
+    return _hashed(event, item)
+
+
+def _identity(item: bytes) -> _Identity:
+    """Return what an item may be known by; empty where there is none of it."""
+    try:
+        return _decode_identity(item)
+    except raw_json.REFUSED:
+        return _identity_by_parts(item)
+
+
+def _identity_by_parts(item: bytes) -> _Identity:
+    members = _members(item.decode())
+    found = members.get("id", "null")
+    number = members.get("internalId", "null") if found == "null" else found
+    chat = _members(members.get("chat", "null"))
+    return _Identity(
+        _number(number),
+        type=raw_json.string(members.get("type")),
+        chat=_Chat(_number(chat.get("id", "null"))),
+    )
+
+
+def _members(text: str) -> dict[str, str]:
+    """Return the members of an object; none of what is no object."""
+    try:
+        return raw_json.members(text)
+    except ValueError:
+        return {}
+
+
+def _number(text: str) -> _Number:
+    """Return what a message or a chat is numbered by; None for what cannot be meant as such."""
+    try:
+        return _number_decoder.decode(text)
+    except raw_json.REFUSED:
+        return raw_json.string(text)
+
+
+def _hashed(event: ChannelEvent, item: bytes) -> str:
+    known = blake2b(digest_size=16)
+    for part in ((event.channel or "").encode(), event.event.encode(), item):
+        known.update(part + b"\0")
+    return f"{event.event}:{known.hexdigest()}"

@@ -1,0 +1,114 @@
+"""JSON Schema of every record this program writes, made from the types they are made of."""
+
+from typing import Any, get_args
+
+import msgspec
+
+from ..chatapp.records import Record
+from ..errors import ExitStatus
+from ..items import Gap, Status
+
+Schema = dict[str, Any]
+
+_MOMENT: Schema = {
+    "type": "string",
+    "format": "date-time",
+    "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$",
+}
+_COUNT: Schema = {"type": "integer", "minimum": 1}
+
+
+def schema() -> Schema:
+    """Return the schema (JSON Schema 2020-12) of a line of `-o json`, `--meta` or `--log-format`.
+
+    Members that are not listed are allowed: later releases may add some.
+    """
+    states = [_status(each) for each in get_args(Status)]
+    records = {
+        "event": _event(),
+        **{f"status_{each['properties']['state']['const']}": each for each in states},
+        "gap": _gap(),
+        "error": _error(),
+        "summary": _summary(),
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A record of chatapp-tail, version 1",
+        "oneOf": [{"$ref": f"#/$defs/{name}"} for name in records],
+        "$defs": records,
+    }
+
+
+def _record(kind: str, members: Schema, optional: Schema | None = None) -> Schema:
+    required = {"v": {"const": 1}, "type": {"const": kind}, **members}
+    return {
+        "type": "object",
+        "properties": required | (optional or {}),
+        "required": list(required),
+    }
+
+
+def _event() -> Schema:
+    members = _members(Record)
+    # What stands in the line in another form than in the struct.
+    members |= {"received": _MOMENT, "part": _COUNT, "parts": _COUNT}
+    members["data"] = {"description": "the item as it came; any value"}
+    members.pop("encoding")
+    encoding = {"const": "text", "description": "data was not JSON and is here as text"}
+    return _record("event", members, {"encoding": encoding})
+
+
+# Beside --log-format json, where people get a sentence too.
+_MESSAGE: Schema = {"message": {"type": "string"}}
+
+
+def _status(kind: type[msgspec.Struct]) -> Schema:
+    members = _members(kind)
+    del members["item"], members["at"]
+    state = {"const": kind.__struct_config__.tag}
+    return _record("status", {"state": state, "at": _MOMENT, **members}, _MESSAGE)
+
+
+def _gap() -> Schema:
+    members = _members(Gap)
+    channel, reason = members["channel"], members["reason"]
+    moments = {"from": _MOMENT, "to": _MOMENT}
+    recovered = {"type": "integer", "minimum": 0}
+    gap = {"channel": channel, **moments, "reason": reason, "recovered": recovered}
+    gap["missing"] = members["missing"]
+    return _record("gap", gap, _MESSAGE)
+
+
+def _error() -> Schema:
+    status = {"enum": [status.value for status in ExitStatus if status is not ExitStatus.DONE]}
+    return _record("error", {"message": {"type": "string"}, "exit_status": status})
+
+
+def _summary() -> Schema:
+    count: Schema = {"type": "integer", "minimum": 0}
+    counts: Schema = {"type": "object", "additionalProperties": count}
+    members: Schema = {
+        "seconds": {"type": "number", "minimum": 0},
+        "records": count,
+        "events": counts,
+        "channels": counts,
+        "filtered": count,
+        "reconnects": count,
+        "gaps": count,
+        "recovered": count,
+        "spool_peak": count,
+        "message": {"type": "string"},
+    }
+    return _record("summary", members)
+
+
+def _members(kind: type[msgspec.Struct]) -> Schema:
+    """Return the schema of each member of a struct, in order; enumerations stand in their place."""
+    (own,), others = msgspec.json.schema_components([kind], ref_template="{name}")
+    found: Schema = others.pop(own["$ref"])["properties"]
+    return {name: _plain(each, others) for name, each in found.items()}
+
+
+def _plain(member: Schema, others: Schema) -> Schema:
+    shown: Schema = others[member["$ref"]] if "$ref" in member else member
+    return {name: value for name, value in shown.items() if name not in ("default", "title")}

@@ -1,0 +1,1 @@
+"""Gaps and `--resume`: reading what was missed back from ChatApp's history."""

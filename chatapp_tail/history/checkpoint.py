@@ -1,0 +1,326 @@
+"""What was written to stdout so far, kept on disk, so that the next run can go on from there.
+
+Two things are kept under a name: for each channel the moment until which all of it was written, and
+the messages written, by id, as far back as the next run may read them again. Both are noted after
+the write and never before it, so every message is in the output at least once; one is there twice
+only when the process was killed between the two.
+
+SQLite in WAL mode: a commit is one append and safe against a kill at any instant. Nothing is synced
+at each commit, so after a loss of power it is the file system's affair what is left of both files.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec.structs import replace
+
+from ..chatapp.records import Record
+from ..errors import OutputError, UsageError
+from ..items import Gap
+from ..state_directory import state_directory
+from .message_times import MessageTimes
+
+if TYPE_CHECKING:
+    import sqlite3
+
+_VERSION = 2
+_KEPT = 900 * 10**9
+"""Nanoseconds before a channel's mark, and before its last message, for which ids are kept; history
+is read from five minutes before the mark on, and a gap may move that back by some more."""
+_DAY = 86_400 * 10**9
+_PRUNE_EVERY = 60.0
+_PATIENCE = 30.0
+"""Seconds to wait for another program that has the file locked."""
+_AT_ONCE = 0.25
+
+_WITHOUT = "without the file, --since names where to begin"
+
+_TABLES = """
+CREATE TABLE mark (
+    channel TEXT PRIMARY KEY, began INTEGER, until INTEGER, newest INTEGER, floor INTEGER);
+CREATE TABLE written (id TEXT PRIMARY KEY, channel TEXT, at INTEGER) WITHOUT ROWID;
+CREATE TABLE torn (line INTEGER PRIMARY KEY);
+"""
+_FROM_VERSION_1 = """
+ALTER TABLE mark ADD COLUMN newest INTEGER;
+ALTER TABLE mark ADD COLUMN floor INTEGER;
+"""
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """Of a channel: tailed first at `began`; all that happened until `until` is written.
+
+    In wall-clock nanoseconds. `newest` is the time of the newest message as of then, and `floor`
+    when it was tailed first, both by the service's clock, in seconds, where they are known.
+    """
+
+    began: int
+    until: int
+    newest: int | None = None
+    floor: int | None = None
+
+
+class Checkpoint:
+    """The checkpoint called `name`, for this process alone; UsageError when another one has it.
+
+    OutputError when it cannot be read or written: going on would break what it promises.
+    `set_back` tells that a mark lay in the future, and was replaced by an earlier one.
+    """
+
+    def __init__(self, name: str, directory: Path | None = None) -> None:
+        self.path = (directory or _directory()) / f"{name}.sqlite"
+        self._name = name
+        self._held: list[tuple[str, int]] = []
+        self._given_up: dict[str, int] = {}
+        self._proved: dict[str, int] = {}
+        self._prune_due = 0.0
+        with self._failing("open"):
+            self._lock()
+            self._open()
+            marks = self._read_marks()
+        now = time.time_ns()
+        self.marks = {channel: _until_now(mark, now) for channel, mark in marks.items()}
+        self.set_back = any(mark.until > now for mark in marks.values())
+        self._save(name for name, mark in marks.items() if mark != self.marks[name])
+        self.times = MessageTimes(
+            {name: mark.newest for name, mark in self.marks.items() if mark.newest is not None},
+            {name: mark.floor for name, mark in self.marks.items() if mark.floor is not None},
+        )
+
+    def _lock(self) -> None:
+        from filelock import FileLock, Timeout
+
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._taken = FileLock(f"{self.path}.lock", mode=0o600)
+        try:
+            self._taken.acquire(timeout=0)
+        except Timeout as error:
+            raise UsageError(
+                f"another chatapp-tail runs with --resume={self._name} and writes its checkpoint;"
+                " give this one a name of its own: --resume=NAME"
+            ) from error
+
+    def _open(self) -> None:
+        import sqlite3
+
+        self.path.touch(mode=0o600)
+        self._database = sqlite3.connect(self.path, timeout=_AT_ONCE, isolation_level=None)
+        with self._transaction("open"):
+            ((version,),) = self._query("PRAGMA user_version")
+            if version > _VERSION:
+                raise OutputError(
+                    f"the checkpoint {self.path} is of a newer chatapp-tail; use that"
+                )
+            if version < _VERSION:
+                self._make_tables(version)
+        self._query("PRAGMA journal_mode=WAL")
+        self._query("PRAGMA synchronous=NORMAL")
+
+    def _make_tables(self, version: int) -> None:
+        if version == 0 and self._query("SELECT 1 FROM sqlite_master"):
+            raise OutputError(f"{self.path} is a database of another program; move it away")
+        for statement in (_FROM_VERSION_1 if version else _TABLES).split(";"):
+            self._database.execute(statement)
+        self._database.execute(f"PRAGMA user_version={_VERSION}")
+
+    def _read_marks(self) -> dict[str, Mark]:
+        rows = self._query("SELECT channel, began, until, newest, floor FROM mark")
+        names = Mark.__struct_fields__
+        try:
+            found = {channel: dict(zip(names, row, strict=True)) for channel, *row in rows}
+            return msgspec.convert(found, dict[str, Mark])
+        except msgspec.ValidationError as error:
+            raise self._damaged(error) from error
+
+    def _query(self, statement: str, values: tuple[object, ...] = ()) -> list[Any]:
+        """Return the rows; a lock of another program is waited for."""
+        import sqlite3
+
+        gives_up = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                return self._database.execute(statement, values).fetchall()
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= gives_up:
+                    raise
+
+    @contextmanager
+    def _transaction(self, what: str = "write") -> Iterator["sqlite3.Connection"]:
+        with self._failing(what):
+            self._query("BEGIN IMMEDIATE")
+            yield self._database
+            self._database.execute("COMMIT")
+
+    @contextmanager
+    def _failing(self, what: str) -> Iterator[None]:
+        import sqlite3
+
+        try:
+            yield
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+                raise OutputError(
+                    f"cannot {what} the checkpoint {self.path}: another program has had it locked"
+                    f" for {_PATIENCE:.0f} s"
+                ) from error
+            raise OutputError(
+                f"cannot {what} the checkpoint {self.path}: {error}; {_WITHOUT}"
+            ) from error
+        except OSError as error:
+            raise OutputError(
+                f"cannot {what} the checkpoint {self.path}: {error.strerror}"
+            ) from error
+
+    def _damaged(self, error: Exception) -> OutputError:
+        return OutputError(f"the checkpoint {self.path} is damaged: {error}; {_WITHOUT}")
+
+    @property
+    def history_store(self) -> Path:
+        """Where what was read of history is kept for the next run, as long as it is not written."""
+        return Path(f"{self.path}-history")
+
+    def written(self) -> list[str]:
+        """Return the ids of the messages written last."""
+        with self._failing("read"):
+            rows = self._query("SELECT id FROM written ORDER BY at")
+        try:
+            return msgspec.convert([record_id for (record_id,) in rows], list[str])
+        except msgspec.ValidationError as error:
+            raise self._damaged(error) from error
+
+    @property
+    def torn(self) -> bool:
+        """Whether the last run was killed amid a line longer than a pipe takes at once."""
+        with self._failing("read"):
+            return bool(self._query("SELECT 1 FROM torn"))
+
+    def tear(self) -> None:
+        """Note that some of a line is written and the rest of it is not."""
+        with self._transaction() as database:
+            database.execute("INSERT OR REPLACE INTO torn VALUES (1)")
+
+    def wrote(self, records: Iterable[Record]) -> None:
+        """Note what has been written; a line that was torn is whole now."""
+        rows = [(each.id, each.channel, each.received) for each in records]
+        with self._transaction() as database:
+            database.executemany("INSERT OR REPLACE INTO written VALUES (?, ?, ?)", rows)
+            database.execute("DELETE FROM torn")
+
+    def begin(self, channel: str, at: int) -> None:
+        """Note that a channel is tailed from `at` on, if it never was before."""
+        if channel not in self.marks:
+            self.marks[channel] = Mark(at, at)
+            self._save([channel])
+
+    def hold(self, gap: Gap) -> None:
+        """Keep the mark of a channel from passing a gap: messages of it are still to come."""
+        self._held.append((gap.channel, gap.begin))
+        mark = self.marks.get(gap.channel)
+        if mark and gap.begin < mark.until:
+            began = min(mark.began, gap.begin)
+            self.marks[gap.channel] = replace(mark, began=began, until=gap.begin)
+            self._save([gap.channel])
+
+    def release(self, gap: Gap) -> None:
+        """Let the mark move on: what can be had of the gap is written.
+
+        A gap that was given up holds it until a later one of its channel is read, from where it
+        began on; if none is in this run, the next run reads it again.
+        """
+        pin = (gap.channel, gap.begin)
+        if pin in self._held:
+            self._held.remove(pin)
+        if gap.given_up:
+            begin = self._given_up.get(gap.channel, gap.begin)
+            self._given_up[gap.channel] = min(begin, gap.begin)
+        else:
+            self._given_up.pop(gap.channel, None)
+        self._advance([gap.channel])
+
+    def cover(self, until: Mapping[str, int]) -> None:
+        """Move marks: all that happened in these channels until then is written.
+
+        What a gap holds back is made up for when the gap is released.
+        """
+        self._proved.update(until)
+        self._advance(until)
+        if time.monotonic() >= self._prune_due:
+            self._prune_due = time.monotonic() + _PRUNE_EVERY
+            self._prune()
+
+    def _advance(self, channels: Iterable[str]) -> None:
+        moved = []
+        for channel in channels:
+            mark, proved = self.marks.get(channel), self._proved.get(channel)
+            if mark is None or proved is None:
+                continue
+            pins = [begin for name, begin in self._held if name == channel]
+            pins += [self._given_up[channel]] if channel in self._given_up else []
+            self.marks[channel] = replace(mark, until=min([proved, *pins]))
+            if self._with_times(channel) != mark:
+                moved.append(channel)
+        self._save(moved)
+
+    def _with_times(self, channel: str) -> Mark:
+        """Bring what the messages' times tell into a mark; not the newest while a gap is open."""
+        mark = self.marks[channel]
+        held = channel in self._given_up or any(name == channel for name, _ in self._held)
+        newest = mark.newest if held else self.times.newest.get(channel)
+        mark = replace(mark, newest=newest, floor=self.times.begins.get(channel))
+        self.marks[channel] = mark
+        return mark
+
+    def _save(self, channels: Iterable[str]) -> None:
+        rows = [(channel, *msgspec.structs.astuple(self.marks[channel])) for channel in channels]
+        if rows:
+            with self._transaction() as database:
+                database.executemany("INSERT OR REPLACE INTO mark VALUES (?, ?, ?, ?, ?)", rows)
+
+    def _prune(self) -> None:
+        """Forget messages that no later run will read again.
+
+        That may begin at the last message, by the service's clock, however long ago it came.
+        """
+        with self._transaction() as database:
+            ages = self._query("SELECT channel, min(at), max(at) FROM written GROUP BY channel")
+            for channel, oldest, newest in ages:
+                mark = self.marks.get(channel)
+                if mark and oldest < (before := min(mark.until, newest) - _KEPT):
+                    values = (channel, before)
+                    database.execute("DELETE FROM written WHERE channel = ? AND at < ?", values)
+
+    def close(self) -> None:
+        """Let another process have it."""
+        try:
+            before = dict(self.marks)
+            self._save(name for name, mark in before.items() if self._with_times(name) != mark)
+        finally:
+            self._database.close()
+            self._taken.release()
+
+
+def _until_now(mark: Mark, now: int) -> Mark:
+    """Return a mark that is not in the future, where a clock that was set back may have left it.
+
+    Then nobody knows until when all is written by the clock of now: by that of the service, until
+    the newest message; where there was none, since the begin, or since any time at all.
+    """
+    until = mark.until
+    if until > now:
+        newest = None if mark.newest is None else mark.newest * 10**9
+        known = [moment for moment in (newest, mark.began) if moment is not None and moment <= now]
+        until = known[0] if known else now - _DAY
+    return replace(mark, began=min(mark.began, until), until=until)
+
+
+def _directory() -> Path:
+    directory = state_directory()
+    if directory is None:
+        raise OutputError(
+            "there is no home directory to keep a checkpoint in: set HOME or XDG_STATE_HOME"
+        )
+    return directory / "resume"

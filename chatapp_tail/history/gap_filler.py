@@ -1,0 +1,326 @@
+"""Fills gaps with what history has, while live events wait in the spool.
+
+The order is that of Pusher's own advice: subscribe first, fetch second. The socket's thread shows
+every batch to `watch`, so that fetching begins when a channel is confirmed; the main thread comes
+to the gap in its own time, through the spool, and only from then on are the messages handed out:
+what was received before the gap has been written by then. All channels that come back together are
+read together, so that their messages come in one order.
+"""
+
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from enum import Enum, auto
+from math import inf
+from queue import Empty, Queue, SimpleQueue
+
+import msgspec
+
+from ..items import RENEWED, ChannelEvent, Gap, Item, Lost, Ready, Stopped, Subscribed
+from ..waker import Waker
+from .message_times import MessageTimes
+
+_GATHERED = 2.0
+"""Seconds after the first gap in which others are read together with it, if it takes that long."""
+_AT_LEAST = 1.0
+"""Seconds that live events wait after a gap was reached, however long ago it ended."""
+_OVERLAP = 600 * 10**9
+"""Nanoseconds before a gap of which history is read at most, where the clocks agree."""
+_BATCH = 100
+_BATCH_LASTS = 0.2
+_HANDED_OUT_AHEAD = 50
+
+Fetch = Callable[
+    [Sequence[Gap], Mapping[str, int], Mapping[str, int]], Iterator["ChannelEvent | Gap"]
+]
+"""(gaps, when each channel was tailed first, in nanoseconds, the newest time of a message that came
+before the gap, in seconds by the service's clock) -> the messages of all of them in the order of
+their time, and at last each gap, its `missing` set to why some cannot be had, or None."""
+
+
+class BackfillBug(Exception):
+    """The thread that fetches died; its text is the traceback."""
+
+
+class Reached(Enum):
+    """What is known of a gap when the main thread comes to it."""
+
+    NOT_READ = auto()
+    """History is not read for it."""
+    OPEN = auto()
+    """Its messages are still to be taken, and then the gap itself."""
+    FILLED = auto()
+    """All of it was taken before: it was read together with one that was reached earlier."""
+
+
+class _Episode(msgspec.Struct, eq=False):
+    """Gaps that are read together, and how much of them was put into the queue and taken.
+
+    Those that end soon after one another are, and those that end while others are being read.
+    Live events wait until `due` (0: all of them may be no gap, so they need not wait), and as long
+    as any of the first `ready` news is still to be taken.
+    """
+
+    due: float = 0.0
+    gaps: "list[_Known]" = msgspec.field(default_factory=list)
+    newest: dict[str, int] = msgspec.field(default_factory=dict)
+    gathered: threading.Event = msgspec.field(default_factory=threading.Event)
+    begun: bool = False
+    complete: bool = False
+    queued: int = 0
+    taken: int = 0
+    ready: int = 0
+
+    @property
+    def holds(self) -> bool:
+        """Whether live events should wait for it."""
+        ready = self.queued if self.complete else self.ready
+        return self.taken < ready or time.monotonic() < self.due
+
+
+class _Known(msgspec.Struct, eq=False):
+    """One gap: `reached` in the spool by the main thread, `closed` when all of it came."""
+
+    gap: Gap
+    episode: _Episode
+    reached: bool = False
+    closed: bool = False
+
+
+_News = tuple[_Episode, "list[ChannelEvent] | Gap | BackfillBug"]
+
+
+class Backfill:
+    """Reads the gaps of those channels that `has_history` says have one.
+
+    `alarm` is woken when there is something to take. `began` has when channels were tailed first,
+    as far as that was before now; `times` is told of those that begin now. Live events should wait
+    for `patience` seconds from the end of a gap on, and for a second at least from when it is
+    reached.
+    """
+
+    def __init__(
+        self,
+        fetch: Fetch,
+        has_history: Callable[[str], bool],
+        alarm: Waker,
+        *,
+        began: Mapping[str, int],
+        times: MessageTimes | None = None,
+        patience: float,
+    ) -> None:
+        self._fetch = fetch
+        self._has_history = has_history
+        self._alarm = alarm
+        self._began = dict(began)
+        self._times = times or MessageTimes()
+        self._patience = patience
+        self._lock = threading.Lock()
+        self._gathering: _Episode | None = None
+        self._episodes: SimpleQueue[_Episode] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        # In the order of the spool, which is the same for both threads.
+        self._coming: deque[_Known] = deque()
+        self._open: dict[_Known, None] = {}
+        # Channel -> where its gap began (seconds since the epoch) that was given up.
+        self._given_up: dict[str, int] = {}
+        self._news: Queue[_News] = Queue(_HANDED_OUT_AHEAD)
+        self._next: _News | None = None
+        self._reached: set[_Episode] = set()
+
+    # --- the socket's thread
+
+    def watch(self, batch: Iterable[Item]) -> None:
+        """Begin to fetch the gaps in a batch; to be called before it goes into the spool."""
+        for item in batch:
+            if type(item) is ChannelEvent:
+                continue
+            if isinstance(item, Subscribed):
+                self._begin(item)
+            elif isinstance(item, Gap) and not item.final and self._has_history(item.channel):
+                self._gather(item)
+            elif isinstance(item, Ready | Lost | Stopped) and self._gathering:
+                self._gathering.gathered.set()
+
+    def _begin(self, item: Subscribed) -> None:
+        if item.channel not in self._began:
+            self._began[item.channel] = item.at
+            self._times.begin(item.channel, item.at)
+
+    def _gather(self, gap: Gap) -> None:
+        if gap.begin < self._began.get(gap.channel, gap.begin):
+            # A line that was found late, or a clock that was set back.
+            self._began[gap.channel] = gap.begin
+            self._times.begin_earlier(gap.channel, gap.begin)
+        with self._lock:
+            episode = self._gathering
+            if episode is None or episode.begun:
+                episode = self._gathering = _Episode()
+                self._episodes.put(episode)
+            if gap.reason != RENEWED:
+                episode.due = episode.due or time.monotonic() + self._patience
+            known = _Known(gap, episode)
+            episode.gaps.append(known)
+            if gap.channel in self._times.newest:
+                episode.newest.setdefault(gap.channel, self._times.newest[gap.channel])
+            self._open[known] = None
+            self._coming.append(known)
+        if self._thread is None:
+            self._thread = threading.Thread(
+                target=self._work, name="chatapp-tail-backfill", daemon=True
+            )
+            self._thread.start()
+
+    # --- the thread that fetches
+
+    def _work(self) -> None:
+        while True:
+            episode = self._episodes.get()
+            episode.gathered.wait(_GATHERED)
+            with self._lock:
+                episode.begun = True
+            try:
+                self._hand_out(episode)
+            except Exception:
+                self._put(episode, BackfillBug(traceback.format_exc()))
+                return
+
+    def _hand_out(self, episode: _Episode) -> None:
+        """Fetch an episode and queue what comes: many messages at once, but none for long."""
+        batch: list[ChannelEvent] = []
+        begun = time.monotonic()
+        missing = len(episode.gaps)
+        gaps = [known.gap for known in episode.gaps]
+        for found in self._fetch(gaps, self._began, self._newest(episode)):
+            if isinstance(found, Gap):
+                self._note_whether_given_up(found)
+                self._put(episode, batch)
+                batch = []
+                self._put(episode, found)
+                missing -= 1
+                continue
+            batch.append(found)
+            if len(batch) >= _BATCH or time.monotonic() - begun > _BATCH_LASTS:
+                self._put(episode, batch)
+                batch, begun = [], time.monotonic()
+        if missing or batch:
+            raise RuntimeError(f"{missing} gaps and {len(batch)} messages were not handed out")
+        episode.complete = True
+        self._alarm.wake()
+
+    def _newest(self, episode: _Episode) -> dict[str, int]:
+        """Return the newest message times before the gaps of an episode.
+
+        Where an earlier gap was given up, its begin takes their place: it is read again with the
+        next one of its channel, which the audit alone brings every few minutes.
+        """
+        newest = dict(episode.newest)
+        for known in episode.gaps:
+            channel = known.gap.channel
+            if (begin := self._given_up.get(channel)) is not None:
+                newest[channel] = min(begin, newest.get(channel, begin))
+        return newest
+
+    def _note_whether_given_up(self, gap: Gap) -> None:
+        if gap.given_up:
+            begin = gap.begin // 10**9
+            self._given_up[gap.channel] = min(begin, self._given_up.get(gap.channel, begin))
+        else:
+            self._given_up.pop(gap.channel, None)
+
+    def _put(self, episode: _Episode, news: "list[ChannelEvent] | Gap | BackfillBug") -> None:
+        if news != []:
+            self._news.put((episode, news))
+            episode.queued += 1
+            self._alarm.wake()
+
+    # --- the main thread
+
+    def reached(self, gap: Gap) -> Reached:
+        """Note that all before this gap is written; return what is known of it.
+
+        To be called for each gap in the order in which `watch` saw them.
+        """
+        if not self._coming or self._coming[0].gap != gap:
+            return Reached.NOT_READ
+        known = self._coming.popleft()
+        known.reached = True
+        if known.closed:
+            return Reached.FILLED
+        episode = known.episode
+        if episode not in self._reached:
+            self._reached.add(episode)
+            episode.ready = episode.queued
+            if episode.due:
+                episode.due = max(episode.due, time.monotonic() + min(_AT_LEAST, self._patience))
+        return Reached.OPEN
+
+    def unfinished(self) -> list[Gap]:
+        """Return the gaps that were reached and are not filled."""
+        with self._lock:
+            return [known.gap for known in self._open if known.reached]
+
+    def keep_since(self) -> float:
+        """Return since when (wall-clock nanoseconds) what came live may come from history too.
+
+        Infinity when no gap is to be filled.
+        """
+        with self._lock:
+            gaps = [known.gap for known in self._open]
+        return min((gap.begin - _OVERLAP for gap in gaps), default=inf)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a gap that was reached is still to be filled, one that surely is a gap."""
+        return any(episode.due for episode in self._reached)
+
+    @property
+    def holds(self) -> bool:
+        """Whether live events should wait for gaps that were reached."""
+        return any(episode.holds for episode in self._reached)
+
+    @property
+    def due(self) -> float:
+        """The moment (monotonic) until which live events should wait for a gap that was reached."""
+        return max((episode.due for episode in self._reached), default=0.0)
+
+    def take(self) -> "list[ChannelEvent] | Gap | None":
+        """Return messages, or a gap of which all came that could be had; None: nothing just now.
+
+        Never waits. Raises BackfillBug.
+        """
+        if not self._reached:  # nearly always; live events should not wait for more than this
+            return None
+        if self._next is None:
+            try:
+                self._next = self._news.get_nowait()
+            except Empty:
+                return None
+        episode, news = self._next
+        if isinstance(news, BackfillBug):
+            self._next = None
+            raise news
+        if episode not in self._reached:
+            return None
+        self._next = None
+        episode.taken += 1
+        if isinstance(news, Gap):
+            self._close(episode, news)
+        return news
+
+    def _close(self, episode: _Episode, gap: Gap) -> None:
+        key = _key(gap)
+        closes = next(
+            known for known in episode.gaps if not known.closed and _key(known.gap) == key
+        )
+        closes.closed = True
+        with self._lock:
+            del self._open[closes]
+        if all(known.closed for known in episode.gaps):
+            self._reached.discard(episode)
+
+
+def _key(gap: Gap) -> tuple[str, int, int]:
+    return gap.channel, gap.since, gap.until

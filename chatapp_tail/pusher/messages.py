@@ -1,0 +1,120 @@
+"""The JSON of one Pusher event: name, channel and data out, whatever a server sends.
+
+Pusher's protocol puts the data of channel events, a JSON document, into a JSON string; some servers
+send some of it plain, or leave it out. All of them come out as the document itself. What msgspec
+refuses and JSON allows is read the slow way.
+"""
+
+import json
+import re
+
+import msgspec
+
+from .. import raw_json
+
+PusherEvent = tuple[str, str | None, bytes | None]
+"""Its name, channel (None: of none), and the document in `data` (None: absent)."""
+
+
+class Unreadable(Exception):
+    """What came is no event; its text says what it is."""
+
+
+class _Usual(msgspec.Struct, gc=False):
+    event: str
+    data: str
+    channel: str | None = None
+
+
+class _Plain(msgspec.Struct, gc=False):
+    event: str
+    channel: str | None = None
+    data: msgspec.Raw = msgspec.Raw()  # empty when absent: no JSON value is
+
+
+_decode_usual = msgspec.json.Decoder(_Usual).decode
+_decode_plain = msgspec.json.Decoder(_Plain).decode
+_decode_string = msgspec.json.Decoder(str).decode
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def decode_event(text: bytes) -> PusherEvent:
+    """Return what a text message of valid UTF-8 says; `Unreadable` when it says nothing."""
+    try:
+        usual = _decode_usual(text)
+    except raw_json.REFUSED:
+        return _decode_unusual(text)
+    return usual.event, usual.channel, usual.data.encode()
+
+
+def _decode_unusual(text: bytes) -> PusherEvent:
+    try:
+        plain = _decode_plain(text)
+    except raw_json.REFUSED:
+        return _decode_by_parts(text)
+    data = bytes(plain.data)
+    return plain.event, plain.channel, _unwrapped(data) if data else None
+
+
+def _decode_by_parts(text: bytes) -> PusherEvent:
+    """Read what msgspec refuses: lone surrogates are legal JSON, wrong member types are not."""
+    try:
+        members = raw_json.members(text.decode())
+    except ValueError as error:
+        raise Unreadable("a frame that is not a JSON object") from error
+    event, channel = raw_json.string(members.get("event")), members.get("channel", "null")
+    if event is None or channel[0] not in 'n"':
+        raise Unreadable("a frame without a proper event or channel name")
+    data = _unwrapped(members["data"].encode()) if "data" in members else None
+    return event, raw_json.string(channel), data
+
+
+def _unwrapped(value: bytes) -> bytes:
+    """Return the text of a JSON string, and any other JSON value as it is."""
+    if not value.startswith(b'"'):
+        return value
+    try:
+        return _decode_string(value).encode()
+    except raw_json.REFUSED:
+        return _with_lone_surrogates(json.loads(value))
+
+
+def _with_lone_surrogates(text: str) -> bytes:
+    """Return a text in UTF-8 that has half a surrogate pair, which is no character.
+
+    In a JSON document it stays an escape, which is legal there; in any other text it becomes a
+    question mark.
+    """
+    document = _LONE_SURROGATE.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
+    try:
+        raw_json.check(document)
+    except ValueError:
+        return raw_json.printable(text).encode()
+    return document.encode()
+
+
+def document(data: bytes | None) -> object:
+    """Return the data of a `pusher:` event decoded; None when it has none or is no JSON."""
+    try:
+        # Not msgspec: it refuses lone surrogates and 1e400, and a code beside them must be read.
+        return None if data is None else json.loads(data.decode())
+    except (ValueError, RecursionError):
+        return None
+
+
+def member(document: object, name: str) -> object:
+    """Return a member of what may be an object; None when it is not there."""
+    return document.get(name) if isinstance(document, dict) else None
+
+
+def error_code(document: object) -> int | None:
+    """Return the code of an error; None when it has none that could be a close code."""
+    code = member(document, "code")
+    if isinstance(code, bool) or not isinstance(code, int):
+        return None
+    return code if 0 <= code < 65536 else None
+
+
+def text_of(value: object) -> str:
+    """Return a text that can leave the program; an empty one for any other value."""
+    return raw_json.printable(value) if isinstance(value, str) else ""

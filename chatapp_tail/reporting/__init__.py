@@ -1,0 +1,1 @@
+"""Listeners that are told of every status: people, systemd, the final summary."""

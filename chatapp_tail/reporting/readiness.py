@@ -1,0 +1,32 @@
+"""Whether a tail ever was ready, and what kept it from being so."""
+
+from ..items import Connected, Connecting, Gap, Lost, Ready, Refused, Status, Trouble
+from .summary import span
+
+
+class Readiness:
+    """To be told of every status change."""
+
+    def __init__(self) -> None:
+        self.reached = False
+        self.obstacle = ""
+        """What came last between us and being ready."""
+
+    def explain(self, seconds: float) -> str:
+        """Return why it was not ready after so many seconds."""
+        obstacle = f": {self.obstacle}" if self.obstacle else ""
+        return f"never ready within {span(seconds)}{obstacle}"
+
+    def note(self, status: Status | Gap) -> None:
+        """Take a status change into account."""
+        match status:
+            case Ready():
+                self.reached = True
+            case Connecting(_, url) if not self.obstacle:
+                self.obstacle = f"{url}: no answer"
+            case Connected():
+                self.obstacle = "the server has not confirmed every channel"
+            case Trouble(_, reason, None) | Lost(_, reason):
+                self.obstacle = reason
+            case Trouble(_, reason, channel) | Refused(_, channel, reason):
+                self.obstacle = f"{channel}: {reason}"

@@ -1,0 +1,54 @@
+"""Tells systemd how we are, when it asks to be told (sd_notify(3), `Type=notify`)."""
+
+import os
+import socket
+from collections.abc import Mapping
+
+from .. import items
+from ..redaction import redact
+
+_LONGEST = 200
+
+
+class Notifier:
+    """Sends READY once every channel is decided, STATUS on losses, WATCHDOG on `beat`.
+
+    `interval` is how often `beat` should be called, in seconds; None when nobody watches.
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.interval: float | None = None
+        self._address = environment.get("NOTIFY_SOCKET", "")
+        if self._address.startswith("@"):
+            self._address = "\0" + self._address[1:]
+        microseconds = environment.get("WATCHDOG_USEC", "")
+        ours = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        if self._address and ours and microseconds.isdecimal() and int(microseconds):
+            self.interval = int(microseconds) / 1e6 / 2
+
+    def say(self, status: items.Status | items.Gap) -> None:
+        """Pass on a status change."""
+        match status:
+            case items.Ready(_, channels, refused):
+                text = f"ready: {len(channels)} channels, {len(refused)} refused"
+                self._send(f"READY=1\nSTATUS={text}")
+            case items.Lost(_, reason):
+                self._send("STATUS=lost: " + " ".join(redact(reason).split())[:_LONGEST])
+
+    def stopping(self) -> None:
+        """Tell that the program ends."""
+        self._send("STOPPING=1")
+
+    def beat(self) -> None:
+        """Tell the watchdog that the program lives."""
+        self._send("WATCHDOG=1")
+
+    def _send(self, state: str) -> None:
+        if not self._address:
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.setblocking(False)
+            try:
+                sock.sendto(state.encode(errors="replace"), self._address)
+            except OSError:
+                return  # nobody listens (any more): not a reason to stop delivering events

@@ -1,0 +1,1 @@
+"""The main thread: from the spool to the sink."""

@@ -1,0 +1,187 @@
+"""What was typed → what will run."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from chatapp_tail.cli.config import Settings, Typed, compile_settings
+from chatapp_tail.cli.showing import TypedShowing
+from chatapp_tail.errors import UsageError
+from chatapp_tail.formats import Output
+from chatapp_tail.formats.colors import When
+from chatapp_tail.formats.times import TimeStyle
+from chatapp_tail.pusher.connection import Endpoint, Timing
+from chatapp_tail.reporting.notices import Level, LogFormat
+from chatapp_tail.tail.loop import Limits
+
+SHOWING = TypedShowing(
+    events=(),
+    excluded_events=(),
+    incoming=False,
+    outgoing=False,
+    chats=(),
+    patterns=(),
+    where=(),
+    output=Output.AUTO,
+    template=None,
+    color=When.AUTO,
+    time_style=TimeStyle.LOCAL,
+)
+TYPED: dict[str, Any] = {
+    "licenses": (1229,),
+    "messengers": ("telegram",),
+    "channels": (),
+    "showing": SHOWING,
+    "count": None,
+    "duration": None,
+    "idle": None,
+    "endpoints": (Endpoint.parse("ws://127.0.0.1:1"), Endpoint.parse("ws://127.0.0.1:2")),
+    "api_url": "http://127.0.0.1:3",
+    "app_key": "made-up",
+    "ca_file": None,
+    "token_file": None,
+    "profile": "default",
+    "sandbox": False,
+    "everything": False,
+    "proxy": None,
+    "ping_interval": 15.0,
+    "pong_timeout": 10.0,
+    "connect_timeout": 10.0,
+    "max_retries": None,
+    "strict": False,
+    "spool_limit": 1000,
+    "meta": False,
+    "since": None,
+    "resume": None,
+    "backfill": True,
+    "backfill_wait": 10.0,
+    "quiet": False,
+    "verbose": 0,
+    "log_format": LogFormat.TEXT,
+}
+CHANNEL = "private-v1.licenses.1229.messengers.telegram"
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+def compiled(*, terminal: bool = False, watched: bool = False, **typed: Any) -> Settings:
+    return compile_settings(Typed(**(TYPED | typed)), stdout_is_terminal=terminal, watched=watched)
+
+
+def test_the_connection_gets_what_was_typed() -> None:
+    connection = compiled(
+        ping_interval=5.0,
+        pong_timeout=3.0,
+        connect_timeout=2.0,
+        max_retries=4,
+        strict=True,
+        ca_file=Path("ca.pem"),
+    ).connection
+    assert connection.endpoints == TYPED["endpoints"]
+    assert connection.app_key == "made-up"
+    assert connection.channels == (CHANNEL,)
+    assert connection.timing == Timing(ping_interval=5.0, pong_timeout=3.0)
+    assert connection.connect_timeout == 2.0
+    assert connection.max_retries == 4
+    assert connection.strict
+    assert connection.ca_file == "ca.pem"
+
+
+def test_limits_and_filters() -> None:
+    showing = replace(SHOWING, events=("a", "b"), excluded_events=("b",))
+    settings = compiled(count=3, duration=5.0, idle=7.0, showing=showing)
+    assert settings.limits == Limits(count=3, duration=5.0, idle=7.0)
+    assert settings.showing.keep_event("a")
+    assert not settings.showing.keep_event("b")
+    assert not settings.showing.keep_event("c")
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "ALL_PROXY"])
+def test_a_proxy_of_the_environment_that_cannot_be_used_is_refused(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "ftp://made-up.invalid")
+    with pytest.raises(UsageError, match="the proxy that the environment names"):
+        compiled(api_url="http://made-up.invalid")
+    assert compiled().connection.proxy is None  # nothing of it is asked on the loopback
+
+
+def test_nothing_selected_shows_the_ways_to_select() -> None:
+    with pytest.raises(UsageError) as raised:
+        compiled(licenses=(), messengers=())
+    for way in ("--license", "--messenger", "--channel", "--all"):
+        assert way in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        {"messengers": ()},
+        {"licenses": ()},
+        {"licenses": (), "messengers": (), "channels": ("news",)},
+        {"licenses": (), "messengers": (), "everything": True},
+    ],
+    ids=["licence", "messenger", "channel", "all"],
+)
+def test_one_way_to_select_is_enough(typed: dict[str, Any]) -> None:
+    assert not compiled(**typed).selection.is_empty
+
+
+@pytest.mark.parametrize(
+    ("output", "terminal", "meta", "expected"),
+    [
+        (Output.AUTO, True, False, Output.PRETTY),
+        (Output.AUTO, False, False, Output.JSON),
+        (Output.AUTO, True, True, Output.JSON),
+        (Output.AUTO, False, True, Output.JSON),
+        (Output.JSON, True, True, Output.JSON),
+        (Output.JSON, True, False, Output.JSON),
+        (Output.PRETTY, False, False, Output.PRETTY),
+        (Output.RAW, True, False, Output.RAW),
+        (Output.CSV, True, False, Output.CSV),
+        (Output.TEMPLATE, True, False, Output.TEMPLATE),
+    ],
+)
+def test_output(output: Output, terminal: bool, meta: bool, expected: Output) -> None:
+    showing = replace(SHOWING, output=output, template="{text}")
+    settings = compiled(showing=showing, terminal=terminal, meta=meta)
+    assert settings.showing.output is expected
+    assert settings.showing.terminal is terminal
+    assert settings.meta is meta
+
+
+@pytest.mark.parametrize("output", sorted(set(Output) - {Output.AUTO, Output.JSON}))
+def test_meta_needs_json(output: Output) -> None:
+    with pytest.raises(UsageError, match=f"--meta .* not {output}"):
+        compiled(showing=replace(SHOWING, output=output), meta=True)
+
+
+@pytest.mark.parametrize(
+    ("quiet", "verbose", "watched", "log_format", "level"),
+    [
+        (False, 0, False, LogFormat.TEXT, Level.TROUBLE),
+        (False, 0, True, LogFormat.TEXT, Level.PROGRESS),
+        (False, 0, False, LogFormat.JSON, Level.PROGRESS),
+        (False, 1, False, LogFormat.TEXT, Level.DETAIL),
+        (False, 2, False, LogFormat.TEXT, Level.FRAMES),
+        (False, 9, True, LogFormat.TEXT, Level.FRAMES),
+        (True, 0, True, LogFormat.JSON, Level.QUIET),
+        (True, 2, True, LogFormat.TEXT, Level.QUIET),
+    ],
+)
+def test_level(
+    quiet: bool, verbose: int, watched: bool, log_format: LogFormat, level: Level
+) -> None:
+    settings = compiled(quiet=quiet, verbose=verbose, watched=watched, log_format=log_format)
+    assert settings.level is level
+
+
+def test_nothing_secret_is_in_the_settings() -> None:
+    assert not hasattr(compiled(), "token")

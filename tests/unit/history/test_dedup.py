@@ -1,0 +1,352 @@
+"""Doubles: what may come live and from history is shown once; what the server repeats is not."""
+
+import json
+import random
+from collections.abc import Iterable
+from math import inf
+
+import pytest
+from msgspec.structs import replace
+
+from chatapp_tail.chatapp.records import Record, Source
+from chatapp_tail.history import dedup as module
+from chatapp_tail.history.dedup import MOST, Doubles
+
+HOUR = 3600 * 10**9
+LIVE, HISTORY = Source.LIVE, Source.BACKFILL
+STATUSES = ("messageStatus", "chatTag", "chatConversation", "made-up")
+
+
+def record(name: str, source: Source, at: int = 0, event: str = "message") -> Record:
+    return Record(event, name, "c", 1, "telegram", at, source, None, 1, 1, b"{}")
+
+
+def shows(doubles: Doubles, name: str, source: Source, at: int = 0) -> bool:
+    return bool(doubles.without([record(name, source, at)]))
+
+
+def test_what_came_live_does_not_come_again_from_history() -> None:
+    doubles = Doubles()
+    assert shows(doubles, "a", LIVE)
+    assert not shows(doubles, "a", HISTORY)
+    assert not shows(doubles, "a", HISTORY)
+
+
+def test_what_came_from_history_comes_from_there_once() -> None:
+    doubles = Doubles()
+    assert shows(doubles, "a", HISTORY)
+    assert not shows(doubles, "a", HISTORY)
+
+
+def test_the_live_twin_of_a_message_from_history_is_dropped_once() -> None:
+    doubles = Doubles()
+    assert shows(doubles, "a", HISTORY)
+    assert not shows(doubles, "a", LIVE)
+    assert shows(doubles, "a", LIVE), "the server says it once more, as after an edit"
+    assert shows(doubles, "a", LIVE)
+    assert not shows(doubles, "a", HISTORY)
+    assert shows(doubles, "a", LIVE)
+
+
+def test_what_the_server_repeats_live_is_shown_every_time() -> None:
+    doubles = Doubles()
+    assert [shows(doubles, "a", LIVE) for _ in range(5)] == [True] * 5
+
+
+def test_history_read_twice_does_not_eat_a_second_live_one() -> None:
+    doubles = Doubles()
+    assert shows(doubles, "a", HISTORY)
+    assert not shows(doubles, "a", HISTORY)
+    assert not shows(doubles, "a", LIVE)
+    assert shows(doubles, "a", LIVE)
+
+
+def test_history_after_live_does_not_eat_the_next_live_one() -> None:
+    doubles = Doubles()
+    assert shows(doubles, "a", LIVE)
+    assert not shows(doubles, "a", HISTORY)
+    assert shows(doubles, "a", LIVE)
+
+
+def test_what_an_earlier_run_showed_does_not_come_from_history() -> None:
+    doubles = Doubles(["a", "b"], now=5)
+    assert not shows(doubles, "a", HISTORY, 6)
+    assert shows(doubles, "c", HISTORY, 6)
+
+
+def test_what_an_earlier_run_showed_and_the_server_says_again_is_shown() -> None:
+    assert shows(Doubles(["a"], now=5), "a", LIVE, 6)
+
+
+@pytest.mark.parametrize("event", STATUSES)
+def test_only_messages_can_be_doubles(event: str) -> None:
+    doubles = Doubles(["a"])
+    each = [record("a", source, event=event) for source in (HISTORY, HISTORY, LIVE, LIVE)]
+    assert doubles.without(each) == each
+    assert shows(Doubles(), "a", HISTORY)
+
+
+def test_the_items_of_one_event_are_judged_one_by_one_and_keep_their_order() -> None:
+    doubles = Doubles(["b"])
+    batch = [record(name, HISTORY) for name in "abcac"]
+    assert [each.id for each in doubles.without(batch)] == ["a", "c"]
+
+
+def test_records_come_back_as_they_are() -> None:
+    each = record("a", HISTORY, 7)
+    (shown,) = Doubles().without([each])
+    assert shown is each
+
+
+# --- edits
+
+
+def item(text: str, **members: object) -> dict[str, object]:
+    return {"id": 1, "type": "text", "message": {"text": text, **members}}
+
+
+def file(link: str, name: str | None = "a.jpg") -> dict[str, object]:
+    return {"link": link, "name": name, "contentType": "image/jpeg"}
+
+
+def is_double(history: object, live: object) -> bool:
+    """Whether the live one of two is dropped, the other one having come from history."""
+    doubles = Doubles()
+    first, second = (
+        replace(record("a", source), data=json.dumps(said).encode())
+        for source, said in ((HISTORY, history), (LIVE, live))
+    )
+    assert doubles.without([first]) == [first]
+    shown = doubles.without([second])
+    assert doubles.without([second]) == [second], "it has come live now"
+    return not shown
+
+
+LINK = "https://example.invalid/a.jpg"
+ALIKE: dict[str, tuple[object, object]] = {
+    "the same": (item("a"), item("a")),
+    "without a usual message": ({"id": 1, "x": 1}, {"id": 1, "x": 1}),
+    "other members around it": (item("a"), item("a") | {"side": "in", "chat": {"image": LINK}}),
+    "null, empty and absent": (item("a", caption="", file=None), item("a", files=[])),
+    "members in another order": (
+        {"type": "text", "message": {"text": "a", "caption": "b"}},
+        {"message": {"caption": "b", "text": "a"}, "type": "text"},
+    ),
+    "a link signed again": (
+        item("", file=file(LINK + "?signature=1")),
+        item("", file=file(LINK + "?signature=2")),
+    ),
+    "links of several files": (
+        item("", files=[file(LINK + "?a"), file(LINK + "?b")]),
+        item("", files=[file(LINK + "?c"), file(LINK)]),
+    ),
+}
+DIFFERENT: dict[str, tuple[object, object]] = {
+    "text": (item("a"), item("b")),
+    "text that was added": (item(""), item("b")),
+    "text that is a link": (item(LINK + "?1"), item(LINK + "?2")),
+    "caption": (item("", caption="a"), item("", caption="b")),
+    "type": (item("a"), item("a") | {"type": "system"}),
+    "the name of a file": (item("", file=file(LINK)), item("", file=file(LINK, "b.jpg"))),
+    "another file": (item("", file=file(LINK, None)), item("", file=file(LINK + "2", None))),
+    "a file that was added": (item("a"), item("a", file=file(LINK))),
+    "what nobody knows": (item("a", poll=[1, 2]), item("a", poll=[2, 1])),
+    "what says nothing a person would read": (
+        item("") | {"location": [1, 2]},
+        item("") | {"location": [3, 4]},
+    ),
+    "no message at all": ({"id": 1, "x": 1}, {"id": 1, "x": 2}),
+    "no object": ([1], [2]),
+    "a message that is gone": (item("a"), {"id": 1, "type": "text", "message": None}),
+}
+
+
+@pytest.mark.parametrize(("history", "live"), ALIKE.values(), ids=ALIKE.keys())
+def test_what_says_the_same_is_a_double(history: object, live: object) -> None:
+    assert is_double(history, live)
+
+
+@pytest.mark.defect("A.14", "A2.11")
+@pytest.mark.parametrize(("history", "live"), DIFFERENT.values(), ids=DIFFERENT.keys())
+def test_an_edit_is_shown_however_soon_it_comes(history: object, live: object) -> None:
+    assert not is_double(history, live)
+
+
+@pytest.mark.parametrize("data", [b'"\xff"', b"[" * 100_000, b"{", b"1" * 5000, b"NaN"])
+def test_data_of_any_kind_is_compared_by_its_bytes(data: bytes) -> None:
+    doubles = Doubles()
+    assert doubles.without([replace(record("a", HISTORY), data=data)])
+    assert not doubles.without([replace(record("a", LIVE), data=data)])
+    assert doubles.without([replace(record("b", HISTORY), data=data)])
+    assert doubles.without([replace(record("b", LIVE), data=b"{}")])
+
+
+def test_a_live_one_is_a_double_however_late_it_comes() -> None:
+    doubles = Doubles()
+    shows(doubles, "a", HISTORY, 0)
+    assert not shows(doubles, "a", LIVE, 1000 * HOUR)
+
+
+# --- bounds
+
+
+def test_as_many_are_remembered_as_promised() -> None:
+    doubles = Doubles()
+    for number in range(MOST):
+        shows(doubles, str(number), LIVE)
+    assert not shows(doubles, "0", HISTORY)
+    shows(doubles, "one more", LIVE)
+    assert shows(doubles, "0", HISTORY)
+
+
+def test_as_many_of_history_are_remembered() -> None:
+    doubles = Doubles()
+    for number in range(MOST):
+        shows(doubles, str(number), HISTORY)
+    assert not shows(doubles, "0", HISTORY)
+    shows(doubles, "one more", HISTORY)
+    assert shows(doubles, "0", HISTORY)
+
+
+def test_all_that_an_earlier_run_showed_is_remembered_however_much() -> None:
+    shown = [str(number) for number in range(MOST + 500)]
+    doubles = Doubles(shown, now=1)
+    assert not shows(doubles, shown[0], HISTORY, 2)
+    assert not shows(doubles, shown[-1], HISTORY, 2)
+
+
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST", 100)
+    doubles = Doubles()
+    for number in range(1000):
+        shows(doubles, f"live {number}", LIVE)
+        shows(doubles, f"old {number}", HISTORY)
+    assert len(doubles._live) <= 100
+    assert len(doubles._from_history) <= 100
+
+
+@pytest.mark.defect("A.20")
+def test_ids_are_remembered_however_long_the_outage_was() -> None:
+    doubles = Doubles(["earlier"], now=0)
+    shows(doubles, "a", LIVE, 0)
+    assert not shows(doubles, "a", HISTORY, 100 * 24 * HOUR)
+    assert not shows(doubles, "earlier", HISTORY, 100 * 24 * HOUR)
+
+
+@pytest.mark.defect("A.20")
+@pytest.mark.parametrize("source", [LIVE, HISTORY])
+def test_what_the_overlap_of_an_open_gap_may_hold_is_remembered_however_much_comes(
+    source: Source,
+) -> None:
+    doubles = Doubles(keep_since=lambda: 10)
+    for at in (9, 10, 11):
+        shows(doubles, str(at), LIVE, at)
+    for number in range(2 * MOST):
+        shows(doubles, f"more {number}", source, 20)
+    assert not shows(doubles, "10", HISTORY, 30)
+    assert not shows(doubles, "11", HISTORY, 30)
+
+
+def test_what_is_older_than_the_overlap_is_forgotten_meanwhile() -> None:
+    doubles = Doubles(keep_since=lambda: 10)
+    shows(doubles, "old", LIVE, 9)
+    for number in range(MOST + 1):
+        shows(doubles, str(number), LIVE, 20)
+    assert shows(doubles, "old", HISTORY, 30)
+
+
+def test_memory_is_bounded_once_the_gap_is_filled() -> None:
+    floor = 0.0
+    doubles = Doubles(keep_since=lambda: floor)
+    for number in range(3 * MOST):
+        shows(doubles, str(number), LIVE, 20)
+    assert len(doubles._live) == 3 * MOST
+    floor = inf
+    for number in range(MOST):
+        shows(doubles, f"later {number}", LIVE, 20)
+    assert len(doubles._live) <= MOST
+
+
+def test_a_repeat_counts_as_shown_of_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST", 3)
+    doubles = Doubles()
+    for name in ("a", "b", "c", "a", "d"):
+        shows(doubles, name, LIVE)
+    assert not shows(doubles, "a", HISTORY), "shown a moment ago"
+    assert shows(doubles, "b", HISTORY), "the one shown longest ago"
+
+
+def test_a_twin_that_is_forgotten_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A double, never a loss."""
+    monkeypatch.setattr(module, "MOST", 3)
+    doubles = Doubles()
+    for name in "abcd":
+        assert shows(doubles, name, HISTORY)
+    assert shows(doubles, "a", LIVE)
+
+
+def test_a_clock_that_is_set_back_loses_nothing() -> None:
+    doubles = Doubles(["a"], now=100 * HOUR)
+    assert shows(doubles, "b", LIVE, 0)
+    assert shows(doubles, "c", HISTORY, 0)
+    assert not shows(doubles, "a", HISTORY, 0)
+    assert not shows(doubles, "c", LIVE, 0)
+    assert shows(doubles, "d", LIVE, 200 * HOUR)
+    assert shows(doubles, "b", LIVE, 0)
+
+
+# --- against a plain model
+
+
+class Model:
+    """The same said with lists, as slow as it likes; the one shown longest ago stands first."""
+
+    def __init__(self, shown: Iterable[str], most: int) -> None:
+        self.live = list(shown)
+        self.history: list[str] = []
+        self.most, self.most_live = most, most + len(self.live)
+
+    def shows(self, name: str, source: Source) -> bool:
+        if source is HISTORY:
+            known = name in self.live + self.history
+            self.history = [*self.history, *[name] * (not known)][-self.most :]
+            return not known
+        twin = name in self.history
+        self.history = [each for each in self.history if each != name]
+        self.live = [*(each for each in self.live if each != name), name][-self.most_live :]
+        return not twin
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_as_the_model_does(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = random.Random(seed)
+    most = chance.choice((1, 2, 5, 20))
+    monkeypatch.setattr(module, "MOST", most)
+    names = [str(number) for number in range(chance.choice((3, 10, 40)))]
+    earlier = names[: chance.choice((0, 2, 8))]
+    doubles, model = Doubles(earlier, now=0), Model(earlier, most)
+    for at in range(600):
+        name, source = chance.choice(names), chance.choice((LIVE, HISTORY))
+        expected = model.shows(name, source)
+        assert shows(doubles, name, source, at) == expected, (seed, at, name, source)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_nothing_that_is_live_is_lost_but_one_twin_for_each_from_history(seed: int) -> None:
+    chance = random.Random(seed)
+    doubles = Doubles(["0", "1"])
+    live, twins = 0, 0
+    for at in range(500):
+        name = str(chance.randrange(30))
+        if chance.random() < 0.5:
+            live += not shows(doubles, name, LIVE, at)
+        else:
+            twins += shows(doubles, name, HISTORY, at)
+    assert live <= twins
+
+
+def test_a_long_backlog_of_an_earlier_run_is_no_double_though_live_ones_come_first() -> None:
+    earlier = [str(number) for number in range(MOST * 2)]
+    doubles = Doubles(earlier, now=1)
+    assert shows(doubles, "live", LIVE, 2)
+    assert not any(shows(doubles, name, HISTORY, 3) for name in earlier)

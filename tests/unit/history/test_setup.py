@@ -1,0 +1,295 @@
+"""Where each channel begins, which have history, and what is shown while it is read."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from math import inf
+from pathlib import Path
+
+import pytest
+
+from chatapp_tail.chatapp.api import Api
+from chatapp_tail.chatapp.channels import of_license, parse_channel
+from chatapp_tail.chatapp.http import Http
+from chatapp_tail.chatapp.secret import Secret
+from chatapp_tail.chatapp.tokens import GivenToken
+from chatapp_tail.history import setup as module
+from chatapp_tail.history.checkpoint import Checkpoint
+from chatapp_tail.history.setup import (
+    Filling,
+    HistoryProgress,
+    HistoryReader,
+    began,
+    has_history,
+    uncovered,
+)
+from chatapp_tail.items import ASKED, NOT_RUNNING, ChannelEvent, Fetching, Gap, Item
+from chatapp_tail.sandbox import Sandbox
+
+T = 1_700_000_000 * 10**9
+A, B, C = (of_license(number, "telegram") for number in (1, 2, 3))
+GAP = Gap(of_license(1229, "telegram"), T, T + 10**9, "lost")
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Iterator[Checkpoint]:
+    """A tailed from T until T + 50, B until T + 40."""
+    with closing(Checkpoint("default", tmp_path)) as made:
+        for channel, until in ((A, T + 50), (B, T + 40)):
+            made.begin(channel, T)
+            made.cover({channel: until})
+        yield made
+
+
+# --- where each channel begins
+
+
+@pytest.mark.parametrize("everything", [True, False])
+def test_without_a_past_nothing_is_uncovered(everything: bool, tmp_path: Path) -> None:
+    assert uncovered([A, B], None, None, everything=everything) == {}
+    with closing(Checkpoint("new", tmp_path)) as empty:
+        assert uncovered([A, B], empty, None, everything=everything) == {}
+        assert began({}, empty) == {}
+    assert began({}, None) == {}
+
+
+@pytest.mark.parametrize("everything", [True, False])
+def test_all_channels_begin_at_the_moment_that_is_asked_for(everything: bool) -> None:
+    places = uncovered([A, B], None, T, everything=everything)
+    assert places == {A: (T, ASKED), B: (T, ASKED)}
+    assert began(places, None) == {A: T, B: T}
+
+
+def test_the_begin_of_time_is_a_moment_too() -> None:
+    assert uncovered([A], None, 0, everything=False) == {A: (0, ASKED)}
+
+
+def test_a_channel_goes_on_where_its_own_mark_is(checkpoint: Checkpoint) -> None:
+    places = uncovered([A, B], checkpoint, None, everything=False)
+    assert places == {A: (T + 50, NOT_RUNNING), B: (T + 40, NOT_RUNNING)}
+    assert began(places, checkpoint) == {A: T, B: T}
+
+
+def test_a_channel_of_an_earlier_run_that_is_not_wanted_is_left_alone(
+    checkpoint: Checkpoint,
+) -> None:
+    assert set(uncovered([B], checkpoint, None, everything=False)) == {B}
+
+
+def test_a_channel_that_is_named_for_the_first_time_begins_now(checkpoint: Checkpoint) -> None:
+    assert C not in uncovered([A, C], checkpoint, None, everything=False)
+
+
+def test_a_line_that_came_to_the_account_meanwhile_begins_where_the_others_do(
+    checkpoint: Checkpoint,
+) -> None:
+    places = uncovered([A, B, C], checkpoint, None, everything=True)
+    assert places[C] == (T + 50, NOT_RUNNING)
+    assert began(places, checkpoint) == {A: T, B: T, C: T + 50}
+
+
+@pytest.mark.parametrize("everything", [True, False])
+def test_a_mark_goes_before_a_moment_and_a_moment_before_the_other_marks(
+    checkpoint: Checkpoint, everything: bool
+) -> None:
+    places = uncovered([A, C], checkpoint, T + 7, everything=everything)
+    assert places == {A: (T + 50, NOT_RUNNING), C: (T + 7, ASKED)}
+    assert began(places, checkpoint) == {A: T, C: T + 7}
+
+
+@pytest.mark.parametrize("text", ["1229/telegram", "1/x_Y9"])
+def test_lines_have_history(text: str) -> None:
+    assert has_history(parse_channel(text))
+
+
+@pytest.mark.parametrize(
+    "text", ["company/2224", "user/685", "company/2224/user/685", "news", "private-v1.licenses.1"]
+)
+def test_other_channels_have_none(text: str) -> None:
+    assert not has_history(parse_channel(text))
+
+
+# --- what reads
+
+
+@pytest.fixture
+def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """A ChatApp; no proxy of the developer stands before it."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    with Sandbox() as running:
+        yield running
+
+
+def reader_of(url: str) -> HistoryReader:
+    return HistoryReader(Api(Http(url), GivenToken(Secret("made-up-token"))))
+
+
+def said_of(reader: HistoryReader) -> tuple[int, int, int]:
+    state = reader.state()
+    return state.chats, state.chats_read, state.messages
+
+
+def test_a_reader_tells_how_far_it_is_and_since_when(sandbox: Sandbox) -> None:
+    data = '{"payload":{"data":[{"id":%d,"time":1700000000,"chat":{"id":"c%d"}}]}}'
+    for number in range(3):
+        sandbox.publish(GAP.channel, "message", data % (number, number % 2))
+    reader = HistoryReader(Api(Http(sandbox.api_url), GivenToken(Secret(sandbox.token))))
+    assert reader.since == inf
+    assert said_of(reader) == (0, 0, 0)
+    before = time.monotonic()
+    for _ in range(2):
+        found = list[ChannelEvent | Gap]()
+        for each in reader([GAP], {}, {}):
+            found.append(each)
+            assert before <= reader.since <= time.monotonic()
+            assert said_of(reader) == (2, 2, min(len(found), 3))
+        assert [type(each) for each in found] == [ChannelEvent] * 3 + [Gap]
+        assert reader.since == inf
+
+
+# --- what is shown of it
+
+
+class Shown:
+    """What a progress says, of a reader that began so many seconds ago."""
+
+    def __init__(self, ago: float | None, *, bar: bool = False) -> None:
+        self.reader = reader_of("http://127.0.0.1:1")
+        self.said: list[Fetching] = []
+        self.progress = HistoryProgress(self.reader, self.said.append, bar=bar)
+        if ago is not None:
+            self.reader.since = time.monotonic() - ago
+
+
+def test_nothing_is_shown_when_nothing_is_read() -> None:
+    shown = Shown(None, bar=True)
+    assert shown.progress(False) == inf
+    assert 0 < shown.progress(True) <= 1.0, "reading may begin meanwhile"
+    assert shown.said == []
+
+
+@pytest.mark.parametrize("held", [True, False])
+@pytest.mark.parametrize("bar", [True, False])
+def test_what_is_over_soon_is_not_shown(held: bool, bar: bool) -> None:
+    shown = Shown(0.5, bar=bar)
+    assert 0 < shown.progress(held) <= 1.5
+    assert shown.said == []
+
+
+@pytest.mark.parametrize(("held", "bar"), [(True, False), (False, False), (False, True)])
+def test_what_takes_longer_is_said_in_a_line_now_and_then(held: bool, bar: bool) -> None:
+    shown = Shown(3.0, bar=bar)
+    first = shown.progress(held)
+    assert 9.0 < first < 10.1
+    assert len(shown.said) == 1
+    assert 0 < shown.progress(held) <= first
+    assert len(shown.said) == 1, "not at every wake-up"
+    shown.progress._line_due = time.monotonic()
+    shown.progress(held)
+    assert len(shown.said) == 2
+
+
+# --- the bar
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"TTY_COMPATIBLE": "1", "FORCE_COLOR": "1", "TERM": "xterm"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("COLUMNS", "100")
+
+
+def plain(text: str) -> str:
+    from rich.text import Text
+
+    return Text.from_ansi(text).plain
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_bar_while_live_events_wait_and_a_line_when_they_no_longer_do(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shown = Shown(3.0, bar=True)
+    try:
+        assert shown.progress(True) < 1.0
+        assert shown.said == []
+        assert "reading history" in plain(capsys.readouterr().err)
+    finally:
+        shown.progress(False)
+    assert len(shown.said) == 1
+    assert "\x1b[?25h" in capsys.readouterr().err, "the cursor is there again"
+
+
+@pytest.mark.usefixtures("terminal")
+def test_the_bar_goes_when_reading_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = Shown(3.0, bar=True)
+    shown.progress(True)
+    shown.reader.since = inf
+    assert shown.progress(False) == inf
+    assert shown.said == []
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.endswith(("\x1b[2K", "\r", "\x1b[?25h", "\x1b[1A\x1b[2K"))
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_bar_can_come_again(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = Shown(3.0, bar=True)
+    for _ in range(2):
+        shown.progress(True)
+        assert "reading history" in plain(capsys.readouterr().err)
+        shown.reader.since = inf
+        shown.progress(False)
+        capsys.readouterr()
+        shown.reader.since = time.monotonic() - 3.0
+
+
+@pytest.mark.usefixtures("terminal")
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (Fetching(0, 40, 8, 0), "8 of 40 chats"),
+        (Fetching(0, 40, 8, 17), "8 of 40 chats, 17 messages"),
+    ],
+)
+def test_what_the_bar_says(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    state: Fetching,
+    words: str,
+) -> None:
+    shown = Shown(3.0, bar=True)
+    monkeypatch.setattr(shown.reader, "state", lambda: state)
+    shown.progress(True)
+    assert words in plain(capsys.readouterr().err)
+    shown.progress(False)
+
+
+@pytest.mark.usefixtures("terminal")
+def test_the_bar_before_the_chats_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = Shown(3.0, bar=True)
+    shown.progress(True)
+    assert "None" not in plain(capsys.readouterr().err)
+    shown.progress(False)
+
+
+def test_the_bar_goes_to_stderr() -> None:
+    bar = module._new_bar()
+    try:
+        assert bar.console.file is sys.stderr
+    finally:
+        bar.stop()
+
+
+# --- all of it
+
+
+def test_where_gaps_are_not_filled_nothing_is_watched() -> None:
+    got: list[Item] = []
+    put = got.extend
+    assert Filling({}).before(put) is put
+    assert Filling({}).progress(True) == inf

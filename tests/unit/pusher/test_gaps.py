@@ -1,0 +1,318 @@
+"""Which spans of time no channel was known to be covered in."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatapp_tail.items import Gap
+from chatapp_tail.pusher.gaps import Coverage, Loss, Proof
+from chatapp_tail.pusher.moments import Moment
+
+HOUR = 3600 * 10**9
+
+
+def at(time: int) -> Moment:
+    """A moment by clocks that agree."""
+    return Moment(time, time)
+
+
+def lost(since: int, reason: str = "no answer", proved: int | None = None) -> Loss:
+    return Loss(at(since), reason, None if proved is None else at(proved))
+
+
+def test_the_first_confirmation_closes_nothing() -> None:
+    assert Coverage().regained("a", at(5)) is None
+
+
+def test_a_loss_and_a_confirmation_make_a_gap() -> None:
+    coverage = Coverage()
+    coverage.lost("a", lost(10, "no answer"))
+    assert coverage.regained("a", at(25)) == Gap("a", 10, 25, "no answer")
+
+
+def test_a_gap_is_said_once() -> None:
+    coverage = Coverage()
+    coverage.lost("a", lost(10, "no answer"))
+    coverage.regained("a", at(25))
+    assert coverage.regained("a", at(30)) is None
+
+
+def test_a_second_loss_before_the_confirmation_leaves_the_older_hole_open() -> None:
+    coverage = Coverage()
+    coverage.lost("a", lost(10, "first"))
+    coverage.lost("a", lost(20, "second"))
+    assert coverage.regained("a", at(30)) == Gap("a", 10, 30, "first")
+
+
+def test_channels_have_holes_of_their_own() -> None:
+    coverage = Coverage()
+    coverage.lost("a", lost(10, "first"))
+    coverage.lost("b", lost(12, "first"))
+    assert coverage.regained("b", at(15)) == Gap("b", 12, 15, "first")
+    coverage.lost("b", lost(20, "second"))
+    assert coverage.regained("c", at(21)) is None
+    assert coverage.regained("b", at(25)) == Gap("b", 20, 25, "second")
+    assert coverage.regained("a", at(30)) == Gap("a", 10, 30, "first")
+
+
+@pytest.mark.defect("A.6")
+def test_history_is_read_from_where_the_subscription_was_proved() -> None:
+    coverage = Coverage()
+    coverage.lost("a", lost(20, "no answer", proved=5))
+    coverage.lost("b", lost(20, "no answer", proved=20))
+    assert coverage.regained("a", at(30)) == Gap("a", 20, 30, "no answer", read_from=5)
+    assert coverage.regained("b", at(30)) == Gap("b", 20, 30, "no answer")
+
+
+CLOCKS: dict[str, tuple[Moment, Moment, int, int | None]] = {
+    "in step": (Moment(100, 10), Moment(150, 60), 100, None),
+    "set back": (Moment(100, 10), Moment(50, 60), 0, None),
+    "set back by hours": (Moment(9 * HOUR, 0), Moment(HOUR, 60), HOUR - 60, None),
+    "set forward": (Moment(100, 10), Moment(250, 60), 200, 100),
+    "corrected forward by years": (Moment(0, 0), Moment(10**6 * HOUR, 5), 10**6 * HOUR - 5, None),
+    "of another run": (Moment(100), Moment(150, 60), 100, None),
+    "of another run, whose clock was ahead": (Moment(900), Moment(150, 60), 150, None),
+    "a clock that stands still": (Moment(100, 60), Moment(100, 60), 100, None),
+}
+"""When the gap began and ended by both clocks; where it is said to begin, and is read from."""
+
+
+@pytest.mark.defect("A.10", "A2.2a")
+@pytest.mark.parametrize(("since", "end", "said", "read_from"), CLOCKS.values(), ids=CLOCKS)
+def test_a_clock_that_is_set_makes_no_empty_gap(
+    since: Moment, end: Moment, said: int, read_from: int | None
+) -> None:
+    coverage = Coverage()
+    coverage.lost("a", Loss(since, "no answer"))
+    gap = coverage.regained("a", end)
+    assert gap is not None
+    assert (gap.since, gap.until) == (said, end.wall)
+    assert gap.since <= gap.until
+    earliest = gap.since if gap.read_from is None else gap.read_from
+    if read_from is not None:
+        assert earliest == read_from
+    else:
+        assert said - HOUR <= earliest <= said
+
+
+@pytest.mark.defect("A.10", "A2.2a")
+def test_a_later_proof_is_later_though_the_clock_was_set_back() -> None:
+    proof = Proof()
+    proof.channel_asked("a", Moment(500, 10))
+    proof.channel_confirmed("a")
+    proof.ping_sent(Moment(100, 20))
+    assert proof.pong_came()
+    assert proof.covered_until(Moment(110, 30)) == {"a": 100}
+    assert proof.losses("made up")["a"].until("a", Moment(110, 30)).since == 100
+
+
+def test_the_end_closes_what_is_still_open_and_only_that() -> None:
+    coverage = Coverage()
+    coverage.lost("a", lost(10, "first"))
+    coverage.lost("b", lost(20, "second"))
+    coverage.lost("c", lost(25, "third"))
+    coverage.regained("b", at(30))
+    expected = [Gap("a", 10, 40, "first", final=True), Gap("c", 25, 40, "third", final=True)]
+    assert coverage.close(at(40)) == expected
+
+
+def test_the_end_comes_once() -> None:
+    coverage = Coverage()
+    coverage.lost("a", lost(10, "first"))
+    coverage.close(at(40))
+    assert coverage.close(at(50)) == []
+    assert coverage.regained("a", at(60)) is None
+
+
+def test_without_a_hole_the_end_says_nothing() -> None:
+    assert Coverage().close(at(40)) == []
+
+
+Step = tuple[str | int, ...]
+"""What happened: a method of `Proof` and what it is called with."""
+
+
+def proof_after(*steps: Step) -> Proof:
+    proof = Proof()
+    for name, *arguments in steps:
+        moments = (at(part) if isinstance(part, int) else part for part in arguments)
+        getattr(proof, str(name))(*moments)
+    return proof
+
+
+def covered(proof: Proof) -> dict[str, int]:
+    return proof.covered_until(at(1000))
+
+
+def subscribed(channel: str, at: int) -> list[Step]:
+    return [("channel_asked", channel, at), ("channel_confirmed", channel)]
+
+
+PONG: Step = ("pong_came",)
+FORGET_A: Step = ("forget", "a", "made up")
+DENIED_A: Step = ("channel_denied", "a")
+PROVED: dict[str, tuple[list[Step], dict[str, int]]] = {
+    "nothing": ([], {}),
+    "a channel asked for is not covered yet": ([("channel_asked", "a", 5)], {}),
+    "a ping proves nothing of no channel": ([("ping_sent", 5), PONG], {}),
+    "confirmed: since it was asked for": (subscribed("a", 5), {"a": 5}),
+    "a ping without an answer": ([*subscribed("a", 5), ("ping_sent", 10)], {"a": 5}),
+    "a pong: the moment of its ping": ([*subscribed("a", 5), ("ping_sent", 10), PONG], {"a": 10}),
+    "a pong of several pings: the oldest": (
+        [*subscribed("a", 5), ("ping_sent", 10), ("ping_sent", 20), PONG],
+        {"a": 10},
+    ),
+    "a pong for each ping: the latest": (
+        [*subscribed("a", 5), ("ping_sent", 10), ("ping_sent", 20), PONG, PONG],
+        {"a": 20},
+    ),
+    "pings and pongs in turn": (
+        [*subscribed("a", 5), ("ping_sent", 10), PONG, ("ping_sent", 20), PONG],
+        {"a": 20},
+    ),
+    "a pong that nobody asked for": ([*subscribed("a", 5), PONG], {"a": 5}),
+    "a pong that nobody asked for is no answer to a later ping": (
+        [*subscribed("a", 5), PONG, PONG, ("ping_sent", 10)],
+        {"a": 5},
+    ),
+    "one pong too many takes nothing back": (
+        [*subscribed("a", 5), ("ping_sent", 10), PONG, PONG],
+        {"a": 10},
+    ),
+    "a pong too many is no answer to a later ping": (
+        [*subscribed("a", 5), ("ping_sent", 10), PONG, PONG, ("ping_sent", 20)],
+        {"a": 10},
+    ),
+    "a ping before the channel was asked for": (
+        [("ping_sent", 3), *subscribed("a", 5), PONG],
+        {"a": 5},
+    ),
+    "one pong vouches for all channels": (
+        [*subscribed("a", 5), *subscribed("b", 6), ("ping_sent", 10), PONG],
+        {"a": 10, "b": 10},
+    ),
+    "a channel that came after the pong": (
+        [*subscribed("a", 5), ("ping_sent", 10), PONG, *subscribed("b", 15)],
+        {"a": 10, "b": 15},
+    ),
+    "an audit without an answer": (
+        [*subscribed("a", 5), ("channel_asked", "a", 50)],
+        {"a": 5},
+    ),
+    "an audit that was answered: since it began": (
+        [*subscribed("a", 5), *subscribed("a", 50)],
+        {"a": 50},
+    ),
+    "an audit of one is not one of another": (
+        [*subscribed("a", 5), *subscribed("b", 6), *subscribed("a", 50)],
+        {"a": 50, "b": 6},
+    ),
+    "an audit, then a pong": (
+        [*subscribed("a", 5), *subscribed("a", 50), ("ping_sent", 60), PONG],
+        {"a": 60},
+    ),
+    "a pong, then an audit": (
+        [*subscribed("a", 5), ("ping_sent", 40), PONG, *subscribed("a", 50)],
+        {"a": 50},
+    ),
+    "a pong for a ping before the audit": (
+        [*subscribed("a", 5), ("ping_sent", 40), *subscribed("a", 50), PONG],
+        {"a": 50},
+    ),
+    "a channel that was forgotten": (
+        [*subscribed("a", 5), *subscribed("b", 6), ("channel_asked", "a", 50), FORGET_A],
+        {"b": 6},
+    ),
+    "no pong vouches for a channel that was forgotten": (
+        [*subscribed("a", 5), FORGET_A, ("ping_sent", 60), PONG],
+        {},
+    ),
+    "a confirmation that comes after the request was repeated: since the first": (
+        [("channel_asked", "a", 5), ("channel_asked", "a", 15), ("channel_confirmed", "a")],
+        {"a": 5},
+    ),
+    "an audit whose answer came after the channel was asked for again": (
+        [
+            *subscribed("a", 5),
+            ("channel_asked", "a", 50),
+            FORGET_A,
+            ("channel_asked", "a", 60),
+            ("channel_confirmed", "a"),
+        ],
+        {"a": 50},
+    ),
+    "a request that was turned down is not the one that was granted": (
+        [("channel_asked", "a", 5), DENIED_A, *subscribed("a", 15)],
+        {"a": 15},
+    ),
+    "turned down without having been asked": ([DENIED_A, *subscribed("a", 5)], {"a": 5}),
+    "a second answer to one request": (
+        [*subscribed("a", 5), ("channel_confirmed", "a"), ("channel_confirmed", "a")],
+        {"a": 5},
+    ),
+    "forgotten and asked for again": (
+        [*subscribed("a", 5), FORGET_A, ("channel_asked", "a", 60)],
+        {},
+    ),
+    "forgotten and confirmed again": (
+        [*subscribed("a", 5), FORGET_A, *subscribed("a", 60)],
+        {"a": 60},
+    ),
+}
+
+
+@pytest.mark.defect("A.29g")
+@pytest.mark.parametrize(("steps", "until"), PROVED.values(), ids=PROVED)
+def test_what_is_proved(steps: list[Step], until: dict[str, int]) -> None:
+    assert covered(proof_after(*steps)) == until
+
+
+@pytest.mark.parametrize(
+    ("steps", "confirmed"),
+    [
+        pytest.param(subscribed("a", 5), 5, id="never audited"),
+        pytest.param([*subscribed("a", 5), ("channel_asked", "a", 50)], 5, id="at the audit"),
+        pytest.param([*subscribed("a", 5), *subscribed("a", 50)], 50, id="audited before"),
+        pytest.param(
+            [*subscribed("a", 5), ("ping_sent", 10), PONG], 5, id="a pong proves the link alone"
+        ),
+        pytest.param([*subscribed("a", 5), *subscribed("b", 50)], 5, id="another is no proof"),
+    ],
+)
+def test_a_channel_was_last_known_when_it_was_confirmed(steps: list[Step], confirmed: int) -> None:
+    expected = lost(confirmed, "made up", proved=confirmed)
+    assert proof_after(*steps).forget("a", "made up") == expected
+
+
+def test_asking_proves_nothing_by_being_asked() -> None:
+    proof = proof_after(*subscribed("a", 5))
+    assert covered(proof) == covered(proof) == {"a": 5}
+
+
+steps_of_a_link = st.lists(
+    st.sampled_from(["ping_sent", "pong_came", "asked a", "confirmed a", "asked b", "confirmed b"])
+)
+
+
+@given(steps_of_a_link)
+def test_only_moments_of_answered_questions_count(names: list[str]) -> None:
+    """A slow reckoning of the same: what was asked, what was answered, nothing in between."""
+    proof, pings, answered = Proof(), list[int](), list[int]()
+    asked, confirmed = dict[str, list[int]](), dict[str, int]()
+    for moment, name in enumerate(names, 1):
+        kind, _, channel = name.partition(" ")
+        if kind == "ping_sent":
+            proof.ping_sent(at(moment))
+            pings.append(moment)
+        elif kind == "pong_came":
+            proof.pong_came()
+            if len(answered) < len(pings):
+                answered.append(pings[len(answered)])
+        elif kind == "asked":
+            proof.channel_asked(channel, at(moment))
+            asked.setdefault(channel, []).append(moment)
+        else:
+            proof.channel_confirmed(channel)
+            confirmed |= {channel: asked.pop(channel)[0]} if channel in asked else {}
+        last = max(answered, default=0)
+        assert covered(proof) == {key: max(since, last) for key, since in confirmed.items()}

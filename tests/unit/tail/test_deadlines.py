@@ -1,0 +1,95 @@
+"""When a tail ends by itself, and how long it waits for what once it is to end."""
+
+from math import inf
+
+import pytest
+
+from chatapp_tail.tail.deadlines import GOODBYE, STALL, Heartbeat, Shutdown, TimeLimits
+
+# --- limits
+
+
+def test_without_limits_nothing_ends_it() -> None:
+    limits = TimeLimits(None, None, 100.0)
+    assert limits.until(idles=True) == limits.until(idles=False) == inf
+
+
+def test_idleness_counts_from_the_last_line_and_only_while_it_idles() -> None:
+    limits = TimeLimits(60.0, 5.0, 100.0)
+    assert limits.until(idles=True) == 105.0
+    assert limits.until(idles=False) == 160.0
+    limits.note_line(158.0)
+    assert limits.until(idles=True) == 160.0
+
+
+# --- the end
+
+
+def test_before_the_end_is_asked_for_a_reader_may_take_nothing_for_ever() -> None:
+    shutdown = Shutdown()
+    shutdown.note_blocked(1.0)
+    assert not shutdown.asked
+    assert shutdown.goodbye_ends == shutdown.gives_up_at == inf
+    assert shutdown.goodbye_left(1.0) == GOODBYE
+
+
+@pytest.mark.defect("A.12")
+def test_a_reader_that_lives_is_waited_for() -> None:
+    shutdown = Shutdown()
+    shutdown.ask(0.0)
+    now = 0.0
+    for _ in range(100):
+        shutdown.note_blocked(now)
+        now += STALL - 0.1
+        assert now < shutdown.gives_up_at
+        shutdown.note_taken()
+    shutdown.note_blocked(now)
+    assert shutdown.gives_up_at == now + STALL
+
+
+@pytest.mark.defect("A.19")
+def test_what_was_not_offered_cannot_be_taken() -> None:
+    shutdown = Shutdown()
+    shutdown.ask(0.0)
+    assert shutdown.gives_up_at == inf
+    shutdown.note_blocked(1000.0)
+    shutdown.note_blocked(1005.0)
+    assert shutdown.gives_up_at == 1000.0 + STALL
+
+
+def test_a_reader_that_stalled_before_gets_the_same_time() -> None:
+    shutdown = Shutdown()
+    shutdown.note_blocked(0.0)
+    shutdown.ask(1000.0)
+    assert shutdown.gives_up_at == 1000.0 + STALL
+
+
+def test_asked_again_it_only_gets_less_patient() -> None:
+    shutdown = Shutdown()
+    shutdown.note_blocked(0.0)
+    shutdown.ask(0.0)
+    shutdown.ask(5.0, 1.0)
+    assert (shutdown.gives_up_at, shutdown.patience) == (6.0, 1.0)
+    shutdown.ask(5.5, 10.0)
+    shutdown.ask(5.5, 1.0)
+    assert shutdown.gives_up_at == 6.0
+    assert shutdown.goodbye_ends == GOODBYE
+
+
+def test_the_goodbye_is_over_at_its_end_but_for_a_moment() -> None:
+    shutdown = Shutdown()
+    shutdown.ask(10.0)
+    assert shutdown.goodbye_left(10.25) == GOODBYE - 0.25
+    assert 0 < shutdown.goodbye_left(1000.0) < 0.2
+
+
+# --- beats
+
+
+def test_it_beats_at_its_interval() -> None:
+    beats: list[float] = []
+    heart = Heartbeat(2.0, lambda: beats.append(1))
+    assert heart.beat_if_due(10.0) == 12.0
+    assert heart.beat_if_due(11.0) == 12.0
+    assert heart.beat_if_due(12.5) == 14.5
+    assert len(beats) == 2

@@ -1,0 +1,234 @@
+"""What happens to an event between its frame and its lines."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from chatapp_tail.chatapp.records import Decoded, Record, Source, decode
+from chatapp_tail.filters import KeepEvent, KeepRecord
+from chatapp_tail.formats.raw import format_raw
+from chatapp_tail.history.dedup import Doubles
+from chatapp_tail.history.message_times import MessageTimes
+from chatapp_tail.items import ChannelEvent
+from chatapp_tail.reporting.summary import Summary
+from chatapp_tail.tail import pipeline as module
+from chatapp_tail.tail.pipeline import Pipeline
+from tests.unit.conftest import counted
+
+CHANNEL = "private-v1.licenses.1229.messengers.telegram"
+
+
+def event(*items: object, name: str = "message", channel: str | None = CHANNEL) -> ChannelEvent:
+    envelope = {"queue": "Telegram.Broadcast.Message", "payload": {"data": items}}
+    return ChannelEvent(1637319283_123456789, name, channel, json.dumps(envelope).encode())
+
+
+def is_even(record: Record) -> bool:
+    return int(record.data) % 2 == 0
+
+
+@dataclass
+class Line:
+    """A pipeline whose format notes what it is given and writes a line a record."""
+
+    keep_event: KeepEvent = lambda _: True
+    keep_record: KeepRecord | None = None
+    summary: Summary = field(default_factory=Summary)
+    doubles: Doubles | None = None
+    times: MessageTimes | None = None
+    given: list[tuple[Decoded, Sequence[Record]]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.pipeline = Pipeline(
+            self.keep_event,
+            self.keep_record,
+            self._format,
+            self.summary,
+            self.doubles,
+            times=self.times,
+            collects=True,
+        )
+
+    def _format(self, decoded: Decoded, kept: Sequence[Record]) -> list[bytes]:
+        self.given.append((decoded, kept))
+        return [record.data + b"\n" for record in kept]
+
+
+def through(line: Line, each: ChannelEvent, *, saved: bool) -> list[bytes]:
+    if saved:
+        return line.pipeline.of_saved(decode(each, Source.REPLAY))
+    return line.pipeline.of_event(each)
+
+
+@pytest.mark.defect("U9")
+def test_what_is_left_out_of_the_last_event_is_not_counted() -> None:
+    line = Line()
+    line.pipeline.of_event(event(1, 2))
+    assert len(line.pipeline.of_event(event(3, 4, 5, name="other"))) == 3
+    line.pipeline.leave_out(2)
+    assert counted(line.summary) == {("message", CHANNEL): 2, ("other", CHANNEL): 1}
+
+
+either = pytest.mark.parametrize("saved", [False, True], ids=["live", "saved"])
+
+
+@either
+def test_without_filters_all_is_written_and_counted(saved: bool) -> None:
+    line = Line()
+    assert through(line, event(1, 2, 3), saved=saved) == [b"1\n", b"2\n", b"3\n"]
+    assert counted(line.summary) == {("message", CHANNEL): 3}
+    assert line.summary.filtered == 0
+
+
+@either
+def test_an_event_whose_name_is_not_wanted(saved: bool) -> None:
+    line = Line(keep_event="message".__eq__)
+    assert through(line, event(1, name="chatTag"), saved=saved) == []
+    assert line.given == []
+    assert counted(line.summary) == {}
+    assert line.summary.filtered == 1
+    assert through(line, event(1), saved=saved) == [b"1\n"]
+    assert line.summary.filtered == 1
+
+
+def test_a_live_event_whose_name_is_not_wanted_is_not_even_decoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    decoded: list[str] = []
+
+    def noted(each: ChannelEvent) -> Decoded:
+        decoded.append(each.event)
+        return decode(each)
+
+    monkeypatch.setattr(module, "decode", noted)
+    line = Line(keep_event="message".__eq__)
+    line.pipeline.of_event(event(1, name="chatTag"))
+    line.pipeline.of_event(event(1))
+    assert decoded == ["message"]
+
+
+@either
+def test_records_that_are_filtered_out_are_counted_apart(saved: bool) -> None:
+    line = Line(keep_record=is_even)
+    assert through(line, event(1, 2, 3, 4, 5), saved=saved) == [b"2\n", b"4\n"]
+    assert counted(line.summary) == {("message", CHANNEL): 2}
+    assert line.summary.filtered == 3
+
+
+@either
+def test_a_format_gets_the_whole_frame_and_what_is_kept(saved: bool) -> None:
+    line = Line(keep_record=is_even)
+    through(line, event(1, 2), saved=saved)
+    ((decoded, kept),) = line.given
+    assert [record.data for record in decoded.records] == [b"1", b"2"]
+    assert kept == [decoded.records[1]]
+    assert decoded.records[0].source is (Source.REPLAY if saved else Source.LIVE)
+
+
+@either
+def test_a_format_is_not_asked_when_nothing_is_kept(saved: bool) -> None:
+    line = Line(keep_record=is_even)
+    assert through(line, event(1, 3), saved=saved) == []
+    assert line.given == []
+    assert counted(line.summary) == {}
+    assert line.summary.filtered == 2
+
+
+def test_counts_are_by_event_and_channel_and_add_up() -> None:
+    line = Line()
+    for each in (event(1), event(2, 3), event(4, name="chatTag"), event(5, channel=None)):
+        line.pipeline.of_event(each)
+    assert counted(line.summary) == {
+        ("message", CHANNEL): 3,
+        ("chatTag", CHANNEL): 1,
+        ("message", None): 1,
+    }
+
+
+def test_what_no_record_is_made_of_the_usual_way_flows_through() -> None:
+    line = Line()
+    assert line.pipeline.of_event(ChannelEvent(0, "made-up", None, None)) == [b"null\n"]
+    assert counted(line.summary) == {("made-up", None): 1}
+
+
+def message(number: int) -> ChannelEvent:
+    return event({"id": number})
+
+
+def test_what_history_has_too_comes_once() -> None:
+    line = Line(doubles=Doubles())
+    assert line.pipeline.of_event(message(1)) == [b'{"id": 1}\n']
+    assert line.pipeline.of_history(message(1)) == []
+    assert line.pipeline.of_history(message(2)) == [b'{"id": 2}\n']
+    assert line.pipeline.of_event(message(2)) == []
+    assert counted(line.summary) == {("message", CHANNEL): 2}
+    assert line.given[1][1][0].source is Source.BACKFILL
+
+
+@pytest.mark.defect("A2.5")
+def test_two_chats_with_the_same_message_id_lose_nothing() -> None:
+    said = [event({"id": 696, "chat": {"id": f"group-{number}"}}) for number in range(6)]
+    line = Line(doubles=Doubles())
+    assert line.pipeline.of_event(said[0])
+    assert all(line.pipeline.of_history(each) for each in said[1:4])
+    assert all(line.pipeline.of_event(each) for each in said[4:])
+    earlier = Doubles([line.given[0][1][0].id], now=said[0].received)
+    next_run = Line(doubles=earlier)
+    assert not next_run.pipeline.of_history(said[0])
+    assert next_run.pipeline.of_history(said[1])
+
+
+def test_of_a_frame_only_what_is_no_double_is_shown() -> None:
+    line = Line(doubles=Doubles())
+    line.pipeline.of_history(message(1))
+    assert line.pipeline.of_event(event({"id": 1}, {"id": 2})) == [b'{"id": 2}\n']
+
+
+def test_history_is_filtered_too_and_what_is_filtered_out_is_no_double() -> None:
+    line = Line(keep_record=lambda record: b"2" in record.data, doubles=Doubles())
+    assert line.pipeline.of_history(message(1)) == []
+    assert line.pipeline.of_history(message(2)) == [b'{"id": 2}\n']
+    assert line.summary.filtered == 1
+
+
+@pytest.mark.defect("U12")
+def test_what_history_has_from_before_the_begin_is_neither_shown_nor_remembered() -> None:
+    moment = 1637319280
+    times = MessageTimes({}, {CHANNEL: moment})
+    line = Line(doubles=Doubles(), times=times)
+    before, after = (event({"id": 1, "time": moment + later}) for later in (-1, 0))
+    assert line.pipeline.of_history(before) == []
+    assert line.pipeline.of_history(after) == [b'{"id": 1, "time": 1637319280}\n']
+    assert len(line.given) == 1
+
+
+def test_the_times_of_live_messages_are_noted_also_of_those_that_are_filtered_out() -> None:
+    line = Line(keep_record=lambda _: False, times=MessageTimes())
+    line.pipeline.of_event(event({"id": 1, "time": 1637319281}))
+    line.pipeline.of_event(event({"id": 2, "time": 1637319282}, name="messageStatus"))
+    assert line.times is not None
+    assert line.times.newest == {CHANNEL: 1637319281}
+
+
+def test_what_was_shown_can_be_taken_once_without_what_was_left_out() -> None:
+    line = Line(keep_record=lambda record: b"2" not in record.data, doubles=Doubles())
+    for number in (1, 2, 3, 1, 4):
+        line.pipeline.of_event(message(number))
+    line.pipeline.of_history(message(1))
+    shown = line.pipeline.take_shown(1)
+    assert [record.data for record in shown] == [b'{"id": 1}', b'{"id": 3}', b'{"id": 1}']
+    assert line.pipeline.take_shown(0) == []
+
+
+def test_a_line_of_several_records_that_is_left_out_is_left_out_with_all_of_them() -> None:
+    pipeline = Pipeline(lambda _: True, None, format_raw, Summary(), collects=True)
+    for first in (1, 4, 7):
+        frame = event(*({"id": number} for number in range(first, first + 3)))
+        assert len(pipeline.of_event(frame)) == 1
+    assert [record.data for record in pipeline.take_shown(2)] == [
+        b'{"id": 1}',
+        b'{"id": 2}',
+        b'{"id": 3}',
+    ]

@@ -1,0 +1,36 @@
+"""Small files are replaced whole, or not at all, and leave nothing behind."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from chatapp_tail.files import new_file, replace_file
+
+
+@pytest.mark.parametrize("synced", [True, False])
+def test_a_file_is_replaced_and_for_its_owner_only(tmp_path: Path, synced: bool) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old and longer")
+    path.chmod(0o644)
+    replace_file(path, b"new", synced=synced)
+    assert path.read_bytes() == b"new"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_cannot_be_replaced_stays_and_nothing_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "directory"
+    (path / "inside").mkdir(parents=True)
+    with pytest.raises(OSError, match="directory"):
+        replace_file(path, b"new", synced=False)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_new_file_stands_beside_the_other(tmp_path: Path) -> None:
+    descriptor, new = new_file(tmp_path / "file")
+    os.close(descriptor)
+    assert new.parent == tmp_path
+    assert new.name.startswith("file")
+    assert new.stat().st_size == 0

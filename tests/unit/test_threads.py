@@ -1,0 +1,115 @@
+"""Calls that may hang: a few at once, in order, and nothing waits for them at the end."""
+
+import sys
+import threading
+from pathlib import Path
+from queue import SimpleQueue
+
+from chatapp_tail.threads import Daemons
+from tests.conftest import TIMEOUT_SCALE, StartProcess
+
+WAIT = 10.0 * TIMEOUT_SCALE
+
+
+def threads(name: str) -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name == name]
+
+
+def test_every_call_is_made() -> None:
+    done: SimpleQueue[int] = SimpleQueue()
+    daemons = Daemons("made-up", 3)
+    for number in range(500):
+        daemons.call(lambda number=number: done.put(number))  # type: ignore[misc]
+    assert {done.get(timeout=WAIT) for _ in range(500)} == set(range(500))
+    assert done.empty()
+
+
+def test_one_at_once_keeps_the_order() -> None:
+    done: SimpleQueue[int] = SimpleQueue()
+    daemons = Daemons("made-up", 1)
+    for number in range(300):
+        daemons.call(lambda number=number: done.put(number))  # type: ignore[misc]
+    assert [done.get(timeout=WAIT) for _ in range(300)] == list(range(300))
+
+
+def test_as_many_at_once_as_there_may_be_and_no_more() -> None:
+    begun: SimpleQueue[int] = SimpleQueue()
+    go_on = threading.Event()
+
+    def work() -> None:
+        begun.put(1)
+        assert go_on.wait(WAIT)
+
+    daemons = Daemons("made-up-few", 4)
+    for _ in range(10):
+        daemons.call(work)
+    for _ in range(4):
+        begun.get(timeout=WAIT)
+    assert len(threads("made-up-few")) == 4
+    assert begun.empty()
+    go_on.set()
+    for _ in range(6):
+        begun.get(timeout=WAIT)
+
+
+def test_threads_end_when_there_is_nothing_to_do_and_begin_again() -> None:
+    daemons = Daemons("made-up-idle", 2)
+    for _ in range(3):
+        done = threading.Event()
+        daemons.call(done.set)
+        assert done.wait(WAIT)
+        for thread in threads("made-up-idle"):
+            thread.join(WAIT)
+        assert threads("made-up-idle") == []
+
+
+def test_no_call_is_lost_that_comes_while_a_thread_ends() -> None:
+    """Each call comes just when the thread of the one before it finds nothing more to do."""
+    daemons = Daemons("made-up", 1)
+    for _ in range(3000):
+        done = threading.Event()
+        daemons.call(done.set)
+        assert done.wait(WAIT)
+
+
+def test_calls_from_several_threads() -> None:
+    done: SimpleQueue[int] = SimpleQueue()
+    daemons = Daemons("made-up", 3)
+
+    def call() -> None:
+        for _ in range(300):
+            daemons.call(lambda: done.put(1))
+
+    callers = [threading.Thread(target=call) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(WAIT)
+    for _ in range(1200):
+        done.get(timeout=WAIT)
+    assert done.empty()
+
+
+HANGS = """
+import threading
+from chatapp_tail.daemons import Daemons
+daemons = Daemons("made-up", 2)
+begun = threading.Semaphore(0)
+def hang():
+    begun.release()
+    threading.Event().wait()
+for _ in range(5):
+    daemons.call(hang)
+begun.acquire()
+print("ended", flush=True)
+"""
+
+
+def test_a_call_that_hangs_keeps_no_process_from_ending(
+    start_process: StartProcess, tmp_path: Path
+) -> None:
+    process = start_process(
+        [sys.executable, "-c", HANGS], env={"PYTHONPATH": ":".join(filter(None, sys.path))}
+    )
+    assert process.wait() == 0
+    assert process.stdout.text == "ended\n"

@@ -1,5 +1,6 @@
-"""What can go wrong, and the exit status each kind ends in."""
+"""What can go wrong, the exit status each kind ends in, and the word that was meant."""
 
+from collections.abc import Iterable
 from enum import IntEnum
 
 
@@ -80,3 +81,10 @@ class OutputError(ChatAppTailError):
     """Standard output can no longer be written, for another reason than its reader being gone."""
 
     exit_status = ExitStatus.OUTPUT_FAILED
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that is closest, None when none is close."""
+    from difflib import get_close_matches  # 1 ms, for who misspells
+
+    return next(iter(get_close_matches(word, list(known), 1)), None)

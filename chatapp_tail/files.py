@@ -1,4 +1,7 @@
-"""Replaces small files as a whole: whoever reads one finds the old or the new, never half of it."""
+"""Where this program keeps what must outlast it, and how it replaces small files: as a whole.
+
+A reader of such a file finds the old content or the new, never half of it.
+"""
 
 import os
 from pathlib import Path
@@ -25,3 +28,15 @@ def replace_file(path: Path, content: bytes, *, synced: bool) -> None:
     except BaseException:
         new.unlink(missing_ok=True)
         raise
+
+
+def state_directory() -> Path | None:
+    """Return the directory, which need not exist yet; None for a user who has no home."""
+    from platformdirs import user_state_path
+
+    try:
+        directory = user_state_path("chatapp-tail")
+    except RuntimeError:
+        return None
+    nowhere = os.environ.get("HOME") == "" and not os.environ.get("XDG_STATE_HOME")
+    return None if nowhere or not directory.is_absolute() else directory

@@ -1,16 +1,20 @@
-"""Which proxy a connection goes through: the one given, or the environment's, or none.
+"""The ways to the network: URLs a user gives, proxies, and the dates of HTTP.
 
-One answer for the socket and for HTTP alike, by the rules curl and most tools follow: `NO_PROXY`
-also excepts hosts from a proxy given by hand, and `ALL_PROXY` stands in for the others.
+One answer for the socket and for HTTP alike to which proxy a connection goes through: the one
+given, the environment's, or none, by the rules curl and most tools follow. `NO_PROXY` also exempts
+hosts from a proxy given by hand, and `ALL_PROXY` stands in for the others.
 """
 
 import os
-from urllib.parse import unquote
+import time
+from collections.abc import Collection
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
 
 from .redaction import register, register_credentials
-from .urls import split_base_url
 
 SCHEMES = {"http": 8080, "socks5": 1080, "socks5h": 1080}
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -68,3 +72,53 @@ def proxy_for(scheme: str, host: str, given: Proxy | None) -> Proxy | None:
         return given
     url = known.get(_LIKE.get(scheme, scheme)) or known.get("all")
     return Proxy.parse(url) if url else None
+
+
+def split_base_url(url: str, schemes: Collection[str], *, user: bool = False) -> SplitResult:
+    """Take apart a URL of one of `schemes`: host, port, path, and with `user` credentials.
+
+    ValueError says what is wrong with it, without repeating it: it may hold a password.
+    """
+    if not url.isprintable() or " " in url:
+        raise ValueError("it holds a space or another character that no URL has")
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        # Its own words repeat what was given.
+        raise ValueError("it is no URL") from None
+    if parts.scheme not in schemes:
+        raise ValueError(f"it must start with {' or '.join(f'{each}://' for each in schemes)}")
+    if not parts.hostname:
+        raise ValueError("it has no host")
+    if "?" in url or "#" in url or (parts.username is not None and not user):
+        raise ValueError("it may hold a host, a port and a path, nothing else")
+    try:
+        named = parts.port
+    except ValueError:
+        named = 0
+    if named == 0:
+        raise ValueError("its port is not a number from 1 to 65535")
+    try:
+        parts.hostname.encode("idna")
+    except UnicodeError:
+        raise ValueError("its host is no name that can be looked up") from None
+    return parts
+
+
+def parse_retry_after(text: str) -> float | None:
+    """Return the seconds to wait from now, None when the header is missing or unreadable."""
+    if text.isdecimal() and text.isascii():
+        return float(text)
+    moment = parse_http_date(text)
+    return None if moment is None else max(0.0, moment - time.time())
+
+
+def parse_http_date(text: str) -> float | None:
+    """Return seconds since the epoch for a date of HTTP in any of its forms, None for no date."""
+    try:
+        moment = parsedate_to_datetime(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)  # the asctime form, which is in GMT
+        return moment.timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None

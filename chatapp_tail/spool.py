@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import msgspec
 
 from .items import ChannelEvent, Item
-from .waker import Waker
+from .threads import Waker
 
 MEMORY = 32 * 1024 * 1024
 _CHUNK = 1024 * 1024

@@ -1,9 +1,10 @@
-"""A few threads for calls that may hang: daemons, so that nothing keeps the process from ending.
+"""Daemon threads for calls that may hang, and what ends another thread's wait for descriptors.
 
-The executors of `concurrent.futures` join their threads at the exit, which takes as long as the
-slowest server.
+The executors of `concurrent.futures` join their threads at exit, which takes as long as the slowest
+server; a daemon thread keeps no process from ending.
 """
 
+import socket
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -47,3 +48,35 @@ class Daemons:
                 return self._calls.popleft()
             self._running -= 1
             return None
+
+
+class Waker:
+    """A descriptor that turns readable when woken; waking twice is waking once."""
+
+    def __init__(self) -> None:
+        self._receiver, self._sender = socket.socketpair()
+        self._receiver.setblocking(False)
+        self._sender.setblocking(False)
+
+    def wake(self) -> None:
+        """End the present or the next wait."""
+        try:
+            self._sender.send(b"!")
+        except OSError:
+            return  # full: a wake-up is on its way already; closed: nobody waits
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait for."""
+        return self._receiver.fileno()
+
+    def clear(self) -> None:
+        """Forget the wake-ups so far."""
+        try:
+            self._receiver.recv(65536)
+        except BlockingIOError:
+            return
+
+    def close(self) -> None:
+        """Release both ends."""
+        self._receiver.close()
+        self._sender.close()

@@ -21,10 +21,8 @@ import msgspec
 
 from .. import __version__
 from ..errors import ApiError, UntrustedError
-from ..net import Proxy, proxy_for
+from ..net import Proxy, parse_retry_after, proxy_for, split_base_url
 from ..raw_json import printable
-from ..retry_after import parse_retry_after
-from ..urls import split_base_url
 
 if TYPE_CHECKING:
     from .auth_connections import Answer, Direct

@@ -14,8 +14,7 @@ from pathlib import Path
 import msgspec
 
 from ..errors import ApiError, ChatAppTailError, CredentialsError
-from ..files import new_file, replace_file
-from ..state_directory import state_directory
+from ..files import new_file, replace_file, state_directory
 from .secret import Secret
 
 _FILE, _VERSION = "tokens.json", 1

@@ -8,9 +8,7 @@ import click
 from .. import __version__
 from ..formats import TimeStyle
 from ..formats.colors import When
-from .choices import Choice
-from .help import GroupedHelp
-from .later import Later
+from .help import GroupedHelp, Later
 from .options import (
     CHECKPOINT,
     COUNT,
@@ -31,6 +29,7 @@ from .options import (
     wanted_output,
     ws_urls,
 )
+from .params import Choice
 
 if TYPE_CHECKING:
     from ..pusher.connection import Endpoint
@@ -234,8 +233,7 @@ def _tail(
 ) -> int:
     # What is needed from here on takes three times as long to import as all of --help.
     from ..reporting.notices import LogFormat
-    from .config import Typed, compile_settings
-    from .showing import TypedShowing
+    from .config import Typed, TypedShowing, compile_settings
 
     if no_reconnect and max_retries:
         raise click.UsageError("--no-reconnect and --max-retries contradict each other.")

@@ -17,7 +17,6 @@ from ..pusher.connection import Endpoint, Settings
 from ..redaction import redact
 from .access import Access, open_access
 from .checks import Patient
-from .choices import Choice
 from .findings import Check, CheckFailed, Finding
 from .options import (
     access_options,
@@ -29,6 +28,7 @@ from .options import (
     token_file_option,
     ws_urls,
 )
+from .params import Choice
 
 
 @click.command()

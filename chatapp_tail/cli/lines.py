@@ -8,14 +8,13 @@ from pathlib import Path
 import click
 import msgspec
 
-from ..chatapp.licenses import License, Messenger
-from ..chatapp.lines_cache import remember_lines
+from ..chatapp.licenses import License, Messenger, remember_lines
 from ..errors import ExitStatus
 from ..escape import escape_line
 from ..net import Proxy
 from .access import open_access
-from .choices import Choice
 from .options import access_options, option, profile_option, token_file_option
+from .params import Choice
 
 HEADINGS = ("licence", "messenger", "phone", "active", "until", "name", "messenger name")
 _LEAST = {HEADINGS.index("phone"): 15, HEADINGS.index("name"): 8, len(HEADINGS) - 1: 8}

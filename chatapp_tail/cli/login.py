@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ..chatapp.api import make_tokens
-from ..chatapp.lines_cache import remember_lines
+from ..chatapp.licenses import remember_lines
 from ..chatapp.secret import Secret
 from ..chatapp.token_store import Login, TokenStore
 from ..errors import CredentialsError, ExitStatus, UsageError

@@ -8,8 +8,7 @@ from queue import Empty, SimpleQueue
 
 from msgspec.structs import replace
 
-from ..chatapp.licenses import License
-from ..chatapp.lines_cache import remember_lines
+from ..chatapp.licenses import License, remember_lines
 from ..errors import ApiError, ChannelsError
 from ..items import Trouble
 from ..pusher.backoff import Backoff, Retry

@@ -11,9 +11,9 @@ from ..chatapp.channels import EXAMPLES as CHANNEL_EXAMPLES
 from ..chatapp.channels import parse_channel, parse_messenger
 from ..formats import Output, TimeStyle
 from ..formats.colors import When
-from .choices import Choice
 from .params import (
     Checked,
+    Choice,
     Text,
     parse_app_key,
     parse_ca_file,

@@ -12,6 +12,7 @@ import click
 if TYPE_CHECKING:
     from ..net import Proxy
     from ..pusher.connection import Endpoint
+from ..errors import closest
 
 _DURATION = r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)?"
 _LONGEST_DAYS = 366
@@ -210,3 +211,13 @@ class Text(Checked):
     """Any text; several in a variable stand on a line each, because spaces belong to them."""
 
     envvar_list_splitter = "\n"
+
+
+class Choice(click.Choice[str]):
+    """One of a few words; a misspelt one is answered with the closest."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        """Return click's sentence, and the closest word if one is close."""
+        said = super().get_invalid_choice_message(value, ctx)
+        close = closest(str(value).lower(), self.choices)
+        return f"{said} Did you mean {close!r}?" if close else said

@@ -14,9 +14,9 @@ from ..formats.times import TimeStyle
 from ..replay import Broken, delay, read_saved
 from ..reporting.summary import Summary
 from ..sinks.stdout import ReaderGone, write_all
+from .config import TypedShowing, compile_showing
 from .options import COUNT, SPEED, filter_options, option, output_options, wanted_output
 from .process import complain
-from .showing import TypedShowing, compile_showing
 
 _BATCH = 256 * 1024
 

@@ -3,9 +3,11 @@
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
 from importlib import import_module
+from math import inf
 
 from msgspec.structs import replace
 
@@ -19,17 +21,18 @@ from ..errors import ChatAppTailError, ExitStatus, OutputError
 from ..escape import escape_line
 from ..formats.meta import encode_meta
 from ..history.checkpoint import Checkpoint
-from ..history.setup import open_filling
-from ..items import Connecting, Gap, Ready, Status, StopCause
+from ..history.setup import Filling, open_filling
+from ..items import Connecting, Gap, Ready, Status, StopCause, Trouble
 from ..pusher.connection import Connection
 from ..pusher.transport import import_websocket
 from ..redaction import redact
-from ..reporting.notices import Level, Notices
+from ..reporting.notices import Level, LogFormat, Notices
+from ..reporting.progress import HistoryProgress, ShowProgress
 from ..reporting.summary import Summary
 from ..reporting.systemd import Notifier
 from ..tail.deadlines import Heartbeat
 from ..tail.loop import End, Listener, Tail
-from ..waker import Waker
+from ..threads import Waker
 from .access import open_access
 from .config import Settings
 from .process import STDERR_PATIENCE, one_line, open_stderr
@@ -42,6 +45,12 @@ _NEEDED_LATER = (
     "chatapp_tail.history.rate_limit",
     "chatapp_tail.history.recovery",
     "filelock",
+)
+
+
+_SET_BACK = (
+    "the clock was set back since the last run, so nobody knows when that ended; history is read"
+    " from the newest message on, and messages may come twice"
 )
 
 
@@ -120,7 +129,18 @@ def _assemble(
     summary = Summary()
     alarm = Waker()
     queue = spool.Spool(settings.spool_limit, alarm)
-    filling = open_filling(settings, api, alarm, checkpoint, notices.say)
+    filling = open_filling(
+        settings.connection.channels,
+        api,
+        alarm,
+        checkpoint,
+        since=settings.since,
+        everything=settings.selection.everything,
+        wait=settings.backfill_wait,
+    )
+    if checkpoint and checkpoint.set_back and filling.backfill:
+        notices.say(Trouble(time.time_ns(), _SET_BACK))
+    progress = _progress_of(filling, settings, notices)
     connection = Connection(
         settings.connection,
         api.authorise,
@@ -152,10 +172,19 @@ def _assemble(
         heartbeat=Heartbeat(systemd.interval, systemd.beat) if systemd.interval else None,
         on_request=say_summary,
         backfill=filling.backfill,
-        progress=lambda held: min(filling.progress(held), retry_notices()),
+        progress=lambda held: min(progress(held), retry_notices()),
         checkpoint=checkpoint,
     )
     return tail, say_summary
+
+
+def _progress_of(filling: Filling, settings: Settings, notices: Notices) -> ShowProgress:
+    """Return what shows how far history is read; nothing where gaps are not filled."""
+    if filling.reader is None:
+        return lambda _: inf
+    with_bar = sys.stderr.isatty() and settings.log_format is LogFormat.TEXT
+    bar = with_bar and settings.level > Level.QUIET
+    return HistoryProgress(filling.reader, notices.say, bar=bar)
 
 
 def _importing_ahead(api: Api) -> Listener:

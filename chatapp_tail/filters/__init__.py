@@ -12,8 +12,7 @@ from typing import Any
 import msgspec
 
 from ..chatapp.records import Record
-from ..closest import closest
-from ..errors import UsageError
+from ..errors import UsageError, closest
 from ..formats.fields import Direction, at, direction, misread, read, string, text
 from ..formats.ndjson import timestamp
 

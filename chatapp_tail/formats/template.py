@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from ..chatapp.records import Decoded, Record, Source
-from ..closest import closest
+from ..errors import closest
 from ..escape import escape_line
 from .fields import FIELDS, RECORD_FIELDS, misread, read
 from .times import Clock

@@ -20,8 +20,8 @@ from msgspec.structs import replace
 
 from ..chatapp.records import Record
 from ..errors import OutputError, UsageError
+from ..files import state_directory
 from ..items import Gap
-from ..state_directory import state_directory
 from .message_times import MessageTimes
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from queue import Empty, Queue, SimpleQueue
 import msgspec
 
 from ..items import RENEWED, ChannelEvent, Gap, Item, Lost, Ready, Stopped, Subscribed
-from ..waker import Waker
+from ..threads import Waker
 from .message_times import MessageTimes
 
 _GATHERED = 2.0

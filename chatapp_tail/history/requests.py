@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ..chatapp.http import Reply
 from ..errors import ApiError, ChatAppTailError, CredentialsError
-from ..retry_after import parse_http_date
+from ..net import parse_http_date
 from .answers import Page, read_page
 from .rate_limit import Pace
 

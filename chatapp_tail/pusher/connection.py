@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from .. import items
 from ..items import Item, StopCause
 from ..net import Proxy
-from ..waker import Waker
+from ..threads import Waker
 from .answers import AuthAnswer
 from .auth_pool import AuthorisationPool, Authorise
 from .backoff import STABLE_AFTER, Backoff, Retry

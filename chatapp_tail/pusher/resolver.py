@@ -11,8 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ..threads import Daemons
-from ..waker import Waker
+from ..threads import Daemons, Waker
 
 LOOKUP_TIMEOUT = 30.0
 """Seconds a look-up may take."""

@@ -22,10 +22,8 @@ import msgspec
 
 from .. import __version__
 from ..items import StopCause
-from ..net import Proxy, proxy_for
-from ..retry_after import parse_retry_after
-from ..urls import split_base_url
-from ..waker import Waker
+from ..net import Proxy, parse_retry_after, proxy_for, split_base_url
+from ..threads import Waker
 from .backoff import Retry
 from .close_codes import Ended
 from .frames import ABNORMAL, CLOSE, PONG, TEXT, FrameDecoder, Message

@@ -32,11 +32,12 @@ from ..items import (
     Trouble,
 )
 from ..pusher.connection import Connection
+from ..reporting.progress import ShowProgress
 from ..reporting.readiness import Readiness
 from ..reporting.summary import span
 from ..sinks.stdout import ReaderGone, Stdout, ends_mid_line
 from ..spool import Spool, count_events
-from ..waker import Waker
+from ..threads import Waker
 from .deadlines import Heartbeat, Shutdown, TimeLimits
 from .pipeline import Pipeline
 
@@ -54,10 +55,6 @@ Listener = Callable[[Status | Gap], None]
 
 Meta = Callable[[Status | Gap], bytes]
 """A status change or gap -> its line for stdout."""
-
-ShowProgress = Callable[[bool | None], float]
-"""Shows how far history is, or no longer does; told at every wait whether live events wait for it,
-and None at the end. Returns after how many seconds it wants to be asked again."""
 
 
 class Limits(msgspec.Struct, frozen=True):

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Iterator
 import click
 
 from chatapp_tail import __version__
-from chatapp_tail.cli.help import grouped, long_name
-from chatapp_tail.cli.later import loaded
+from chatapp_tail.cli.help import grouped, loaded, long_name
 from chatapp_tail.errors import ExitStatus
 
 from .tree import metavar, open_context

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import click
 
-from chatapp_tail.cli.help import long_name
-from chatapp_tail.cli.later import loaded
+from chatapp_tail.cli.help import loaded, long_name
 
 EVENTS = ("message", "messageStatus", "chatTag", "chatConversation", "employeeStatus")
 MESSENGERS = (

@@ -14,7 +14,7 @@ from chatapp_tail.formats.ndjson import format_ndjson
 from chatapp_tail.items import ChannelEvent
 from chatapp_tail.pusher.protocol import Noted
 from chatapp_tail.spool import Spool
-from chatapp_tail.waker import Waker
+from chatapp_tail.threads import Waker
 from tests.conftest import TIMEOUT_SCALE
 
 from .frames import PING, PONG, TEXT, encode

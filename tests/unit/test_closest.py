@@ -2,7 +2,7 @@
 
 import pytest
 
-from chatapp_tail.closest import closest
+from chatapp_tail.errors import closest
 
 
 @pytest.mark.parametrize(

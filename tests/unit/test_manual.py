@@ -9,7 +9,7 @@ import click
 import pytest
 
 from chatapp_tail.cli.command import command
-from chatapp_tail.cli.later import loaded
+from chatapp_tail.cli.help import loaded
 from chatapp_tail.errors import ExitStatus
 from completions.generator.manual import STATUSES, manual
 

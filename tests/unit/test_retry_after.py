@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatapp_tail.retry_after import parse_retry_after
+from chatapp_tail.net import parse_retry_after
 
 NOW = 1637319283.25
 OF_RFC_9110 = "%a, %d %b %Y %H:%M:%S GMT"

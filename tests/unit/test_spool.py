@@ -17,7 +17,7 @@ from chatapp_tail import items
 from chatapp_tail import spool as module
 from chatapp_tail.items import ChannelEvent, Gap, Item, StopCause
 from chatapp_tail.spool import Spool
-from chatapp_tail.waker import Waker
+from chatapp_tail.threads import Waker
 
 from ..conftest import TIMEOUT_SCALE
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from chatapp_tail.errors import OutputError
+from chatapp_tail.files import state_directory
 from chatapp_tail.history.checkpoint import Checkpoint
-from chatapp_tail.state_directory import state_directory
 
 
 @pytest.fixture(autouse=True)

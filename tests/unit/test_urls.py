@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatapp_tail.urls import split_base_url
+from chatapp_tail.net import split_base_url
 
 SCHEMES = ("http", "https")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from chatapp_tail.waker import Waker
+from chatapp_tail.threads import Waker
 
 from ..conftest import TIMEOUT_SCALE
 

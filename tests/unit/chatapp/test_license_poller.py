@@ -19,7 +19,7 @@ from chatapp_tail.history.setup import Filling, has_history
 from chatapp_tail.items import ADDED, ChannelEvent, Gap, Item, Ready, Trouble
 from chatapp_tail.pusher.connection import Connection, Endpoint, Settings
 from chatapp_tail.sandbox import Sandbox
-from chatapp_tail.waker import Waker
+from chatapp_tail.threads import Waker
 from tests.conftest import TIMEOUT_SCALE, wait_until
 from tests.unit.reading import Reading
 

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from chatapp_tail.chatapp.licenses import License, Messenger
-from chatapp_tail.chatapp.lines_cache import cache_path, remember_lines
+from chatapp_tail.chatapp.licenses import License, Messenger, cache_path, remember_lines
 
 
 def license_with(number: int, *types: str) -> License:

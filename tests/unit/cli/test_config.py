@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chatapp_tail.cli.config import Settings, Typed, compile_settings
-from chatapp_tail.cli.showing import TypedShowing
+from chatapp_tail.cli.config import Settings, Typed, TypedShowing, compile_settings
 from chatapp_tail.errors import UsageError
 from chatapp_tail.formats import Output
 from chatapp_tail.formats.colors import When

@@ -4,9 +4,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from chatapp_tail.cli.choices import Choice
 from chatapp_tail.cli.command import command
 from chatapp_tail.cli.help import GROUPS, OTHERS, GroupedHelp, grouped, long_name
+from chatapp_tail.cli.params import Choice
 
 
 def test_every_option_of_the_tail_is_in_one_group() -> None:

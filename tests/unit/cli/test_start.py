@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from chatapp_tail.cli.command import LOG_FORMATS, command
-from chatapp_tail.cli.later import Later, loaded
+from chatapp_tail.cli.help import Later, loaded
 from chatapp_tail.reporting.notices import LogFormat
 
 LIBRARIES = {

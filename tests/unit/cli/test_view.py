@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from chatapp_tail.chatapp.records import Source, decode
-from chatapp_tail.cli.showing import Showing, TypedShowing, compile_showing
+from chatapp_tail.cli.config import Showing, TypedShowing, compile_showing
 from chatapp_tail.errors import UsageError
 from chatapp_tail.formats import Output
 from chatapp_tail.formats.colors import When

@@ -27,7 +27,7 @@ from chatapp_tail.items import (
     Stopped,
     Subscribed,
 )
-from chatapp_tail.waker import Waker
+from chatapp_tail.threads import Waker
 from tests.conftest import TIMEOUT_SCALE, wait_until
 
 WAIT = 10.0 * TIMEOUT_SCALE

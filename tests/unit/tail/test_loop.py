@@ -25,7 +25,7 @@ from chatapp_tail.sandbox import Sandbox
 from chatapp_tail.spool import Spool
 from chatapp_tail.tail.loop import Limits, Tail
 from chatapp_tail.tail.pipeline import Pipeline
-from chatapp_tail.waker import Waker
+from chatapp_tail.threads import Waker
 from tests.conftest import TIMEOUT_SCALE, wait_until
 from tests.unit.reading import Reading
 

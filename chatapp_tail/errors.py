@@ -83,7 +83,7 @@ class OutputError(ChatAppTailError):
     exit_status = ExitStatus.OUTPUT_FAILED
 
 
-def closest(word: str, known: Iterable[str]) -> str | None:
+def suggest(word: str, known: Iterable[str]) -> str | None:
     """Return the known word that is closest, None when none is close."""
     from difflib import get_close_matches  # 1 ms, for who misspells
 

@@ -15,7 +15,7 @@ def new_file(path: Path) -> tuple[int, Path]:
     return descriptor, Path(name)
 
 
-def replace_file(path: Path, content: bytes, *, synced: bool) -> None:
+def write_atomically(path: Path, content: bytes, *, synced: bool) -> None:
     """Put a file in the place of `path`; `synced` that it also outlives a loss of power."""
     descriptor, new = new_file(path)
     try:

@@ -153,7 +153,7 @@ class Gap(msgspec.Struct, frozen=True, tag="gap", tag_field="item"):
         return self.since if self.read_from is None else min(self.since, self.read_from)
 
 
-class Covered(msgspec.Struct, frozen=True, tag="covered", tag_field="item"):
+class Watermarks(msgspec.Struct, frozen=True, tag="covered", tag_field="item"):
     """Everything that happened in a channel until a moment has been handed on before this item."""
 
     until: dict[str, int]
@@ -193,4 +193,4 @@ Status = (
     | Fetching
     | Stopped
 )
-Item = ChannelEvent | Status | Gap | Covered
+Item = ChannelEvent | Status | Gap | Watermarks

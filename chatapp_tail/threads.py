@@ -13,7 +13,7 @@ _LINGER = 0.1
 """Seconds without a call after which a thread ends; to start one takes as long as an answer."""
 
 
-class Daemons:
+class DaemonThreadPool:
     """Makes calls in order, up to `at_once` under way; threads end when there is nothing to do."""
 
     def __init__(self, name: str, at_once: int) -> None:

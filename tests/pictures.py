@@ -13,7 +13,7 @@ from rich.text import Text
 
 from chatapp_tail.chatapp.records import decode
 from chatapp_tail.formats.pretty import Pretty
-from chatapp_tail.formats.times import TimeStyle, clock_of
+from chatapp_tail.formats.times import TimeStyle, make_clock
 from chatapp_tail.items import ChannelEvent
 
 FOLDER = Path(__file__).parent.parent / ".github"
@@ -86,7 +86,7 @@ def lines() -> str:
     pretty = Pretty(
         width=lambda: WIDTH,
         color_system="standard",
-        clock=clock_of(TimeStyle.LOCAL, UTC),
+        clock=make_clock(TimeStyle.LOCAL, UTC),
         timezone=UTC,
     )
     shown = []

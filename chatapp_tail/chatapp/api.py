@@ -14,13 +14,13 @@ from ..errors import ApiError, CredentialsError, UntrustedError
 from ..pusher.answers import AuthAnswer, Denied, Granted, TokenRefused, Unavailable, Untrusted
 from ..redaction import register_signature
 from .channels import license_and_messenger
-from .http import AUTH_PATH, INVALID_TOKEN, Http, Reply
+from .http import AUTH_PATH, INVALID_TOKEN, Http, Response
 from .licenses import License, explain_refusal, read_licenses
 from .secret import Secret
 from .token_store import TokenPair
-from .tokens import TokenSource, can_be_sent
+from .tokens import TokenSource, is_header_safe
 
-_KNOWLEDGE_LASTS = 30.0
+_CACHE_TTL = 30.0
 _NOT_CHATAPP = (404, 405)
 _CHECK_URL = "is --api-url right?"
 
@@ -72,17 +72,17 @@ def refresh_tokens(http: Http, refresh: Secret) -> TokenPair:
     raise CredentialsError(f"{reply.said}; run chatapp-tail login")
 
 
-def _is_refusal(reply: Reply) -> bool:
+def _is_refusal(reply: Response) -> bool:
     """Return whether ChatApp itself refuses credentials: a gateway answers with other bodies."""
     return reply.refuses and reply.status not in _NOT_CHATAPP and not 300 <= reply.status < 400
 
 
-def _pair(reply: Reply) -> TokenPair:
+def _pair(reply: Response) -> TokenPair:
     body = _read(reply, _PairBody)
     if body is None:
         raise ApiError(f"{reply.said} without a token pair ({_CHECK_URL})")
     pair = body.data
-    if not (can_be_sent(pair.access_token) and can_be_sent(pair.refresh_token)):
+    if not (is_header_safe(pair.access_token) and is_header_safe(pair.refresh_token)):
         raise ApiError(f"{reply.said} with tokens that no request can carry")
     return TokenPair(
         access_token=pair.access_token,
@@ -107,8 +107,8 @@ class Api:
     def __init__(self, http: Http, source: TokenSource) -> None:
         self._http = http
         self._source = source
-        self._checked = _Remembered(self._ask_whether_good)
-        self._licenses = _Remembered(lambda _: self.licenses(patient=False))
+        self._checked = _TtlCache(self._ask_whether_good)
+        self._licenses = _TtlCache(lambda _: self.licenses(patient=False))
 
     def prepare(self) -> None:
         """Get ready to be asked; nothing is sent."""
@@ -126,8 +126,8 @@ class Api:
         """
         form = {"socket_id": socket_id, "channel_name": channel}
 
-        def send(token: Secret) -> Reply:
-            return self._http.send("POST", AUTH_PATH, headers=_authorised(token), form=form)
+        def send(token: Secret) -> Response:
+            return self._http.send("POST", AUTH_PATH, headers=_auth_headers(token), form=form)
 
         try:
             return self._auth_answer(self._with_token(send), channel)
@@ -146,26 +146,26 @@ class Api:
             raise ApiError(f"{reply.said} without JSON; {_CHECK_URL}")
 
     def licenses(self, *, patient: bool = True) -> list[License]:
-        """Return the licences of the account; `patient` as for `Http.get_patiently`."""
+        """Return the licences of the account; `patient` as for `Http.get_with_retries`."""
         reply = self._get("/v1/licenses", patient=patient)
         try:
             return read_licenses(reply.text)
         except ValueError as error:
             raise ApiError(f"{reply.said} without JSON ({_CHECK_URL})") from error
 
-    def ask(self, path: str, query: Mapping[str, str]) -> Reply:
+    def ask(self, path: str, query: Mapping[str, str]) -> Response:
         """GET once, renewing the token if need be; CredentialsError, or ApiError for no answer."""
         return self._with_token(
-            lambda token: self._http.send("GET", path, headers=_authorised(token), query=query)
+            lambda token: self._http.send("GET", path, headers=_auth_headers(token), query=query)
         )
 
-    def _get(self, path: str, *, patient: bool) -> Reply:
+    def _get(self, path: str, *, patient: bool) -> Response:
         """Return a good answer; ApiError or CredentialsError."""
 
-        def send(token: Secret) -> Reply:
+        def send(token: Secret) -> Response:
             if patient:
-                return self._http.get_patiently(path, headers=_authorised(token))
-            return self._http.send("GET", path, headers=_authorised(token))
+                return self._http.get_with_retries(path, headers=_auth_headers(token))
+            return self._http.send("GET", path, headers=_auth_headers(token))
 
         reply = self._with_token(send)
         if reply.passing:
@@ -176,7 +176,7 @@ class Api:
             raise ApiError(f"{reply.said}; {advice}", lasting=not reply.foreign)
         return reply
 
-    def _with_token(self, send: Callable[[Secret], Reply]) -> Reply:
+    def _with_token(self, send: Callable[[Secret], Response]) -> Response:
         """Return the answer to a request, sent again with a new token if the first one is dead.
 
         ApiError, or CredentialsError when there is no token that is accepted.
@@ -192,7 +192,7 @@ class Api:
                 raise CredentialsError(f"{reply.said}, though the token is new")
         return reply
 
-    def _renewed(self, refused: Secret, reply: Reply) -> Secret:
+    def _renewed(self, refused: Secret, reply: Response) -> Secret:
         try:
             return self._source.renew(refused)
         except CredentialsError as error:
@@ -201,7 +201,7 @@ class Api:
             # No descriptor is left, or an upgrade has just replaced the program.
             raise ApiError(f"{reply.said}, and the token cannot be renewed: {error}") from error
 
-    def _is_dead(self, token: Secret, reply: Reply, began: float) -> bool:
+    def _is_dead(self, token: Secret, reply: Response, began: float) -> bool:
         """Return whether a refusal is about the token rather than about the channel.
 
         To a 401 says nothing what was known of the token before the refused request `began`.
@@ -210,18 +210,18 @@ class Api:
             return True
         if reply.status not in (401, 403) or reply.foreign:
             return False
-        since = began if reply.status == 401 else began - _KNOWLEDGE_LASTS
+        since = began if reply.status == 401 else began - _CACHE_TTL
         good = self._checked.get(token, since)
         return reply.status == 401 if good is None else not good
 
     def _ask_whether_good(self, token: Secret) -> bool | None:
         """Return what `/v1/tokens/check` says; None when it says nothing usable."""
-        reply = self._http.send("GET", "/v1/tokens/check", headers=_authorised(token))
+        reply = self._http.send("GET", "/v1/tokens/check", headers=_auth_headers(token))
         if reply.token_refused:
             return False
         return True if reply.ok else None
 
-    def _auth_answer(self, reply: Reply, channel: str) -> AuthAnswer:
+    def _auth_answer(self, reply: Response, channel: str) -> AuthAnswer:
         if reply.ok:
             body = _read(reply, _Auth)
             if body and body.auth:
@@ -235,12 +235,12 @@ class Api:
         return Denied("; ".join(filter(None, (reply.said, self._explain(channel)))))
 
     def _explain(self, channel: str) -> str:
-        recently = time.monotonic() - _KNOWLEDGE_LASTS
+        recently = time.monotonic() - _CACHE_TTL
         licenses = self._licenses.get(self._source.current(), recently)
         return explain_refusal(licenses, *license_and_messenger(channel)) if licenses else ""
 
 
-def _read(reply: Reply, shape: type[Answer]) -> Answer | None:
+def _read(reply: Response, shape: type[Answer]) -> Answer | None:
     """Return a body of a known shape, None when it has another."""
     try:
         return msgspec.json.decode(reply.content, type=shape)
@@ -251,7 +251,7 @@ def _read(reply: Reply, shape: type[Answer]) -> Answer | None:
         return None
 
 
-class _Remembered(Generic[Answer]):
+class _TtlCache(Generic[Answer]):
     """The last answer about a token, with when it was asked for; many channels share it."""
 
     def __init__(self, ask: Callable[[Secret], Answer]) -> None:
@@ -273,6 +273,6 @@ class _Remembered(Generic[Answer]):
             return answer
 
 
-def _authorised(token: Secret) -> dict[str, str]:
+def _auth_headers(token: Secret) -> dict[str, str]:
     """Return the header the vendor wants: the token as it is, without `Bearer`."""
     return {"Authorization": token.reveal()}

@@ -54,7 +54,7 @@ class AnswerStopped(Exception):
     """A body stopped in its midst, which is not the same as no answer at all."""
 
 
-class Direct:
+class AuthConnections:
     """Kept-alive connections to one API, as many as there are threads that call at once.
 
     `tls` gives the context for https. To be used under `sockets.within`.

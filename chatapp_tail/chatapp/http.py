@@ -2,7 +2,7 @@
 
 Every request goes through `Http.send`, by one of two ways: `direct`, or `session` where a proxy is
 in between. For both, the same limits hold (of time and of size), and whatever an answer holds
-becomes a `Reply` or an ApiError.
+becomes a `Response` or an ApiError.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from ..net import Proxy, parse_retry_after, proxy_for, split_base_url
 from ..raw_json import printable
 
 if TYPE_CHECKING:
-    from .auth_connections import Answer, Direct
+    from .auth_connections import Answer, AuthConnections
     from .proxied import Session
 
 INVALID_TOKEN = "ApiInvalidTokenError"
@@ -57,7 +57,7 @@ class _Body(msgspec.Struct, frozen=True):
 _NO_BODY = _Body()
 
 
-class Reply(msgspec.Struct, frozen=True):
+class Response(msgspec.Struct, frozen=True):
     """An HTTP answer. `said` tells a person what was asked and what came back.
 
     `content` is decoded and valid UTF-8: what was none has replacement characters. `refuses` tells
@@ -161,7 +161,7 @@ class Http:
         form: Mapping[str, str] | None = None,
         json: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
-    ) -> Reply:
+    ) -> Response:
         """Send a request and return whatever answer comes; ApiError when none does.
 
         UntrustedError, which is one, when TLS finds that the server is another.
@@ -195,13 +195,13 @@ class Http:
         return ApiError(f"{failed}{why}; check --api-url and the network")
 
     @cached_property
-    def _direct(self) -> "Direct | None":
+    def _direct(self) -> "AuthConnections | None":
         """The short way to the API, if nothing is in it."""
-        from .auth_connections import Direct
+        from .auth_connections import AuthConnections
 
-        if self._through or not Direct.reaches(self.url):
+        if self._through or not AuthConnections.reaches(self.url):
             return None
-        return Direct(self.url, lambda: self._tls)
+        return AuthConnections(self.url, lambda: self._tls)
 
     @cached_property
     def _session(self) -> "Session":
@@ -222,7 +222,7 @@ class Http:
 
         return tls_context(certifi.where())
 
-    def get_patiently(self, path: str, *, headers: Mapping[str, str]) -> Reply:
+    def get_with_retries(self, path: str, *, headers: Mapping[str, str]) -> Response:
         """GET, a few times over as long as it fails in passing, and never for more than minutes.
 
         Not urllib3's Retry: it gives up on a Retry-After that it cannot read, and waits for hours
@@ -258,7 +258,7 @@ def named_authorities() -> Iterator[tuple[str, str]]:
             yield variable, path
 
 
-def _reply(asked: str, answer: "Answer") -> Reply:
+def _reply(asked: str, answer: "Answer") -> Response:
     content = _decoded(answer.content, answer.headers.get("Content-Encoding") or "")
     body, is_json = _body(content)
     error = _Error(message=body.error) if isinstance(body.error, str) else body.error or _Error()
@@ -269,7 +269,7 @@ def _reply(asked: str, answer: "Answer") -> Reply:
     if 300 <= answer.status < 400:
         said += f", a redirect to {answer.headers.get('Location')}, which is not followed"
     refuses = code is not None or body.message is not None
-    return Reply(answer.status, content, answer.headers, said, code, is_json, refuses)
+    return Response(answer.status, content, answer.headers, said, code, is_json, refuses)
 
 
 def _decoded(content: bytes, encoding: str) -> bytes:

@@ -14,7 +14,7 @@ LOOK_EVERY = 300.0
 """Seconds between two looks at the licences."""
 
 
-class LineWatch:
+class LicensePoller:
     """Asks for the licences every few minutes and adds what is new to the connection.
 
     What happened in a new line since the look before is a gap. The first look is the caller's: it

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from .. import raw_json
-from ..files import replace_file
+from ..files import write_atomically
 from .channels import parse_messenger
 
 
@@ -152,8 +152,8 @@ def explain_missing_messenger(licenses: Iterable[License], messenger: str) -> st
 def _closest_first(names: Iterable[str], meant: str) -> str:
     """Return the closest spelling, and then the other names in the service's order."""
     names = list(names)
-    closest = max(names, key=lambda name: _alike(name, meant), default=None)
-    names.sort(key=lambda name: name != closest)
+    suggest = max(names, key=lambda name: _alike(name, meant), default=None)
+    names.sort(key=lambda name: name != suggest)
     return ", ".join(names[:8]) + (" and more" if len(names) > 8 else "") or "none"
 
 
@@ -177,7 +177,7 @@ def _whole(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def remember_lines(
+def write_completion_cache(
     licenses: Iterable[License], environment: Mapping[str, str] = os.environ
 ) -> None:
     """Replace what shells complete; nothing is said when that fails, as nobody asked for it."""
@@ -187,7 +187,7 @@ def remember_lines(
     pairs = (f"{each.id} {kind}\n" for each in licenses for kind in each.types if _is_safe(kind))
     with contextlib.suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        replace_file(path, "".join(dict.fromkeys(pairs)).encode("ascii"), synced=False)
+        write_atomically(path, "".join(dict.fromkeys(pairs)).encode("ascii"), synced=False)
 
 
 def cache_path(environment: Mapping[str, str]) -> Path | None:

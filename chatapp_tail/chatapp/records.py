@@ -113,11 +113,11 @@ class _Content(NamedTuple):
     only: bool = False
 
 
-class _Wrapping(msgspec.Struct, frozen=True, gc=False):
+class _EnvelopeTemplate(msgspec.Struct, frozen=True, gc=False):
     """What stood around the only item of an event, and what it said of the item.
 
     `head` ends with the item's opening brace, `tail` begins with its closing one; the item is
-    `document[start:-end]`. `known_as` begins its id, if it may have one.
+    `document[start:-end]`. `id_prefix` begins its id, if it may have one.
     """
 
     head: bytes
@@ -127,13 +127,13 @@ class _Wrapping(msgspec.Struct, frozen=True, gc=False):
     queue: str | None
     license: int | None
     messenger: str | None
-    known_as: str | None
+    id_prefix: str | None
 
 
-_wrappings: dict[tuple[str, str | None], _Wrapping] = {}
+_envelope_templates: dict[tuple[str, str | None], _EnvelopeTemplate] = {}
 """The last one by event and channel: nearly all events of a channel are wrapped alike."""
-_MOST_WRAPPINGS = 4096
-_LONGEST_WRAPPING = 1000
+_MAX_ENVELOPE_TEMPLATES = 4096
+_MAX_ENVELOPE_BYTES = 1000
 
 
 def decode(event: ChannelEvent, source: Source = Source.LIVE) -> Decoded:
@@ -144,7 +144,7 @@ def decode(event: ChannelEvent, source: Source = Source.LIVE) -> Decoded:
     also checks that it is one object.
     """
     document = b"null" if event.data is None else event.data
-    known = _wrappings.get((event.event, event.channel))
+    known = _envelope_templates.get((event.event, event.channel))
     if not known or not document.startswith(known.head) or not document.endswith(known.tail):
         return _decode(event, document, source)
     item = document[known.start : -known.end]
@@ -156,7 +156,7 @@ def decode(event: ChannelEvent, source: Source = Source.LIVE) -> Decoded:
         return _decode(event, document, source)
     record = Record(
         event.event,
-        _identify(event, known.known_as, identity, item),
+        _record_id(event, known.id_prefix, identity, item),
         event.channel,
         known.license,
         known.messenger,
@@ -177,12 +177,12 @@ def _decode(event: ChannelEvent, document: bytes, source: Source) -> Decoded:
         license_id = content.license
     if content.messenger is not None:
         messenger = content.messenger
-    known_as = _known_as(event, license_id, messenger)
+    id_prefix = _id_prefix(event, license_id, messenger)
     count = len(content.items)
     records = [
         Record(
             event.event,
-            _identify(event, known_as, _identity(item), item),
+            _record_id(event, id_prefix, _identity(item), item),
             event.channel,
             license_id,
             messenger,
@@ -197,19 +197,19 @@ def _decode(event: ChannelEvent, document: bytes, source: Source) -> Decoded:
         for part, item in enumerate(content.items, 1)
     ]
     if content.only:
-        _remember(content.whole, records[0], known_as)
+        _remember(content.whole, records[0], id_prefix)
     return Decoded(content.whole, records)
 
 
-def _remember(document: bytes, record: Record, known_as: str | None) -> None:
+def _remember(document: bytes, record: Record, id_prefix: str | None) -> None:
     """Keep what stands around the only item, if its place is certain and the rest is short."""
     item = record.data
     start, rest = document.find(item), len(document) - len(item)
-    if start != document.rfind(item) or rest > _LONGEST_WRAPPING:
+    if start != document.rfind(item) or rest > _MAX_ENVELOPE_BYTES:
         return
-    if len(_wrappings) >= _MOST_WRAPPINGS:
-        _wrappings.clear()
-    _wrappings[record.event, record.channel] = _Wrapping(
+    if len(_envelope_templates) >= _MAX_ENVELOPE_TEMPLATES:
+        _envelope_templates.clear()
+    _envelope_templates[record.event, record.channel] = _EnvelopeTemplate(
         document[: start + 1],
         document[start + len(item) - 1 :],
         start,
@@ -217,7 +217,7 @@ def _remember(document: bytes, record: Record, known_as: str | None) -> None:
         record.queue,
         record.license,
         record.messenger,
-        known_as,
+        id_prefix,
     )
 
 
@@ -247,7 +247,7 @@ def _read_unusual(document: bytes) -> _Content:
         inner = _payload_of(envelope)
     except ValueError:
         return _content(document, [document])
-    license_id, messenger = _said_by(inner.get("meta"))
+    license_id, messenger = _parse_meta(inner.get("meta"))
     items = [item.encode() for item in _items_of(inner.get("data"))] or [document]
     return _content(document, items, raw_json.string(envelope.get("queue")), license_id, messenger)
 
@@ -281,7 +281,7 @@ def _items_of(data: str | None) -> list[str]:
     return raw_json.elements(data) if data.startswith("[") else [data]
 
 
-def _said_by(meta: str | None) -> tuple[int | None, str | None]:
+def _parse_meta(meta: str | None) -> tuple[int | None, str | None]:
     try:
         members = raw_json.members(meta or "{}")
     except ValueError:
@@ -291,7 +291,7 @@ def _said_by(meta: str | None) -> tuple[int | None, str | None]:
     return license_id, raw_json.string(members.get("messengerType"))
 
 
-def _known_as(event: ChannelEvent, license_id: int | None, messenger: str | None) -> str | None:
+def _id_prefix(event: ChannelEvent, license_id: int | None, messenger: str | None) -> str | None:
     """Return what the ids of a line's messages or statuses begin with, None for other events."""
     if event.event not in ("message", "messageStatus"):
         return None
@@ -299,7 +299,7 @@ def _known_as(event: ChannelEvent, license_id: int | None, messenger: str | None
     return f"{event.event}:{line}:"
 
 
-def _identify(event: ChannelEvent, known_as: str | None, known: _Identity, item: bytes) -> str:
+def _record_id(event: ChannelEvent, id_prefix: str | None, known: _Identity, item: bytes) -> str:
     """Return an id that is the same for the same event everywhere, in every run.
 
     A message is its chat and its id (some messengers number the messages of each chat from 1), a
@@ -307,14 +307,14 @@ def _identify(event: ChannelEvent, known_as: str | None, known: _Identity, item:
     the item's bytes; so is what lacks one of these, since two of them must never be one.
     """
     number = known.internal_id if known.id is None else known.id
-    if known_as is None or known.chat is None or number is None or number == "":
+    if id_prefix is None or known.chat is None or number is None or number == "":
         return _hashed(event, item)
     chat = known.chat.id
     if chat is not None and chat != "":
         if event.event == "message":
-            return f"{known_as}{chat}:{number}"
+            return f"{id_prefix}{chat}:{number}"
         if known.type and isinstance(known.type, str):
-            return f"{known_as}{chat}:{number}:{known.type}"
+            return f"{id_prefix}{chat}:{number}:{known.type}"
     return _hashed(event, item)
 
 

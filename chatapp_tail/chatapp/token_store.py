@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from ..errors import ApiError, ChatAppTailError, CredentialsError
-from ..files import new_file, replace_file, state_directory
+from ..files import new_file, state_directory, write_atomically
 from .secret import Secret
 
 _FILE, _VERSION = "tokens.json", 1
@@ -165,7 +165,7 @@ class TokenStore:
             raise CredentialsError("a name in the login is no text") from error
         self._make_directory()
         try:
-            replace_file(self.path, content, synced=True)
+            write_atomically(self.path, content, synced=True)
         except OSError as error:
             raise _failed(f"cannot write {self.path}", error) from error
 

@@ -43,7 +43,7 @@ class TokenSource(Protocol):
         """Return a token other than `refused`; CredentialsError with the next step if none is."""
 
 
-class GivenToken:
+class StaticToken:
     """CHATAPP_TOKEN: there is no other one when it dies."""
 
     def __init__(self, token: Secret) -> None:
@@ -220,7 +220,7 @@ def choose_source(
     if token_file is not None:
         return TokenFile(token_file)
     if TOKEN_VARIABLE in environment:
-        return GivenToken(_checked(environment[TOKEN_VARIABLE], TOKEN_VARIABLE))
+        return StaticToken(_checked(environment[TOKEN_VARIABLE], TOKEN_VARIABLE))
     store = TokenStore()
     login = store.load(profile)
     if login is None:
@@ -249,7 +249,7 @@ def _read(path: Path) -> str:
         raise CredentialsError(f"the token file {path} is not text") from error
 
 
-def can_be_sent(token: str) -> bool:
+def is_header_safe(token: str) -> bool:
     """Return whether a text can stand in a header, as a token must."""
     return _HEADER_SAFE.fullmatch(token) is not None
 
@@ -258,7 +258,7 @@ def _checked(text: str, where: str) -> Secret:
     token = text.strip()
     if not token:
         raise CredentialsError(f"{where} is empty; it must hold an access token")
-    if not can_be_sent(token):
+    if not is_header_safe(token):
         raise CredentialsError(f"{where} holds spaces, lines or odd characters, not one token")
     return Secret(token)
 

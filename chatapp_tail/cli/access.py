@@ -16,10 +16,10 @@ from ..chatapp.tokens import TokenSource, choose_source
 from ..errors import UsageError
 from ..net import LOOPBACK, Proxy, proxy_for
 from ..pusher.connection import Endpoint
-from .process import complain
+from .process import print_error
 
 
-class Access(NamedTuple):
+class ApiAccess(NamedTuple):
     """`origin` tells a person where the token comes from."""
 
     http: Http
@@ -27,7 +27,7 @@ class Access(NamedTuple):
     origin: str
 
 
-def open_access(
+def connect_api(
     api_url: str,
     *,
     ca_file: str | None,
@@ -36,8 +36,8 @@ def open_access(
     profile: str,
     source: TokenSource | None = None,
     endpoints: Sequence[Endpoint] = (),
-    warn: Callable[[str], None] = complain,
-) -> Access:
+    warn: Callable[[str], None] = print_error,
+) -> ApiAccess:
     """Return the API for an account; CredentialsError when there are no credentials.
 
     No network yet. `source` stands in for what the user has. `warn` is told what is unsafe about
@@ -56,7 +56,7 @@ def open_access(
     )
     if token_file is not None and source is None:
         warn_if_open_to_others(token_file, warn)
-    return Access(http, Api(http, chosen), chosen.origin)
+    return ApiAccess(http, Api(http, chosen), chosen.origin)
 
 
 def open_http(
@@ -64,7 +64,7 @@ def open_http(
     *,
     ca_file: str | None,
     proxy: Proxy | None,
-    warn: Callable[[str], None] = complain,
+    warn: Callable[[str], None] = print_error,
 ) -> Http:
     """Return HTTP to the API; UsageError when the environment names what cannot be used."""
     parts = urlsplit(api_url)
@@ -77,7 +77,7 @@ def open_http(
     return Http(api_url, ca_file=ca_file, proxy=proxy)
 
 
-def warn_if_open_to_others(path: Path, warn: Callable[[str], None] = complain) -> None:
+def warn_if_open_to_others(path: Path, warn: Callable[[str], None] = print_error) -> None:
     """Warn of a file with a secret that others than its owner can read or write."""
     try:
         status = path.stat()

@@ -21,13 +21,13 @@ from ..net import proxy_for
 from ..pusher.connection import Endpoint, Settings
 from .endpoint_checks import Untrusted, endpoint_checks, speaks_tls
 from .findings import Check, CheckFailed, fails_with
-from .observation import Observation, advice_for_channels
+from .observation import ConnectionProbe, advice_for_channels
 
 _SKEW_ALLOWED = 60.0
 
 
 @dataclass
-class Patient:
+class DoctorChecks:
     """What is examined, and what earlier checks found out for later ones."""
 
     settings: Settings
@@ -36,7 +36,7 @@ class Patient:
     http: Http
     licenses: Sequence[License] = ()
     reachable: list[Endpoint] = field(default_factory=list)
-    observation: Observation | None = None
+    observation: ConnectionProbe | None = None
     date: str = ""
 
     def checks(self) -> Iterator[tuple[str, Check]]:
@@ -161,7 +161,7 @@ class Patient:
 
     def _connect(self) -> str:
         settings = replace(self.settings, endpoints=tuple(self.reachable))
-        self.observation = Observation(settings, self.api.authorise)
+        self.observation = ConnectionProbe(settings, self.api.authorise)
         try:
             self.observation.wait_connected()
         except CheckFailed as failure:

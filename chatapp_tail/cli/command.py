@@ -7,8 +7,8 @@ import click
 
 from .. import __version__
 from ..formats import TimeStyle
-from ..formats.colors import When
-from .help import GroupedHelp, Later
+from ..formats.colors import ColorMode
+from .help import GroupedHelp, LazyCommand
 from .options import (
     CHECKPOINT,
     COUNT,
@@ -20,13 +20,13 @@ from .options import (
     channel_option,
     endpoint_options,
     filter_options,
+    is_on_command_line,
     licence_options,
     option,
     output_options,
     profile_option,
+    resolve_output,
     token_file_option,
-    typed,
-    wanted_output,
     ws_urls,
 )
 from .params import Choice
@@ -208,7 +208,11 @@ def command(ctx: click.Context, /, **options: Any) -> int | None:
 
 def _refuse_options_before(ctx: click.Context, other: str) -> None:
     """Say so when options of the tail stand before another command, where they do nothing."""
-    before = [each.opts[-1] for each in ctx.command.params if each.name and typed(ctx, each.name)]
+    before = [
+        each.opts[-1]
+        for each in ctx.command.params
+        if each.name and is_on_command_line(ctx, each.name)
+    ]
     if before:
         raise click.UsageError(
             f"{before[0]} before {other} would do nothing; put the options after it:"
@@ -233,19 +237,19 @@ def _tail(
 ) -> int:
     # What is needed from here on takes three times as long to import as all of --help.
     from ..reporting.notices import LogFormat
-    from .config import Typed, TypedShowing, compile_settings
+    from .config import Arguments, ViewArguments, compile_settings
 
     if no_reconnect and max_retries:
         raise click.UsageError("--no-reconnect and --max-retries contradict each other.")
-    showing = TypedShowing(
-        output=wanted_output(ctx, output, as_json, template),
+    view = ViewArguments(
+        output=resolve_output(ctx, output, as_json, template),
         template=template,
-        color=When(color),
+        color=ColorMode(color),
         time_style=TimeStyle(time_style),
         **{name: options.pop(name) for name in FILTERS},
     )
-    asked = Typed(
-        showing=showing,
+    asked = Arguments(
+        view=view,
         endpoints=ws_urls(endpoints),
         backfill=not no_backfill,
         max_retries=0 if no_reconnect else max_retries,
@@ -263,12 +267,12 @@ def _tail(
 
 
 for each in (
-    Later("doctor", "doctor", "Find out why a tail does not work."),
-    Later("lines", "lines", "List licences and messengers."),
-    Later("login", "login", "Log in once; tokens are stored and renewed automatically."),
-    Later("login", "logout", "Forget the stored login."),
-    Later("replay", "replay", "Replay saved records."),
-    Later("sandbox", "sandbox", "Run an embedded ChatApp to try things with."),
-    Later("schema", "schema", "Print the JSON Schema of the records."),
+    LazyCommand("doctor", "doctor", "Find out why a tail does not work."),
+    LazyCommand("lines", "lines", "List licences and messengers."),
+    LazyCommand("login", "login", "Log in once; tokens are stored and renewed automatically."),
+    LazyCommand("login", "logout", "Forget the stored login."),
+    LazyCommand("replay", "replay", "Replay saved records."),
+    LazyCommand("sandbox", "sandbox", "Run an embedded ChatApp to try things with."),
+    LazyCommand("schema", "schema", "Print the JSON Schema of the records."),
 ):
     command.add_command(each)

@@ -13,9 +13,9 @@ from ..chatapp.selection import Selection
 from ..errors import UsageError
 from ..filters import Grep, KeepEvent, KeepRecord, by_event, by_record, compile_grep
 from ..formats import Format, Output
-from ..formats.colors import When, color_system
-from ..formats.times import TimeStyle, clock_of, zone_of
-from ..history.dedup import Doubles
+from ..formats.colors import ColorMode, color_system
+from ..formats.times import TimeStyle, make_clock, timezone_for
+from ..history.dedup import Deduplicator
 from ..history.message_times import MessageTimes
 from ..net import Proxy
 from ..pusher.connection import Endpoint, Timing
@@ -33,7 +33,7 @@ NOTHING_SELECTED = """nothing is selected; choose what to tail:
 (to try it without an account: chatapp-tail --sandbox --license 1229 --messenger telegram)"""
 
 
-class TypedShowing(msgspec.Struct, frozen=True):
+class ViewArguments(msgspec.Struct, frozen=True):
     """The options as typed."""
 
     events: Sequence[str]
@@ -45,11 +45,11 @@ class TypedShowing(msgspec.Struct, frozen=True):
     where: Sequence[str]
     output: Output
     template: str | None
-    color: When
+    color: ColorMode
     time_style: TimeStyle
 
 
-class Showing(msgspec.Struct, frozen=True):
+class View(msgspec.Struct, frozen=True):
     """What was typed, compiled; `output` is never `auto`, `terminal` whether stdout is one."""
 
     keep_event: KeepEvent
@@ -57,7 +57,7 @@ class Showing(msgspec.Struct, frozen=True):
     grep: Grep | None
     output: Output
     template: str | None
-    color: When
+    color: ColorMode
     time_style: TimeStyle
     terminal: bool
 
@@ -65,7 +65,7 @@ class Showing(msgspec.Struct, frozen=True):
         self,
         summary: Summary,
         environment: dict[str, str],
-        doubles: Doubles | None = None,
+        deduplicator: Deduplicator | None = None,
         *,
         times: MessageTimes | None = None,
         collects: bool = False,
@@ -76,7 +76,7 @@ class Showing(msgspec.Struct, frozen=True):
             self.keep_record,
             self._format(environment),
             summary,
-            doubles,
+            deduplicator,
             times=times,
             collects=collects,
         )
@@ -113,7 +113,7 @@ class Showing(msgspec.Struct, frozen=True):
 
         return Template(
             self.template or "",
-            clock_of(self.time_style),
+            make_clock(self.time_style),
             escape=self.terminal,
             encoding=sys.stdout.encoding if self.terminal else "utf-8",
         )
@@ -125,19 +125,19 @@ class Showing(msgspec.Struct, frozen=True):
             width=_width,
             color_system=color_system(self.color, environment, terminal=self.terminal),
             encoding=sys.stdout.encoding,
-            clock=clock_of(self.time_style),
-            timezone=zone_of(self.time_style),
+            clock=make_clock(self.time_style),
+            timezone=timezone_for(self.time_style),
             highlight=self.grep.spans if self.grep else None,
         )
 
 
-def compile_showing(typed: TypedShowing, *, terminal: bool) -> Showing:
+def compile_view(typed: ViewArguments, *, terminal: bool) -> View:
     """Return the filters and the format compiled; UsageError points at what is wrong."""
     grep = compile_grep(typed.patterns) if typed.patterns else None
     output = typed.output
     if output is Output.AUTO:
         output = Output.PRETTY if terminal else Output.JSON
-    showing = Showing(
+    view = View(
         by_event(typed.events, typed.excluded_events),
         by_record(
             incoming=typed.incoming,
@@ -155,8 +155,8 @@ def compile_showing(typed: TypedShowing, *, terminal: bool) -> Showing:
     )
     if output is Output.TEMPLATE:
         # A typo in a template is said now, not when the first event comes.
-        showing._template()
-    return showing
+        view._template()
+    return view
 
 
 def _width() -> int:
@@ -165,13 +165,13 @@ def _width() -> int:
     return get_terminal_size().columns
 
 
-class Typed(msgspec.Struct, frozen=True):
+class Arguments(msgspec.Struct, frozen=True):
     """The options as click hands them over, each already of its type."""
 
     licenses: tuple[int, ...]
     messengers: tuple[str, ...]
     channels: tuple[str, ...]
-    showing: TypedShowing
+    view: ViewArguments
     count: int | None
     duration: float | None
     idle: float | None
@@ -212,7 +212,7 @@ class Settings(msgspec.Struct, frozen=True):
     token_file: Path | None
     profile: str
     sandbox: bool
-    showing: Showing
+    view: View
     limits: Limits
     meta: bool
     since: int | None
@@ -223,7 +223,7 @@ class Settings(msgspec.Struct, frozen=True):
     log_format: LogFormat
 
 
-def compile_settings(typed: Typed, *, stdout_is_terminal: bool, watched: bool) -> Settings:
+def compile_settings(typed: Arguments, *, stdout_is_terminal: bool, watched: bool) -> Settings:
     """Return what will run; UsageError says what is missing.
 
     `watched` tells whether a person sees stderr, and so whether progress is worth saying.
@@ -233,8 +233,8 @@ def compile_settings(typed: Typed, *, stdout_is_terminal: bool, watched: bool) -
     selection = Selection(typed.licenses, typed.messengers, typed.channels, typed.everything)
     if selection.is_empty:
         raise UsageError(NOTHING_SELECTED)
-    showing = _showing(typed, stdout_is_terminal)
-    fills = typed.backfill and showing.keep_event("message")
+    view = _showing(typed, stdout_is_terminal)
+    fills = typed.backfill and view.keep_event("message")
     if (wanted := _wanted_history(typed)) and not fills:
         raise UsageError(f"{wanted} fetches only messages, but your filters exclude them all")
     return Settings(
@@ -254,7 +254,7 @@ def compile_settings(typed: Typed, *, stdout_is_terminal: bool, watched: bool) -
         token_file=typed.token_file,
         profile=typed.profile,
         sandbox=typed.sandbox,
-        showing=showing,
+        view=view,
         limits=Limits(typed.count, typed.duration, typed.idle),
         meta=typed.meta,
         since=typed.since,
@@ -267,21 +267,21 @@ def compile_settings(typed: Typed, *, stdout_is_terminal: bool, watched: bool) -
     )
 
 
-def _check_proxies(typed: Typed) -> None:
+def _check_proxies(typed: Arguments) -> None:
     api = urlsplit(typed.api_url)
     places = [(each.scheme, each.host) for each in typed.endpoints]
     for scheme, host in (*places, (api.scheme, api.hostname or "")):
         check_proxy(scheme, host, typed.proxy)
 
 
-def _wanted_history(typed: Typed) -> str:
+def _wanted_history(typed: Arguments) -> str:
     """Return the option that asks for what was before the start, if one does."""
     if typed.since is not None:
         return "--since"
     return "--resume" if typed.resume else ""
 
 
-def _check_history(typed: Typed) -> None:
+def _check_history(typed: Arguments) -> None:
     wanted = _wanted_history(typed)
     if not wanted:
         return
@@ -294,16 +294,16 @@ def _check_history(typed: Typed) -> None:
         )
 
 
-def _showing(typed: Typed, terminal: bool) -> Showing:
-    asked = typed.showing
+def _showing(typed: Arguments, terminal: bool) -> View:
+    asked = typed.view
     if typed.meta and asked.output not in (Output.AUTO, Output.JSON):
         raise UsageError(f"--meta adds JSON records, so it needs -o json, not {asked.output}")
     if typed.meta:
         asked = replace(asked, output=Output.JSON)
-    return compile_showing(asked, terminal=terminal)
+    return compile_view(asked, terminal=terminal)
 
 
-def _level(typed: Typed, watched: bool) -> Level:
+def _level(typed: Arguments, watched: bool) -> Level:
     if typed.quiet:
         return Level.QUIET
     if typed.verbose:

@@ -15,9 +15,9 @@ from ..formats.meta import encode_record
 from ..net import Proxy
 from ..pusher.connection import Endpoint, Settings
 from ..redaction import redact
-from .access import Access, open_access
-from .checks import Patient
-from .findings import Check, CheckFailed, Finding
+from .access import ApiAccess, connect_api
+from .checks import DoctorChecks
+from .findings import Check, CheckFailed, CheckResult
 from .options import (
     access_options,
     channel_option,
@@ -74,7 +74,7 @@ def doctor(
     findings = _examine(
         settings,
         selection,
-        lambda: open_access(
+        lambda: connect_api(
             api_url,
             ca_file=certificates,
             proxy=proxy,
@@ -83,7 +83,7 @@ def doctor(
             endpoints=settings.endpoints,
         ),
     )
-    shown = list[Finding]()
+    shown = list[CheckResult]()
     for finding in findings:
         show(finding)
         shown.append(finding)
@@ -93,18 +93,18 @@ def doctor(
 
 
 def _examine(
-    settings: Settings, selection: Selection, open_api: Callable[[], Access]
-) -> Iterator[Finding]:
+    settings: Settings, selection: Selection, open_api: Callable[[], ApiAccess]
+) -> Iterator[CheckResult]:
     """Yield what is found, up to what a tail would end with."""
     try:
         http, api, origin = open_api()
     except CredentialsError as error:
         advice = "do that, and then run chatapp-tail doctor again"
-        yield Finding("configuration", False, str(error), 0.0, advice, error.exit_status)
+        yield CheckResult("configuration", False, str(error), 0.0, advice, error.exit_status)
         return
     urls = ", then ".join(map(str, settings.endpoints))
-    yield Finding("configuration", True, f"{urls}, token from {origin}", 0.0)
-    patient = Patient(settings, selection, api, http)
+    yield CheckResult("configuration", True, f"{urls}, token from {origin}", 0.0)
+    patient = DoctorChecks(settings, selection, api, http)
     try:
         for name, check in patient.checks():
             finding = _finding(name, check)
@@ -116,24 +116,24 @@ def _examine(
             patient.observation.close()
 
 
-def _finding(name: str, check: Check) -> Finding:
+def _finding(name: str, check: Check) -> CheckResult:
     began = time.monotonic()
     try:
         found = check()
     except CheckFailed as failed:
         seconds = time.monotonic() - began
-        return Finding(name, False, failed.found, seconds, failed.advice, failed.status)
-    return Finding(name, True, found, time.monotonic() - began)
+        return CheckResult(name, False, failed.found, seconds, failed.advice, failed.status)
+    return CheckResult(name, True, found, time.monotonic() - began)
 
 
-def _verdict(findings: Sequence[Finding]) -> str:
+def _verdict(findings: Sequence[CheckResult]) -> str:
     problem = any(finding.ends for finding in findings)
     warnings = sum(not (finding.ok or finding.ends) for finding in findings)
     said = "1 problem" if problem else "no problem" if warnings else "all good"
     return said + (f", {warnings} warning{'s' * (warnings > 1)}" if warnings else "")
 
 
-def _show_text(finding: Finding) -> None:
+def _show_text(finding: CheckResult) -> None:
     utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     tick, warning, cross = ("✓", "⚠", "✗") if utf8 else ("ok", "WARNING", "FAILED")
     mark = tick if finding.ok else cross if finding.ends else warning
@@ -143,7 +143,7 @@ def _show_text(finding: Finding) -> None:
         click.echo(f"  next: {escape_line(finding.advice)}")
 
 
-def _show_json(finding: Finding) -> None:
+def _show_json(finding: CheckResult) -> None:
     record = {
         "check": finding.check,
         "ok": finding.ok,

@@ -21,7 +21,7 @@ Check = Callable[[], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """One line of the report; `seconds` is how long the check took."""
 
     check: str

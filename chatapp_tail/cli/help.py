@@ -68,7 +68,7 @@ def long_name(option: click.Option) -> str:
     return max(option.opts, key=len).lstrip("-")
 
 
-class Later(click.Command):
+class LazyCommand(click.Command):
     """A command as `--help` of the group needs it; all seven take 20 ms to import."""
 
     def __init__(self, module: str, name: str, summary: str) -> None:
@@ -77,7 +77,7 @@ class Later(click.Command):
 
     def make_context(self, *args: Any, **settings: Any) -> click.Context:
         """Parse as the command itself, which then is what runs."""
-        return loaded(self).make_context(*args, **settings)
+        return load(self).make_context(*args, **settings)
 
     def load(self) -> click.Command:
         """Import the command."""
@@ -87,6 +87,6 @@ class Later(click.Command):
         return found
 
 
-def loaded(command: click.Command) -> click.Command:
+def load(command: click.Command) -> click.Command:
     """Return the command itself, with its options."""
-    return command.load() if isinstance(command, Later) else command
+    return command.load() if isinstance(command, LazyCommand) else command

@@ -8,11 +8,11 @@ from pathlib import Path
 import click
 import msgspec
 
-from ..chatapp.licenses import License, Messenger, remember_lines
+from ..chatapp.licenses import License, Messenger, write_completion_cache
 from ..errors import ExitStatus
 from ..escape import escape_line
 from ..net import Proxy
-from .access import open_access
+from .access import connect_api
 from .options import access_options, option, profile_option, token_file_option
 from .params import Choice
 
@@ -47,7 +47,7 @@ def lines(
 
     Use the licence and messenger columns as values for --license and --messenger.
     """
-    _, api, _ = open_access(
+    _, api, _ = connect_api(
         api_url,
         ca_file=str(ca_file) if ca_file else None,
         proxy=proxy,
@@ -55,7 +55,7 @@ def lines(
         profile=profile,
     )
     licenses = api.licenses()
-    remember_lines(licenses)
+    write_completion_cache(licenses)
     if output == "table" or (output == "auto" and sys.stdout.isatty()):
         from shutil import get_terminal_size
 

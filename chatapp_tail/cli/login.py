@@ -8,14 +8,14 @@ from pathlib import Path
 import click
 
 from ..chatapp.api import make_tokens
-from ..chatapp.licenses import remember_lines
+from ..chatapp.licenses import write_completion_cache
 from ..chatapp.secret import Secret
 from ..chatapp.token_store import Login, TokenStore
 from ..errors import CredentialsError, ExitStatus, UsageError
 from ..net import Proxy
 from .access import open_http, warn_if_open_to_others
 from .options import access_options, option, profile_option
-from .process import complain
+from .process import print_error
 from .signals import interruptible_prompt
 
 PASSWORD_VARIABLE = "CHATAPP_PASSWORD"
@@ -67,7 +67,7 @@ def login(
         store.check()
         pair = make_tokens(http, email, password, app_id)
         store.save(profile, Login(email, app_id, api_url, pair))
-    complain(f"logged in as {email}; the login is kept in {store.path}")
+    print_error(f"logged in as {email}; the login is kept in {store.path}")
     return ExitStatus.DONE
 
 
@@ -78,8 +78,8 @@ def logout(profile: str) -> int:
     store = TokenStore()
     with store.locked():
         removed = store.remove(profile)
-    remember_lines([])
-    complain(
+    write_completion_cache([])
+    print_error(
         f"the login of profile {profile} is removed from {store.path}"
         if removed
         else f"there was no login of profile {profile}"

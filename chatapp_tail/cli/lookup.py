@@ -8,13 +8,13 @@ from queue import Empty, SimpleQueue
 
 from msgspec.structs import replace
 
-from ..chatapp.licenses import License, remember_lines
+from ..chatapp.licenses import License, write_completion_cache
 from ..errors import ApiError, ChannelsError
 from ..items import Trouble
 from ..pusher.backoff import Backoff, Retry
 from ..reporting.summary import span
 from ..tail.loop import Limits
-from ..threads import Daemons
+from ..threads import DaemonThreadPool
 from .config import Settings
 
 Ask = Callable[[], list[License]]
@@ -36,7 +36,7 @@ def with_channels(settings: Settings, ask: Ask, say: Say) -> Settings:
     lookup = Lookup(ask, say, max_retries=settings.connection.max_retries, until=until)
     licenses = lookup.licenses()
     if not settings.sandbox:
-        remember_lines(licenses)
+        write_completion_cache(licenses)
     channels = settings.selection.channels(licenses)
     if not channels:
         raise ChannelsError(settings.selection.explain_nothing(licenses))
@@ -71,7 +71,7 @@ class Lookup:
         self._max_retries = inf if max_retries is None else max_retries
         self._until = until
         # In a thread of its own: a server that takes its time must not outlast the limits.
-        self._daemon = Daemons("chatapp-tail-licences", 1)
+        self._daemon = DaemonThreadPool("chatapp-tail-licences", 1)
         self._backoff = Backoff(_random)
         self._trouble = ""
 

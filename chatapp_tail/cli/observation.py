@@ -35,7 +35,7 @@ def advice_for_channels(channels: Sequence[str]) -> str:
     return "choose another with --license and --messenger"
 
 
-class Observation:
+class ConnectionProbe:
     """Connects as a tail does, to one server after the other, but tries each only once."""
 
     PATIENCE = 15.0
@@ -44,7 +44,7 @@ class Observation:
         self._changed = threading.Condition()
         self._items: list[Item] = []
         self._granted: set[str] = set()
-        self._pinged: int | None = None
+        self._on_ping: int | None = None
         self._round_trip: float | None = None
         self._authorise = authorise
         self._channels = settings.channels
@@ -147,7 +147,7 @@ class Observation:
 
     def _note_round_trip(self, item: Item) -> None:
         match item:
-            case items.Traced(at, ">", text) if "pusher:ping" in text and self._pinged is None:
-                self._pinged = at
-            case items.Traced(at, "<", text) if "pusher:pong" in text and self._pinged is not None:
-                self._round_trip = self._round_trip or (at - self._pinged) / 1e9
+            case items.Traced(at, ">", text) if "pusher:ping" in text and self._on_ping is None:
+                self._on_ping = at
+            case items.Traced(at, "<", text) if "pusher:pong" in text and self._on_ping is not None:
+                self._round_trip = self._round_trip or (at - self._on_ping) / 1e9

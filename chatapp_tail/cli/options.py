@@ -10,10 +10,10 @@ from click.core import ParameterSource
 from ..chatapp.channels import EXAMPLES as CHANNEL_EXAMPLES
 from ..chatapp.channels import parse_channel, parse_messenger
 from ..formats import Output, TimeStyle
-from ..formats.colors import When
+from ..formats.colors import ColorMode
 from .params import (
-    Checked,
     Choice,
+    ParsedType,
     Text,
     parse_app_key,
     parse_ca_file,
@@ -40,22 +40,22 @@ WS_URLS = ("wss://socket.chatapp.online:6001", "wss://api.chatapp.online:6001")
 API_URL = "https://api.chatapp.online"
 APP_KEY = "ChatsAppApiProdKey"
 
-LICENSE = Checked("n", parse_license)
-MESSENGER = Checked("type", parse_messenger)
-CHANNEL = Checked("name", parse_channel)
-DURATION = Checked("duration", parse_duration)
-SINCE = Checked("time", parse_since)
-CHECKPOINT = Checked("name", parse_checkpoint)
-SIZE = Checked("size", parse_size)
-PROXY = Checked("url", parse_proxy, shown=False)
-SPEED = Checked("factor", parse_factor)
-WS_URL = Checked("url", parse_ws_url)
-HTTP_URL = Checked("url", parse_http_url)
-KEY = Checked("key", parse_app_key)
-CA_FILE = Checked("file", parse_ca_file)
+LICENSE = ParsedType("n", parse_license)
+MESSENGER = ParsedType("type", parse_messenger)
+CHANNEL = ParsedType("name", parse_channel)
+DURATION = ParsedType("duration", parse_duration)
+SINCE = ParsedType("time", parse_since)
+CHECKPOINT = ParsedType("name", parse_checkpoint)
+SIZE = ParsedType("size", parse_size)
+PROXY = ParsedType("url", parse_proxy, shown=False)
+SPEED = ParsedType("factor", parse_factor)
+WS_URL = ParsedType("url", parse_ws_url)
+HTTP_URL = ParsedType("url", parse_http_url)
+KEY = ParsedType("key", parse_app_key)
+CA_FILE = ParsedType("file", parse_ca_file)
 TEXT = Text("text", str)
-COUNT = Checked("n", parse_count)
-RETRIES = Checked("n", parse_retries)
+COUNT = ParsedType("n", parse_count)
+RETRIES = ParsedType("n", parse_retries)
 
 
 def option(
@@ -103,16 +103,16 @@ def output_options(command: F) -> F:
     return _add(_OUTPUT, command)
 
 
-def typed(ctx: click.Context, name: str) -> bool:
+def is_on_command_line(ctx: click.Context, name: str) -> bool:
     """Return whether a parameter stands on the command line, rather than in a variable."""
     return ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
-def wanted_output(ctx: click.Context, output: str, as_json: bool, template: str | None) -> Output:
+def resolve_output(ctx: click.Context, output: str, as_json: bool, template: str | None) -> Output:
     """Return which output is meant; what was typed wins over what a variable says."""
     given = ["as_json"] * as_json + ["template"] * (template is not None)
-    names = [name for name in given if typed(ctx, name)]
-    if not names and not typed(ctx, "output"):
+    names = [name for name in given if is_on_command_line(ctx, name)]
+    if not names and not is_on_command_line(ctx, "output"):
         names = given
     if len(names) > 1:
         raise click.UsageError("--json and --format contradict each other.")
@@ -126,7 +126,7 @@ def wanted_output(ctx: click.Context, output: str, as_json: bool, template: str 
 def _with_output(ctx: click.Context, output: str, name: str) -> Output:
     """Return what --json or --format means beside --output."""
     meant = Output.JSON if name == "as_json" else Output.TEMPLATE
-    if typed(ctx, "output") and output not in ("auto", meant.value):
+    if is_on_command_line(ctx, "output") and output not in ("auto", meant.value):
         flag = "--json" if meant is Output.JSON else "--format"
         raise click.UsageError(f"{flag} and --output {output} contradict each other.")
     return meant
@@ -280,8 +280,8 @@ _OUTPUT = (
     ),
     option(
         "--color",
-        type=Choice([each.value for each in When]),
-        default=When.AUTO.value,
+        type=Choice([each.value for each in ColorMode]),
+        default=ColorMode.AUTO.value,
         show_default=True,
         help="Colours in pretty output; auto heeds NO_COLOR and FORCE_COLOR.",
     ),
@@ -306,7 +306,7 @@ channel_option = option(
 )
 profile_option = option(
     "--profile",
-    type=Checked("name", parse_profile),
+    type=ParsedType("name", parse_profile),
     default="default",
     metavar="NAME",
     show_default=True,

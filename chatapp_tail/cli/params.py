@@ -12,7 +12,7 @@ import click
 if TYPE_CHECKING:
     from ..net import Proxy
     from ..pusher.connection import Endpoint
-from ..errors import closest
+from ..errors import suggest
 
 _DURATION = r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)?"
 _LONGEST_DAYS = 366
@@ -180,7 +180,7 @@ def parse_factor(text: str) -> float:
     return parse_speed(text)
 
 
-class Checked(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.5 on
+class ParsedType(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.5 on
     """A click type made from a parser that raises ValueError.
 
     `shown` tells whether a bad value may be repeated, which a secret may not.
@@ -207,7 +207,7 @@ class Checked(click.ParamType):  # type: ignore[type-arg]  # generic only from c
         return self._shown and bool(value) and "@" not in value
 
 
-class Text(Checked):
+class Text(ParsedType):
     """Any text; several in a variable stand on a line each, because spaces belong to them."""
 
     envvar_list_splitter = "\n"
@@ -219,5 +219,5 @@ class Choice(click.Choice[str]):
     def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
         """Return click's sentence, and the closest word if one is close."""
         said = super().get_invalid_choice_message(value, ctx)
-        close = closest(str(value).lower(), self.choices)
+        close = suggest(str(value).lower(), self.choices)
         return f"{said} Did you mean {close!r}?" if close else said

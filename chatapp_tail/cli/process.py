@@ -9,7 +9,7 @@ from typing import NoReturn, TextIO
 import click
 
 from ..errors import ChatAppTailError, ExitStatus, UsageError
-from .signals import DeathBySignal, die_by
+from .signals import KilledBySignal, kill_self
 from .stderr import StderrWriter
 
 STDERR_PATIENCE = 1.0
@@ -62,10 +62,10 @@ def _run(arguments: list[str]) -> int:
         return _failed(_sentence(error), ExitStatus.USAGE, arguments)
     except ChatAppTailError as error:
         return _failed(one_line(error), error.exit_status, arguments)
-    except DeathBySignal as death:
-        die_by(death.signum)
+    except KilledBySignal as death:
+        kill_self(death.signum)
     except (KeyboardInterrupt, click.Abort):
-        die_by(signal.SIGINT)
+        kill_self(signal.SIGINT)
 
 
 def _failed(sentence: str, status: ExitStatus, arguments: list[str]) -> ExitStatus:
@@ -96,7 +96,7 @@ def one_line(error: ChatAppTailError) -> str:
     return str(error) if isinstance(error, UsageError) else escape_line(redact(str(error)))
 
 
-def complain(sentence: str) -> None:
+def print_error(sentence: str) -> None:
     """Say to a person what went wrong; some of it may be a server's words."""
     from ..escape import escape_text
     from ..redaction import redact

@@ -9,14 +9,14 @@ import click
 
 from ..chatapp.records import Decoded
 from ..errors import ExitStatus, UsageError
-from ..formats.colors import When
+from ..formats.colors import ColorMode
 from ..formats.times import TimeStyle
 from ..replay import Broken, delay, read_saved
 from ..reporting.summary import Summary
-from ..sinks.stdout import ReaderGone, write_all
-from .config import TypedShowing, compile_showing
-from .options import COUNT, SPEED, filter_options, option, output_options, wanted_output
-from .process import complain
+from ..sinks.stdout import BrokenPipe, write_all
+from .config import ViewArguments, compile_view
+from .options import COUNT, SPEED, filter_options, option, output_options, resolve_output
+from .process import print_error
 
 _BATCH = 256 * 1024
 
@@ -55,21 +55,21 @@ def replay(
     Filters and formats are those of the tail. Lines that cannot be read are reported and skipped;
     if nothing can be read, the exit status is 2.
     """
-    asked = TypedShowing(
-        output=wanted_output(ctx, output, as_json, template),
+    asked = ViewArguments(
+        output=resolve_output(ctx, output, as_json, template),
         template=template,
-        color=When(color),
+        color=ColorMode(color),
         time_style=TimeStyle(time_style),
         **filters,  # type: ignore[arg-type]  # click gives each option its type
     )
-    showing = compile_showing(asked, terminal=sys.stdout.isatty())
-    pipeline = showing.pipeline(Summary(), dict(os.environ))
+    view = compile_view(asked, terminal=sys.stdout.isatty())
+    pipeline = view.pipeline(Summary(), dict(os.environ))
     report = Report()
     found = read_saved(files, report.broken, report.record, stdin=sys.stdin.buffer)
-    lines = (line for saved in _paced(found, speed) for line in pipeline.of_saved(saved))
+    lines = (line for saved in _paced(found, speed) for line in pipeline.process_saved(saved))
     try:
         _write(lines, count, at_once=speed != float("inf"))
-    except ReaderGone:
+    except BrokenPipe:
         return ExitStatus.DONE
     report.end()
     return ExitStatus.DONE
@@ -98,12 +98,12 @@ class Report:
         self._broken += 1
         self._broken_of_file += 1
         if self._broken_of_file <= self.SHOWN_PER_FILE:
-            complain(f"{broken.file}:{broken.line}: {broken.reason}")
+            print_error(f"{broken.file}:{broken.line}: {broken.reason}")
 
     def _count_rest(self) -> None:
         if (rest := self._broken_of_file - self.SHOWN_PER_FILE) > 0:
             lines = "line" if rest == 1 else "lines"
-            complain(f"{self._file}: … and {rest:,} more {lines} could not be read")
+            print_error(f"{self._file}: … and {rest:,} more {lines} could not be read")
 
     def end(self) -> None:
         """Count what was not named; UsageError if nothing at all could be read."""

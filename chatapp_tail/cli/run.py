@@ -14,14 +14,14 @@ from msgspec.structs import replace
 from .. import spool
 from ..chatapp.api import Api
 from ..chatapp.channels import license_and_messenger, with_short_names
-from ..chatapp.license_poller import LineWatch
+from ..chatapp.license_poller import LicensePoller
 from ..chatapp.secret import Secret
-from ..chatapp.tokens import GivenToken, TokenSource
+from ..chatapp.tokens import StaticToken, TokenSource
 from ..errors import ChatAppTailError, ExitStatus, OutputError
 from ..escape import escape_line
 from ..formats.meta import encode_meta
 from ..history.checkpoint import Checkpoint
-from ..history.setup import Filling, open_filling
+from ..history.setup import BackfillSetup, set_up_backfill
 from ..items import Connecting, Gap, Ready, Status, StopCause, Trouble
 from ..pusher.connection import Connection
 from ..pusher.transport import import_websocket
@@ -33,7 +33,7 @@ from ..reporting.systemd import Notifier
 from ..tail.deadlines import Heartbeat
 from ..tail.loop import End, Listener, Tail
 from ..threads import Waker
-from .access import open_access
+from .access import connect_api
 from .config import Settings
 from .process import STDERR_PATIENCE, one_line, open_stderr
 from .signals import interrupted_by_signals
@@ -77,7 +77,7 @@ def _run(settings: Settings, notices: Notices, stderr: StderrWriter) -> ExitStat
         token: TokenSource | None = None
         if settings.sandbox:
             settings, token = _with_sandbox(settings, stack)
-        _, api, _ = open_access(
+        _, api, _ = connect_api(
             settings.api_url,
             ca_file=settings.connection.ca_file,
             proxy=settings.connection.proxy,
@@ -129,7 +129,7 @@ def _assemble(
     summary = Summary()
     alarm = Waker()
     queue = spool.Spool(settings.spool_limit, alarm)
-    filling = open_filling(
+    filling = set_up_backfill(
         settings.connection.channels,
         api,
         alarm,
@@ -145,11 +145,11 @@ def _assemble(
         settings.connection,
         api.authorise,
         filling.before(queue.put),
-        uncovered=filling.uncovered,
+        start_positions=filling.start_positions,
         trace=settings.level >= Level.FRAMES,
     )
     if settings.selection.everything:
-        LineWatch(api, settings.selection, connection, queue.put).start()
+        LicensePoller(api, settings.selection, connection, queue.put).start()
 
     def say_summary() -> None:
         notices.summary(summary.sentence(queue.peak), summary.figures(queue.peak))
@@ -158,10 +158,10 @@ def _assemble(
         connection,
         queue,
         alarm,
-        pipeline=settings.showing.pipeline(
+        pipeline=settings.view.pipeline(
             summary,
             dict(os.environ),
-            filling.doubles,
+            filling.deduplicator,
             times=filling.times,
             collects=checkpoint is not None,
         ),
@@ -178,7 +178,7 @@ def _assemble(
     return tail, say_summary
 
 
-def _progress_of(filling: Filling, settings: Settings, notices: Notices) -> ShowProgress:
+def _progress_of(filling: BackfillSetup, settings: Settings, notices: Notices) -> ShowProgress:
     """Return what shows how far history is read; nothing where gaps are not filled."""
     if filling.reader is None:
         return lambda _: inf
@@ -233,7 +233,7 @@ def _with_sandbox(settings: Settings, stack: ExitStack) -> tuple[Settings, Token
         proxy=None,
     )
     inside = replace(settings, connection=connection, api_url=sandbox.api_url)
-    return inside, GivenToken(Secret(sandbox.token))
+    return inside, StaticToken(Secret(sandbox.token))
 
 
 def _explain(end: End, channels: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ import click
 from ..errors import ExitStatus, UsageError
 from ..pusher.connection import Endpoint
 from .options import option
-from .signals import DeathBySignal
+from .signals import KilledBySignal
 
 RATE_INSIDE = 4.0
 """Live events a second of `--sandbox`: lively, and still readable."""
@@ -78,7 +78,7 @@ def serve(**options: Any) -> ExitStatus:
         click.echo(_instructions(sandbox))
         received = signal.sigwait(signals)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
-    raise DeathBySignal(received)
+    raise KilledBySignal(received)
 
 
 def _instructions(sandbox: OpenSandbox) -> str:

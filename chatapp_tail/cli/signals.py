@@ -37,14 +37,14 @@ class Interruptible(Protocol):
         """Say how it goes; called from a signal handler."""
 
 
-class DeathBySignal(Exception):
+class KilledBySignal(Exception):
     """Everything is written; die as the signal wants it, so that a shell sees 130 or 143."""
 
     def __init__(self, signum: int) -> None:
         self.signum = signum
 
 
-def die_by(signum: int) -> NoReturn:
+def kill_self(signum: int) -> NoReturn:
     """End the process by the signal itself, or as process 1 with the status a shell would show."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signum, signal.SIG_DFL)
@@ -67,7 +67,7 @@ def interruptible_prompt() -> Iterator[None]:
 def interrupted_by_signals(
     task: Interruptible, say_stuck: Callable[[], None]
 ) -> Iterator[list[int]]:
-    """Let SIGINT and SIGTERM interrupt `task`; raise `DeathBySignal` once it has ended.
+    """Let SIGINT and SIGTERM interrupt `task`; raise `KilledBySignal` once it has ended.
 
     Yields a list that will hold the first signal. A second one ends the process at once. A task
     that is stuck in a call is not waited for: that is said, and the process ends.
@@ -77,7 +77,7 @@ def interrupted_by_signals(
 
     def handle(signum: int, _: FrameType | None) -> None:
         if second.is_it(time.monotonic()):
-            die_by(signum)
+            kill_self(signum)
         if not received:
             received.append(signum)
             task.interrupt(_PATIENCE[signal.Signals(signum)])
@@ -96,7 +96,7 @@ def interrupted_by_signals(
                 signal.signal(signum, handler)
             watcher.stop()
     if received:
-        raise DeathBySignal(received[0])
+        raise KilledBySignal(received[0])
 
 
 class _SecondSignal:
@@ -136,7 +136,7 @@ class _Watcher:
             if signum in _PATIENCE:
                 self._wait_until_stuck(signum)
                 self._say_stuck()
-                die_by(signum)
+                kill_self(signum)
         os.close(self._signals)
 
     def _next(self, timeout: float | None = None) -> int | None:
@@ -159,4 +159,4 @@ class _Watcher:
                 turns, since = self._task.turns, time.monotonic()
             signum = self._next(_LOOK_EVERY)
             if signum in _PATIENCE and second.is_it(time.monotonic()):
-                die_by(signum)
+                kill_self(signum)

@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 
 from ..chatapp.records import Record
-from ..errors import UsageError, closest
-from ..formats.fields import Direction, at, direction, misread, read, string, text
+from ..errors import UsageError, suggest
+from ..formats.fields import Direction, at, direction, error_at, read, string, text
 from ..formats.ndjson import timestamp
 
 KeepEvent = Callable[[str], bool]
@@ -139,9 +139,9 @@ def _compile_pattern(pattern: str) -> re.Pattern[str]:
         with warnings.catch_warnings(action="ignore"):
             return re.compile(pattern, re.MULTILINE | case)
     except re.error as error:
-        raise misread("--grep", error.msg, pattern, error.pos or 0) from None
+        raise error_at("--grep", error.msg, pattern, error.pos or 0) from None
     except (RecursionError, OverflowError) as error:
-        raise misread("--grep", f"too much for one pattern ({error})", pattern, 0) from None
+        raise error_at("--grep", f"too much for one pattern ({error})", pattern, 0) from None
 
 
 # \S is no upper-case letter, nor is the name of a group or of a character.
@@ -224,15 +224,15 @@ def _compile_expression(expression: str) -> _Node:
         with warnings.catch_warnings(action="ignore"):
             parsed: Any = jmespath.compile(expression).parsed
     except exceptions.LexerError as error:
-        raise misread("--where", error.message, expression, error.lexer_position) from None
+        raise error_at("--where", error.message, expression, error.lexer_position) from None
     except exceptions.ParseError as error:
-        raise misread("--where", _unexpected(error), expression, error.lex_position) from None
+        raise error_at("--where", _unexpected(error), expression, error.lex_position) from None
     except exceptions.EmptyExpressionError:
-        raise misread("--where", "it is empty", expression, 0) from None
+        raise error_at("--where", "it is empty", expression, 0) from None
     except RecursionError:
         raise _nested_too_deeply() from None
     except _FAILURES:
-        raise misread("--where", "not a JMESPath expression", expression, 0) from None
+        raise error_at("--where", "not a JMESPath expression", expression, 0) from None
     if _is_deeper(parsed, _DEEPEST):
         raise _nested_too_deeply()
     _check_negations(expression, parsed)
@@ -272,7 +272,7 @@ def _check_negations(expression: str, parsed: _Node) -> None:
         if node["type"] == "subexpression" and node["children"][0]["type"] == "not_expression":
             negated = node["children"][0]["children"][0].get("value", "what is next to it")
             why = f"! applies to {negated} only; write !(…) around the whole"
-            raise misread("--where", why, expression, expression.find("!"))
+            raise error_at("--where", why, expression, expression.find("!"))
 
 
 def _check_members(expression: str, parsed: _Node) -> None:
@@ -281,13 +281,13 @@ def _check_members(expression: str, parsed: _Node) -> None:
         if name not in _MEMBERS:
             position, quoted = _find(expression, name)
             why = f"a record has no member {name!r}; {_instead_of(name, quoted)}"
-            raise misread("--where", why, expression, position)
+            raise error_at("--where", why, expression, position)
 
 
 def _instead_of(name: str, quoted: bool) -> str:
     if quoted:
         return f"text stands in single quotes: '{name}'"
-    close = closest(name, _MEMBERS)
+    close = suggest(name, _MEMBERS)
     if close and name not in _ITEM_MEMBERS:
         return f"did you mean {close}?"
     return f"members of the item are under data: data.{name}"
@@ -313,7 +313,7 @@ def _check_functions(expression: str, parsed: _Node) -> None:
         if node["type"] != "function_expression":
             continue
         if why := _wrong_call(node["value"], len(node["children"])):
-            raise misread("--where", why, expression, _find(expression, node["value"])[0])
+            raise error_at("--where", why, expression, _find(expression, node["value"])[0])
 
 
 def _wrong_call(name: str, count: int) -> str:
@@ -321,7 +321,7 @@ def _wrong_call(name: str, count: int) -> str:
 
     table: dict[str, dict[str, Any]] = Functions.FUNCTION_TABLE
     if name not in table:
-        close = closest(name, table)
+        close = suggest(name, table)
         return f"there is no function {name}" + (f"; did you mean {close}?" if close else "")
     wanted = table[name]["signature"]
     variadic = bool(wanted) and wanted[-1].get("variadic")

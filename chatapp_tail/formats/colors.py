@@ -7,7 +7,7 @@ from typing import Literal
 ColorSystem = Literal["standard", "256", "truecolor"]
 
 
-class When(StrEnum):
+class ColorMode(StrEnum):
     """What `--color` takes."""
 
     AUTO = "auto"
@@ -16,16 +16,16 @@ class When(StrEnum):
 
 
 def color_system(
-    when: When, environment: Mapping[str, str], *, terminal: bool
+    when: ColorMode, environment: Mapping[str, str], *, terminal: bool
 ) -> ColorSystem | None:
     """Return the colours to use, None for none.
 
     `--color`, then NO_COLOR (no-color.org), then FORCE_COLOR and CLICOLOR_FORCE, then whether it
     is a terminal that has colours.
     """
-    if when is When.NEVER:
+    if when is ColorMode.NEVER:
         return None
-    if when is When.AUTO and not _wanted(environment, terminal):
+    if when is ColorMode.AUTO and not _wanted(environment, terminal):
         return None
     return _known(environment)
 

@@ -118,7 +118,7 @@ def _quoted(cell: str) -> str:
 
 def _cells(record: Record) -> list[str]:
     item = read(record.data)
-    return [defused(field(record, item)) for field in _FIELDS]
+    return [escape_formula(field(record, item)) for field in _FIELDS]
 
 
 # OWASP's list, the full-width forms too. A cell that begins with apostrophes before one of them
@@ -128,7 +128,7 @@ _is_formula = re.compile("'*(?:[\t\r\n]|\\s*[=+\\-@＝＋－＠])").match
 _is_number = re.compile(r"[+-][0-9]+(?:\.[0-9]+)?").fullmatch
 
 
-def defused(cell: str) -> str:
+def escape_formula(cell: str) -> str:
     """Return a cell with an apostrophe in front if a spreadsheet would run it as a formula."""
     # Nearly every cell begins with a letter or a digit, and is seen to be harmless at once.
     if cell[:1].isalnum() or not _is_formula(cell) or _is_number(cell):

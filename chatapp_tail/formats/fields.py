@@ -215,7 +215,7 @@ FIELDS = RECORD_FIELDS | ITEM_FIELDS
 # What is wrong in a text that one of these fields is named in.
 
 
-def misread(option: str, why: str, typed: str, position: int) -> UsageError:
+def error_at(option: str, why: str, typed: str, position: int) -> UsageError:
     """Return the error that quotes what was `typed` with a caret under `position`."""
     before, after = escape_line(typed[:position]), escape_line(typed[position:])
     return UsageError(f"{option}: {why}\n  {before}{after}\n  {' ' * _cells(before)}^")

@@ -24,7 +24,7 @@ from ..chatapp.records import Decoded, Record
 from ..escape import escape_line, escape_text
 from .description import describe
 from .pieces import BOLD_RED, CYAN, DIM, GREEN, MAGENTA, PLAIN, Piece, Said, Spans, Symbol
-from .times import Clock, TimeStyle, clock_of
+from .times import Clock, TimeStyle, make_clock
 
 LINE_LIMIT = 6
 """How many lines of one record are shown; a note counts what is left out."""
@@ -69,7 +69,7 @@ class Pretty:
     ) -> None:
         self._width = width
         self._screen = _Screen(color_system, encoding, highlight)
-        self._clock = clock or clock_of(TimeStyle.LOCAL, timezone)
+        self._clock = clock or make_clock(TimeStyle.LOCAL, timezone)
         self._timezone = timezone
         self._time_cells = 0
         self._channel_cells = 0

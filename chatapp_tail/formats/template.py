@@ -12,9 +12,9 @@ import re
 from collections.abc import Callable, Sequence
 
 from ..chatapp.records import Decoded, Record, Source
-from ..errors import closest
+from ..errors import suggest
 from ..escape import escape_line
-from .fields import FIELDS, RECORD_FIELDS, misread, read
+from .fields import FIELDS, RECORD_FIELDS, error_at, read
 from .times import Clock
 
 NAMES = ("time", *FIELDS)
@@ -97,14 +97,14 @@ def _compile(template: str, clean: Clean) -> tuple[set[str], list[_Part]]:
     parts += _constant(text + template[end:])
     if not names:
         why = "it names no field, such as {text}; a format by its name, such as json, is for -o"
-        raise misread("--format", why, template, 0)
+        raise error_at("--format", why, template, 0)
     return names, parts
 
 
 def _literal(template: str, token: re.Match[str]) -> str:
     if token[0] not in _LITERALS:
         why = f"a single {token[0]}; fields are written as {{text}}, braces doubled"
-        raise misread("--format", why, template, token.start())
+        raise error_at("--format", why, template, token.start())
     return _LITERALS[token[0]]
 
 
@@ -115,10 +115,10 @@ def _constant(text: str) -> list[_Part]:
 def _field(template: str, token: re.Match[str], clean: Clean) -> _Part:
     name, layout = token["name"], token["layout"] or ""
     if name not in NAMES:
-        raise misread("--format", _unknown(name), template, token.start("name"))
+        raise error_at("--format", _unknown(name), template, token.start("name"))
     if not _is_layout(layout):
         why = f"not an alignment (<, >, ^), a width and a precision, such as <20 or .{_LARGEST}"
-        raise misread("--format", why, template, token.start("layout"))
+        raise error_at("--format", why, template, token.start("layout"))
     if name == "time":
         return lambda _record, _item, time: format(time, layout)
     # JSON is on one line already, and an escape would make it another value.
@@ -129,7 +129,7 @@ def _field(template: str, token: re.Match[str], clean: Clean) -> _Part:
 
 
 def _unknown(name: str) -> str:
-    if close := closest(name, NAMES):
+    if close := suggest(name, NAMES):
         return f"there is no field {name!r}; did you mean {close}?"
     return f"there is no field {name!r}; there are {', '.join(NAMES)}"
 

@@ -12,12 +12,12 @@ Clock = Callable[[int], str]
 record before."""
 
 
-def clock_of(style: TimeStyle, timezone: tzinfo | None = None) -> Clock:
+def make_clock(style: TimeStyle, timezone: tzinfo | None = None) -> Clock:
     """Return a new clock; `timezone` None is where the machine is, and matters to `local` only."""
     return _CLOCKS[style](timezone)
 
 
-def zone_of(style: TimeStyle) -> tzinfo | None:
+def timezone_for(style: TimeStyle) -> tzinfo | None:
     """Return the timezone for dates beside such times; None is where the machine is."""
     return UTC if style in (TimeStyle.UTC, TimeStyle.ISO) else None
 

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Raw
 
 from .. import raw_json
-from ..chatapp.http import Reply
+from ..chatapp.http import Response
 from ..errors import ApiError
 
 PAGE = 100
@@ -92,7 +92,7 @@ _decode_page = msgspec.json.Decoder(_Page).decode
 _decode_known = msgspec.json.Decoder(_Known).decode
 
 
-def read_page(reply: Reply) -> Page:
+def read_page(reply: Response) -> Page:
     """Return the page in an answer; ApiError if it has no list of items."""
     # What is not UTF-8 must not reach stdout, and msgspec does not look into all of it.
     text = reply.content.decode("utf-8", "replace")

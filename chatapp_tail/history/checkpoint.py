@@ -51,7 +51,7 @@ ALTER TABLE mark ADD COLUMN floor INTEGER;
 """
 
 
-class Mark(msgspec.Struct, frozen=True):
+class Watermark(msgspec.Struct, frozen=True):
     """Of a channel: tailed first at `began`; all that happened until `until` is written.
 
     In wall-clock nanoseconds. `newest` is the time of the newest message as of then, and `floor`
@@ -127,12 +127,12 @@ class Checkpoint:
             self._database.execute(statement)
         self._database.execute(f"PRAGMA user_version={_VERSION}")
 
-    def _read_marks(self) -> dict[str, Mark]:
+    def _read_marks(self) -> dict[str, Watermark]:
         rows = self._query("SELECT channel, began, until, newest, floor FROM mark")
-        names = Mark.__struct_fields__
+        names = Watermark.__struct_fields__
         try:
             found = {channel: dict(zip(names, row, strict=True)) for channel, *row in rows}
-            return msgspec.convert(found, dict[str, Mark])
+            return msgspec.convert(found, dict[str, Watermark])
         except msgspec.ValidationError as error:
             raise self._damaged(error) from error
 
@@ -213,7 +213,7 @@ class Checkpoint:
     def begin(self, channel: str, at: int) -> None:
         """Note that a channel is tailed from `at` on, if it never was before."""
         if channel not in self.marks:
-            self.marks[channel] = Mark(at, at)
+            self.marks[channel] = Watermark(at, at)
             self._save([channel])
 
     def hold(self, gap: Gap) -> None:
@@ -265,7 +265,7 @@ class Checkpoint:
                 moved.append(channel)
         self._save(moved)
 
-    def _with_times(self, channel: str) -> Mark:
+    def _with_times(self, channel: str) -> Watermark:
         """Bring what the messages' times tell into a mark; not the newest while a gap is open."""
         mark = self.marks[channel]
         held = channel in self._given_up or any(name == channel for name, _ in self._held)
@@ -303,7 +303,7 @@ class Checkpoint:
             self._taken.release()
 
 
-def _until_now(mark: Mark, now: int) -> Mark:
+def _until_now(mark: Watermark, now: int) -> Watermark:
     """Return a mark that is not in the future, where a clock that was set back may have left it.
 
     Then nobody knows until when all is written by the clock of now: by that of the service, until

@@ -27,7 +27,7 @@ _TEXTS = ("text", "caption")
 _NOTHING: tuple[object, ...] = (None, "", [], {})
 
 
-class Doubles:
+class Deduplicator:
     """Remembers the messages shown of late; `shown` are ids of an earlier run, `now` counts them.
 
     `now` is in nanoseconds, as is the `received` of records. `keep_since` tells since when nothing
@@ -47,7 +47,7 @@ class Doubles:
         self._keep_since = keep_since
         self._most = self._look_at = MOST + len(self._live)
 
-    def without(self, records: list[Record]) -> list[Record]:
+    def drop_duplicates(self, records: list[Record]) -> list[Record]:
         """Return the records that are to be shown; they count as shown from now on."""
         if len(records) == 1:  # nearly always, and a comprehension is a call
             return records if records[0].event != "message" or self._is_new(records[0]) else []

@@ -55,7 +55,7 @@ class Reached(Enum):
     """All of it was taken before: it was read together with one that was reached earlier."""
 
 
-class _Episode(msgspec.Struct, eq=False):
+class _Batch(msgspec.Struct, eq=False):
     """Gaps that are read together, and how much of them was put into the queue and taken.
 
     Those that end soon after one another are, and those that end while others are being read.
@@ -64,7 +64,7 @@ class _Episode(msgspec.Struct, eq=False):
     """
 
     due: float = 0.0
-    gaps: "list[_Known]" = msgspec.field(default_factory=list)
+    gaps: "list[_PendingGap]" = msgspec.field(default_factory=list)
     newest: dict[str, int] = msgspec.field(default_factory=dict)
     gathered: threading.Event = msgspec.field(default_factory=threading.Event)
     begun: bool = False
@@ -80,19 +80,19 @@ class _Episode(msgspec.Struct, eq=False):
         return self.taken < ready or time.monotonic() < self.due
 
 
-class _Known(msgspec.Struct, eq=False):
+class _PendingGap(msgspec.Struct, eq=False):
     """One gap: `reached` in the spool by the main thread, `closed` when all of it came."""
 
     gap: Gap
-    episode: _Episode
+    episode: _Batch
     reached: bool = False
     closed: bool = False
 
 
-_News = tuple[_Episode, "list[ChannelEvent] | Gap | BackfillBug"]
+_Result = tuple[_Batch, "list[ChannelEvent] | Gap | BackfillBug"]
 
 
-class Backfill:
+class GapFiller:
     """Reads the gaps of those channels that `has_history` says have one.
 
     `alarm` is woken when there is something to take. `began` has when channels were tailed first,
@@ -118,17 +118,17 @@ class Backfill:
         self._times = times or MessageTimes()
         self._patience = patience
         self._lock = threading.Lock()
-        self._gathering: _Episode | None = None
-        self._episodes: SimpleQueue[_Episode] = SimpleQueue()
+        self._gathering: _Batch | None = None
+        self._episodes: SimpleQueue[_Batch] = SimpleQueue()
         self._thread: threading.Thread | None = None
         # In the order of the spool, which is the same for both threads.
-        self._coming: deque[_Known] = deque()
-        self._open: dict[_Known, None] = {}
+        self._coming: deque[_PendingGap] = deque()
+        self._open: dict[_PendingGap, None] = {}
         # Channel -> where its gap began (seconds since the epoch) that was given up.
         self._given_up: dict[str, int] = {}
-        self._news: Queue[_News] = Queue(_HANDED_OUT_AHEAD)
-        self._next: _News | None = None
-        self._reached: set[_Episode] = set()
+        self._news: Queue[_Result] = Queue(_HANDED_OUT_AHEAD)
+        self._next: _Result | None = None
+        self._reached: set[_Batch] = set()
 
     # --- the socket's thread
 
@@ -157,11 +157,11 @@ class Backfill:
         with self._lock:
             episode = self._gathering
             if episode is None or episode.begun:
-                episode = self._gathering = _Episode()
+                episode = self._gathering = _Batch()
                 self._episodes.put(episode)
             if gap.reason != RENEWED:
                 episode.due = episode.due or time.monotonic() + self._patience
-            known = _Known(gap, episode)
+            known = _PendingGap(gap, episode)
             episode.gaps.append(known)
             if gap.channel in self._times.newest:
                 episode.newest.setdefault(gap.channel, self._times.newest[gap.channel])
@@ -187,7 +187,7 @@ class Backfill:
                 self._put(episode, BackfillBug(traceback.format_exc()))
                 return
 
-    def _hand_out(self, episode: _Episode) -> None:
+    def _hand_out(self, episode: _Batch) -> None:
         """Fetch an episode and queue what comes: many messages at once, but none for long."""
         batch: list[ChannelEvent] = []
         begun = time.monotonic()
@@ -210,7 +210,7 @@ class Backfill:
         episode.complete = True
         self._alarm.wake()
 
-    def _newest(self, episode: _Episode) -> dict[str, int]:
+    def _newest(self, episode: _Batch) -> dict[str, int]:
         """Return the newest message times before the gaps of an episode.
 
         Where an earlier gap was given up, its begin takes their place: it is read again with the
@@ -230,7 +230,7 @@ class Backfill:
         else:
             self._given_up.pop(gap.channel, None)
 
-    def _put(self, episode: _Episode, news: "list[ChannelEvent] | Gap | BackfillBug") -> None:
+    def _put(self, episode: _Batch, news: "list[ChannelEvent] | Gap | BackfillBug") -> None:
         if news != []:
             self._news.put((episode, news))
             episode.queued += 1
@@ -310,7 +310,7 @@ class Backfill:
             self._close(episode, news)
         return news
 
-    def _close(self, episode: _Episode, gap: Gap) -> None:
+    def _close(self, episode: _Batch, gap: Gap) -> None:
         key = _key(gap)
         closes = next(
             known for known in episode.gaps if not known.closed and _key(known.gap) == key

@@ -11,7 +11,7 @@ come together with the next one.
 """
 
 
-class Pace:
+class RateLimiter:
     """Lets the requests of several threads begin one after the other, and none in a pause."""
 
     def __init__(

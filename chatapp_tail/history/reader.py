@@ -18,11 +18,11 @@ from queue import SimpleQueue
 from typing import NamedTuple
 
 from ..errors import ChatAppTailError
-from ..threads import Daemons
+from ..threads import DaemonThreadPool
 from .answers import PAGE, Line, Message, Page
 from .chat_listing import ChatListing, Listed, path_of
 from .chat_reading import ChatReading
-from .rate_limit import Pace
+from .rate_limit import RateLimiter
 from .requests import AT_ONCE, Ask, Clock, HistoryRequests, Refusal
 from .store import HistoryStore, remove_store
 
@@ -67,7 +67,7 @@ class History:
     def __init__(
         self,
         ask: Ask,
-        pace: Pace,
+        limiter: RateLimiter,
         *,
         store: Path | None = None,
         clock: Clock = Clock(),  # noqa: B008 - it has no state
@@ -75,10 +75,10 @@ class History:
     ) -> None:
         self.chats = self.chats_read = self.found = 0
         self.clock = clock
-        self._pace = pace
+        self._limiter = limiter
         self._store = store
-        self._requests = HistoryRequests(ask, pace, clock)
-        self._call = call or Daemons("chatapp-tail-history", AT_ONCE).call
+        self._requests = HistoryRequests(ask, limiter, clock)
+        self._call = call or DaemonThreadPool("chatapp-tail-history", AT_ONCE).call
 
     @property
     def trouble(self) -> str | None:
@@ -88,7 +88,7 @@ class History:
     @property
     def requests(self) -> int:
         """How many requests were made so far."""
-        return self._pace.begun
+        return self._limiter.begun
 
     def messages(self, spans: Sequence[Span], failed: Failed) -> Iterator[Message]:
         """Yield the messages of all spans in the order of their time, and nothing twice.

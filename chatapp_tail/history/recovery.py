@@ -61,7 +61,7 @@ def recover(
     for message in history.messages([span for span, _ in spans], note):
         yield _event(message)
     for gap, (span, _) in zip(gaps, spans, strict=True):
-        missing = _summed_up(troubles.get(span.line, []))
+        missing = _summarise(troubles.get(span.line, []))
         yield replace(gap, missing=missing, given_up=span.line in given_up)
 
 
@@ -106,7 +106,7 @@ def _event(message: Message) -> ChannelEvent:
     return ChannelEvent(time.time_ns(), "message", of_license(*line), data)
 
 
-def _summed_up(troubles: Sequence[str]) -> str | None:
+def _summarise(troubles: Sequence[str]) -> str | None:
     if not troubles:
         return None
     others = len(set(troubles)) - 1

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from math import floor
 from typing import NamedTuple
 
-from ..chatapp.http import Reply
+from ..chatapp.http import Response
 from ..errors import ApiError, ChatAppTailError, CredentialsError
 from ..net import parse_http_date
 from .answers import Page, read_page
-from .rate_limit import Pace
+from .rate_limit import RateLimiter
 
 AT_ONCE = 4
 """Requests under way at the same time."""
@@ -25,7 +25,7 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
 _RETRY_AFTER_MAX = 300.0
 _CLOCKS_AGREE = 5
 
-Ask = Callable[[str, Mapping[str, str]], Reply]
+Ask = Callable[[str, Mapping[str, str]], Response]
 """(path, query) -> the answer, as `Api.ask` gives it."""
 
 
@@ -59,9 +59,9 @@ class HistoryRequests:
     that time on average of the threads. `trouble` is what came back where it has to ask again.
     """
 
-    def __init__(self, ask: Ask, pace: Pace, clock: Clock) -> None:
+    def __init__(self, ask: Ask, limiter: RateLimiter, clock: Clock) -> None:
         self._ask = ask
-        self._pace = pace
+        self._limiter = limiter
         self._clock = clock
         self.begin()
 
@@ -86,7 +86,7 @@ class HistoryRequests:
         while True:
             if self._given_up is not None:
                 raise ApiError(self._given_up)
-            self._pace.wait()
+            self._limiter.wait()
             tried = self._clock.monotonic()
             came = self._try(path, query)
             if isinstance(came, Page):
@@ -107,7 +107,7 @@ class HistoryRequests:
             return _Trouble(error)
         if reply.passing:
             asked_for = min(reply.retry_after or 0.0, _RETRY_AFTER_MAX)
-            self._pace.pause(asked_for)
+            self._limiter.pause(asked_for)
             return _Trouble(ApiError(reply.said), asked_for)
         if _is_refusal(reply):
             self._note_answer(reply)
@@ -119,7 +119,7 @@ class HistoryRequests:
         self._note_answer(reply)
         return page
 
-    def _note_answer(self, reply: Reply) -> None:
+    def _note_answer(self, reply: Response) -> None:
         self.trouble, self._answered = None, self._clock.monotonic()
         self.answers += 1
         date = parse_http_date(reply.headers.get("Date", ""))
@@ -141,6 +141,6 @@ class HistoryRequests:
         return self._given_up is None
 
 
-def _is_refusal(reply: Reply) -> bool:
+def _is_refusal(reply: Response) -> bool:
     """Return whether a failure is told by ChatApp itself, not by something in between."""
     return not reply.ok and reply.refuses and not 300 <= reply.status < 400

@@ -15,20 +15,20 @@ from ..items import ASKED, NOT_RUNNING, RENEWED, ChannelEvent, Fetching, Gap, It
 from ..pusher.connection import Sink
 from ..threads import Waker
 from .checkpoint import Checkpoint
-from .dedup import Doubles
-from .gap_filler import Backfill
+from .dedup import Deduplicator
+from .gap_filler import GapFiller
 from .message_times import MessageTimes
 
 if TYPE_CHECKING:
     from .reader import History
 
-Uncovered = Mapping[str, tuple[int, str]]
+StartPositions = Mapping[str, tuple[int, str]]
 """Channel -> since when (wall-clock nanoseconds) nothing of it was written, and why."""
 
 
-def uncovered(
+def start_positions(
     channels: Sequence[str], checkpoint: Checkpoint | None, since: int | None, *, everything: bool
-) -> Uncovered:
+) -> StartPositions:
     """Return the channels whose tail begins in the past: where an earlier run ended, or `since`.
 
     A line that came to the account between two runs of `--all` begins where the other ones do.
@@ -46,7 +46,7 @@ def uncovered(
     return found
 
 
-def began(places: Uncovered, checkpoint: Checkpoint | None) -> dict[str, int]:
+def began(places: StartPositions, checkpoint: Checkpoint | None) -> dict[str, int]:
     """Return when each of these channels was tailed first, as far as history may be read."""
     marks = checkpoint.marks if checkpoint else {}
     return {
@@ -75,7 +75,7 @@ class HistoryReader:
     ) -> Iterator[ChannelEvent | Gap]:
         """Yield messages and gaps, as `Fetch` wants it."""
         try:
-            from .rate_limit import Pace
+            from .rate_limit import RateLimiter
             from .reader import History
             from .recovery import recover
         except (ImportError, OSError) as error:
@@ -83,7 +83,7 @@ class HistoryReader:
             missing = f"history cannot be read: {error}"
             yield from (replace(gap, missing=missing, given_up=True) for gap in gaps)
             return
-        self._history = self._history or History(self._api.ask, Pace(), store=self._store)
+        self._history = self._history or History(self._api.ask, RateLimiter(), store=self._store)
         if any(gap.reason != RENEWED for gap in gaps):
             self.since = time.monotonic()
         yield from recover(self._history, gaps, began, newest)
@@ -97,12 +97,12 @@ class HistoryReader:
         return Fetching(at, known.chats, known.chats_read, known.found, known.trouble)
 
 
-class Filling(msgspec.Struct, frozen=True):
+class BackfillSetup(msgspec.Struct, frozen=True):
     """All that fills gaps; nothing of it where they are not to be filled."""
 
-    uncovered: Uncovered
-    backfill: Backfill | None = None
-    doubles: Doubles | None = None
+    start_positions: StartPositions
+    backfill: GapFiller | None = None
+    deduplicator: Deduplicator | None = None
     times: MessageTimes | None = None
     reader: HistoryReader | None = None
 
@@ -118,7 +118,7 @@ class Filling(msgspec.Struct, frozen=True):
         return watch_and_put
 
 
-def open_filling(
+def set_up_backfill(
     channels: Sequence[str],
     api: Api,
     alarm: Waker,
@@ -127,27 +127,27 @@ def open_filling(
     since: int | None,
     everything: bool,
     wait: float | None,
-) -> Filling:
+) -> BackfillSetup:
     """Return what fills the gaps of channels that have history, those from before the start too.
 
     `since` is in nanoseconds since the epoch, `wait` how many seconds live events wait for a gap's
     messages, None where gaps are not to be filled; `everything` as with `--all`.
     """
-    places = uncovered(channels, checkpoint, since, everything=everything)
+    places = start_positions(channels, checkpoint, since, everything=everything)
     if wait is None:
-        return Filling(places)
+        return BackfillSetup(places)
     if checkpoint:
         # Should this run end before it has read what was before it, the next one still must.
         for channel, (begin, _) in places.items():
             checkpoint.begin(channel, begin)
     times = checkpoint.times if checkpoint else MessageTimes()
     reader = HistoryReader(api, checkpoint.history_store if checkpoint else None)
-    backfill = Backfill(
+    backfill = GapFiller(
         reader, has_history, alarm, began=began(places, checkpoint), times=times, patience=wait
     )
-    doubles = Doubles(
+    deduplicator = Deduplicator(
         checkpoint.written() if checkpoint else (),
         now=time.time_ns(),
         keep_since=backfill.keep_since,
     )
-    return Filling(places, backfill, doubles, times, reader)
+    return BackfillSetup(places, backfill, deduplicator, times, reader)

@@ -7,9 +7,9 @@ import traceback
 from collections.abc import Callable
 from functools import partial
 
-from ..threads import Daemons
+from ..threads import DaemonThreadPool
 from .answers import AuthAnswer, Bug
-from .protocol import AuthWanted
+from .protocol import AuthRequested
 
 Authorise = Callable[[str, str], AuthAnswer]
 """(socket id, channel) -> answer; it may take long, and never raises but for a bug."""
@@ -23,19 +23,19 @@ class AuthorisationPool:
     def __init__(
         self,
         authorise: Authorise,
-        answered: Callable[[AuthWanted, AuthAnswer], None],
-        still_wanted: Callable[[AuthWanted], bool],
+        answered: Callable[[AuthRequested, AuthAnswer], None],
+        still_wanted: Callable[[AuthRequested], bool],
     ) -> None:
         self._authorise = authorise
         self._answered = answered
         self._still_wanted = still_wanted
-        self._daemons = Daemons("chatapp-tail-auth", _AT_ONCE)
+        self._daemons = DaemonThreadPool("chatapp-tail-auth", _AT_ONCE)
 
-    def ask(self, request: AuthWanted) -> None:
+    def ask(self, request: AuthRequested) -> None:
         """Queue a request; a thread is started when fewer than eight are busy."""
         self._daemons.call(partial(self._answer, request))
 
-    def _answer(self, request: AuthWanted) -> None:
+    def _answer(self, request: AuthRequested) -> None:
         # A lost link leaves requests behind that nobody waits for any more.
         if not self._still_wanted(request):
             return

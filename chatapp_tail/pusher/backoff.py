@@ -13,7 +13,7 @@ from enum import Enum
 class Retry(Enum):
     """How soon the end of a link allows the next dial."""
 
-    AT_ONCE = "at once"
+    IMMEDIATE = "immediate"
     BACK_OFF = "back off"
     OVER_CAPACITY = "over capacity"
 
@@ -61,7 +61,7 @@ class Backoff:
         return max(since + delay, asked, self._window_opens(since))
 
     def _delay(self, retry: Retry) -> float:
-        if retry is Retry.AT_ONCE and self._at_once_in_row < _AT_ONCE_LIMIT:
+        if retry is Retry.IMMEDIATE and self._at_once_in_row < _AT_ONCE_LIMIT:
             self._at_once_in_row += 1
             return 0.0
         span = _BASE * 2.0 ** min(self.failures, 10)

@@ -24,10 +24,10 @@ _GENERAL = {
 }
 _EXTENSION_WANTED = 1010
 _TLS_ONLY, UNAUTHORIZED = 4000, 4009
-UNSAID = (NO_STATUS, ABNORMAL, 1000)
+UNINFORMATIVE_CODES = (NO_STATUS, ABNORMAL, 1000)
 
 
-class Ended(msgspec.Struct, frozen=True):
+class CloseReason(msgspec.Struct, frozen=True):
     """The connection is over; the shell closes the socket and asks nothing more of the machine.
 
     Exactly one of `retry` and `stop` is set. `code` is the close or in-band code that decided.
@@ -40,7 +40,7 @@ class Ended(msgspec.Struct, frozen=True):
     needs_tls: bool = False
 
 
-def end_of(code: int, reason: str, *, established: bool) -> Ended:
+def classify(code: int, reason: str, *, established: bool) -> CloseReason:
     """Return what a close or in-band error code means for the connection.
 
     Pusher's ranges 4000-4099 (will not work unchanged),
@@ -49,13 +49,13 @@ def end_of(code: int, reason: str, *, established: bool) -> Ended:
     """
     said = f"{reason or _GENERAL.get(code, 'no reason given')} (code {code})"
     if code == _TLS_ONLY:
-        return Ended(said, code, retry=Retry.BACK_OFF, needs_tls=True)
+        return CloseReason(said, code, retry=Retry.BACK_OFF, needs_tls=True)
     if code == UNAUTHORIZED and established:
-        return Ended(said, code, retry=Retry.BACK_OFF)
+        return CloseReason(said, code, retry=Retry.BACK_OFF)
     if 4000 <= code < 4100 or code == _EXTENSION_WANTED:
-        return Ended(said, code, stop=StopCause.SERVER_REFUSED)
+        return CloseReason(said, code, stop=StopCause.SERVER_REFUSED)
     if 4100 <= code < 4200:
-        return Ended(said, code, retry=Retry.OVER_CAPACITY)
+        return CloseReason(said, code, retry=Retry.OVER_CAPACITY)
     if 4200 <= code < 4300:
-        return Ended(said, code, retry=Retry.AT_ONCE)
-    return Ended(said, code, retry=Retry.BACK_OFF)
+        return CloseReason(said, code, retry=Retry.IMMEDIATE)
+    return CloseReason(said, code, retry=Retry.BACK_OFF)

@@ -21,14 +21,14 @@ from .answers import AuthAnswer
 from .auth_pool import AuthorisationPool, Authorise
 from .backoff import STABLE_AFTER, Backoff, Retry
 from .clock import moment
-from .close_codes import Ended
-from .gaps import Coverage, Loss
+from .close_codes import CloseReason
+from .gaps import GapTracker, Loss
 from .moments import Moment
-from .protocol import AuthWanted, Protocol, Timing
+from .protocol import AuthRequested, Protocol, Timing
 from .refusals import ChannelRefusals, ServerRefusals
-from .resolver import WokenUp
-from .session import AuthAnswered, Conversation, Letter, MoreWanted, Outcome, Sink
-from .transport import DialFailed, Dialler, Endpoint, Link
+from .resolver import DialCancelled
+from .session import AuthCommand, Command, Outcome, Session, Sink, SubscribeCommand
+from .transport import Dialer, DialFailed, Endpoint, Transport
 
 __all__ = ["Connection", "Endpoint", "Settings", "Sink", "Timing"]
 
@@ -53,7 +53,8 @@ class Settings(msgspec.Struct, frozen=True):
 class Connection:
     """Starts with `start`; its last item is `Stopped`, after `stop` or for a reason of its own.
 
-    `uncovered` names channels that already have a gap: since when (wall-clock nanoseconds) and why.
+    `start_positions` names channels that already have a gap: since when (wall-clock nanoseconds)
+    and why.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Connection:
         authorise: Authorise,
         sink: Sink,
         *,
-        uncovered: Mapping[str, tuple[int, str]] | None = None,
+        start_positions: Mapping[str, tuple[int, str]] | None = None,
         trace: bool = False,
     ) -> None:
         self._settings = settings
@@ -70,10 +71,10 @@ class Connection:
         self._trace = trace
         self._waker = Waker()
         self._stopping = threading.Event()
-        self._inbox: deque[Letter] = deque()
+        self._inbox: deque[Command] = deque()
         self._channels = dict.fromkeys(settings.channels)
         self._pool = AuthorisationPool(authorise, self._answered, self._still_wanted)
-        self._dialler = Dialler(
+        self._dialer = Dialer(
             settings.app_key,
             settings.ca_file,
             settings.proxy,
@@ -82,9 +83,9 @@ class Connection:
             self._stopping.is_set,
         )
         self._backoff = Backoff(_random)
-        self._coverage = Coverage()
-        for channel, (since, reason) in (uncovered or {}).items():
-            self._coverage.lost(channel, Loss(Moment(since), reason))
+        self._gap_tracker = GapTracker()
+        for channel, (since, reason) in (start_positions or {}).items():
+            self._gap_tracker.lost(channel, Loss(Moment(since), reason))
         self._endpoints = deque(settings.endpoints)
         self._channel_refusals = ChannelRefusals(settings.timing.refusal_lasting)
         self._server_refusals = ServerRefusals(len(settings.endpoints))
@@ -115,7 +116,7 @@ class Connection:
 
         From `since` on there may have been events in the new ones, which is a gap then.
         """
-        self._inbox.extend(MoreWanted(channel, since) for channel in channels)
+        self._inbox.extend(SubscribeCommand(channel, since) for channel in channels)
         self._waker.wake()
 
     @property
@@ -125,11 +126,11 @@ class Connection:
 
     # --- called from the auth threads
 
-    def _answered(self, request: AuthWanted, answer: AuthAnswer) -> None:
-        self._inbox.append(AuthAnswered(request, answer))
+    def _answered(self, request: AuthRequested, answer: AuthAnswer) -> None:
+        self._inbox.append(AuthCommand(request, answer))
         self._waker.wake()
 
-    def _still_wanted(self, request: AuthWanted) -> bool:
+    def _still_wanted(self, request: AuthRequested) -> bool:
         protocol = self._protocol
         return protocol is not None and request.socket_id == protocol.socket_id
 
@@ -143,7 +144,7 @@ class Connection:
             stopped = (StopCause.BUG, traceback.format_exc())
         self._drop_answers()
         now = moment()
-        self._say(*self._coverage.close(now), items.Stopped(now.wall, *stopped))
+        self._say(*self._gap_tracker.close(now), items.Stopped(now.wall, *stopped))
 
     def _keep_connected(self) -> tuple[StopCause, str]:
         next_dial = 0.0
@@ -165,8 +166,8 @@ class Connection:
         self._backoff.dialled(self._dialled_at)
         self._say(items.Connecting(time.time_ns(), str(endpoint)))
         try:
-            link = self._dialler.dial(endpoint)
-        except WokenUp:
+            link = self._dialer.dial(endpoint)
+        except DialCancelled:
             return Outcome(None)
         except DialFailed as failure:
             outcome = Outcome(failure.ended, retry_after=failure.retry_after or 0.0)
@@ -177,7 +178,7 @@ class Connection:
             self._protocol = None
             link.close()
 
-    def _converse(self, link: Link) -> Outcome:
+    def _converse(self, link: Transport) -> Outcome:
         settings = self._settings
         link.watch(self._waker)
         self._drop_answers()
@@ -189,35 +190,35 @@ class Connection:
             strict=settings.strict,
             refusals=self._channel_refusals,
         )
-        outcome = Conversation(
+        outcome = Session(
             link,
             self._protocol,
             sink=self._sink,
             ask_auth=self._pool.ask,
             inbox=self._inbox,
             join=self._join,
-            coverage=self._coverage,
+            gap_tracker=self._gap_tracker,
             stopping=self._stopping.is_set,
             trace=self._trace,
         ).run()
         if outcome.subscribed_for < STABLE_AFTER:
-            self._dialler.leave_address()
+            self._dialer.leave_address()
         return self._judged(outcome)
 
     def _drop_answers(self) -> None:
         """Empty the inbox: signatures end with their link, new channels do not."""
         while self._inbox:
             letter = self._inbox.popleft()
-            if isinstance(letter, MoreWanted):
+            if isinstance(letter, SubscribeCommand):
                 self._join(letter)
 
-    def _join(self, letter: MoreWanted) -> None:
+    def _join(self, letter: SubscribeCommand) -> None:
         """Tail one more channel on this link and all later ones."""
         if letter.channel in self._channels:
             return
         self._channels[letter.channel] = None
         if letter.since:
-            self._coverage.lost(letter.channel, Loss(letter.since, items.ADDED))
+            self._gap_tracker.lost(letter.channel, Loss(letter.since, items.ADDED))
 
     def _judged(self, outcome: Outcome) -> Outcome:
         """Leave an endpoint that did not work for long, and retry refusals that may pass."""
@@ -267,7 +268,7 @@ class Connection:
         self._sink(said)
 
 
-def _reason(endpoint: Endpoint, ended: Ended) -> str:
+def _reason(endpoint: Endpoint, ended: CloseReason) -> str:
     """Return why a link ended, with its place where that is about the server."""
     about_us = (StopCause.CREDENTIALS, StopCause.CHANNELS_REFUSED, StopCause.BUG)
     return ended.reason if ended.stop in about_us else f"{endpoint}: {ended.reason}"

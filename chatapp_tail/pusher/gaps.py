@@ -35,7 +35,7 @@ class Loss(msgspec.Struct, frozen=True):
         return Gap(channel, since, end.wall, self.reason, final, read_from=earlier)
 
 
-class Coverage:
+class GapTracker:
     """Opens a gap per channel when a link is lost and closes it on the next confirmation."""
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class Coverage:
         return gaps
 
 
-class Proof:
+class WatermarkTracker:
     """What one link has proved so far, by questions that were answered."""
 
     def __init__(self) -> None:

@@ -16,44 +16,44 @@ PusherEvent = tuple[str, str | None, bytes | None]
 """Its name, channel (None: of none), and the document in `data` (None: absent)."""
 
 
-class Unreadable(Exception):
+class MalformedMessage(Exception):
     """What came is no event; its text says what it is."""
 
 
-class _Usual(msgspec.Struct, gc=False):
+class _StringData(msgspec.Struct, gc=False):
     event: str
     data: str
     channel: str | None = None
 
 
-class _Plain(msgspec.Struct, gc=False):
+class _RawData(msgspec.Struct, gc=False):
     event: str
     channel: str | None = None
     data: msgspec.Raw = msgspec.Raw()  # empty when absent: no JSON value is
 
 
-_decode_usual = msgspec.json.Decoder(_Usual).decode
-_decode_plain = msgspec.json.Decoder(_Plain).decode
+_decode_string_data = msgspec.json.Decoder(_StringData).decode
+_decode_raw_data = msgspec.json.Decoder(_RawData).decode
 _decode_string = msgspec.json.Decoder(str).decode
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def decode_event(text: bytes) -> PusherEvent:
-    """Return what a text message of valid UTF-8 says; `Unreadable` when it says nothing."""
+    """Return what a text message of valid UTF-8 says; `MalformedMessage` when it says nothing."""
     try:
-        usual = _decode_usual(text)
+        usual = _decode_string_data(text)
     except raw_json.REFUSED:
-        return _decode_unusual(text)
+        return _decode_slow(text)
     return usual.event, usual.channel, usual.data.encode()
 
 
-def _decode_unusual(text: bytes) -> PusherEvent:
+def _decode_slow(text: bytes) -> PusherEvent:
     try:
-        plain = _decode_plain(text)
+        plain = _decode_raw_data(text)
     except raw_json.REFUSED:
         return _decode_by_parts(text)
     data = bytes(plain.data)
-    return plain.event, plain.channel, _unwrapped(data) if data else None
+    return plain.event, plain.channel, _document_of(data) if data else None
 
 
 def _decode_by_parts(text: bytes) -> PusherEvent:
@@ -61,15 +61,15 @@ def _decode_by_parts(text: bytes) -> PusherEvent:
     try:
         members = raw_json.members(text.decode())
     except ValueError as error:
-        raise Unreadable("a frame that is not a JSON object") from error
+        raise MalformedMessage("a frame that is not a JSON object") from error
     event, channel = raw_json.string(members.get("event")), members.get("channel", "null")
     if event is None or channel[0] not in 'n"':
-        raise Unreadable("a frame without a proper event or channel name")
-    data = _unwrapped(members["data"].encode()) if "data" in members else None
+        raise MalformedMessage("a frame without a proper event or channel name")
+    data = _document_of(members["data"].encode()) if "data" in members else None
     return event, raw_json.string(channel), data
 
 
-def _unwrapped(value: bytes) -> bytes:
+def _document_of(value: bytes) -> bytes:
     """Return the text of a JSON string, and any other JSON value as it is."""
     if not value.startswith(b'"'):
         return value

@@ -23,7 +23,7 @@ from ..items import ChannelEvent, StopCause
 from . import messages
 from .answers import AuthAnswer, Bug, Denied, Granted, TokenRefused, Unavailable, Untrusted
 from .backoff import STABLE_AFTER, Retry
-from .close_codes import UNAUTHORIZED, UNSAID, Ended, end_of
+from .close_codes import UNAUTHORIZED, UNINFORMATIVE_CODES, CloseReason, classify
 from .frames import INVALID_PAYLOAD
 from .refusals import ChannelRefusals
 from .subscriptions import (
@@ -59,20 +59,20 @@ class Timing(msgspec.Struct, frozen=True):
 # --- what comes out ------------------------------------------------------------------------------
 
 
-class Established(msgspec.Struct, frozen=True):
+class ConnectionEstablished(msgspec.Struct, frozen=True):
     """`pusher:connection_established` came; `socket_id` is opaque and new on every connection."""
 
     socket_id: str
 
 
-class AuthWanted(msgspec.Struct, frozen=True):
-    """The shell should ask for a signature and bring the answer to `auth_answered`."""
+class AuthRequested(msgspec.Struct, frozen=True):
+    """The shell should ask for a signature and bring the answer to `receive_auth`."""
 
     channel: str
     socket_id: str
 
 
-class ChannelAsked(msgspec.Struct, frozen=True):
+class SubscribeSent(msgspec.Struct, frozen=True):
     """A request for the channel is about to be sent."""
 
     channel: str
@@ -86,7 +86,7 @@ class PongReceived(msgspec.Struct, frozen=True):
     """`pusher:pong` came."""
 
 
-class ChannelConfirmed(msgspec.Struct, frozen=True):
+class SubscriptionSucceeded(msgspec.Struct, frozen=True):
     """`pusher_internal:subscription_succeeded` came for a wanted channel, for the first time."""
 
     channel: str
@@ -98,14 +98,14 @@ class ChannelDenied(msgspec.Struct, frozen=True):
     channel: str
 
 
-class ChannelRefused(msgspec.Struct, frozen=True):
+class SubscriptionRefused(msgspec.Struct, frozen=True):
     """The channel is refused, by the auth endpoint or the server; it is asked again, slowly."""
 
     channel: str
     reason: str
 
 
-class ChannelVouched(msgspec.Struct, frozen=True):
+class SubscriptionReconfirmed(msgspec.Struct, frozen=True):
     """The server confirmed a subscribed channel once more.
 
     `certain` when it says that it never forgot us; else it may have, and renewed the subscription.
@@ -115,7 +115,7 @@ class ChannelVouched(msgspec.Struct, frozen=True):
     certain: bool = False
 
 
-class ChannelDoubted(msgspec.Struct, frozen=True):
+class SubscriptionLost(msgspec.Struct, frozen=True):
     """The server no longer confirms a subscribed channel; it is being asked for anew."""
 
     channel: str
@@ -129,14 +129,14 @@ class Quiet(msgspec.Struct, frozen=True):
     last_pong: float | None
 
 
-class AllDecided(msgspec.Struct, frozen=True):
+class SubscriptionsSettled(msgspec.Struct, frozen=True):
     """Every wanted channel is confirmed or refused, and at least one is confirmed."""
 
     confirmed: list[str]
     refused: list[str]
 
 
-class Noted(msgspec.Struct, frozen=True):
+class ProtocolWarning(msgspec.Struct, frozen=True):
     """Survived, and worth a line."""
 
     reason: str
@@ -145,20 +145,20 @@ class Noted(msgspec.Struct, frozen=True):
 
 Event = (
     ChannelEvent
-    | Established
-    | AuthWanted
+    | ConnectionEstablished
+    | AuthRequested
     | PingSent
     | PongReceived
-    | ChannelAsked
-    | ChannelConfirmed
+    | SubscribeSent
+    | SubscriptionSucceeded
     | ChannelDenied
-    | ChannelRefused
-    | ChannelVouched
-    | ChannelDoubted
+    | SubscriptionRefused
+    | SubscriptionReconfirmed
+    | SubscriptionLost
     | Quiet
-    | AllDecided
-    | Noted
-    | Ended
+    | SubscriptionsSettled
+    | ProtocolWarning
+    | CloseReason
 )
 
 
@@ -202,7 +202,7 @@ class Protocol:
         refusals: ChannelRefusals | None = None,
     ) -> None:
         self.socket_id: str | None = None
-        self.ended: Ended | None = None
+        self.ended: CloseReason | None = None
         self.ready = False
         self.skipped: dict[str, int] = {}
         self._asked = 0
@@ -235,7 +235,7 @@ class Protocol:
             return
         subscription = self._subscriptions[channel] = Subscription(channel)
         if self.socket_id is not None:
-            self._begin(subscription, now)
+            self._authorise(subscription, now)
 
     # --- drained by the shell
 
@@ -281,16 +281,16 @@ class Protocol:
         """Take one text message; `received` is its wall-clock time in nanoseconds."""
         if self.ended:
             return
-        self._note_life(now)
+        self._on_activity(now)
         if not payload.isascii():
             try:
                 payload.decode()
             except UnicodeDecodeError:
-                self.abandon("the server sent text that is not UTF-8", INVALID_PAYLOAD)
+                self.fail("the server sent text that is not UTF-8", INVALID_PAYLOAD)
                 return
         try:
             event, channel, data = messages.decode_event(payload)
-        except messages.Unreadable as error:
+        except messages.MalformedMessage as error:
             self._skip(str(error))
             return
         self._last_error = None
@@ -310,7 +310,7 @@ class Protocol:
         self._last_channel = channel if known else None
         return known
 
-    def _note_life(self, now: float) -> None:
+    def _on_activity(self, now: float) -> None:
         """Any frame proves life and answers a ping that waits."""
         self._last_frame = now
         self._pong_due = inf
@@ -330,17 +330,19 @@ class Protocol:
 
     def _end_before_established(self, event: str) -> None:
         expected = "pusher:connection_established"
-        self._end(Ended(f"the first event was {event!r}, not {expected}", retry=Retry.BACK_OFF))
+        self._end(
+            CloseReason(f"the first event was {event!r}, not {expected}", retry=Retry.BACK_OFF)
+        )
 
     def receive_binary(self, now: float) -> None:
         """Take a binary message; the protocol has none, so it only proves life."""
         if not self.ended:
-            self._note_life(now)
+            self._on_activity(now)
             self._skip("a binary frame")
 
     def receive_control(self, now: float) -> None:
         """Take a WebSocket ping or pong: proof of life, nothing else."""
-        self._note_life(now)
+        self._on_activity(now)
 
     def receive_close(self, code: int, reason: str) -> None:
         """Take the end of the stream; `code` is 1006 when there was no close frame.
@@ -350,20 +352,20 @@ class Protocol:
         """
         if self.ended:
             return
-        if code in UNSAID and self._last_error:
+        if code in UNINFORMATIVE_CODES and self._last_error:
             code, reason = self._last_error
         reason = self.without_signature(reason)
-        self._end(end_of(code, reason, established=self.socket_id is not None))
+        self._end(classify(code, reason, established=self.socket_id is not None))
 
-    def abandon(self, reason: str, code: int | None = None) -> None:
+    def fail(self, reason: str, code: int | None = None) -> None:
         """Take the shell's word that the link cannot go on (a broken frame, a failed send)."""
         if not self.ended:
-            self._end(Ended(reason, code, retry=Retry.BACK_OFF))
+            self._end(CloseReason(reason, code, retry=Retry.BACK_OFF))
 
     # --- what the auth endpoint answered
 
-    def auth_answered(self, channel: str, socket_id: str, answer: AuthAnswer, now: float) -> None:
-        """Take the answer to an `AuthWanted`; one for another socket id is thrown away."""
+    def receive_auth(self, channel: str, socket_id: str, answer: AuthAnswer, now: float) -> None:
+        """Take the answer to an `AuthRequested`; one for another socket id is thrown away."""
         subscription = self._subscriptions.get(channel)
         if self.ended or socket_id != self.socket_id or subscription is None:
             return
@@ -375,13 +377,13 @@ class Protocol:
             case Denied(reason):
                 self._weigh(subscription, reason, now, Refusal.CLEAR)
             case TokenRefused(reason):
-                self._end(Ended(reason, stop=StopCause.CREDENTIALS))
+                self._end(CloseReason(reason, stop=StopCause.CREDENTIALS))
             case Untrusted(reason):
-                self._end(Ended(reason, stop=StopCause.UNTRUSTED))
+                self._end(CloseReason(reason, stop=StopCause.UNTRUSTED))
             case Unavailable(reason, retry_after):
                 self._retry(subscription, reason, now, retry_after or 0.0)
             case Bug(traceback):
-                self._end(Ended(traceback, stop=StopCause.BUG))
+                self._end(CloseReason(traceback, stop=StopCause.BUG))
 
     # --- the clock
 
@@ -392,18 +394,18 @@ class Protocol:
         if now >= self._established_due:
             waited = self._timing.established_timeout
             self._end(
-                Ended(
+                CloseReason(
                     f"the server accepted the connection and then said nothing for {waited:g} s",
                     retry=Retry.BACK_OFF,
                 )
             )
         elif now >= self._pong_due:
             waited = self._timing.pong_timeout
-            self._end(Ended(f"no answer to a ping for {waited:g} s", retry=Retry.BACK_OFF))
+            self._end(CloseReason(f"no answer to a ping for {waited:g} s", retry=Retry.BACK_OFF))
         else:
             self._tick_established(now)
 
-    def probe(self, now: float) -> None:
+    def ping_now(self, now: float) -> None:
         """Ping at once: the machine may have slept, and only an answer proves the link."""
         if self.socket_id is not None and not self.ended:
             self._ping(now)
@@ -434,16 +436,18 @@ class Protocol:
         elif subscription.state is State.AUTHORISING:
             waited = self._timing.auth_timeout
             self._retry(subscription, f"channel auth did not answer for {waited:g} s", now)
-        elif subscription.state is State.AUDITED:
+        elif subscription.state is State.RECHECKING:
             self._audit_unanswered(subscription, now)
         else:
-            self._begin(subscription, now)
+            self._authorise(subscription, now)
 
     def _unconfirmed(self, subscription: Subscription, now: float) -> None:
         """Ask again, or leave a server that has let all requests of this connection pass."""
         subscription.timeouts += 1
         if subscription.timeouts >= _TIMEOUTS and not self._answered:
-            self._end(Ended("the server answers no request for a channel", retry=Retry.BACK_OFF))
+            self._end(
+                CloseReason("the server answers no request for a channel", retry=Retry.BACK_OFF)
+            )
             return
         waited = self._timing.confirm_timeout
         self._retry(subscription, f"the server did not confirm it for {waited:g} s", now)
@@ -471,7 +475,7 @@ class Protocol:
         for subscription in self._subscriptions.values():
             if subscription.state is State.CONFIRMED and subscription.can_be_audited:
                 self._send_request(subscription)
-                self._turn(subscription, State.AUDITED, now + self._timing.confirm_timeout)
+                self._set_state(subscription, State.RECHECKING, now + self._timing.confirm_timeout)
 
     def _audit_unanswered(self, subscription: Subscription, now: float) -> None:
         """Distrust a server that answered audits before; leave one alone that never does."""
@@ -480,8 +484,8 @@ class Protocol:
             return
         self._audit_due = inf
         for other in self._subscriptions.values():
-            if other.state is State.AUDITED:
-                self._turn(other, State.CONFIRMED)
+            if other.state is State.RECHECKING:
+                self._set_state(other, State.CONFIRMED)
 
     def _doubt(self, subscription: Subscription, reason: str, now: float) -> None:
         """Stop vouching for a channel that was subscribed, and ask for it again.
@@ -490,7 +494,7 @@ class Protocol:
         """
         if now - subscription.confirmed_at >= STABLE_AFTER:
             subscription.tries = 0
-        self._events.append(ChannelDoubted(subscription.channel))
+        self._events.append(SubscriptionLost(subscription.channel))
         self._retry(subscription, reason, now)
 
     # --- protocol events
@@ -503,7 +507,7 @@ class Protocol:
             return
         if not isinstance(socket_id, str) or not _proper_socket_id(socket_id):
             reason = "pusher:connection_established has no proper socket id"
-            self._end(Ended(reason, retry=Retry.BACK_OFF))
+            self._end(CloseReason(reason, retry=Retry.BACK_OFF))
             return
         self.socket_id = socket_id
         self._established_due = inf
@@ -513,14 +517,14 @@ class Protocol:
         self._ping_due = now + self._ping_interval
         self._audit_due = now + self._timing.audit_interval
         self._quiet_due = now + self._timing.quiet_interval
-        self._events.append(Established(socket_id))
+        self._events.append(ConnectionEstablished(socket_id))
         for subscription in self._subscriptions.values():
-            self._begin(subscription, now)
+            self._authorise(subscription, now)
 
-    def _pinged(self, _: str | None, __: bytes | None, now: float) -> None:
+    def _on_ping(self, _: str | None, __: bytes | None, now: float) -> None:
         self._pong_owed = self.socket_id is not None
 
-    def _ponged(self, _: str | None, __: bytes | None, now: float) -> None:
+    def _on_pong(self, _: str | None, __: bytes | None, now: float) -> None:
         self._last_pong = now
         self._events.append(PongReceived())
 
@@ -556,7 +560,7 @@ class Protocol:
         subscription, refusal = meant_by_error(self._subscriptions, code, message)
         if subscription is None:
             if self._is_first(f"error {code}"):
-                self._events.append(Noted(f"the server says: {said}"))
+                self._events.append(ProtocolWarning(f"the server says: {said}"))
             if code is not None:
                 self._last_error = (code, message)
         elif message.startswith(EXISTING):
@@ -587,14 +591,14 @@ class Protocol:
 
     def _error_before_established(self, code: int | None, message: str) -> None:
         if code is None:
-            self._events.append(Noted(f"the server says: {message or 'error'}"))
+            self._events.append(ProtocolWarning(f"the server says: {message or 'error'}"))
             return
-        self._end(end_of(code, message, established=False))
+        self._end(classify(code, message, established=False))
 
     _HANDLERS: dict[str, Callable[["Protocol", str | None, bytes | None, float], None]] = {  # noqa: RUF012 - a constant
         "pusher:connection_established": _connection_established,
-        "pusher:ping": _pinged,
-        "pusher:pong": _ponged,
+        "pusher:ping": _on_ping,
+        "pusher:pong": _on_pong,
         "pusher:error": _error,
         "pusher:subscription_error": _subscription_error,
         "pusher_internal:subscription_error": _subscription_error,
@@ -608,7 +612,7 @@ class Protocol:
 
     # --- subscriptions
 
-    def _turn(self, subscription: Subscription, state: State, due: float = inf) -> None:
+    def _set_state(self, subscription: Subscription, state: State, due: float = inf) -> None:
         """Put a subscription into a state that stops waiting at `due`.
 
         The earliest of all is kept here, perhaps too early for one that no longer waits: an event
@@ -617,13 +621,13 @@ class Protocol:
         subscription.state, subscription.due = state, due
         self._subscriptions_due = min(self._subscriptions_due, due)
 
-    def _begin(self, subscription: Subscription, now: float) -> None:
+    def _authorise(self, subscription: Subscription, now: float) -> None:
         if not subscription.authorised:
             self._subscribe(subscription, now, None)
             return
         assert self.socket_id is not None
-        self._turn(subscription, State.AUTHORISING, now + self._timing.auth_timeout)
-        self._events.append(AuthWanted(subscription.channel, self.socket_id))
+        self._set_state(subscription, State.AUTHORISING, now + self._timing.auth_timeout)
+        self._events.append(AuthRequested(subscription.channel, self.socket_id))
 
     def _subscribe(self, subscription: Subscription, now: float, auth: str | None) -> None:
         self._asked += 1
@@ -632,34 +636,34 @@ class Protocol:
         self._send_request(subscription)
         if auth:
             self._signatures.add(auth.rpartition(":")[2])
-        self._turn(subscription, State.CONFIRMING, now + self._timing.confirm_timeout)
+        self._set_state(subscription, State.CONFIRMING, now + self._timing.confirm_timeout)
 
     def _send_request(self, subscription: Subscription) -> None:
-        self._events.append(ChannelAsked(subscription.channel))
+        self._events.append(SubscribeSent(subscription.channel))
         self._outgoing.append(subscription.request)
         subscription.unanswered += 1
 
     def _confirm(self, subscription: Subscription, now: float, *, certain: bool = False) -> None:
         before = subscription.state
-        self._turn(subscription, State.CONFIRMED)
+        self._set_state(subscription, State.CONFIRMED)
         self._answered = True
         subscription.unanswered, subscription.refusal = 0, None
         if before in SUBSCRIBED:
-            self._audits_answered |= before is State.AUDITED
-            self._events.append(ChannelVouched(subscription.channel, certain))
+            self._audits_answered |= before is State.RECHECKING
+            self._events.append(SubscriptionReconfirmed(subscription.channel, certain))
             return
         subscription.confirmed_at = now
         self._refusals.confirmed(subscription.channel)
-        self._events.append(ChannelConfirmed(subscription.channel))
-        self._decide()
+        self._events.append(SubscriptionSucceeded(subscription.channel))
+        self._check_ready()
 
     def _refuse(self, subscription: Subscription, reason: str, now: float) -> None:
-        self._turn(subscription, State.REFUSED, now + self._timing.refused_retry)
+        self._set_state(subscription, State.REFUSED, now + self._timing.refused_retry)
         said_before, subscription.refusal = subscription.refusal, reason
         # Of an only channel the end tells as much.
         if reason != said_before and len(self._subscriptions) > 1:
-            self._events.append(ChannelRefused(subscription.channel, reason))
-        self._decide()
+            self._events.append(SubscriptionRefused(subscription.channel, reason))
+        self._check_ready()
 
     def _retry(
         self, subscription: Subscription, reason: str, now: float, at_least: float = 0.0
@@ -669,10 +673,12 @@ class Protocol:
             (0.5 + self._random() / 2) * min(30.0, 2.0**subscription.tries),
         )
         subscription.tries = min(subscription.tries + 1, 10)
-        self._turn(subscription, State.WANTED, now + delay)
-        self._events.append(Noted(f"{reason}; asking again in {delay:.1f} s", subscription.channel))
+        self._set_state(subscription, State.WANTED, now + delay)
+        self._events.append(
+            ProtocolWarning(f"{reason}; asking again in {delay:.1f} s", subscription.channel)
+        )
 
-    def _decide(self) -> None:
+    def _check_ready(self) -> None:
         """Say whether every wanted channel is decided, once per connection."""
         # Of 500 channels the last is decided last, so this takes one look rather than 500.
         waiting = (each.state in UNDECIDED for each in reversed(self._subscriptions.values()))
@@ -682,23 +688,27 @@ class Protocol:
         refused = by_state.get(State.REFUSED, [])
         if len(refused) == len(self._subscriptions) or (refused and self._strict):
             self._end(
-                Ended(why_refused(self._subscriptions, refused), stop=StopCause.CHANNELS_REFUSED)
+                CloseReason(
+                    why_refused(self._subscriptions, refused), stop=StopCause.CHANNELS_REFUSED
+                )
             )
         elif not self.ready and by_state.keys() <= SUBSCRIBED | {State.REFUSED}:
             self.ready = True
             confirmed = [s.channel for s in self._subscriptions.values() if s.state in SUBSCRIBED]
-            self._events.append(AllDecided(confirmed, refused))
+            self._events.append(SubscriptionsSettled(confirmed, refused))
 
     # --- ends and oddities
 
-    def _end(self, ended: Ended) -> None:
+    def _end(self, ended: CloseReason) -> None:
         self.ended = ended
         self._events.append(ended)
 
     def _skip(self, kind: str, detail: str = "") -> None:
         """Say the first of what cannot be used of each kind, not the flood."""
         if self._is_first(kind):
-            self._events.append(Noted(f"skipped {kind}{detail}, and will skip more like it"))
+            self._events.append(
+                ProtocolWarning(f"skipped {kind}{detail}, and will skip more like it")
+            )
 
     def _is_first(self, kind: str) -> bool:
         self.skipped[kind] = self.skipped.get(kind, 0) + 1

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from ..items import StopCause
 from .backoff import Retry
-from .close_codes import Ended
+from .close_codes import CloseReason
 
 _IN_A_ROW = 3
 _LASTING_OF_SERVER = 300.0
@@ -61,7 +61,9 @@ class ServerRefusals:
         self._accepted = False
         self._streak: _Streak | None = None
 
-    def judge(self, ended: Ended, now: float, *, established: bool, subscribed: bool) -> Ended:
+    def judge(
+        self, ended: CloseReason, now: float, *, established: bool, subscribed: bool
+    ) -> CloseReason:
         """Return how a link ended, to be retried if the refusal may be a passing one.
 
         One that was subscribed is past that: what ends it was meant for it.
@@ -73,7 +75,7 @@ class ServerRefusals:
         self._accepted |= established
         return ended
 
-    def _softened(self, ended: Ended, now: float) -> Ended:
+    def _softened(self, ended: CloseReason, now: float) -> CloseReason:
         if ended.stop is not StopCause.SERVER_REFUSED:
             self._streak = None if self._accepted else self._streak
             return ended
@@ -84,7 +86,7 @@ class ServerRefusals:
         retry = Retry.OVER_CAPACITY if self._accepted else Retry.BACK_OFF
         return replace(ended, stop=None, retry=retry)
 
-    def _retried(self, ended: Ended, streak: _Streak, now: float) -> bool:
+    def _retried(self, ended: CloseReason, streak: _Streak, now: float) -> bool:
         if not self._accepted:
             return streak.count < self._endpoints
         by_http = (ended.code or 0) < 1000

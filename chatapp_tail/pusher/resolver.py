@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ..threads import Daemons, Waker
+from ..threads import DaemonThreadPool, Waker
 
 LOOKUP_TIMEOUT = 30.0
 """Seconds a look-up may take."""
@@ -23,7 +23,7 @@ Address = tuple[socket.AddressFamily, socket.SocketKind, int, Any]
 """Family, kind, protocol and address, as `socket.socket` and `connect` take them."""
 
 
-class WokenUp(Exception):
+class DialCancelled(Exception):
     """A wait was given up because the connection is asked to stop."""
 
 
@@ -33,10 +33,10 @@ class Resolver:
     def __init__(self, waker: Waker, stopping: Callable[[], bool]) -> None:
         self._waker = waker
         self._stopping = stopping
-        self._daemons = Daemons("chatapp-tail-names", _AT_ONCE)
+        self._daemons = DaemonThreadPool("chatapp-tail-names", _AT_ONCE)
 
     def addresses(self, host: str, port: int) -> list[Address]:
-        """Return at least one address; OSError says why there is none, WokenUp that nobody asks."""
+        """Return at least one address; OSError says why there is none, DialCancelled: a stop."""
         try:
             found = _look_up(host, port, flags=socket.AI_NUMERICHOST)
         except OSError:
@@ -53,7 +53,7 @@ class Resolver:
         waits.register(self._waker, select.POLLIN)
         while not answers:
             if self._stopping():
-                raise WokenUp
+                raise DialCancelled
             left = deadline - time.monotonic()
             if left <= 0:
                 raise OSError(f"its name could not be resolved within {LOOKUP_TIMEOUT:g} s")

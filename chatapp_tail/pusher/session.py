@@ -11,49 +11,49 @@ from .. import items
 from ..items import ChannelEvent, Item
 from .answers import AuthAnswer
 from .clock import moment
-from .close_codes import Ended
+from .close_codes import CloseReason
 from .frames import BINARY, CLOSE, INVALID_PAYLOAD, PING, TEXT, parse_close
-from .gaps import Coverage, Proof
+from .gaps import GapTracker, WatermarkTracker
 from .moments import Moment
 from .protocol import (
-    AllDecided,
-    AuthWanted,
-    ChannelAsked,
-    ChannelConfirmed,
+    AuthRequested,
     ChannelDenied,
-    ChannelDoubted,
-    ChannelRefused,
-    ChannelVouched,
-    Established,
+    ConnectionEstablished,
     Event,
-    Noted,
     PingSent,
     PongReceived,
     Protocol,
+    ProtocolWarning,
     Quiet,
+    SubscribeSent,
+    SubscriptionLost,
+    SubscriptionReconfirmed,
+    SubscriptionRefused,
+    SubscriptionsSettled,
+    SubscriptionSucceeded,
 )
 from .redaction import redact
-from .transport import Link
+from .transport import Transport
 
 Sink = Callable[[Sequence[Item]], None]
 """Takes a batch of items in wire order; must not block."""
 
 
-class AuthAnswered(msgspec.Struct, frozen=True):
+class AuthCommand(msgspec.Struct, frozen=True):
     """From an auth thread."""
 
-    request: AuthWanted
+    request: AuthRequested
     answer: AuthAnswer
 
 
-class MoreWanted(msgspec.Struct, frozen=True):
+class SubscribeCommand(msgspec.Struct, frozen=True):
     """There is another channel to tail; `since` when there may have been events in it."""
 
     channel: str
     since: Moment | None = None
 
 
-Letter = AuthAnswered | MoreWanted
+Command = AuthCommand | SubscribeCommand
 """What other threads put into the inbox of the socket's thread."""
 
 _GOODBYE_WAIT = 0.5
@@ -72,25 +72,25 @@ class Outcome(msgspec.Struct, frozen=True):
     subscribed.
     """
 
-    ended: Ended | None
+    ended: CloseReason | None
     lasted: float | None = None
     subscribed_for: float = 0.0
     retry_after: float = 0.0
 
 
-class Conversation:
+class Session:
     """Feeds the machine from the link and hands on what it says."""
 
     def __init__(
         self,
-        link: Link,
+        link: Transport,
         protocol: Protocol,
         *,
         sink: Sink,
-        ask_auth: Callable[[AuthWanted], None],
-        inbox: deque[Letter],
-        join: Callable[[MoreWanted], None],
-        coverage: Coverage,
+        ask_auth: Callable[[AuthRequested], None],
+        inbox: deque[Command],
+        join: Callable[[SubscribeCommand], None],
+        gap_tracker: GapTracker,
         stopping: Callable[[], bool],
         trace: bool,
     ) -> None:
@@ -100,10 +100,10 @@ class Conversation:
         self._ask_auth = ask_auth
         self._inbox = inbox
         self._join = join
-        self._coverage = coverage
+        self._gap_tracker = gap_tracker
         self._stopping = stopping
         self._trace = trace
-        self._proof = Proof()
+        self._watermarks = WatermarkTracker()
         self._ping: bytes | None = None
         self._progress = 0
         self._established_at: float | None = None
@@ -125,8 +125,8 @@ class Conversation:
         if ended:
             if ended.code == INVALID_PAYLOAD and self._link.end is None:
                 self._link.send_close(INVALID_PAYLOAD, ended.reason)
-            for channel, loss in self._proof.losses(ended.reason).items():
-                self._coverage.lost(channel, loss)
+            for channel, loss in self._watermarks.losses(ended.reason).items():
+                self._gap_tracker.lost(channel, loss)
         return Outcome(ended, _since(self._established_at), _since(self._subscribed_at) or 0.0)
 
     def _take_in(self) -> None:
@@ -153,14 +153,14 @@ class Conversation:
             self._take_end(*self._link.end)
         self._link.flush()
         if self._clock_jumped(now):
-            self._protocol.probe(now)
+            self._protocol.ping_now(now)
         self._protocol.tick(now)
 
-    def _take_letter(self, letter: Letter, now: float) -> None:
+    def _take_letter(self, letter: Command, now: float) -> None:
         match letter:
-            case AuthAnswered(request, answer):
-                self._protocol.auth_answered(request.channel, request.socket_id, answer, now)
-            case MoreWanted(channel):
+            case AuthCommand(request, answer):
+                self._protocol.receive_auth(request.channel, request.socket_id, answer, now)
+            case SubscribeCommand(channel):
                 self._join(letter)
                 self._protocol.want(channel, now)
             case _:
@@ -185,7 +185,7 @@ class Conversation:
     def _take_end(self, code: int, reason: str) -> None:
         if self._link.faulty:
             self._link.send_close(code, reason)
-            self._protocol.abandon(f"{reason} (code {code})", code)
+            self._protocol.fail(f"{reason} (code {code})", code)
         else:
             self._protocol.receive_close(code, reason)
 
@@ -208,7 +208,7 @@ class Conversation:
             self._sink(batch)
             last = batch[-1]
             if type(last) is ChannelEvent and last.channel:
-                self._proof.event_came(last.channel, moment())
+                self._watermarks.event_came(last.channel, moment())
         for text in self._protocol.take_outgoing():
             if self._trace:
                 self._show(">", text)
@@ -222,40 +222,40 @@ class Conversation:
         now = moment()
         at = now.wall
         match event:
-            case AuthWanted():
+            case AuthRequested():
                 self._ask_auth(event)
-            case Established(socket_id):
+            case ConnectionEstablished(socket_id):
                 self._established_at = time.monotonic()
                 batch.append(items.Connected(at, socket_id))
-            case ChannelConfirmed(channel):
+            case SubscriptionSucceeded(channel):
                 self._subscribed_at = self._subscribed_at or time.monotonic()
                 self._take_confirmation(channel, now, batch)
-            case AllDecided(confirmed, refused):
+            case SubscriptionsSettled(confirmed, refused):
                 batch.append(items.Ready(at, confirmed, refused))
-            case ChannelVouched(channel, certain):
-                if span := self._proof.channel_vouched(channel, certain=certain):
+            case SubscriptionReconfirmed(channel, certain):
+                if span := self._watermarks.channel_vouched(channel, certain=certain):
                     batch.append(span.gap(channel, now))
             case ChannelDenied(channel):
-                self._proof.channel_denied(channel)
-            case ChannelDoubted(channel):
-                loss = self._proof.forget(channel, "the server forgot the subscription")
-                self._coverage.lost(channel, loss)
-            case ChannelAsked(channel):
-                self._proof.channel_asked(channel, now)
+                self._watermarks.channel_denied(channel)
+            case SubscriptionLost(channel):
+                loss = self._watermarks.forget(channel, "the server forgot the subscription")
+                self._gap_tracker.lost(channel, loss)
+            case SubscribeSent(channel):
+                self._watermarks.channel_asked(channel, now)
             case PingSent():
-                self._proof.ping_sent(now)
+                self._watermarks.ping_sent(now)
             case PongReceived():
-                if self._proof.pong_came():
-                    batch.append(items.Covered(self._proof.covered_until(now)))
+                if self._watermarks.pong_came():
+                    batch.append(items.Watermarks(self._watermarks.covered_until(now)))
             case Quiet(last_event, last_frame, last_pong):
                 batch.append(items.Quiet(at, last_event, last_frame, last_pong))
-            case ChannelRefused(channel, reason):
+            case SubscriptionRefused(channel, reason):
                 batch.append(items.Refused(at, channel, reason))
-            case Noted(reason, channel):
+            case ProtocolWarning(reason, channel):
                 batch.append(items.Trouble(at, reason, channel))
             case ChannelEvent():
                 batch.append(event)
-            case Ended():
+            case CloseReason():
                 return  # the loop reads it from the machine
             case _:
                 assert_never(event)
@@ -265,11 +265,11 @@ class Conversation:
 
         The last also without a pong, so that a run shorter than a ping interval counts too.
         """
-        self._proof.channel_confirmed(channel)
+        self._watermarks.channel_confirmed(channel)
         batch.append(items.Subscribed(now.wall, channel))
-        if gap := self._coverage.regained(channel, now):
+        if gap := self._gap_tracker.regained(channel, now):
             batch.append(gap)
-        batch.append(items.Covered({channel: self._proof.covers(channel, now)}))
+        batch.append(items.Watermarks({channel: self._watermarks.covers(channel, now)}))
 
     def _say_goodbye(self) -> None:
         """Close with 1000 and give the server a moment to answer; what still comes is dropped."""

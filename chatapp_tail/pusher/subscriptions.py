@@ -24,13 +24,13 @@ class State(Enum):
     AUTHORISING = auto()
     CONFIRMING = auto()
     CONFIRMED = auto()
-    AUDITED = auto()
+    RECHECKING = auto()
     REFUSED = auto()
 
 
-SUBSCRIBED = {State.CONFIRMED, State.AUDITED}
+SUBSCRIBED = {State.CONFIRMED, State.RECHECKING}
 UNDECIDED = (State.WANTED, State.AUTHORISING, State.CONFIRMING)
-UNANSWERED = {State.CONFIRMING, State.AUDITED}
+UNANSWERED = {State.CONFIRMING, State.RECHECKING}
 
 
 class Refusal(Enum):

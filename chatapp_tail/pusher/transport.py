@@ -25,9 +25,9 @@ from ..items import StopCause
 from ..net import Proxy, parse_retry_after, proxy_for, split_base_url
 from ..threads import Waker
 from .backoff import Retry
-from .close_codes import Ended
+from .close_codes import CloseReason
 from .frames import ABNORMAL, CLOSE, PONG, TEXT, FrameDecoder, Message
-from .resolver import Address, Resolver, WokenUp
+from .resolver import Address, DialCancelled, Resolver
 
 MAX_MESSAGE = 16 * 1024 * 1024
 """Largest message accepted, in bytes; larger ones close the link with 1009."""
@@ -78,13 +78,13 @@ class Endpoint(msgspec.Struct, frozen=True):
 class DialFailed(Exception):
     """A dial that came to nothing; `ended` says why and whether another may be tried."""
 
-    def __init__(self, ended: Ended, retry_after: float | None = None) -> None:
+    def __init__(self, ended: CloseReason, retry_after: float | None = None) -> None:
         super().__init__(ended.reason)
         self.ended = ended
         self.retry_after = retry_after
 
 
-class Dialler(msgspec.Struct, dict=True):
+class Dialer(msgspec.Struct, dict=True):
     """Opens links; keeps the TLS context, which is costly to make, for all of them.
 
     `stopping` is asked whenever `waker` ends a wait, so that a stop never waits for a dial.
@@ -98,24 +98,24 @@ class Dialler(msgspec.Struct, dict=True):
     stopping: Callable[[], bool]
     _failures: int = 0
 
-    def dial(self, endpoint: Endpoint) -> "Link":
-        """Return an upgraded link, or raise `DialFailed` (or `WokenUp`)."""
+    def dial(self, endpoint: Endpoint) -> "Transport":
+        """Return an upgraded link, or raise `DialFailed` (or `DialCancelled`)."""
         proxy = proxy_for(endpoint.scheme, endpoint.host, self.proxy)
         try:
             addresses = self._addresses(endpoint, proxy)
-            guard = _Guard(time.monotonic() + self.timeout, self.waker, self.stopping)
+            guard = _Deadline(time.monotonic() + self.timeout, self.waker, self.stopping)
             sock = self._open(endpoint, proxy, addresses, guard)
             try:
                 self._upgrade(sock, endpoint, guard)
             except BaseException:
                 sock.close()
                 raise
-        except WokenUp:
+        except DialCancelled:
             raise
         except Exception as error:
             self.leave_address()
             raise _failed(error, self.timeout, proxy) from error
-        return Link(sock)
+        return Transport(sock)
 
     def leave_address(self) -> None:
         """Begin the next dial with the next address of its host: this one may be sick."""
@@ -132,7 +132,7 @@ class Dialler(msgspec.Struct, dict=True):
         return self._resolver.addresses(proxy.host, proxy.port) if proxy.scheme == "http" else []
 
     def _open(
-        self, endpoint: Endpoint, proxy: Proxy | None, addresses: list[Address], guard: "_Guard"
+        self, endpoint: Endpoint, proxy: Proxy | None, addresses: list[Address], guard: "_Deadline"
     ) -> socket.socket:
         if proxy and proxy.scheme != "http":
             sock = _connect_by_socks(proxy, (endpoint.host, endpoint.port), self.timeout)
@@ -141,14 +141,14 @@ class Dialler(msgspec.Struct, dict=True):
         try:
             sock.setblocking(False)
             if proxy and proxy.scheme == "http":
-                _ask_for_tunnel(_GuardedSocket(sock, guard), proxy, endpoint)
+                _ask_for_tunnel(_DeadlineSocket(sock, guard), proxy, endpoint)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return self._secured(sock, endpoint, guard) if endpoint.tls else sock
         except BaseException:
             sock.close()
             raise
 
-    def _connect(self, found: list[Address], guard: "_Guard") -> socket.socket:
+    def _connect(self, found: list[Address], guard: "_Deadline") -> socket.socket:
         """Connect to the first of the host's addresses that answers, each given a fair time."""
         first = self._failures % len(found)
         addresses = [*found[first:], *found[:first]]
@@ -169,7 +169,9 @@ class Dialler(msgspec.Struct, dict=True):
                 return sock
         raise AssertionError("the last address connects or raises")
 
-    def _secured(self, sock: socket.socket, endpoint: Endpoint, guard: "_Guard") -> socket.socket:
+    def _secured(
+        self, sock: socket.socket, endpoint: Endpoint, guard: "_Deadline"
+    ) -> socket.socket:
         secured = self._tls.wrap_socket(
             sock, server_hostname=endpoint.host, do_handshake_on_connect=False
         )
@@ -191,14 +193,14 @@ class Dialler(msgspec.Struct, dict=True):
     def _tls(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=self.ca_file)
 
-    def _upgrade(self, sock: socket.socket, endpoint: Endpoint, guard: "_Guard") -> None:
+    def _upgrade(self, sock: socket.socket, endpoint: Endpoint, guard: "_Deadline") -> None:
         import websocket
 
         client = websocket.WebSocket()
         try:
             client.connect(  # type: ignore[no-untyped-call]
                 endpoint.url(self.app_key),
-                socket=_GuardedSocket(sock, guard),
+                socket=_DeadlineSocket(sock, guard),
                 suppress_origin=True,
                 redirect_limit=0,
                 header={"User-Agent": _PRODUCT},
@@ -232,7 +234,7 @@ def _failed(error: Exception, timeout: float, proxy: Proxy | None) -> DialFailed
         return error
     if isinstance(error, ssl.SSLCertVerificationError):
         reason = f"its certificate is not trusted ({error.verify_message})"
-        return DialFailed(Ended(reason, stop=StopCause.UNTRUSTED))
+        return DialFailed(CloseReason(reason, stop=StopCause.UNTRUSTED))
     if isinstance(error, ssl.SSLError):
         reason = f"TLS failed: {error.reason or error}"
     elif isinstance(error, OSError):
@@ -240,7 +242,7 @@ def _failed(error: Exception, timeout: float, proxy: Proxy | None) -> DialFailed
     else:
         reason = f"the WebSocket upgrade failed: {error or type(error).__name__}"
     through = f" (through the proxy {proxy})" if proxy else ""
-    return DialFailed(Ended(reason + through, retry=Retry.BACK_OFF))
+    return DialFailed(CloseReason(reason + through, retry=Retry.BACK_OFF))
 
 
 def check_authorities(ca_file: str) -> None:
@@ -267,7 +269,7 @@ def _connect_by_socks(proxy: Proxy, address: tuple[str, int], timeout: float) ->
     return opened
 
 
-def _ask_for_tunnel(sock: "_GuardedSocket", proxy: Proxy, endpoint: Endpoint) -> None:
+def _ask_for_tunnel(sock: "_DeadlineSocket", proxy: Proxy, endpoint: Endpoint) -> None:
     """Ask an HTTP proxy to connect us (RFC 9110, section 9.3.6); OSError says why it does not."""
     host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
     place = f"{host}:{endpoint.port}".encode("idna").decode()
@@ -304,12 +306,12 @@ def _status_refused(status: int | None, headers: dict[str, str] | None) -> DialF
     status = min(status or 0, 999)
     reason = f"it answered the WebSocket upgrade with HTTP status {status}"
     if 400 <= status < 500 and status not in _RETRYABLE_STATUSES:
-        return DialFailed(Ended(reason, status, stop=StopCause.SERVER_REFUSED))
+        return DialFailed(CloseReason(reason, status, stop=StopCause.SERVER_REFUSED))
     retry_after = parse_retry_after((headers or {}).get("retry-after", ""))
-    return DialFailed(Ended(reason, status, retry=Retry.BACK_OFF), retry_after)
+    return DialFailed(CloseReason(reason, status, retry=Retry.BACK_OFF), retry_after)
 
 
-class _Guard(msgspec.Struct, frozen=True):
+class _Deadline(msgspec.Struct, frozen=True):
     """One deadline for all steps of a dial, and a stop that ends each of them early."""
 
     deadline: float
@@ -317,9 +319,9 @@ class _Guard(msgspec.Struct, frozen=True):
     stopping: Callable[[], bool]
 
     def check(self) -> None:
-        """Raise `WokenUp` or TimeoutError if the dial is over."""
+        """Raise `DialCancelled` or TimeoutError if the dial is over."""
         if self.stopping():
-            raise WokenUp
+            raise DialCancelled
         if time.monotonic() >= self.deadline:
             raise TimeoutError
 
@@ -360,14 +362,14 @@ def _is_connected(sock: socket.socket) -> bool:
     return True
 
 
-class _GuardedSocket:
+class _DeadlineSocket:
     """A socket as websocket-client's upgrade sees it.
 
     It reads the answer byte by byte with a timeout for each; here one deadline holds for all of
     them, so a server that drips its answer, or never ends it, cannot keep the dial for ever.
     """
 
-    def __init__(self, sock: socket.socket, guard: _Guard) -> None:
+    def __init__(self, sock: socket.socket, guard: _Deadline) -> None:
         self._sock = sock
         self._guard = guard
         self._left = _LONGEST_ANSWER
@@ -408,7 +410,7 @@ class _GuardedSocket:
         self._sock.close()
 
 
-class Link:
+class Transport:
     """An upgraded socket, read and written without blocking."""
 
     def __init__(self, sock: socket.socket) -> None:

@@ -12,7 +12,7 @@ from typing import BinaryIO
 from ..errors import OutputError
 
 
-class ReaderGone(Exception):
+class BrokenPipe(Exception):
     """Nobody reads stdout any more; that is no error."""
 
 
@@ -20,7 +20,7 @@ _WHOLE = 1024 * 1024
 _ROOM = 256 * 1024
 
 
-def without_blocking(descriptor: int, *, atomically: bool = False) -> tuple[int, int]:
+def open_nonblocking(descriptor: int, *, atomically: bool = False) -> tuple[int, int]:
     """Return another descriptor of `descriptor`'s file, and how many bytes to write to it at once.
 
     `atomically`: so few that a pipe takes all of them or none, whatever kills the process.
@@ -50,7 +50,7 @@ def open_without_blocking(descriptor: int) -> int | None:
         return None
 
 
-def make_room(pipe: int) -> None:
+def grow_pipe(pipe: int) -> None:
     """Let a pipe hold 256 KiB in place of the 64 it has on Linux: fewer turns with its reader.
 
     Not for everybody: what it holds is lost with its reader, and the system gives one user as much
@@ -69,12 +69,12 @@ def write_some(descriptor: int, data: memoryview) -> int:
     except BlockingIOError:
         return 0
     except (BrokenPipeError, ConnectionResetError):
-        raise ReaderGone from None
+        raise BrokenPipe from None
     except OSError as error:
         raise OutputError(f"cannot write to stdout: {error.strerror}") from error
 
 
-def ends_mid_line(descriptor: int, *, if_appended: bool = False) -> bool:
+def ends_with_partial_line(descriptor: int, *, if_appended: bool = False) -> bool:
     """Return whether what is written goes behind half a line; only a file that we may read tells.
 
     `if_appended`: False too for a file that is not opened to append to.
@@ -117,7 +117,7 @@ class Stdout:
     def __init__(self, descriptor: int, *, resumed: bool) -> None:
         self.written = 0
         """Bytes so far."""
-        self._descriptor, self.at_most = without_blocking(descriptor, atomically=resumed)
+        self._descriptor, self.at_most = open_nonblocking(descriptor, atomically=resumed)
         # What a pipe holds counts for a later run, so then it stays as it is.
         self._wide = resumed
         self._hides_its_end = resumed and _hides_its_end(descriptor)
@@ -131,7 +131,7 @@ class Stdout:
         written = write_some(self._descriptor, data[: self.at_most])
         if written < len(data) and not self._wide:
             self._wide = True
-            make_room(self._descriptor)
+            grow_pipe(self._descriptor)
         self.written += written
         return written
 

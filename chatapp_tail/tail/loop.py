@@ -17,11 +17,10 @@ from msgspec.structs import replace
 
 from ..errors import ExitStatus, OutputError
 from ..history.checkpoint import Checkpoint
-from ..history.gap_filler import Backfill, BackfillBug, Reached
+from ..history.gap_filler import BackfillBug, GapFiller, Reached
 from ..items import (
     RENEWED,
     ChannelEvent,
-    Covered,
     Gap,
     Item,
     Status,
@@ -30,12 +29,13 @@ from ..items import (
     Subscribed,
     Traced,
     Trouble,
+    Watermarks,
 )
 from ..pusher.connection import Connection
 from ..reporting.progress import ShowProgress
 from ..reporting.readiness import Readiness
 from ..reporting.summary import span
-from ..sinks.stdout import ReaderGone, Stdout, ends_mid_line
+from ..sinks.stdout import BrokenPipe, Stdout, ends_with_partial_line
 from ..spool import Spool, count_events
 from ..threads import Waker
 from .deadlines import Heartbeat, Shutdown, TimeLimits
@@ -123,7 +123,7 @@ class Tail:
         stdout: int,
         heartbeat: Heartbeat | None = None,
         on_request: Callable[[], None],
-        backfill: Backfill | None = None,
+        backfill: GapFiller | None = None,
         progress: ShowProgress = lambda _: inf,
         checkpoint: Checkpoint | None = None,
     ) -> None:
@@ -175,7 +175,7 @@ class Tail:
         try:
             self._mend_torn_line()
             return self._follow()
-        except ReaderGone:
+        except BrokenPipe:
             return End(ExitStatus.DONE, reader_gone=True)
         except _ReaderStalled as stalled:
             return self._stalled_end(stalled.events)
@@ -190,9 +190,9 @@ class Tail:
     def _mend_torn_line(self) -> None:
         """End a line that the last run was killed in, lest it spoils the next one."""
         if self._checkpoint is None:
-            if ends_mid_line(self._stdout.fileno(), if_appended=True):
+            if ends_with_partial_line(self._stdout.fileno(), if_appended=True):
                 self._write_bytes(b"\n")
-        elif self._checkpoint.torn or ends_mid_line(self._stdout.fileno()):
+        elif self._checkpoint.torn or ends_with_partial_line(self._stdout.fileno()):
             self._write_bytes(b"\n")
             self._checkpoint.wrote(())
 
@@ -217,11 +217,11 @@ class Tail:
     def _handle(self, batch: Sequence[Item]) -> None:
         """Write the records of a batch in one call where no status stands between them."""
         lines: list[bytes] = []
-        of_event, full = self._pipeline.of_event, self._full
+        process_live, full = self._pipeline.process_live, self._full
         try:
             for number, item in enumerate(batch, 1):
                 if type(item) is ChannelEvent:
-                    lines += of_event(item)
+                    lines += process_live(item)
                     if len(lines) < full:
                         continue
                 self._write(lines)
@@ -245,10 +245,10 @@ class Tail:
         wanted = self._enough - self._lines
         return wanted if self._checkpoint is None else min(wanted, _NOTED_AT_ONCE)
 
-    def _take_status(self, status: Status | Gap | Covered) -> None:
+    def _take_status(self, status: Status | Gap | Watermarks) -> None:
         if self._checkpoint:
             self._note_status(self._checkpoint, status)
-        if isinstance(status, Covered):
+        if isinstance(status, Watermarks):
             return
         if isinstance(status, Gap) and self._backfill:
             reached = self._backfill.reached(status)
@@ -273,11 +273,11 @@ class Tail:
         else:
             self._end = End(_STATUS_OF[status.cause], cause=status.cause, reason=status.reason)
 
-    def _note_status(self, checkpoint: Checkpoint, status: Status | Gap | Covered) -> None:
+    def _note_status(self, checkpoint: Checkpoint, status: Status | Gap | Watermarks) -> None:
         match status:
             case Subscribed(at, channel):
                 checkpoint.begin(channel, at)
-            case Covered(until):
+            case Watermarks(until):
                 checkpoint.cover(until)
 
     def _say(self, status: Status | Gap) -> None:
@@ -324,7 +324,7 @@ class Tail:
             return True
         lines: list[bytes] = []
         for event in news:
-            found = self._pipeline.of_history(event)
+            found = self._pipeline.process_history(event)
             lines += found
             self._recovered[event.channel or ""] += bool(found)
             if len(lines) >= self._full:
@@ -399,7 +399,7 @@ class Tail:
             if self._stdout.may_tear(len(piece)):
                 checkpoint.tear()
             self._write_bytes(piece)
-        shown = self._pipeline.take_shown(left_out)
+        shown = self._pipeline.take_written(left_out)
         checkpoint.wrote(each for each in shown if each.event == "message")
 
     def _write_bytes(self, data: bytes) -> None:
@@ -473,7 +473,7 @@ class Tail:
 def _poll(
     seconds: float, stdout: Stdout, alarm: Waker, spool: Spool | None, *, for_room: bool
 ) -> bool:
-    """Wait for descriptors; return whether stdout has room. ReaderGone when it never will."""
+    """Wait for descriptors; return whether stdout has room. BrokenPipe when it never will."""
     room = False
     waits = select.poll()
     waits.register(alarm, select.POLLIN)
@@ -483,7 +483,7 @@ def _poll(
     for descriptor, events in waits.poll(seconds * 1000):
         if descriptor == stdout.fileno():
             if events & _DEAD:
-                raise ReaderGone
+                raise BrokenPipe
             room = bool(events & select.POLLOUT)
         elif descriptor == alarm.fileno():
             alarm.clear()

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import click
 
 from chatapp_tail import __version__
-from chatapp_tail.cli.help import grouped, loaded, long_name
+from chatapp_tail.cli.help import grouped, load, long_name
 from chatapp_tail.errors import ExitStatus
 
 from .tree import metavar, open_context
@@ -160,7 +160,7 @@ def _commands(group: click.Group, context: click.Context) -> Iterator[str]:
     known = {_help(each) for each in group.params if isinstance(each, click.Option)}
     for name, command in sorted(group.commands.items()):
         if not command.hidden:
-            yield from _command(name, loaded(command), context, known)
+            yield from _command(name, load(command), context, known)
 
 
 def _command(
@@ -208,7 +208,7 @@ def _exceptions(group: click.Group) -> str:
 
 def _aliases(group: click.Group) -> Iterator[tuple[str, str]]:
     """Yield the variables of options that are not made of their names."""
-    for command in (group, *map(loaded, group.commands.values())):
+    for command in (group, *map(load, group.commands.values())):
         for each in command.params:
             names = [each.envvar] if isinstance(each.envvar, str) else each.envvar or []
             for name in names:

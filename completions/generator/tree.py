@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import click
 
-from chatapp_tail.cli.help import loaded, long_name
+from chatapp_tail.cli.help import load, long_name
 
 EVENTS = ("message", "messageStatus", "chatTag", "chatConversation", "employeeStatus")
 MESSENGERS = (
@@ -79,7 +79,7 @@ class Command:
 def describe(group: click.Group) -> list[Command]:
     """Return the tail, then the other commands in the order of their names."""
     context = open_context(group)
-    shown = [loaded(each) for _, each in sorted(group.commands.items()) if not each.hidden]
+    shown = [load(each) for _, each in sorted(group.commands.items()) if not each.hidden]
     return [_command(group, "", context)] + [
         _command(each, each.name or "", open_context(each, context)) for each in shown
     ]

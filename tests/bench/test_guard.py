@@ -19,7 +19,7 @@ import pytest
 
 from chatapp_tail.filters import by_event, by_record
 from chatapp_tail.formats.ndjson import format_ndjson
-from chatapp_tail.history.dedup import Doubles
+from chatapp_tail.history.dedup import Deduplicator
 from chatapp_tail.items import ChannelEvent
 from chatapp_tail.pusher.frames import FrameDecoder
 from chatapp_tail.pusher.protocol import Protocol, Timing
@@ -71,7 +71,7 @@ def path(where: Sequence[str] = ()) -> None:
     decoder = FrameDecoder(2**20)
     protocol = Protocol([CHANNEL], now=0.0, timing=Timing(), random=lambda: 0.5)
     pipeline = Pipeline(
-        by_event([], []), by_record(where=where), format_ndjson, Summary(), Doubles()
+        by_event([], []), by_record(where=where), format_ndjson, Summary(), Deduplicator()
     )
     block = b"".join(map(frame, TEXTS))
     lines = 0
@@ -80,7 +80,7 @@ def path(where: Sequence[str] = ()) -> None:
             protocol.receive_text(payload, 0.0, 1_637_319_283_123_456_789)
         for event in protocol.take_events():
             if isinstance(event, ChannelEvent):
-                lines += len(pipeline.of_event(event))
+                lines += len(pipeline.process_live(event))
     assert lines == EVENTS
 
 

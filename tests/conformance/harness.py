@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 from chatapp_tail import items
 from chatapp_tail.items import ChannelEvent, Item
 from chatapp_tail.pusher.answers import AuthAnswer, Granted
-from chatapp_tail.pusher.close_codes import Ended
+from chatapp_tail.pusher.close_codes import CloseReason
 from chatapp_tail.pusher.connection import Connection, Endpoint, Settings, Timing
-from chatapp_tail.pusher.protocol import AuthWanted, Event, Protocol
+from chatapp_tail.pusher.protocol import AuthRequested, Event, Protocol
 from tests.conftest import PROGRAM, TIMEOUT_SCALE, clean_environment
 
 from .server import Server
@@ -211,7 +211,7 @@ class Machine:
 
     def answer(self, channel: str, answer: AuthAnswer, socket_id: str = "1.1") -> None:
         """Let the auth endpoint answer."""
-        self.protocol.auth_answered(channel, socket_id, answer, self.now)
+        self.protocol.receive_auth(channel, socket_id, answer, self.now)
         self._drain()
 
     def grant(self, *channels: str) -> None:
@@ -259,7 +259,7 @@ class Machine:
     @property
     def asked(self) -> list[str]:
         """The channels of all signatures asked for, in order."""
-        return [wanted.channel for wanted in self.all(AuthWanted)]
+        return [wanted.channel for wanted in self.all(AuthRequested)]
 
     @property
     def subscribed(self) -> list[str]:
@@ -267,7 +267,7 @@ class Machine:
         return [message["data"]["channel"] for _, message in self.sent_events("pusher:subscribe")]
 
     @property
-    def ended(self) -> Ended:
+    def ended(self) -> CloseReason:
         """How it ended; fails when it has not."""
         assert self.protocol.ended is not None, f"it goes on: {self.out}"
         return self.protocol.ended

@@ -12,11 +12,16 @@ from chatapp_tail import items
 from chatapp_tail.chatapp.api import Api
 from chatapp_tail.chatapp.http import Http
 from chatapp_tail.chatapp.secret import Secret
-from chatapp_tail.chatapp.tokens import GivenToken, TokenFile
+from chatapp_tail.chatapp.tokens import StaticToken, TokenFile
 from chatapp_tail.items import StopCause
 from chatapp_tail.pusher.answers import AuthAnswer, Denied, Granted, TokenRefused, Unavailable
 from chatapp_tail.pusher.connection import Timing
-from chatapp_tail.pusher.protocol import AuthWanted, ChannelConfirmed, ChannelRefused, Noted
+from chatapp_tail.pusher.protocol import (
+    AuthRequested,
+    ProtocolWarning,
+    SubscriptionRefused,
+    SubscriptionSucceeded,
+)
 from tests.conftest import TIMEOUT_SCALE, StartTail
 
 from .harness import CHANNEL, OTHER, PUBLIC, Auth, Client, Machine, signature
@@ -29,7 +34,7 @@ TOKEN = "$2y$10$madeUpTokenOfNobody0123456789abcdefghijklmnopqrstuvwxy"
 
 def api(url: str, *, timeout: float = 10.0) -> Api:
     """Return the program's access to a scripted endpoint."""
-    return Api(Http(url, timeout=timeout), GivenToken(Secret(TOKEN)))
+    return Api(Http(url, timeout=timeout), StaticToken(Secret(TOKEN)))
 
 
 def ask(answer: Answer, *, timeout: float = 10.0, other: Answer | None = None) -> AuthAnswer:
@@ -68,7 +73,7 @@ def test_au_028_a_denied_channel_is_reported_asked_slowly_and_the_others_stay() 
     machine.answer(OTHER, Denied("answered 403"))
     machine.grant(CHANNEL)
     machine.confirm(CHANNEL)
-    assert machine.all(ChannelRefused) == [ChannelRefused(OTHER, "answered 403")]
+    assert machine.all(SubscriptionRefused) == [SubscriptionRefused(OTHER, "answered 403")]
     assert machine.protocol.ready
     for _ in range(29):
         machine.advance(10)
@@ -172,10 +177,10 @@ def test_au_030_unavailable_backs_off_and_keeps_the_channel() -> None:
     assert spans == sorted(spans)
     assert 0.5 <= spans[0] <= 1.5
     assert 15 <= spans[-1] <= 31
-    assert {noted.channel for noted in machine.all(Noted)} == {CHANNEL}
+    assert {noted.channel for noted in machine.all(ProtocolWarning)} == {CHANNEL}
     machine.grant(CHANNEL)
     machine.confirm(CHANNEL)
-    assert machine.all(ChannelConfirmed)[-1] == ChannelConfirmed(CHANNEL)
+    assert machine.all(SubscriptionSucceeded)[-1] == SubscriptionSucceeded(CHANNEL)
 
 
 @pytest.mark.parametrize("retry_after", [7.0, 120.0])
@@ -213,7 +218,7 @@ def test_au_031_200_without_a_signature_is_a_failure_and_the_channel_stays_wante
     machine = Machine()
     machine.establish()
     machine.answer(CHANNEL, answer)
-    assert machine.all(Noted)[0].channel == CHANNEL
+    assert machine.all(ProtocolWarning)[0].channel == CHANNEL
     machine.advance(2)
     assert machine.asked == [CHANNEL, CHANNEL]
 
@@ -249,7 +254,7 @@ def test_au_033_the_machine_itself_stops_waiting_for_an_auth_answer() -> None:
     machine.establish()
     machine.confirm(PUBLIC)
     machine.live(120)  # and nobody ever answers
-    assert CHANNEL in [noted.channel for noted in machine.all(Noted)]
+    assert CHANNEL in [noted.channel for noted in machine.all(ProtocolWarning)]
 
 
 def test_au_033_a_silent_auth_endpoint_delays_neither_events_nor_other_channels() -> None:
@@ -385,4 +390,4 @@ def test_au_044_the_same_connection_may_ask_again() -> None:
     machine.establish()
     machine.grant()
     machine.advance(5)
-    assert machine.all(AuthWanted) == [AuthWanted(CHANNEL, "1.1")] * 2
+    assert machine.all(AuthRequested) == [AuthRequested(CHANNEL, "1.1")] * 2

@@ -5,7 +5,7 @@ import pytest
 from chatapp_tail import items
 from chatapp_tail.items import StopCause
 from chatapp_tail.pusher.backoff import Backoff, Retry
-from chatapp_tail.pusher.protocol import Noted
+from chatapp_tail.pusher.protocol import ProtocolWarning
 
 from .frames import CLOSE, encode
 from .harness import CHANNEL, OTHER, Client, Machine
@@ -207,14 +207,14 @@ def test_er_117_an_in_band_error_of_any_shape_is_survived(data: str) -> None:
         machine.subscribe()
         machine.receive_text(text)
         assert machine.protocol.ended is None
-        assert len(machine.all(Noted)) == 1
+        assert len(machine.all(ProtocolWarning)) == 1
 
 
 @pytest.mark.parametrize(
     ("code", "close", "retry", "stop"),
     [
-        (4201, 1006, Retry.AT_ONCE, None),
-        (4200, 1006, Retry.AT_ONCE, None),
+        (4201, 1006, Retry.IMMEDIATE, None),
+        (4200, 1006, Retry.IMMEDIATE, None),
         (4001, 1006, None, StopCause.SERVER_REFUSED),
         (4001, 1005, None, StopCause.SERVER_REFUSED),
         (4100, 1000, Retry.OVER_CAPACITY, None),

@@ -12,7 +12,7 @@ from chatapp_tail.chatapp.records import decode
 from chatapp_tail.errors import ExitStatus
 from chatapp_tail.formats.ndjson import format_ndjson
 from chatapp_tail.items import ChannelEvent
-from chatapp_tail.pusher.protocol import Noted
+from chatapp_tail.pusher.protocol import ProtocolWarning
 from chatapp_tail.spool import Spool
 from chatapp_tail.threads import Waker
 from tests.conftest import TIMEOUT_SCALE
@@ -102,7 +102,7 @@ def test_ev_082_an_event_of_a_channel_that_was_not_asked_for_is_counted_and_said
     for _ in range(20):
         machine.receive(event="message", channel=channel, data="{}")
     assert machine.all(ChannelEvent) == []
-    assert [repr(channel) in noted.reason for noted in machine.all(Noted)] == [True]
+    assert [repr(channel) in noted.reason for noted in machine.all(ProtocolWarning)] == [True]
     assert list(machine.protocol.skipped.values()) == [20]
     machine.receive(event="message", channel=CHANNEL, data="{}")
     assert [event.channel for event in machine.all(ChannelEvent)] == [CHANNEL]
@@ -121,7 +121,9 @@ def test_ev_083_an_unknown_internal_event_is_noted_and_not_delivered() -> None:
         machine.receive(event="pusher_internal:made_up", channel=CHANNEL, data="{}")
         machine.receive(event="pusher:made_up", channel=CHANNEL, data="{}")
     assert machine.all(ChannelEvent) == []
-    assert ["pusher_internal:made_up" in noted.reason for noted in machine.all(Noted)] == [True]
+    assert [
+        "pusher_internal:made_up" in noted.reason for noted in machine.all(ProtocolWarning)
+    ] == [True]
     assert list(machine.protocol.skipped.values()) == [6]
 
 
@@ -136,7 +138,7 @@ def test_ev_083_a_known_event_that_is_not_used_is_counted_in_silence(event: str)
     machine.subscribe()
     for _ in range(3):
         machine.receive(event=event, channel=CHANNEL, data='{"subscription_count":3}')
-    assert (machine.all(ChannelEvent), machine.all(Noted)) == ([], [])
+    assert (machine.all(ChannelEvent), machine.all(ProtocolWarning)) == ([], [])
     assert machine.protocol.skipped == {event: 3}
 
 

@@ -11,7 +11,7 @@ from chatapp_tail import items
 from chatapp_tail.items import StopCause
 from chatapp_tail.pusher.backoff import Retry
 from chatapp_tail.pusher.connection import Endpoint, Timing
-from chatapp_tail.pusher.protocol import Noted
+from chatapp_tail.pusher.protocol import ProtocolWarning
 from tests.conftest import TIMEOUT_SCALE, RunTail
 
 from .frames import PING
@@ -135,7 +135,7 @@ def test_hs_008_half_a_surrogate_in_a_status_is_printable() -> None:
     machine.receive(
         event="pusher:subscription_error", channel=CHANNEL, data={"status": "\ud800", "error": "x"}
     )
-    machine.all(Noted)[0].reason.encode()
+    machine.all(ProtocolWarning)[0].reason.encode()
 
 
 def test_hs_009_connection_established_with_object_data_connects() -> None:
@@ -263,8 +263,9 @@ def test_hs_017_codes_4001_to_4099_stop(code: int) -> None:
 
 @pytest.mark.parametrize(
     ("code", "retry"),
-    [(4100, Retry.OVER_CAPACITY), (4199, Retry.OVER_CAPACITY), (4200, Retry.AT_ONCE),
-     (4299, Retry.AT_ONCE), (4300, Retry.BACK_OFF), (4399, Retry.BACK_OFF), (3999, Retry.BACK_OFF)],
+    [(4100, Retry.OVER_CAPACITY), (4199, Retry.OVER_CAPACITY), (4200, Retry.IMMEDIATE),
+     (4299, Retry.IMMEDIATE), (4300, Retry.BACK_OFF), (4399, Retry.BACK_OFF),
+     (3999, Retry.BACK_OFF)],
 )  # fmt: skip
 def test_hs_017_codes_from_4100_on_retry(code: int, retry: Retry) -> None:
     in_band, closed = Machine(), Machine()

@@ -12,7 +12,7 @@ from chatapp_tail import items
 from chatapp_tail.items import ChannelEvent, StopCause
 from chatapp_tail.pusher.backoff import Retry
 from chatapp_tail.pusher.frames import TOO_BIG, FrameDecoder
-from chatapp_tail.pusher.protocol import Noted
+from chatapp_tail.pusher.protocol import ProtocolWarning
 from chatapp_tail.pusher.transport import MAX_MESSAGE
 from tests.conftest import StartTail
 
@@ -55,7 +55,7 @@ def test_hi_144_a_frame_that_is_no_event_is_skipped_with_a_count(text: str) -> N
     for _ in range(3):
         machine.receive_text(text)
     assert list(machine.protocol.skipped.values()) == [3]
-    assert len(machine.all(Noted)) == 1
+    assert len(machine.all(ProtocolWarning)) == 1
     machine.receive_text(EVENT)
     assert len(machine.all(ChannelEvent)) == 1
     assert machine.protocol.ended is None
@@ -166,7 +166,7 @@ def test_hi_149_an_absurd_size_needs_no_memory(size: int) -> None:
 def test_hi_149_the_link_backs_off() -> None:
     machine = Machine()
     machine.subscribe()
-    machine.protocol.abandon("a message of 17000000 bytes", 1009)
+    machine.protocol.fail("a message of 17000000 bytes", 1009)
     assert machine.ended.retry is Retry.BACK_OFF
 
 

@@ -9,7 +9,7 @@ import pytest
 from chatapp_tail import items
 from chatapp_tail.pusher.backoff import Retry
 from chatapp_tail.pusher.connection import Timing
-from chatapp_tail.pusher.protocol import ChannelConfirmed, Noted
+from chatapp_tail.pusher.protocol import ProtocolWarning, SubscriptionSucceeded
 from tests.conftest import TIMEOUT_SCALE
 
 from .frames import CONTINUATION, PING, PONG, TEXT, encode
@@ -205,7 +205,7 @@ def test_ka_108_a_machine_that_slept_probes_at_once() -> None:
     machine = Machine()
     machine.subscribe()
     machine.advance(2)
-    machine.protocol.probe(machine.now)
+    machine.protocol.ping_now(machine.now)
     machine.advance(0)
     assert len(machine.sent_events("pusher:ping")) == 1
     machine.advance(10.1)
@@ -224,9 +224,9 @@ def test_ka_108_a_clock_that_jumped_is_a_sleep(monkeypatch: pytest.MonkeyPatch) 
 
 def test_ka_108_life_before_established_is_no_reason_to_ping() -> None:
     machine = Machine()
-    machine.protocol.probe(machine.now)
+    machine.protocol.ping_now(machine.now)
     machine.advance(1)
     assert machine.sent == []
     machine.subscribe()
-    assert machine.all(ChannelConfirmed) == [ChannelConfirmed(CHANNEL)]
-    assert machine.all(Noted) == []
+    assert machine.all(SubscriptionSucceeded) == [SubscriptionSucceeded(CHANNEL)]
+    assert machine.all(ProtocolWarning) == []

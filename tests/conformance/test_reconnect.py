@@ -87,7 +87,7 @@ def test_rc_123_a_failure_for_months_overflows_nothing() -> None:
 
 
 def test_rc_124_the_fourth_4200_in_a_row_falls_into_back_off() -> None:
-    waits = delays([Retry.AT_ONCE] * 6, ALMOST_ONE)
+    waits = delays([Retry.IMMEDIATE] * 6, ALMOST_ONE)
     assert waits[:3] == [0.0, 0.0, 0.0]
     assert min(waits[3:]) > 0.9
     assert waits[3:] == sorted(waits[3:])
@@ -527,7 +527,7 @@ def test_rc_135_history_is_read_from_the_last_confirmation_of_the_channel() -> N
     with Server(script, good) as server, Client(server, timing=timing) as client:
         gap = client.wait_for(items.Gap)
         confirmed = client.wait_for(items.Subscribed).at
-        asked = client.wait_for(items.Covered).until[CHANNEL]
+        asked = client.wait_for(items.Watermarks).until[CHANNEL]
         assert gap.read_from is not None
         assert gap.read_from <= confirmed < gap.since
         assert abs(gap.read_from - asked) < 50_000_000
@@ -564,9 +564,9 @@ def test_rc_135_a_clock_that_is_set_back_does_not_empty_the_gap(
 def test_rc_135_a_channel_is_covered_as_soon_as_it_is_confirmed() -> None:
     with Server() as server, Client(server, (CHANNEL, PUBLIC)) as client:
         client.wait_for(items.Ready)
-        client.wait_for(items.Covered, count=2)
+        client.wait_for(items.Watermarks, count=2)
         at = {item.channel: item.at for item in client.all(items.Subscribed)}
-        for covered in client.all(items.Covered):
+        for covered in client.all(items.Watermarks):
             ((channel, until),) = covered.until.items()
             assert until <= at[channel]
 

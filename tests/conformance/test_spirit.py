@@ -17,7 +17,12 @@ from chatapp_tail.pusher.answers import AuthAnswer, Denied, Granted, TokenRefuse
 from chatapp_tail.pusher.backoff import Backoff, Retry
 from chatapp_tail.pusher.connection import Timing
 from chatapp_tail.pusher.frames import FrameDecoder
-from chatapp_tail.pusher.protocol import AllDecided, ChannelConfirmed, Noted, Protocol
+from chatapp_tail.pusher.protocol import (
+    Protocol,
+    ProtocolWarning,
+    SubscriptionsSettled,
+    SubscriptionSucceeded,
+)
 from tests.conftest import TIMEOUT_SCALE
 
 from .frames import CLOSE, CONTINUATION, TEXT, encode
@@ -312,7 +317,7 @@ def test_spirit_a_flood_of_the_same_is_said_a_few_times_and_not_each(flood: str)
     machine.subscribe()
     for _ in range(1000):
         machine.receive(**FLOODS[flood])
-    assert 1 <= len(machine.all(Noted)) <= 20
+    assert 1 <= len(machine.all(ProtocolWarning)) <= 20
     assert machine.protocol.ended is None
 
 
@@ -382,9 +387,9 @@ def play(
             case "control":
                 protocol.receive_control(now)
             case "probe":
-                protocol.probe(now)
+                protocol.ping_now(now)
             case "answer":
-                protocol.auth_answered(value[0], "1.1", value[1], now)
+                protocol.receive_auth(value[0], "1.1", value[1], now)
             case "close":
                 protocol.receive_close(value, "made up")
             case _:
@@ -409,11 +414,11 @@ def test_spirit_any_order_of_anything_is_survived_and_never_waits_for_ever(
 ) -> None:
     protocol = Protocol(CHANNELS, now=0.0, timing=Timing(), random=lambda: jitter)
     out, now = play(protocol, [GREETING, *steps] if greeted else steps, 0.0)
-    confirmed = [event.channel for event in out if isinstance(event, ChannelConfirmed)]
-    for decided in (event for event in out if isinstance(event, AllDecided)):
+    confirmed = [event.channel for event in out if isinstance(event, SubscriptionSucceeded)]
+    for decided in (event for event in out if isinstance(event, SubscriptionsSettled)):
         assert set(decided.confirmed) <= set(confirmed)
         assert sorted(decided.confirmed + decided.refused) == sorted(CHANNELS)
-    assert protocol.ready == any(isinstance(event, AllDecided) for event in out)
+    assert protocol.ready == any(isinstance(event, SubscriptionsSettled) for event in out)
     if protocol.ended is None:
         assert protocol.deadline() < inf
         # A server that is mute from now on is left within ping interval and pong timeout.

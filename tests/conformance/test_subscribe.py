@@ -7,7 +7,12 @@ from chatapp_tail.chatapp.channels import parse_channel
 from chatapp_tail.items import StopCause
 from chatapp_tail.pusher.answers import Granted, Unavailable
 from chatapp_tail.pusher.connection import Timing
-from chatapp_tail.pusher.protocol import AllDecided, ChannelConfirmed, ChannelRefused, Noted
+from chatapp_tail.pusher.protocol import (
+    ProtocolWarning,
+    SubscriptionRefused,
+    SubscriptionsSettled,
+    SubscriptionSucceeded,
+)
 
 from .harness import CHANNEL, OTHER, PUBLIC, Client, Machine
 from .server import Peer, Server
@@ -18,12 +23,12 @@ EMPLOYEE = "private-v1.companies.2224.users.685"
 
 def confirmed(machine: Machine) -> list[str]:
     """The channels confirmed so far, in order."""
-    return [event.channel for event in machine.all(ChannelConfirmed)]
+    return [event.channel for event in machine.all(SubscriptionSucceeded)]
 
 
 def refused(machine: Machine) -> list[str]:
     """The channels refused so far, in order."""
-    return [event.channel for event in machine.all(ChannelRefused)]
+    return [event.channel for event in machine.all(SubscriptionRefused)]
 
 
 def test_su_054_nothing_is_sent_before_established_and_all_after() -> None:
@@ -66,7 +71,7 @@ def test_su_056_the_audit_asks_again_with_the_same_signature_and_announces_nothi
 
 def announced(machine: Machine, since: int) -> list[object]:
     """What people and scripts would be told of what came out after the first `since`."""
-    told = (ChannelConfirmed, ChannelRefused, AllDecided, Noted)
+    told = (SubscriptionSucceeded, SubscriptionRefused, SubscriptionsSettled, ProtocolWarning)
     return [event for event in machine.out[since:] if isinstance(event, told)]
 
 
@@ -85,7 +90,7 @@ def test_su_057_a_channel_wanted_twice_is_one_subscription() -> None:
     machine = Machine(CHANNEL, CHANNEL)
     machine.subscribe()
     assert machine.subscribed == [CHANNEL]
-    assert machine.all(AllDecided) == [AllDecided([CHANNEL], [])]
+    assert machine.all(SubscriptionsSettled) == [SubscriptionsSettled([CHANNEL], [])]
 
 
 @pytest.mark.defect("A.26b")
@@ -127,9 +132,9 @@ def test_su_065_no_answer_is_reported_and_subscribed_again_with_a_new_signature(
     machine.establish()
     machine.grant()
     machine.advance(9.9)
-    assert machine.all(Noted) == []
+    assert machine.all(ProtocolWarning) == []
     machine.advance(0.2)
-    (noted,) = machine.all(Noted)
+    (noted,) = machine.all(ProtocolWarning)
     assert (noted.channel, "10 s" in noted.reason) == (CHANNEL, True)
     machine.advance(2)
     assert machine.asked == [CHANNEL, CHANNEL]
@@ -161,7 +166,7 @@ def test_su_066_a_refusal_with_channel_is_retried_slowly(status: int, event: str
     data = {"type": "AuthError", "error": "made up", "status": status}
     machine.receive(event=event, channel=OTHER, data=data)
     assert refused(machine) == [OTHER]
-    assert "made up" in machine.all(ChannelRefused)[0].reason
+    assert "made up" in machine.all(SubscriptionRefused)[0].reason
     assert machine.protocol.ready
     machine.live(290)
     assert machine.asked.count(OTHER) == 1
@@ -176,7 +181,7 @@ def test_su_066_another_failure_with_channel_is_retried_with_back_off(status: ob
     machine.grant(OTHER)
     machine.receive(event="pusher:subscription_error", channel=OTHER, data={"status": status})
     assert refused(machine) == []
-    assert machine.all(Noted)[0].channel == OTHER
+    assert machine.all(ProtocolWarning)[0].channel == OTHER
     machine.advance(2)
     assert machine.asked.count(OTHER) == 2
 
@@ -230,7 +235,7 @@ def test_su_067_what_cannot_be_attributed_ends_by_the_timer() -> None:
     assert refused(machine) == []
     machine.confirm(CHANNEL)
     machine.advance(11)
-    assert OTHER in [noted.channel for noted in machine.all(Noted)]
+    assert OTHER in [noted.channel for noted in machine.all(ProtocolWarning)]
 
 
 def test_su_068_existing_subscription_counts_as_subscribed() -> None:
@@ -267,7 +272,7 @@ def test_su_069_no_current_subscription_is_said_and_harms_nothing() -> None:
     machine = Machine()
     machine.subscribe()
     machine.error(None, f"No current subscription to channel {CHANNEL}, or in progress")
-    assert "No current subscription" in machine.all(Noted)[0].reason
+    assert "No current subscription" in machine.all(ProtocolWarning)[0].reason
     assert (refused(machine), machine.protocol.ended) == ([], None)
 
 
@@ -312,6 +317,6 @@ def test_su_076_a_cache_miss_is_reported_and_no_error(data: dict[str, object]) -
     machine.subscribe()
     machine.receive(event="pusher:cache_miss", channel=CHANNEL, **data)
     assert machine.protocol.skipped == {"pusher:cache_miss": 1}  # and -vv shows every frame
-    assert (machine.all(Noted), machine.protocol.ended) == ([], None)
+    assert (machine.all(ProtocolWarning), machine.protocol.ended) == ([], None)
     machine.answer(CHANNEL, Unavailable("too late"))
-    assert machine.all(Noted) == []
+    assert machine.all(ProtocolWarning) == []

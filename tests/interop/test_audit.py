@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from chatapp_tail.chatapp.api import Api
 from chatapp_tail.chatapp.http import Http
 from chatapp_tail.chatapp.secret import Secret
-from chatapp_tail.chatapp.tokens import GivenToken
+from chatapp_tail.chatapp.tokens import StaticToken
 from chatapp_tail.items import RENEWED, ChannelEvent, Gap, Item, Lost, Ready, Traced, Trouble
 from chatapp_tail.pusher.connection import Connection, Endpoint, Settings, Timing
 from tests.conftest import TIMEOUT_SCALE
@@ -38,7 +38,7 @@ def test_an_audit_is_answered_and_disturbs_nothing(soketi: Soketi, auth: AuthEnd
             CHANNELS,
             timing=Timing(audit_interval=0.3, confirm_timeout=2.0),
         ),
-        Api(Http(auth.api_url), GivenToken(Secret(TOKEN))).authorise,
+        Api(Http(auth.api_url), StaticToken(Secret(TOKEN))).authorise,
         sink,
         trace=True,
     )

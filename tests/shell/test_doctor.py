@@ -16,10 +16,10 @@ from chatapp_tail.chatapp.api import Api
 from chatapp_tail.chatapp.http import Http
 from chatapp_tail.chatapp.secret import Secret
 from chatapp_tail.chatapp.selection import Selection
-from chatapp_tail.chatapp.tokens import GivenToken
-from chatapp_tail.cli.checks import Patient
+from chatapp_tail.chatapp.tokens import StaticToken
+from chatapp_tail.cli.checks import DoctorChecks
 from chatapp_tail.cli.findings import CheckFailed
-from chatapp_tail.cli.observation import Observation
+from chatapp_tail.cli.observation import ConnectionProbe
 from chatapp_tail.errors import ExitStatus
 from chatapp_tail.pusher.answers import AuthAnswer
 from chatapp_tail.pusher.connection import Endpoint, Settings
@@ -267,18 +267,18 @@ def test_plain_server_behind_wss(
 
 
 @pytest.fixture
-def examined(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Patient]:
-    monkeypatch.setattr(Observation, "PATIENCE", 1.5 * TIMEOUT_SCALE)
+def examined(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[DoctorChecks]:
+    monkeypatch.setattr(ConnectionProbe, "PATIENCE", 1.5 * TIMEOUT_SCALE)
     http = Http(sandbox.api_url)
-    api = Api(http, GivenToken(Secret(sandbox.token)))
+    api = Api(http, StaticToken(Secret(sandbox.token)))
     settings = Settings((Endpoint.parse(sandbox.ws_url),), sandbox.app_key, ())
-    patient = Patient(settings, Selection(everything=True), api, http)
+    patient = DoctorChecks(settings, Selection(everything=True), api, http)
     yield patient
     if patient.observation:
         patient.observation.close()
 
 
-def first_failure(patient: Patient) -> tuple[str, CheckFailed]:
+def first_failure(patient: DoctorChecks) -> tuple[str, CheckFailed]:
     for name, check in patient.checks():
         try:
             check()
@@ -287,27 +287,27 @@ def first_failure(patient: Patient) -> tuple[str, CheckFailed]:
     raise AssertionError("nothing failed")
 
 
-def test_server_that_accepts_and_says_nothing(examined: Patient, sandbox: Sandbox) -> None:
+def test_server_that_accepts_and_says_nothing(examined: DoctorChecks, sandbox: Sandbox) -> None:
     sandbox.faults.mute = True
     name, failed = first_failure(examined)
     assert (name, failed.status) == ("app key", ExitStatus.UNREACHABLE)
 
 
-def test_server_that_never_confirms(examined: Patient, sandbox: Sandbox) -> None:
+def test_server_that_never_confirms(examined: DoctorChecks, sandbox: Sandbox) -> None:
     sandbox.faults.withhold_confirmations = True
     name, failed = first_failure(examined)
     assert (name, failed.status) == ("subscription", ExitStatus.UNREACHABLE)
     assert "-vv" not in failed.advice, "doctor has no such option"
 
 
-def test_auth_that_fails(examined: Patient, sandbox: Sandbox) -> None:
+def test_auth_that_fails(examined: DoctorChecks, sandbox: Sandbox) -> None:
     sandbox.faults.answer_auth(503)
     name, failed = first_failure(examined)
     assert (name, failed.status) == ("channel authorised", ExitStatus.UNREACHABLE)
     assert "503" in failed.found, "what happened is known, and better than how long it took"
 
 
-def test_no_pong(examined: Patient, sandbox: Sandbox) -> None:
+def test_no_pong(examined: DoctorChecks, sandbox: Sandbox) -> None:
     sandbox.faults.withhold_pongs = True
     name, failed = first_failure(examined)
     assert (name, failed.status) == ("ping", ExitStatus.UNREACHABLE)
@@ -467,7 +467,7 @@ def test_licences_that_cannot_be_listed_end_what_needs_them(
 
 
 @pytest.mark.defect("U8")
-def test_a_bug_ends_with_its_own_status(examined: Patient) -> None:
+def test_a_bug_ends_with_its_own_status(examined: DoctorChecks) -> None:
     def fail(socket_id: str, channel: str) -> AuthAnswer:
         raise ZeroDivisionError
 

@@ -294,11 +294,11 @@ import json, sys, traceback
 from chatapp_tail.chatapp.api import Api, make_tokens, refresh_tokens
 from chatapp_tail.chatapp.http import Http
 from chatapp_tail.chatapp.secret import Secret
-from chatapp_tail.chatapp.tokens import GivenToken
+from chatapp_tail.chatapp.tokens import StaticToken
 from chatapp_tail.errors import ChatAppTailError
 url, token = sys.argv[1], sys.stdin.read()
 http = Http(url, timeout=1.0)
-api = Api(http, GivenToken(Secret(token)))
+api = Api(http, StaticToken(Secret(token)))
 calls = [
     lambda: make_tokens(http, "a@example.invalid", Secret(token), "app"),
     lambda: refresh_tokens(http, Secret(token)),

@@ -348,7 +348,7 @@ def test_the_handler_starts_no_thread(start_process: StartProcess) -> None:
     """It may have interrupted the start of another one, which holds a lock."""
     script = """\
 import os, signal, threading
-from chatapp_tail.cli.signals import DeathBySignal, interrupted_by_signals
+from chatapp_tail.cli.signals import KilledBySignal, interrupted_by_signals
 class Task:
     turns = 0
     def interrupt(self, patience):
@@ -359,7 +359,7 @@ try:
     with interrupted_by_signals(Task(), lambda: None):
         threading.Thread.start = refuse
         os.kill(os.getpid(), signal.SIGINT)
-except DeathBySignal as death:
+except KilledBySignal as death:
     print("died by", death.signum)
 """
     process = start_process([sys.executable, "-c", script])

@@ -55,7 +55,7 @@ def prove_seams(
     lost = [status for status in statuses if ("messageStatus", status.number) not in written]
     unsaid = [status for status in lost if not any(_covers(gap, status) for gap in gaps)]
     missing = [message for message in messages if ("message", message.number) not in written]
-    repeated, rewritten, doubled = _doubles(runs)
+    repeated, rewritten, doubled = _deduplicator(runs)
     return SeamsProof(
         messages=len(messages),
         statuses=len(statuses),
@@ -111,7 +111,7 @@ def _keys(run: Run) -> Iterable[tuple[str, int]]:
             yield seen.record["event"], seen.record["data"]["id"]
 
 
-def _doubles(runs: Sequence[Run]) -> tuple[list[str], list[str], int]:
+def _deduplicator(runs: Sequence[Run]) -> tuple[list[str], list[str], int]:
     """Return what one run wrote twice, what came again after an orderly end, and after a kill."""
     repeated: list[str] = []
     rewritten: list[str] = []

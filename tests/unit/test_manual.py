@@ -9,7 +9,7 @@ import click
 import pytest
 
 from chatapp_tail.cli.command import command
-from chatapp_tail.cli.help import loaded
+from chatapp_tail.cli.help import load
 from chatapp_tail.errors import ExitStatus
 from completions.generator.manual import STATUSES, manual
 
@@ -81,7 +81,7 @@ def test_every_option_of_the_tail(shown: str) -> None:
 def test_every_command_and_its_options(name: str, shown: str) -> None:
     part = shown[shown.index("\nCOMMANDS") : shown.index("\nOUTPUT")]
     own = part[part.index(f"chatapp-tail {name}") :]
-    for each in loaded(command.commands[name]).params:
+    for each in load(command.commands[name]).params:
         if isinstance(each, click.Option):
             assert max(each.opts, key=len) in own
 

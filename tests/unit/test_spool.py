@@ -102,7 +102,7 @@ EVERY_KIND: list[Item] = [
     items.Fetching(15, 40, 17, 350),
     Gap("news", 15, 16, "lost"),
     Gap("news", 15, 16, "lost", recovered=3, missing=None),
-    items.Covered({"news": 16, "other": 2**62}),
+    items.Watermarks({"news": 16, "other": 2**62}),
     *(items.Stopped(17, cause, "end") for cause in StopCause),
 ]
 

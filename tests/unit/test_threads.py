@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 from queue import SimpleQueue
 
-from chatapp_tail.threads import Daemons
+from chatapp_tail.threads import DaemonThreadPool
 from tests.conftest import TIMEOUT_SCALE, StartProcess
 
 WAIT = 10.0 * TIMEOUT_SCALE
@@ -17,7 +17,7 @@ def threads(name: str) -> list[threading.Thread]:
 
 def test_every_call_is_made() -> None:
     done: SimpleQueue[int] = SimpleQueue()
-    daemons = Daemons("made-up", 3)
+    daemons = DaemonThreadPool("made-up", 3)
     for number in range(500):
         daemons.call(lambda number=number: done.put(number))  # type: ignore[misc]
     assert {done.get(timeout=WAIT) for _ in range(500)} == set(range(500))
@@ -26,7 +26,7 @@ def test_every_call_is_made() -> None:
 
 def test_one_at_once_keeps_the_order() -> None:
     done: SimpleQueue[int] = SimpleQueue()
-    daemons = Daemons("made-up", 1)
+    daemons = DaemonThreadPool("made-up", 1)
     for number in range(300):
         daemons.call(lambda number=number: done.put(number))  # type: ignore[misc]
     assert [done.get(timeout=WAIT) for _ in range(300)] == list(range(300))
@@ -40,7 +40,7 @@ def test_as_many_at_once_as_there_may_be_and_no_more() -> None:
         begun.put(1)
         assert go_on.wait(WAIT)
 
-    daemons = Daemons("made-up-few", 4)
+    daemons = DaemonThreadPool("made-up-few", 4)
     for _ in range(10):
         daemons.call(work)
     for _ in range(4):
@@ -53,7 +53,7 @@ def test_as_many_at_once_as_there_may_be_and_no_more() -> None:
 
 
 def test_threads_end_when_there_is_nothing_to_do_and_begin_again() -> None:
-    daemons = Daemons("made-up-idle", 2)
+    daemons = DaemonThreadPool("made-up-idle", 2)
     for _ in range(3):
         done = threading.Event()
         daemons.call(done.set)
@@ -65,7 +65,7 @@ def test_threads_end_when_there_is_nothing_to_do_and_begin_again() -> None:
 
 def test_no_call_is_lost_that_comes_while_a_thread_ends() -> None:
     """Each call comes just when the thread of the one before it finds nothing more to do."""
-    daemons = Daemons("made-up", 1)
+    daemons = DaemonThreadPool("made-up", 1)
     for _ in range(3000):
         done = threading.Event()
         daemons.call(done.set)
@@ -74,7 +74,7 @@ def test_no_call_is_lost_that_comes_while_a_thread_ends() -> None:
 
 def test_calls_from_several_threads() -> None:
     done: SimpleQueue[int] = SimpleQueue()
-    daemons = Daemons("made-up", 3)
+    daemons = DaemonThreadPool("made-up", 3)
 
     def call() -> None:
         for _ in range(300):
@@ -92,8 +92,8 @@ def test_calls_from_several_threads() -> None:
 
 HANGS = """
 import threading
-from chatapp_tail.daemons import Daemons
-daemons = Daemons("made-up", 2)
+from chatapp_tail.daemons import DaemonThreadPool
+daemons = DaemonThreadPool("made-up", 2)
 begun = threading.Semaphore(0)
 def hang():
     begun.release()

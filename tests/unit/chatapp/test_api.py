@@ -5,7 +5,7 @@ import pytest
 from chatapp_tail.chatapp.api import Api
 from chatapp_tail.chatapp.http import AUTH_PATH, Http
 from chatapp_tail.chatapp.secret import Secret
-from chatapp_tail.chatapp.tokens import GivenToken
+from chatapp_tail.chatapp.tokens import StaticToken
 from chatapp_tail.errors import CredentialsError
 from chatapp_tail.pusher.answers import AuthAnswer, Denied, Granted, TokenRefused, Unavailable
 
@@ -36,7 +36,7 @@ class Renewable:
 
 def authorise(server: Server, *answers: Answer, check: Answer = GOOD) -> AuthAnswer:
     server.answers |= {AUTH_PATH: list(answers), CHECK: [check]}
-    api = Api(Http(server.url, timeout=5.0), GivenToken(Secret("made-up-token")))
+    api = Api(Http(server.url, timeout=5.0), StaticToken(Secret("made-up-token")))
     return api.authorise("12.34", CHANNEL)
 
 
@@ -92,7 +92,7 @@ def test_retry_after_is_handed_on(server: Server) -> None:
 
 
 def test_nobody_listens(closed_port: int) -> None:
-    api = Api(Http(f"http://127.0.0.1:{closed_port}"), GivenToken(Secret("made-up-token")))
+    api = Api(Http(f"http://127.0.0.1:{closed_port}"), StaticToken(Secret("made-up-token")))
     found = api.authorise("12.34", CHANNEL)
     assert isinstance(found, Unavailable)
     assert "refused" in found.reason
@@ -100,7 +100,7 @@ def test_nobody_listens(closed_port: int) -> None:
 
 def test_no_answer(server: Server) -> None:
     server.answers[AUTH_PATH] = [Answer(hold=True)]
-    api = Api(Http(server.url, timeout=0.2), GivenToken(Secret("made-up-token")))
+    api = Api(Http(server.url, timeout=0.2), StaticToken(Secret("made-up-token")))
     assert isinstance(api.authorise("12.34", CHANNEL), Unavailable)
 
 
@@ -120,7 +120,7 @@ def test_a_new_token_that_is_dead_too_stops(server: Server) -> None:
 
 def test_many_refusals_check_the_token_once(server: Server) -> None:
     server.answers |= {AUTH_PATH: [Answer(403, b"")], CHECK: [GOOD]}
-    api = Api(Http(server.url), GivenToken(Secret("made-up-token")))
+    api = Api(Http(server.url), StaticToken(Secret("made-up-token")))
     for _ in range(5):
         assert isinstance(api.authorise("12.34", CHANNEL), Denied)
     assert server.paths().count(CHECK) == 1
@@ -133,7 +133,7 @@ def test_a_refusal_says_what_the_account_has(server: Server) -> None:
         CHECK: [GOOD],
         LICENSES: [Answer(200, account)],
     }
-    api = Api(Http(server.url), GivenToken(Secret("made-up-token")))
+    api = Api(Http(server.url), StaticToken(Secret("made-up-token")))
     found = api.authorise("12.34", CHANNEL)
     assert isinstance(found, Denied)
     assert "grWhatsApp" in found.reason

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from chatapp_tail.chatapp.auth_connections import Direct
+from chatapp_tail.chatapp.auth_connections import AuthConnections
 from chatapp_tail.chatapp.http import AUTH_PATH, Http
 from chatapp_tail.errors import ApiError
 from tests.unit.chatapp.server import Answer, Server
@@ -207,7 +207,7 @@ def test_tls(tmp_path: Path, trusted: bool) -> None:
     ],
 )
 def test_only_plain_urls_take_the_short_way(url: str, reached: bool) -> None:
-    assert Direct.reaches(url) is reached
+    assert AuthConnections.reaches(url) is reached
 
 
 def test_requests_is_not_imported_for_it(server: Server) -> None:

@@ -173,7 +173,7 @@ def test_a_name_that_cannot_be_resolved() -> None:
 def test_a_get_that_fails_in_passing_is_repeated(server: Server, failure: int) -> None:
     server.answers["/v1/licenses"] = [Answer(failure), Answer(200)]
     http = Http(server.url)
-    assert http.get_patiently("/v1/licenses", headers=TOKEN).ok
+    assert http.get_with_retries("/v1/licenses", headers=TOKEN).ok
     assert server.paths() == ["/v1/licenses"] * 2
     assert all(asked.headers["Authorization"] == "made-up-token" for asked in server.asked)
 
@@ -191,7 +191,7 @@ def test_what_is_sent_once_is_not_repeated(server: Server, method: str, status: 
 @pytest.mark.parametrize("status", [200, 302, 401, 403, 404])
 def test_patience_does_not_repeat_what_will_not_get_better(server: Server, status: int) -> None:
     server.answers["/v1/licenses"] = [Answer(status), Answer(204)]
-    reply = Http(server.url).get_patiently("/v1/licenses", headers=TOKEN)
+    reply = Http(server.url).get_with_retries("/v1/licenses", headers=TOKEN)
     assert reply.status == status
     assert len(server.asked) == 1
 
@@ -202,12 +202,12 @@ def test_a_retry_after_that_cannot_be_read_is_none(
 ) -> None:
     monkeypatch.setattr(time, "sleep", lambda _: None)
     server.answers["/v1/licenses"] = [Answer(503, headers=(("Retry-After", asked),)), Answer(200)]
-    assert Http(server.url).get_patiently("/v1/licenses", headers=TOKEN).ok
+    assert Http(server.url).get_with_retries("/v1/licenses", headers=TOKEN).ok
 
 
 def test_patience_does_not_rub_off(server: Server) -> None:
     http = Http(server.url)
-    assert http.get_patiently("/v1/licenses", headers=TOKEN).ok
+    assert http.get_with_retries("/v1/licenses", headers=TOKEN).ok
     server.answers["/v1/licenses"] = [Answer(503), Answer(200)]
     assert http.send("GET", "/v1/licenses", headers=TOKEN).status == 503
 
@@ -218,7 +218,7 @@ def test_patience_ends_with_the_last_answer(
     waited: list[float] = []
     monkeypatch.setattr(time, "sleep", waited.append)
     server.answers["/v1/licenses"] = [Answer(503)]
-    reply = Http(server.url).get_patiently("/v1/licenses", headers=TOKEN)
+    reply = Http(server.url).get_with_retries("/v1/licenses", headers=TOKEN)
     assert reply.status == 503
     assert len(server.asked) == 5
     assert waited == sorted(set(waited))  # longer each time
@@ -243,7 +243,7 @@ def test_retry_after_cannot_make_it_wait_long(
     monkeypatch.setattr(time, "sleep", waited.append)
     again = Answer(503, headers=(("Retry-After", asked),))
     server.answers["/v1/licenses"] = [again, Answer(200)]
-    assert Http(server.url).get_patiently("/v1/licenses", headers=TOKEN).ok
+    assert Http(server.url).get_with_retries("/v1/licenses", headers=TOKEN).ok
     assert waited == [waits]
 
 

@@ -10,12 +10,12 @@ import pytest
 from chatapp_tail.chatapp.api import Api
 from chatapp_tail.chatapp.channels import of_license
 from chatapp_tail.chatapp.http import Http
-from chatapp_tail.chatapp.license_poller import LineWatch
+from chatapp_tail.chatapp.license_poller import LicensePoller
 from chatapp_tail.chatapp.secret import Secret
 from chatapp_tail.chatapp.selection import Selection
-from chatapp_tail.chatapp.tokens import GivenToken
-from chatapp_tail.history.gap_filler import Backfill
-from chatapp_tail.history.setup import Filling, has_history
+from chatapp_tail.chatapp.tokens import StaticToken
+from chatapp_tail.history.gap_filler import GapFiller
+from chatapp_tail.history.setup import BackfillSetup, has_history
 from chatapp_tail.items import ADDED, ChannelEvent, Gap, Item, Ready, Trouble
 from chatapp_tail.pusher.connection import Connection, Endpoint, Settings
 from chatapp_tail.sandbox import Sandbox
@@ -33,14 +33,14 @@ class Running:
     def __init__(self, sandbox: Sandbox) -> None:
         self.items: list[Item] = []
         self._changed = threading.Condition()
-        api = Api(Http(sandbox.api_url), GivenToken(Secret(sandbox.token)))
+        api = Api(Http(sandbox.api_url), StaticToken(Secret(sandbox.token)))
         self.alarm = Waker()
         self.reading = Reading(api)
-        self.backfill = Backfill(self.reading, has_history, self.alarm, began={}, patience=WAIT)
-        sink = Filling({}, self.backfill).before(self._take)
+        self.backfill = GapFiller(self.reading, has_history, self.alarm, began={}, patience=WAIT)
+        sink = BackfillSetup({}, self.backfill).before(self._take)
         settings = Settings((Endpoint.parse(sandbox.ws_url),), sandbox.app_key, (OLD,))
         self.connection = Connection(settings, api.authorise, sink)
-        self.watch = LineWatch(api, Selection(everything=True), self.connection, sink)
+        self.watch = LicensePoller(api, Selection(everything=True), self.connection, sink)
 
     def _take(self, batch: Sequence[Item]) -> None:
         with self._changed:

@@ -18,10 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatapp_tail.chatapp.api import Api, refresh_tokens
-from chatapp_tail.chatapp.http import AUTH_PATH, Http, Reply
+from chatapp_tail.chatapp.http import AUTH_PATH, Http, Response
 from chatapp_tail.chatapp.secret import Secret
 from chatapp_tail.chatapp.token_store import Login, TokenPair, TokenStore
-from chatapp_tail.chatapp.tokens import GivenToken, StoredLogin
+from chatapp_tail.chatapp.tokens import StaticToken, StoredLogin
 from chatapp_tail.errors import ApiError, CredentialsError
 from chatapp_tail.net import Proxy
 from chatapp_tail.pusher.answers import Granted, Unavailable
@@ -39,7 +39,7 @@ class Way(NamedTuple):
     """One of the two ways to the API."""
 
     name: str
-    ask: Callable[[Http], Reply]
+    ask: Callable[[Http], Response]
 
 
 def odd(http: Http) -> Http:
@@ -53,7 +53,7 @@ both = pytest.mark.parametrize("way", [DIRECT, SESSION], ids=lambda way: way.nam
 
 
 def api_at(url: str) -> Api:
-    return Api(Http(url, timeout=TIMEOUT), GivenToken(Secret("made-up-token")))
+    return Api(Http(url, timeout=TIMEOUT), StaticToken(Secret("made-up-token")))
 
 
 DRIPS = {

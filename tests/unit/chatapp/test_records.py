@@ -350,13 +350,13 @@ def after(
     first: str, data: bytes | str | None, name: str = "message"
 ) -> tuple[Decoded, Decoded, bool]:
     """`data` decoded with nothing known and after `first`; and whether what was known served."""
-    events._wrappings.clear()
+    events._envelope_templates.clear()
     alone = decode(event(data, name))
-    events._wrappings.clear()
+    events._envelope_templates.clear()
     decode(event(first, name))
-    known = dict(events._wrappings)
+    known = dict(events._envelope_templates)
     later = decode(event(data, name))
-    return alone, later, bool(known) and events._wrappings == known
+    return alone, later, bool(known) and events._envelope_templates == known
 
 
 @pytest.mark.parametrize("name", ["message", "messageStatus", "chatTag"])
@@ -451,9 +451,9 @@ def test_one_document_says_nothing_of_another(first: str, second: str) -> None:
     ],
 )
 def test_nothing_is_known_by_what_is_not_certain(first: str) -> None:
-    events._wrappings.clear()
+    events._envelope_templates.clear()
     decode(event(first))
-    assert events._wrappings == {}
+    assert events._envelope_templates == {}
 
 
 def test_what_stands_after_the_item_counts_too() -> None:
@@ -467,7 +467,7 @@ def test_what_stands_after_the_item_counts_too() -> None:
 def test_what_is_known_stays_within_bounds() -> None:
     for number in range(5000):
         decode(event(envelope(MESSAGE), channel=f"news-{number}"))
-    assert 0 < len(events._wrappings) <= 4096
+    assert 0 < len(events._envelope_templates) <= 4096
 
 
 @pytest.mark.parametrize("depth", [500, 900, 950, 980, 990, 1000, 5000, 100_000])

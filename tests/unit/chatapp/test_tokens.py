@@ -19,7 +19,7 @@ from chatapp_tail.chatapp.http import Http
 from chatapp_tail.chatapp.secret import Secret
 from chatapp_tail.chatapp.token_store import Login, TokenPair, TokenStore
 from chatapp_tail.chatapp.tokens import (
-    GivenToken,
+    StaticToken,
     StoredLogin,
     TokenFile,
     TokenSource,
@@ -125,7 +125,7 @@ def test_a_file_is_read_again_when_its_token_is_refused(file: Path) -> None:
     ("token", "advice"), [(LOOKS_RIGHT, "24 hours"), ("y0", "single quotes")], ids=["good", "cut"]
 )
 def test_a_refused_token_of_the_environment_gets_the_next_step(token: str, advice: str) -> None:
-    source = GivenToken(Secret(token))
+    source = StaticToken(Secret(token))
     with pytest.raises(CredentialsError, match=advice) as raised:
         source.renew(source.current())
     assert token not in str(raised.value)
@@ -343,7 +343,7 @@ def test_a_pair_that_cannot_be_saved_is_used_and_saved_later(
         def fail(*_: object, **__: object) -> None:
             raise OSError(cause, os.strerror(cause))
 
-        patched.setattr(token_store, "replace_file", fail)
+        patched.setattr(token_store, "write_atomically", fail)
         assert source.renew(pair(1).access) == pair(2).access
         assert source.renew(pair(1).access) == pair(2).access
         assert source.current() == pair(2).access
@@ -367,7 +367,7 @@ def test_a_pair_that_could_not_be_saved_does_not_replace_a_new_login(
         def fail(*_: object, **__: object) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        patched.setattr(token_store, "replace_file", fail)
+        patched.setattr(token_store, "write_atomically", fail)
         source.renew(pair(1).access)
     with store.locked():
         store.save("default", login(9))
@@ -521,7 +521,7 @@ def test_a_token_that_died_since_it_was_checked_is_not_taken_for_a_good_one(
         "/broadcasting/auth": [Answer(403, b""), Answer(401, b"")],
         "/v1/tokens/check": [Answer(200, b'{"success":true}'), Answer(401, b"")],
     }
-    api = Api(Http(server.url), GivenToken(Secret(LOOKS_RIGHT)))
+    api = Api(Http(server.url), StaticToken(Secret(LOOKS_RIGHT)))
     api.authorise("1.2", CHANNEL)
     assert isinstance(api.authorise("1.2", CHANNEL), TokenRefused)
 

@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chatapp_tail.cli.config import Settings, Typed, TypedShowing, compile_settings
+from chatapp_tail.cli.config import Arguments, Settings, ViewArguments, compile_settings
 from chatapp_tail.errors import UsageError
 from chatapp_tail.formats import Output
-from chatapp_tail.formats.colors import When
+from chatapp_tail.formats.colors import ColorMode
 from chatapp_tail.formats.times import TimeStyle
 from chatapp_tail.pusher.connection import Endpoint, Timing
 from chatapp_tail.reporting.notices import Level, LogFormat
 from chatapp_tail.tail.loop import Limits
 
-SHOWING = TypedShowing(
+SHOWING = ViewArguments(
     events=(),
     excluded_events=(),
     incoming=False,
@@ -25,7 +25,7 @@ SHOWING = TypedShowing(
     where=(),
     output=Output.AUTO,
     template=None,
-    color=When.AUTO,
+    color=ColorMode.AUTO,
     time_style=TimeStyle.LOCAL,
 )
 TYPED: dict[str, Any] = {
@@ -71,7 +71,9 @@ def _no_proxy_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def compiled(*, terminal: bool = False, watched: bool = False, **typed: Any) -> Settings:
-    return compile_settings(Typed(**(TYPED | typed)), stdout_is_terminal=terminal, watched=watched)
+    return compile_settings(
+        Arguments(**(TYPED | typed)), stdout_is_terminal=terminal, watched=watched
+    )
 
 
 def test_the_connection_gets_what_was_typed() -> None:
@@ -94,12 +96,12 @@ def test_the_connection_gets_what_was_typed() -> None:
 
 
 def test_limits_and_filters() -> None:
-    showing = replace(SHOWING, events=("a", "b"), excluded_events=("b",))
-    settings = compiled(count=3, duration=5.0, idle=7.0, showing=showing)
+    view = replace(SHOWING, events=("a", "b"), excluded_events=("b",))
+    settings = compiled(count=3, duration=5.0, idle=7.0, view=view)
     assert settings.limits == Limits(count=3, duration=5.0, idle=7.0)
-    assert settings.showing.keep_event("a")
-    assert not settings.showing.keep_event("b")
-    assert not settings.showing.keep_event("c")
+    assert settings.view.keep_event("a")
+    assert not settings.view.keep_event("b")
+    assert not settings.view.keep_event("c")
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "ALL_PROXY"])
@@ -149,17 +151,17 @@ def test_one_way_to_select_is_enough(typed: dict[str, Any]) -> None:
     ],
 )
 def test_output(output: Output, terminal: bool, meta: bool, expected: Output) -> None:
-    showing = replace(SHOWING, output=output, template="{text}")
-    settings = compiled(showing=showing, terminal=terminal, meta=meta)
-    assert settings.showing.output is expected
-    assert settings.showing.terminal is terminal
+    view = replace(SHOWING, output=output, template="{text}")
+    settings = compiled(view=view, terminal=terminal, meta=meta)
+    assert settings.view.output is expected
+    assert settings.view.terminal is terminal
     assert settings.meta is meta
 
 
 @pytest.mark.parametrize("output", sorted(set(Output) - {Output.AUTO, Output.JSON}))
 def test_meta_needs_json(output: Output) -> None:
     with pytest.raises(UsageError, match=f"--meta .* not {output}"):
-        compiled(showing=replace(SHOWING, output=output), meta=True)
+        compiled(view=replace(SHOWING, output=output), meta=True)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import click
 import pytest
 
 from chatapp_tail.cli.command import command
-from chatapp_tail.cli.options import output_options, wanted_output
+from chatapp_tail.cli.options import output_options, resolve_output
 from chatapp_tail.formats import Output
 
 
@@ -16,7 +16,7 @@ from chatapp_tail.formats import Output
 def wanted(
     ctx: click.Context, /, output: str, as_json: bool, template: str | None, **_: object
 ) -> Output:
-    return wanted_output(ctx, output, as_json, template)
+    return resolve_output(ctx, output, as_json, template)
 
 
 def of(arguments: str, environment: Mapping[str, str], patch: pytest.MonkeyPatch) -> Output:

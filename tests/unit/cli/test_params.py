@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from chatapp_tail.chatapp.channels import parse_channel, parse_messenger
 from chatapp_tail.cli.params import (
-    Checked,
+    ParsedType,
     parse_app_key,
     parse_ca_file,
     parse_checkpoint,
@@ -269,14 +269,14 @@ def test_what_is_no_name_of_a_checkpoint(name: str) -> None:
 
 
 def test_a_checked_value_is_parsed_once() -> None:
-    kind = Checked("n", parse_license)
+    kind = ParsedType("n", parse_license)
     assert kind.convert("7", None, None) == 7
     assert kind.convert(7, None, None) == 7
 
 
 def test_a_bad_value_is_a_usage_error_with_the_reason() -> None:
     with pytest.raises(click.UsageError, match=r"'x'.*licence"):
-        Checked("n", parse_license).convert("x", None, None)
+        ParsedType("n", parse_license).convert("x", None, None)
 
 
 PARSERS: list[Callable[[str], object]] = [

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from chatapp_tail.cli.command import LOG_FORMATS, command
-from chatapp_tail.cli.help import Later, loaded
+from chatapp_tail.cli.help import LazyCommand, load
 from chatapp_tail.reporting.notices import LogFormat
 
 LIBRARIES = {
@@ -77,12 +77,12 @@ main()
 
 
 def test_every_command_is_what_help_says_it_is() -> None:
-    later = {name: each for name, each in command.commands.items() if isinstance(each, Later)}
+    later = {name: each for name, each in command.commands.items() if isinstance(each, LazyCommand)}
     assert later.keys() == command.commands.keys()
     for name, each in later.items():
-        assert loaded(each).name == name
-        assert loaded(each).help
-        assert loaded(each).short_help == each.short_help
+        assert load(each).name == name
+        assert load(each).help
+        assert load(each).short_help == each.short_help
 
 
 def test_log_formats_are_those_there_are() -> None:

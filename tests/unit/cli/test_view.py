@@ -11,16 +11,16 @@ import pytest
 from msgspec.structs import replace
 
 from chatapp_tail.chatapp.records import Source, decode
-from chatapp_tail.cli.config import Showing, TypedShowing, compile_showing
+from chatapp_tail.cli.config import View, ViewArguments, compile_view
 from chatapp_tail.errors import UsageError
 from chatapp_tail.formats import Output
-from chatapp_tail.formats.colors import When
+from chatapp_tail.formats.colors import ColorMode
 from chatapp_tail.formats.times import TimeStyle
 from chatapp_tail.items import ChannelEvent
 from chatapp_tail.reporting.summary import Summary
 from tests.unit.conftest import counted
 
-TYPED = TypedShowing(
+TYPED = ViewArguments(
     events=(),
     excluded_events=(),
     incoming=False,
@@ -30,7 +30,7 @@ TYPED = TypedShowing(
     where=(),
     output=Output.JSON,
     template=None,
-    color=When.AUTO,
+    color=ColorMode.AUTO,
     time_style=TimeStyle.UTC,
 )
 CHANNEL = "private-v1.licenses.1229.messengers.telegram"
@@ -49,8 +49,8 @@ def event(item: object = MESSAGE, name: str = "message") -> ChannelEvent:
     return ChannelEvent(1637319283_123456789, name, CHANNEL, json.dumps(envelope).encode())
 
 
-def compiled(*, terminal: bool = False, **typed: Any) -> Showing:
-    return compile_showing(replace(TYPED, **typed), terminal=terminal)
+def compiled(*, terminal: bool = False, **typed: Any) -> View:
+    return compile_view(replace(TYPED, **typed), terminal=terminal)
 
 
 def shown(
@@ -60,7 +60,7 @@ def shown(
     **typed: Any,
 ) -> bytes:
     pipeline = compiled(terminal=terminal, **typed).pipeline(Summary(), environment or {})
-    return b"".join(line for each in events for line in pipeline.of_event(each))
+    return b"".join(line for each in events for line in pipeline.process_live(each))
 
 
 @pytest.mark.parametrize(
@@ -73,9 +73,9 @@ def shown(
     ],
 )
 def test_output(output: Output, terminal: bool, expected: Output) -> None:
-    showing = compiled(output=output, template="{text}", terminal=terminal)
-    assert showing.output is expected
-    assert showing.terminal is terminal
+    view = compiled(output=output, template="{text}", terminal=terminal)
+    assert view.output is expected
+    assert view.terminal is terminal
 
 
 FILTERS: dict[str, tuple[dict[str, Any], bool]] = {
@@ -117,7 +117,7 @@ def test_what_is_shown_and_filtered_is_counted() -> None:
     pipeline = compiled(excluded_events=["chatTag"], outgoing=True).pipeline(summary, {})
     sent = MESSAGE | {"fromMe": True}
     for each in (event(), event(sent), event(name="chatTag")):
-        pipeline.of_event(each)
+        pipeline.process_live(each)
     assert counted(summary) == {("message", CHANNEL): 1}
     assert summary.filtered == 2
 
@@ -197,15 +197,17 @@ def test_in_a_file_text_stays_as_it_is(output: Output) -> None:
 @pytest.mark.parametrize(
     ("color", "environment", "terminal", "colors"),
     [
-        (When.AUTO, {"TERM": "xterm"}, True, True),
-        (When.AUTO, {"TERM": "xterm"}, False, False),
-        (When.AUTO, {"TERM": "xterm", "NO_COLOR": "1"}, True, False),
-        (When.AUTO, {"FORCE_COLOR": "1"}, False, True),
-        (When.ALWAYS, {}, False, True),
-        (When.NEVER, {"TERM": "xterm", "FORCE_COLOR": "1"}, True, False),
+        (ColorMode.AUTO, {"TERM": "xterm"}, True, True),
+        (ColorMode.AUTO, {"TERM": "xterm"}, False, False),
+        (ColorMode.AUTO, {"TERM": "xterm", "NO_COLOR": "1"}, True, False),
+        (ColorMode.AUTO, {"FORCE_COLOR": "1"}, False, True),
+        (ColorMode.ALWAYS, {}, False, True),
+        (ColorMode.NEVER, {"TERM": "xterm", "FORCE_COLOR": "1"}, True, False),
     ],
 )
-def test_colors(color: When, environment: dict[str, str], terminal: bool, colors: bool) -> None:
+def test_colors(
+    color: ColorMode, environment: dict[str, str], terminal: bool, colors: bool
+) -> None:
     line = shown(
         event(), output=Output.PRETTY, color=color, environment=environment, terminal=terminal
     )
@@ -214,7 +216,7 @@ def test_colors(color: When, environment: dict[str, str], terminal: bool, colors
 
 def test_what_was_searched_for_is_highlighted() -> None:
     def colored(*patterns: str) -> bytes:
-        return shown(event(), output=Output.PRETTY, color=When.ALWAYS, patterns=patterns)
+        return shown(event(), output=Output.PRETTY, color=ColorMode.ALWAYS, patterns=patterns)
 
     assert b"test" in colored("test")
     assert colored("test") != colored() != b""
@@ -223,15 +225,15 @@ def test_what_was_searched_for_is_highlighted() -> None:
 
 def test_a_saved_event_goes_the_same_way() -> None:
     pipeline = compiled(patterns=["test"]).pipeline(Summary(), {})
-    (line,) = pipeline.of_saved(decode(event(), Source.REPLAY))
+    (line,) = pipeline.process_saved(decode(event(), Source.REPLAY))
     assert json.loads(line)["source"] == "replay"
-    assert pipeline.of_saved(decode(event({"message": {"text": "x"}}), Source.REPLAY)) == []
+    assert pipeline.process_saved(decode(event({"message": {"text": "x"}}), Source.REPLAY)) == []
 
 
 def test_pipelines_share_nothing() -> None:
-    showing = compiled(output=Output.CSV)
+    view = compiled(output=Output.CSV)
     for _ in range(2):
-        (line,) = showing.pipeline(Summary(), {}).of_event(event())
+        (line,) = view.pipeline(Summary(), {}).process_live(event())
         assert line.startswith(b"received,")
 
 
@@ -248,7 +250,7 @@ HEAVY = {"chatapp_tail.formats.pretty", "chatapp_tail.formats.template", "chatap
         (Output.PRETTY, {"chatapp_tail.formats.pretty"}),
     ],
 )
-def test_only_the_wanted_format_is_loaded(output: Output, loaded: set[str]) -> None:
+def test_only_the_wanted_format_is_loaded(output: Output, load: set[str]) -> None:
     program = f"""
 import sys
 from tests.unit.cli.test_showing import HEAVY, Output, Summary, compiled
@@ -258,5 +260,5 @@ print(*sorted(HEAVY & sys.modules.keys()), "rich" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
     *found, rich = done.stdout.decode().split()
-    assert set(found) == loaded
+    assert set(found) == load
     assert (rich == "True") == (output is Output.PRETTY)

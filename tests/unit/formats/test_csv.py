@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatapp_tail.chatapp.records import decode
-from chatapp_tail.formats.csv import COLUMNS, Csv, defused, opening_for
+from chatapp_tail.formats.csv import COLUMNS, Csv, escape_formula, opening_for
 from chatapp_tail.items import ChannelEvent
 
 from .test_fields import CHANNEL, record, values
@@ -102,12 +102,12 @@ HARMLESS = ["", "a=1", "1-1", "-54911000655", "+70000000000", "-1.5", "'", "'a",
 
 @pytest.mark.parametrize("text", FORMULAS)
 def test_a_formula_is_defused(text: str) -> None:
-    assert defused(text) == f"'{text}"
+    assert escape_formula(text) == f"'{text}"
 
 
 @pytest.mark.parametrize("text", HARMLESS)
 def test_what_is_no_formula_stays(text: str) -> None:
-    assert defused(text) == text
+    assert escape_formula(text) == text
 
 
 def test_cells_of_strangers_are_defused() -> None:
@@ -118,12 +118,12 @@ def test_cells_of_strangers_are_defused() -> None:
 
 @given(st.text() | st.from_regex(r"'*\s*[=+\-@].*"))
 def test_nothing_dangerous_begins_a_cell_and_nothing_is_lost(text: str) -> None:
-    shown = defused(text)
+    shown = escape_formula(text)
     assert shown in (text, f"'{text}")
     if shown[:1] in tuple("=+-@\t\r\n"):
         assert re.fullmatch(r"[+-][0-9]+(\.[0-9]+)?", shown)
     # Taking an apostrophe away wherever one would have been put gives back what was there.
-    if shown.startswith("'") and defused(shown) != shown:
+    if shown.startswith("'") and escape_formula(shown) != shown:
         assert shown[1:] == text
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatapp_tail.chatapp.records import Record, decode
-from chatapp_tail.formats.fields import FIELDS, RECORD_FIELDS, Direction, direction, misread, read
+from chatapp_tail.formats.fields import FIELDS, RECORD_FIELDS, Direction, direction, error_at, read
 from chatapp_tail.items import ChannelEvent
 from chatapp_tail.sandbox.events import LiveEvents
 
@@ -181,4 +181,4 @@ CARETS = [
 
 @pytest.mark.parametrize(("typed", "position", "shown"), CARETS)
 def test_a_caret_stands_under_the_fault(typed: str, position: int, shown: str) -> None:
-    assert str(misread("--where", "wrong", typed, position)) == f"--where: wrong\n{shown}"
+    assert str(error_at("--where", "wrong", typed, position)) == f"--where: wrong\n{shown}"

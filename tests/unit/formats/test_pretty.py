@@ -18,7 +18,7 @@ from chatapp_tail.chatapp.records import Decoded, Record, Source
 from chatapp_tail.escape import escape_text
 from chatapp_tail.filters import compile_grep
 from chatapp_tail.formats.pretty import LINE_LIMIT, Pretty, moved
-from chatapp_tail.formats.times import TimeStyle, clock_of
+from chatapp_tail.formats.times import TimeStyle, make_clock
 
 RECEIVED = 1637319283
 TELEGRAM = "private-v1.licenses.1229.messengers.telegram"
@@ -265,7 +265,7 @@ CLOCKS = [
 
 @pytest.mark.parametrize(("style", "start"), CLOCKS)
 def test_time_is_said_in_each_style(style: TimeStyle, start: str) -> None:
-    (line,) = times(RECEIVED, clock=clock_of(style, UTC))
+    (line,) = times(RECEIVED, clock=make_clock(style, UTC))
     assert line.startswith(start)
 
 
@@ -281,17 +281,17 @@ def test_time_is_said_in_each_style(style: TimeStyle, start: str) -> None:
     ],
 )
 def test_each_style_on_a_narrow_terminal(style: TimeStyle, start: list[str]) -> None:
-    (entry,) = times(RECEIVED, clock=clock_of(style), width=40)
+    (entry,) = times(RECEIVED, clock=make_clock(style), width=40)
     assert entry.splitlines()[:2] == start
 
 
 def test_time_may_have_a_line_of_its_own() -> None:
-    (entry,) = times(RECEIVED, clock=clock_of(TimeStyle.ISO), width=30)
+    (entry,) = times(RECEIVED, clock=make_clock(TimeStyle.ISO), width=30)
     assert entry.splitlines()[:2] == ["2021-11-19T10:54:43.000000Z", "1229...ram"]
 
 
 def test_spans_stand_to_the_right_of_a_column_that_grows() -> None:
-    lines = times(0, 1, 75, 76, clock=clock_of(TimeStyle.RELATIVE))
+    lines = times(0, 1, 75, 76, clock=make_clock(TimeStyle.RELATIVE))
     starts = [line.partition("1229")[0] for line in lines]
     assert starts == ["+0.0s  ", "+1.0s  ", "+1m14s  ", " +1.0s  "]
 
@@ -304,7 +304,7 @@ def test_a_column_of_times_grows_up_to_a_limit() -> None:
 def test_dates_in_notes_are_in_the_given_zone() -> None:
     zone = timezone(timedelta(hours=5))
     item = message(time=RECEIVED - 600)
-    line = shown(record(item), timezone=zone, clock=clock_of(TimeStyle.NONE))
+    line = shown(record(item), timezone=zone, clock=make_clock(TimeStyle.NONE))
     assert "(sent 15:44)" in line
 
 
@@ -690,7 +690,7 @@ def test_columns_are_straight(width: int, style: TimeStyle) -> None:
     before = [(RECEIVED - seconds) * SECOND for seconds in (9999, 1)]
     wide = [record(MESSAGE, channel=WHATSAPP, received=moment) for moment in before]
     kept = [*wide, *of_every_kind("word " * 60)[:-3]]
-    made = entries(kept, width, clock=clock_of(style))
+    made = entries(kept, width, clock=make_clock(style))
     starts = []
     for entry in made[1:]:
         lines = entry.split("\n")[:-1]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from chatapp_tail.chatapp.records import Record, decode
 from chatapp_tail.errors import UsageError
 from chatapp_tail.formats.template import NAMES, Template
-from chatapp_tail.formats.times import TimeStyle, clock_of
+from chatapp_tail.formats.times import TimeStyle, make_clock
 from chatapp_tail.items import ChannelEvent
 
 from .test_fields import record, values
@@ -20,7 +20,7 @@ DECODED = decode(ChannelEvent(0, "x", None, None))
 
 
 def template(text: str, *, style: TimeStyle = TimeStyle.UTC, escape: bool = False) -> Template:
-    return Template(text, clock_of(style, UTC), escape=escape)
+    return Template(text, make_clock(style, UTC), escape=escape)
 
 
 def line(text: str, item: object, *, escape: bool = False) -> str:
@@ -124,7 +124,7 @@ def test_an_item_that_no_field_asks_for_is_not_parsed(monkeypatch: pytest.Monkey
 
 
 def test_what_the_encoding_does_not_have_is_shown_as_an_escape() -> None:
-    plain = Template("{arrow} {text}", clock_of(TimeStyle.NONE), escape=True, encoding="ascii")
+    plain = Template("{arrow} {text}", make_clock(TimeStyle.NONE), escape=True, encoding="ascii")
     assert plain(DECODED, [record(says("ж"))]) == [b"\\u2190 \\u0436\n"]
     assert line("{text}", says("\ud800")) == "\\ud800\n"
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatapp_tail.formats.times import TimeStyle, clock_of, date, span, time_of_day, zone_of
+from chatapp_tail.formats.times import TimeStyle, date, make_clock, span, time_of_day, timezone_for
 
 SECOND = 1_000_000_000
 MOMENT = 1637319283_123456789
@@ -24,7 +24,7 @@ STYLES = [
 
 @pytest.mark.parametrize(("style", "zone", "expected"), STYLES)
 def test_a_moment_in_each_style(style: TimeStyle, zone: tzinfo, expected: str) -> None:
-    assert clock_of(style, zone)(MOMENT) == expected
+    assert make_clock(style, zone)(MOMENT) == expected
 
 
 def test_every_style_has_a_clock() -> None:
@@ -34,16 +34,16 @@ def test_every_style_has_a_clock() -> None:
 def test_local_time_is_that_of_the_machine() -> None:
     here = date(MOMENT // SECOND, None)
     assert here is not None
-    assert clock_of(TimeStyle.LOCAL)(MOMENT) == f"{here:%H:%M:%S}"
+    assert make_clock(TimeStyle.LOCAL)(MOMENT) == f"{here:%H:%M:%S}"
 
 
 @pytest.mark.parametrize("style", TimeStyle)
 def test_dates_beside_times_are_in_their_timezone(style: TimeStyle) -> None:
-    assert zone_of(style) == (UTC if style in ("utc", "iso") else None)
+    assert timezone_for(style) == (UTC if style in ("utc", "iso") else None)
 
 
 def test_relative_time_counts_from_the_record_before() -> None:
-    clock, other = clock_of(TimeStyle.RELATIVE), clock_of(TimeStyle.RELATIVE)
+    clock, other = make_clock(TimeStyle.RELATIVE), make_clock(TimeStyle.RELATIVE)
     moments = [MOMENT, MOMENT + SECOND, MOMENT + SECOND, MOMENT]
     assert [clock(moment) for moment in moments] == ["+0.0s", "+1.0s", "+0.0s", "-1.0s"]
     assert other(MOMENT) == "+0.0s"

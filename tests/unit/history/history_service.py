@@ -12,7 +12,7 @@ from random import Random
 from typing import Any, Literal
 from urllib.parse import unquote
 
-from chatapp_tail.chatapp.http import Reply
+from chatapp_tail.chatapp.http import Response
 from chatapp_tail.history.requests import Clock
 
 Form = Literal["number", "text", "fraction", "milliseconds", "iso", "null", "absent"]
@@ -82,7 +82,7 @@ class World:
 
     # --- the service
 
-    def ask(self, path: str, query: Mapping[str, str]) -> Reply:
+    def ask(self, path: str, query: Mapping[str, str]) -> Response:
         self.requests += 1
         self.now += 0.1
         if chat := self.arrivals.pop(self.requests, ""):
@@ -95,7 +95,7 @@ class World:
         off = self.choices.date
         headers = {} if off is None else {"Date": formatdate(self.now + off, usegmt=True)}
         body = json.dumps({"success": True, "data": data}).encode()
-        return Reply(200, body, headers, f"GET {path} answered 200", None, True)
+        return Response(200, body, headers, f"GET {path} answered 200", None, True)
 
     def _list_chats(self, query: Mapping[str, str]) -> dict[str, Any]:
         choices = self.choices

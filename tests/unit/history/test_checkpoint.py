@@ -16,7 +16,7 @@ import pytest
 from chatapp_tail.chatapp.records import Record, Source
 from chatapp_tail.errors import ExitStatus, OutputError, UsageError
 from chatapp_tail.history import checkpoint as module
-from chatapp_tail.history.checkpoint import Checkpoint, Mark
+from chatapp_tail.history.checkpoint import Checkpoint, Watermark
 from chatapp_tail.items import Gap
 from tests.conftest import LiveProcess, StartProcess
 
@@ -62,7 +62,7 @@ def test_marks_are_there_again(checkpoint: Checkpoint) -> None:
     checkpoint.begin("b", T + 1)
     checkpoint.cover({"a": T + 5})
     with closing(reopened(checkpoint)) as again:
-        assert again.marks == {"a": Mark(T, T + 5), "b": Mark(T + 1, T + 1)}
+        assert again.marks == {"a": Watermark(T, T + 5), "b": Watermark(T + 1, T + 1)}
 
 
 def test_a_channel_begins_once(checkpoint: Checkpoint) -> None:
@@ -71,7 +71,7 @@ def test_a_channel_begins_once(checkpoint: Checkpoint) -> None:
     checkpoint.begin("a", T + 20)
     with closing(reopened(checkpoint)) as again:
         again.begin("a", T + 30)
-        assert again.marks == {"a": Mark(T, T + 9)}
+        assert again.marks == {"a": Watermark(T, T + 9)}
 
 
 def test_a_mark_goes_back_with_a_clock_that_ran_ahead(checkpoint: Checkpoint) -> None:
@@ -88,7 +88,7 @@ def test_what_never_began_is_not_covered(checkpoint: Checkpoint) -> None:
     checkpoint.begin("a", T)
     checkpoint.cover({"a": T + 1, "b": T + 1})
     checkpoint.cover({})
-    assert checkpoint.marks == {"a": Mark(T, T + 1)}
+    assert checkpoint.marks == {"a": Watermark(T, T + 1)}
 
 
 def test_a_mark_is_held_while_messages_of_a_gap_are_to_come(checkpoint: Checkpoint) -> None:
@@ -96,11 +96,11 @@ def test_a_mark_is_held_while_messages_of_a_gap_are_to_come(checkpoint: Checkpoi
     checkpoint.begin("b", T)
     checkpoint.hold(gap("a"))
     checkpoint.cover({"a": T + 5, "b": T + 5})
-    assert checkpoint.marks == {"a": Mark(T, T), "b": Mark(T, T + 5)}
+    assert checkpoint.marks == {"a": Watermark(T, T), "b": Watermark(T, T + 5)}
     checkpoint.release(gap("a"))
-    assert checkpoint.marks == {"a": Mark(T, T + 5), "b": Mark(T, T + 5)}
+    assert checkpoint.marks == {"a": Watermark(T, T + 5), "b": Watermark(T, T + 5)}
     checkpoint.cover({"a": T + 6, "b": T + 6})
-    assert checkpoint.marks == {"a": Mark(T, T + 6), "b": Mark(T, T + 6)}
+    assert checkpoint.marks == {"a": Watermark(T, T + 6), "b": Watermark(T, T + 6)}
 
 
 def test_a_mark_is_held_until_all_gaps_of_its_channel_are_filled(checkpoint: Checkpoint) -> None:
@@ -153,7 +153,7 @@ def test_a_gap_that_was_given_up_is_left_to_the_next_run(
     checkpoint.wrote([record("a", T + 1)])
     checkpoint.cover({"a": T + 10 * KEPT})
     with closing(reopened(checkpoint)) as again:
-        assert again.marks["a"] == Mark(T, T + 1)
+        assert again.marks["a"] == Watermark(T, T + 1)
         assert again.written() == ["a"], "it may be read again"
 
 
@@ -176,14 +176,14 @@ def test_a_mark_goes_back_to_where_history_has_to_be_read_from(checkpoint: Check
     checkpoint.cover({"a": T + 9})
     checkpoint.hold(Gap("a", T + 9, T + 20, "lost", read_from=T + 3))
     with closing(reopened(checkpoint)) as again:
-        assert again.marks["a"] == Mark(T, T + 3)
+        assert again.marks["a"] == Watermark(T, T + 3)
 
 
 def test_a_line_that_was_found_late_begins_with_its_gap(checkpoint: Checkpoint) -> None:
     checkpoint.begin("a", T)
     checkpoint.hold(gap("a", T - 300))
     with closing(reopened(checkpoint)) as again:
-        assert again.marks["a"] == Mark(T - 300, T - 300)
+        assert again.marks["a"] == Watermark(T - 300, T - 300)
 
 
 def test_a_gap_is_released_as_it_comes_back(checkpoint: Checkpoint) -> None:
@@ -222,7 +222,7 @@ def test_what_the_messages_times_tell_is_kept(checkpoint: Checkpoint) -> None:
     checkpoint.cover({"a": T + 5})
     checkpoint.times.newest["a"] += 1
     with closing(reopened(checkpoint)) as again:
-        assert again.marks == {"a": Mark(T, T + 5, 1_700_000_001, 1_699_999_999)}
+        assert again.marks == {"a": Watermark(T, T + 5, 1_700_000_001, 1_699_999_999)}
         assert again.times.newest == {"a": 1_700_000_001}
         assert again.times.begins == {"a": 1_699_999_999}
 
@@ -246,13 +246,13 @@ NOW = T + 1000 * SECOND
 @pytest.mark.parametrize(
     ("mark", "fixed"),
     [
-        (Mark(T, NOW), Mark(T, NOW)),
-        (Mark(T, NOW + 1, T // SECOND + 5), Mark(T, T + 5 * SECOND, T // SECOND + 5)),
-        (Mark(T, NOW + 1), Mark(T, T)),
-        (Mark(T, NOW + 1, NOW // SECOND + 1), Mark(T, T, NOW // SECOND + 1)),
-        (Mark(NOW + 1, NOW + 2), Mark(NOW - 86_400 * SECOND, NOW - 86_400 * SECOND)),
-        (Mark(NOW + 1, NOW + 2, T // SECOND), Mark(T, T, T // SECOND)),
-        (Mark(NOW, NOW - 5), Mark(NOW - 5, NOW - 5)),
+        (Watermark(T, NOW), Watermark(T, NOW)),
+        (Watermark(T, NOW + 1, T // SECOND + 5), Watermark(T, T + 5 * SECOND, T // SECOND + 5)),
+        (Watermark(T, NOW + 1), Watermark(T, T)),
+        (Watermark(T, NOW + 1, NOW // SECOND + 1), Watermark(T, T, NOW // SECOND + 1)),
+        (Watermark(NOW + 1, NOW + 2), Watermark(NOW - 86_400 * SECOND, NOW - 86_400 * SECOND)),
+        (Watermark(NOW + 1, NOW + 2, T // SECOND), Watermark(T, T, T // SECOND)),
+        (Watermark(NOW, NOW - 5), Watermark(NOW - 5, NOW - 5)),
     ],
     ids=[
         "in order",
@@ -265,7 +265,7 @@ NOW = T + 1000 * SECOND
     ],
 )
 def test_a_clock_that_was_set_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: Mark, fixed: Mark
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: Watermark, fixed: Watermark
 ) -> None:
     with closing(opened(tmp_path)) as made:
         made.marks["a"] = mark
@@ -466,7 +466,7 @@ def test_a_second_one_in_this_process_is_refused_too(checkpoint: Checkpoint) -> 
     with pytest.raises(UsageError):
         opened(checkpoint.path.parent)
     checkpoint.begin("a", T)
-    assert checkpoint.marks == {"a": Mark(T, T)}
+    assert checkpoint.marks == {"a": Watermark(T, T)}
 
 
 def test_one_that_could_not_be_opened_keeps_nobody_out(tmp_path: Path) -> None:
@@ -518,7 +518,7 @@ def filled(directory: Path) -> Path:
         return made.path
 
 
-def all_of_it(directory: Path) -> tuple[dict[str, Mark], list[str], bool]:
+def all_of_it(directory: Path) -> tuple[dict[str, Watermark], list[str], bool]:
     with closing(opened(directory)) as made:
         return made.marks, made.written(), made.torn
 
@@ -590,12 +590,12 @@ def test_a_file_of_version_1_is_taken_over(tmp_path: Path) -> None:
     database_of(tmp_path, VERSION_1)
     for _ in range(2):
         with closing(opened(tmp_path)) as made:
-            assert made.marks == {"a": Mark(1, 2)}
+            assert made.marks == {"a": Watermark(1, 2)}
             assert made.written() == ["x"]
     with closing(opened(tmp_path)) as made:
         made.times.newest["a"] = 7
         made.cover({"a": 5})
-        assert made.marks == {"a": Mark(1, 5, 7)}
+        assert made.marks == {"a": Watermark(1, 5, 7)}
 
 
 ODD_ROWS = [
@@ -644,7 +644,7 @@ def test_another_program_that_has_it_locked_is_waited_for(tmp_path: Path) -> Non
         made.begin("a", T)
         release.join()
     with closing(opened(tmp_path)) as again:
-        assert again.marks == {"a": Mark(T, T)}
+        assert again.marks == {"a": Watermark(T, T)}
 
 
 def test_a_lock_that_stays_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -681,4 +681,4 @@ def test_a_full_disk_is_told(checkpoint: Checkpoint) -> None:
     many = [record(f"{number}" + "x" * 100) for number in range(10_000)]
     with pytest.raises(OutputError, match="cannot write the checkpoint"):
         checkpoint.wrote(many)
-    assert checkpoint.marks == {"a": Mark(T, T)}
+    assert checkpoint.marks == {"a": Watermark(T, T)}

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from chatapp_tail.chatapp.records import Record, Source
 from chatapp_tail.history import dedup as module
-from chatapp_tail.history.dedup import MOST, Doubles
+from chatapp_tail.history.dedup import MOST, Deduplicator
 
 HOUR = 3600 * 10**9
 LIVE, HISTORY = Source.LIVE, Source.BACKFILL
@@ -21,80 +21,80 @@ def record(name: str, source: Source, at: int = 0, event: str = "message") -> Re
     return Record(event, name, "c", 1, "telegram", at, source, None, 1, 1, b"{}")
 
 
-def shows(doubles: Doubles, name: str, source: Source, at: int = 0) -> bool:
-    return bool(doubles.without([record(name, source, at)]))
+def shows(deduplicator: Deduplicator, name: str, source: Source, at: int = 0) -> bool:
+    return bool(deduplicator.drop_duplicates([record(name, source, at)]))
 
 
 def test_what_came_live_does_not_come_again_from_history() -> None:
-    doubles = Doubles()
-    assert shows(doubles, "a", LIVE)
-    assert not shows(doubles, "a", HISTORY)
-    assert not shows(doubles, "a", HISTORY)
+    deduplicator = Deduplicator()
+    assert shows(deduplicator, "a", LIVE)
+    assert not shows(deduplicator, "a", HISTORY)
+    assert not shows(deduplicator, "a", HISTORY)
 
 
 def test_what_came_from_history_comes_from_there_once() -> None:
-    doubles = Doubles()
-    assert shows(doubles, "a", HISTORY)
-    assert not shows(doubles, "a", HISTORY)
+    deduplicator = Deduplicator()
+    assert shows(deduplicator, "a", HISTORY)
+    assert not shows(deduplicator, "a", HISTORY)
 
 
 def test_the_live_twin_of_a_message_from_history_is_dropped_once() -> None:
-    doubles = Doubles()
-    assert shows(doubles, "a", HISTORY)
-    assert not shows(doubles, "a", LIVE)
-    assert shows(doubles, "a", LIVE), "the server says it once more, as after an edit"
-    assert shows(doubles, "a", LIVE)
-    assert not shows(doubles, "a", HISTORY)
-    assert shows(doubles, "a", LIVE)
+    deduplicator = Deduplicator()
+    assert shows(deduplicator, "a", HISTORY)
+    assert not shows(deduplicator, "a", LIVE)
+    assert shows(deduplicator, "a", LIVE), "the server says it once more, as after an edit"
+    assert shows(deduplicator, "a", LIVE)
+    assert not shows(deduplicator, "a", HISTORY)
+    assert shows(deduplicator, "a", LIVE)
 
 
 def test_what_the_server_repeats_live_is_shown_every_time() -> None:
-    doubles = Doubles()
-    assert [shows(doubles, "a", LIVE) for _ in range(5)] == [True] * 5
+    deduplicator = Deduplicator()
+    assert [shows(deduplicator, "a", LIVE) for _ in range(5)] == [True] * 5
 
 
 def test_history_read_twice_does_not_eat_a_second_live_one() -> None:
-    doubles = Doubles()
-    assert shows(doubles, "a", HISTORY)
-    assert not shows(doubles, "a", HISTORY)
-    assert not shows(doubles, "a", LIVE)
-    assert shows(doubles, "a", LIVE)
+    deduplicator = Deduplicator()
+    assert shows(deduplicator, "a", HISTORY)
+    assert not shows(deduplicator, "a", HISTORY)
+    assert not shows(deduplicator, "a", LIVE)
+    assert shows(deduplicator, "a", LIVE)
 
 
 def test_history_after_live_does_not_eat_the_next_live_one() -> None:
-    doubles = Doubles()
-    assert shows(doubles, "a", LIVE)
-    assert not shows(doubles, "a", HISTORY)
-    assert shows(doubles, "a", LIVE)
+    deduplicator = Deduplicator()
+    assert shows(deduplicator, "a", LIVE)
+    assert not shows(deduplicator, "a", HISTORY)
+    assert shows(deduplicator, "a", LIVE)
 
 
 def test_what_an_earlier_run_showed_does_not_come_from_history() -> None:
-    doubles = Doubles(["a", "b"], now=5)
-    assert not shows(doubles, "a", HISTORY, 6)
-    assert shows(doubles, "c", HISTORY, 6)
+    deduplicator = Deduplicator(["a", "b"], now=5)
+    assert not shows(deduplicator, "a", HISTORY, 6)
+    assert shows(deduplicator, "c", HISTORY, 6)
 
 
 def test_what_an_earlier_run_showed_and_the_server_says_again_is_shown() -> None:
-    assert shows(Doubles(["a"], now=5), "a", LIVE, 6)
+    assert shows(Deduplicator(["a"], now=5), "a", LIVE, 6)
 
 
 @pytest.mark.parametrize("event", STATUSES)
 def test_only_messages_can_be_doubles(event: str) -> None:
-    doubles = Doubles(["a"])
+    deduplicator = Deduplicator(["a"])
     each = [record("a", source, event=event) for source in (HISTORY, HISTORY, LIVE, LIVE)]
-    assert doubles.without(each) == each
-    assert shows(Doubles(), "a", HISTORY)
+    assert deduplicator.drop_duplicates(each) == each
+    assert shows(Deduplicator(), "a", HISTORY)
 
 
 def test_the_items_of_one_event_are_judged_one_by_one_and_keep_their_order() -> None:
-    doubles = Doubles(["b"])
+    deduplicator = Deduplicator(["b"])
     batch = [record(name, HISTORY) for name in "abcac"]
-    assert [each.id for each in doubles.without(batch)] == ["a", "c"]
+    assert [each.id for each in deduplicator.drop_duplicates(batch)] == ["a", "c"]
 
 
 def test_records_come_back_as_they_are() -> None:
     each = record("a", HISTORY, 7)
-    (shown,) = Doubles().without([each])
+    (shown,) = Deduplicator().drop_duplicates([each])
     assert shown is each
 
 
@@ -111,14 +111,14 @@ def file(link: str, name: str | None = "a.jpg") -> dict[str, object]:
 
 def is_double(history: object, live: object) -> bool:
     """Whether the live one of two is dropped, the other one having come from history."""
-    doubles = Doubles()
+    deduplicator = Deduplicator()
     first, second = (
         replace(record("a", source), data=json.dumps(said).encode())
         for source, said in ((HISTORY, history), (LIVE, live))
     )
-    assert doubles.without([first]) == [first]
-    shown = doubles.without([second])
-    assert doubles.without([second]) == [second], "it has come live now"
+    assert deduplicator.drop_duplicates([first]) == [first]
+    shown = deduplicator.drop_duplicates([second])
+    assert deduplicator.drop_duplicates([second]) == [second], "it has come live now"
     return not shown
 
 
@@ -174,63 +174,63 @@ def test_an_edit_is_shown_however_soon_it_comes(history: object, live: object) -
 
 @pytest.mark.parametrize("data", [b'"\xff"', b"[" * 100_000, b"{", b"1" * 5000, b"NaN"])
 def test_data_of_any_kind_is_compared_by_its_bytes(data: bytes) -> None:
-    doubles = Doubles()
-    assert doubles.without([replace(record("a", HISTORY), data=data)])
-    assert not doubles.without([replace(record("a", LIVE), data=data)])
-    assert doubles.without([replace(record("b", HISTORY), data=data)])
-    assert doubles.without([replace(record("b", LIVE), data=b"{}")])
+    deduplicator = Deduplicator()
+    assert deduplicator.drop_duplicates([replace(record("a", HISTORY), data=data)])
+    assert not deduplicator.drop_duplicates([replace(record("a", LIVE), data=data)])
+    assert deduplicator.drop_duplicates([replace(record("b", HISTORY), data=data)])
+    assert deduplicator.drop_duplicates([replace(record("b", LIVE), data=b"{}")])
 
 
 def test_a_live_one_is_a_double_however_late_it_comes() -> None:
-    doubles = Doubles()
-    shows(doubles, "a", HISTORY, 0)
-    assert not shows(doubles, "a", LIVE, 1000 * HOUR)
+    deduplicator = Deduplicator()
+    shows(deduplicator, "a", HISTORY, 0)
+    assert not shows(deduplicator, "a", LIVE, 1000 * HOUR)
 
 
 # --- bounds
 
 
 def test_as_many_are_remembered_as_promised() -> None:
-    doubles = Doubles()
+    deduplicator = Deduplicator()
     for number in range(MOST):
-        shows(doubles, str(number), LIVE)
-    assert not shows(doubles, "0", HISTORY)
-    shows(doubles, "one more", LIVE)
-    assert shows(doubles, "0", HISTORY)
+        shows(deduplicator, str(number), LIVE)
+    assert not shows(deduplicator, "0", HISTORY)
+    shows(deduplicator, "one more", LIVE)
+    assert shows(deduplicator, "0", HISTORY)
 
 
 def test_as_many_of_history_are_remembered() -> None:
-    doubles = Doubles()
+    deduplicator = Deduplicator()
     for number in range(MOST):
-        shows(doubles, str(number), HISTORY)
-    assert not shows(doubles, "0", HISTORY)
-    shows(doubles, "one more", HISTORY)
-    assert shows(doubles, "0", HISTORY)
+        shows(deduplicator, str(number), HISTORY)
+    assert not shows(deduplicator, "0", HISTORY)
+    shows(deduplicator, "one more", HISTORY)
+    assert shows(deduplicator, "0", HISTORY)
 
 
 def test_all_that_an_earlier_run_showed_is_remembered_however_much() -> None:
     shown = [str(number) for number in range(MOST + 500)]
-    doubles = Doubles(shown, now=1)
-    assert not shows(doubles, shown[0], HISTORY, 2)
-    assert not shows(doubles, shown[-1], HISTORY, 2)
+    deduplicator = Deduplicator(shown, now=1)
+    assert not shows(deduplicator, shown[0], HISTORY, 2)
+    assert not shows(deduplicator, shown[-1], HISTORY, 2)
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST", 100)
-    doubles = Doubles()
+    deduplicator = Deduplicator()
     for number in range(1000):
-        shows(doubles, f"live {number}", LIVE)
-        shows(doubles, f"old {number}", HISTORY)
-    assert len(doubles._live) <= 100
-    assert len(doubles._from_history) <= 100
+        shows(deduplicator, f"live {number}", LIVE)
+        shows(deduplicator, f"old {number}", HISTORY)
+    assert len(deduplicator._live) <= 100
+    assert len(deduplicator._from_history) <= 100
 
 
 @pytest.mark.defect("A.20")
 def test_ids_are_remembered_however_long_the_outage_was() -> None:
-    doubles = Doubles(["earlier"], now=0)
-    shows(doubles, "a", LIVE, 0)
-    assert not shows(doubles, "a", HISTORY, 100 * 24 * HOUR)
-    assert not shows(doubles, "earlier", HISTORY, 100 * 24 * HOUR)
+    deduplicator = Deduplicator(["earlier"], now=0)
+    shows(deduplicator, "a", LIVE, 0)
+    assert not shows(deduplicator, "a", HISTORY, 100 * 24 * HOUR)
+    assert not shows(deduplicator, "earlier", HISTORY, 100 * 24 * HOUR)
 
 
 @pytest.mark.defect("A.20")
@@ -238,61 +238,61 @@ def test_ids_are_remembered_however_long_the_outage_was() -> None:
 def test_what_the_overlap_of_an_open_gap_may_hold_is_remembered_however_much_comes(
     source: Source,
 ) -> None:
-    doubles = Doubles(keep_since=lambda: 10)
+    deduplicator = Deduplicator(keep_since=lambda: 10)
     for at in (9, 10, 11):
-        shows(doubles, str(at), LIVE, at)
+        shows(deduplicator, str(at), LIVE, at)
     for number in range(2 * MOST):
-        shows(doubles, f"more {number}", source, 20)
-    assert not shows(doubles, "10", HISTORY, 30)
-    assert not shows(doubles, "11", HISTORY, 30)
+        shows(deduplicator, f"more {number}", source, 20)
+    assert not shows(deduplicator, "10", HISTORY, 30)
+    assert not shows(deduplicator, "11", HISTORY, 30)
 
 
 def test_what_is_older_than_the_overlap_is_forgotten_meanwhile() -> None:
-    doubles = Doubles(keep_since=lambda: 10)
-    shows(doubles, "old", LIVE, 9)
+    deduplicator = Deduplicator(keep_since=lambda: 10)
+    shows(deduplicator, "old", LIVE, 9)
     for number in range(MOST + 1):
-        shows(doubles, str(number), LIVE, 20)
-    assert shows(doubles, "old", HISTORY, 30)
+        shows(deduplicator, str(number), LIVE, 20)
+    assert shows(deduplicator, "old", HISTORY, 30)
 
 
 def test_memory_is_bounded_once_the_gap_is_filled() -> None:
     floor = 0.0
-    doubles = Doubles(keep_since=lambda: floor)
+    deduplicator = Deduplicator(keep_since=lambda: floor)
     for number in range(3 * MOST):
-        shows(doubles, str(number), LIVE, 20)
-    assert len(doubles._live) == 3 * MOST
+        shows(deduplicator, str(number), LIVE, 20)
+    assert len(deduplicator._live) == 3 * MOST
     floor = inf
     for number in range(MOST):
-        shows(doubles, f"later {number}", LIVE, 20)
-    assert len(doubles._live) <= MOST
+        shows(deduplicator, f"later {number}", LIVE, 20)
+    assert len(deduplicator._live) <= MOST
 
 
 def test_a_repeat_counts_as_shown_of_late(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST", 3)
-    doubles = Doubles()
+    deduplicator = Deduplicator()
     for name in ("a", "b", "c", "a", "d"):
-        shows(doubles, name, LIVE)
-    assert not shows(doubles, "a", HISTORY), "shown a moment ago"
-    assert shows(doubles, "b", HISTORY), "the one shown longest ago"
+        shows(deduplicator, name, LIVE)
+    assert not shows(deduplicator, "a", HISTORY), "shown a moment ago"
+    assert shows(deduplicator, "b", HISTORY), "the one shown longest ago"
 
 
 def test_a_twin_that_is_forgotten_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """A double, never a loss."""
     monkeypatch.setattr(module, "MOST", 3)
-    doubles = Doubles()
+    deduplicator = Deduplicator()
     for name in "abcd":
-        assert shows(doubles, name, HISTORY)
-    assert shows(doubles, "a", LIVE)
+        assert shows(deduplicator, name, HISTORY)
+    assert shows(deduplicator, "a", LIVE)
 
 
 def test_a_clock_that_is_set_back_loses_nothing() -> None:
-    doubles = Doubles(["a"], now=100 * HOUR)
-    assert shows(doubles, "b", LIVE, 0)
-    assert shows(doubles, "c", HISTORY, 0)
-    assert not shows(doubles, "a", HISTORY, 0)
-    assert not shows(doubles, "c", LIVE, 0)
-    assert shows(doubles, "d", LIVE, 200 * HOUR)
-    assert shows(doubles, "b", LIVE, 0)
+    deduplicator = Deduplicator(["a"], now=100 * HOUR)
+    assert shows(deduplicator, "b", LIVE, 0)
+    assert shows(deduplicator, "c", HISTORY, 0)
+    assert not shows(deduplicator, "a", HISTORY, 0)
+    assert not shows(deduplicator, "c", LIVE, 0)
+    assert shows(deduplicator, "d", LIVE, 200 * HOUR)
+    assert shows(deduplicator, "b", LIVE, 0)
 
 
 # --- against a plain model
@@ -324,29 +324,29 @@ def test_as_the_model_does(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST", most)
     names = [str(number) for number in range(chance.choice((3, 10, 40)))]
     earlier = names[: chance.choice((0, 2, 8))]
-    doubles, model = Doubles(earlier, now=0), Model(earlier, most)
+    deduplicator, model = Deduplicator(earlier, now=0), Model(earlier, most)
     for at in range(600):
         name, source = chance.choice(names), chance.choice((LIVE, HISTORY))
         expected = model.shows(name, source)
-        assert shows(doubles, name, source, at) == expected, (seed, at, name, source)
+        assert shows(deduplicator, name, source, at) == expected, (seed, at, name, source)
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_nothing_that_is_live_is_lost_but_one_twin_for_each_from_history(seed: int) -> None:
     chance = random.Random(seed)
-    doubles = Doubles(["0", "1"])
+    deduplicator = Deduplicator(["0", "1"])
     live, twins = 0, 0
     for at in range(500):
         name = str(chance.randrange(30))
         if chance.random() < 0.5:
-            live += not shows(doubles, name, LIVE, at)
+            live += not shows(deduplicator, name, LIVE, at)
         else:
-            twins += shows(doubles, name, HISTORY, at)
+            twins += shows(deduplicator, name, HISTORY, at)
     assert live <= twins
 
 
 def test_a_long_backlog_of_an_earlier_run_is_no_double_though_live_ones_come_first() -> None:
     earlier = [str(number) for number in range(MOST * 2)]
-    doubles = Doubles(earlier, now=1)
-    assert shows(doubles, "live", LIVE, 2)
-    assert not any(shows(doubles, name, HISTORY, 3) for name in earlier)
+    deduplicator = Deduplicator(earlier, now=1)
+    assert shows(deduplicator, "live", LIVE, 2)
+    assert not any(shows(deduplicator, name, HISTORY, 3) for name in earlier)

@@ -11,14 +11,13 @@ import pytest
 from msgspec.structs import replace
 
 from chatapp_tail.history import gap_filler as module
-from chatapp_tail.history.gap_filler import Backfill, BackfillBug, Fetch, Reached
-from chatapp_tail.history.gap_filler import _Episode as Episode
+from chatapp_tail.history.gap_filler import BackfillBug, Fetch, GapFiller, Reached
+from chatapp_tail.history.gap_filler import _Batch as Episode
 from chatapp_tail.history.message_times import MessageTimes
 from chatapp_tail.items import (
     RENEWED,
     ChannelEvent,
     Connected,
-    Covered,
     Gap,
     Item,
     Lost,
@@ -26,6 +25,7 @@ from chatapp_tail.items import (
     StopCause,
     Stopped,
     Subscribed,
+    Watermarks,
 )
 from chatapp_tail.threads import Waker
 from tests.conftest import TIMEOUT_SCALE, wait_until
@@ -106,8 +106,8 @@ def made(
     began: Mapping[str, int] | None = None,
     times: MessageTimes | None = None,
     patience: float = 100.0,
-) -> Backfill:
-    return Backfill(
+) -> GapFiller:
+    return GapFiller(
         fetch,
         lambda name: name != "none",
         alarm,
@@ -117,7 +117,7 @@ def made(
     )
 
 
-def taken(backfill: Backfill, alarm: Waker) -> News:
+def taken(backfill: GapFiller, alarm: Waker) -> News:
     """Wait for the next news, as the main thread does: by the alarm."""
     deadline = time.monotonic() + WAIT
     while (news := backfill.take()) is None:
@@ -183,7 +183,9 @@ def test_a_gap_that_was_never_seen_is_not_ours(reading: Reading, alarm: Waker) -
 def test_nothing_is_read_and_no_thread_begun_without_a_gap(reading: Reading, alarm: Waker) -> None:
     before = threading.active_count()
     backfill = made(reading, alarm)
-    backfill.watch([message(1), Connected(1, "1.2"), Subscribed(1, "a"), Covered({"a": 1}), READY])
+    backfill.watch(
+        [message(1), Connected(1, "1.2"), Subscribed(1, "a"), Watermarks({"a": 1}), READY]
+    )
     assert threading.active_count() == before
     assert backfill.take() is None
     assert reading.is_idle
@@ -457,7 +459,7 @@ def test_a_later_gap_has_its_own_patience(reading: Reading, alarm: Waker) -> Non
     assert backfill.due > 0.0
 
 
-def queued(backfill: Backfill, count: int) -> None:
+def queued(backfill: GapFiller, count: int) -> None:
     """Wait until the thread that reads has put so much into the queue."""
     wait_until(lambda: backfill._news.qsize() >= count, "history is read")
 
@@ -710,7 +712,7 @@ def test_no_gap_is_lost_that_comes_while_the_reading_of_others_begins(
     alarm: Waker, monkeypatch: pytest.MonkeyPatch, gathered: float
 ) -> None:
     monkeypatch.setattr(module, "_GATHERED", gathered)
-    monkeypatch.setattr(module, "_Episode", lambda: Episode(gathered=Hesitant()))
+    monkeypatch.setattr(module, "_Batch", lambda: Episode(gathered=Hesitant()))
     seen: list[Gap] = []
 
     def fetch(gaps: Sequence[Gap], *_: Mapping[str, int]) -> Iterator[ChannelEvent | Gap]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from chatapp_tail.history.rate_limit import EVERY, Pace
+from chatapp_tail.history.rate_limit import EVERY, RateLimiter
 from tests.conftest import TIMEOUT_SCALE
 
 
@@ -29,11 +29,11 @@ class Clock:
             self.slept.append(seconds)
 
 
-def begin(pace: Pace, clock: Clock, count: int) -> list[float]:
+def begin(limiter: RateLimiter, clock: Clock, count: int) -> list[float]:
     """Begin so many requests one after the other; when each did."""
     begun = []
     for _ in range(count):
-        pace.wait()
+        limiter.wait()
         begun.append(clock.now)
     return begun
 
@@ -55,22 +55,22 @@ def in_threads(work: Callable[[], None], count: int) -> None:
 
 def test_the_first_one_does_not_wait() -> None:
     clock = Clock(1000.0)
-    assert begin(Pace(0.5, clock, clock.sleep), clock, 1) == [1000.0]
+    assert begin(RateLimiter(0.5, clock, clock.sleep), clock, 1) == [1000.0]
     assert clock.slept == []
 
 
 def test_the_others_follow_evenly() -> None:
     clock = Clock(1000.0)
-    pace = Pace(0.5, clock, clock.sleep)
-    assert begin(pace, clock, 4) == [1000.0, 1000.5, 1001.0, 1001.5]
+    limiter = RateLimiter(0.5, clock, clock.sleep)
+    assert begin(limiter, clock, 4) == [1000.0, 1000.5, 1001.0, 1001.5]
 
 
 def test_who_comes_later_waits_for_the_rest_of_the_time_only() -> None:
     clock = Clock(1000.0)
-    pace = Pace(0.5, clock, clock.sleep)
-    begin(pace, clock, 1)
+    limiter = RateLimiter(0.5, clock, clock.sleep)
+    begin(limiter, clock, 1)
     clock.now += 0.25
-    assert begin(pace, clock, 1) == [1000.5]
+    assert begin(limiter, clock, 1) == [1000.5]
     assert clock.slept == [0.25]
 
 
@@ -82,37 +82,37 @@ def test_a_tail_leaves_most_of_the_quota_to_others() -> None:
 def test_never_more_than_ten_in_any_second(seed: int) -> None:
     chance = random.Random(seed)
     clock = Clock(chance.uniform(0, 1e6))
-    pace = Pace(clock=clock, sleep=clock.sleep)
+    limiter = RateLimiter(clock=clock, sleep=clock.sleep)
     begun: list[float] = []
     for _ in range(200):
         clock.now += chance.choice((0.0, 0.0, 0.001, chance.uniform(0, 0.3), chance.uniform(0, 3)))
-        begun += begin(pace, clock, 1)
+        begun += begin(limiter, clock, 1)
     assert most_in_a_second(begun) <= 10
 
 
 def test_a_rest_is_not_saved_up() -> None:
     clock = Clock()
-    pace = Pace(0.1, clock, clock.sleep)
-    begin(pace, clock, 1)
+    limiter = RateLimiter(0.1, clock, clock.sleep)
+    begin(limiter, clock, 1)
     clock.now = 100.0
-    assert begin(pace, clock, 2) == [100.0, 100.1]
+    assert begin(limiter, clock, 2) == [100.0, 100.1]
 
 
 def test_nothing_begins_in_a_pause() -> None:
     clock = Clock(50.0)
-    pace = Pace(0.1, clock, clock.sleep)
-    pace.pause(7.0)
-    assert begin(pace, clock, 1) == [57.0]
+    limiter = RateLimiter(0.1, clock, clock.sleep)
+    limiter.pause(7.0)
+    assert begin(limiter, clock, 1) == [57.0]
 
 
 def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
     clock = Clock(50.0)
-    pace = Pace(0.1, clock, clock.sleep)
-    pace.pause(7.0)
+    limiter = RateLimiter(0.1, clock, clock.sleep)
+    limiter.pause(7.0)
     clock.now = 52.0
-    pace.pause(1.0)
-    pace.pause(0.0)
-    assert begin(pace, clock, 1) == [57.0]
+    limiter.pause(1.0)
+    limiter.pause(0.0)
+    assert begin(limiter, clock, 1) == [57.0]
 
 
 def test_a_pause_that_comes_while_somebody_waits_holds_for_it_too() -> None:
@@ -120,33 +120,33 @@ def test_a_pause_that_comes_while_somebody_waits_holds_for_it_too() -> None:
 
     def sleep_while_others_are_told_to_pause(seconds: float) -> None:
         if not clock.slept:
-            pace.pause(20.0)
+            limiter.pause(20.0)
         clock.sleep(seconds)
 
-    pace = Pace(1, clock, sleep_while_others_are_told_to_pause)
-    assert begin(pace, clock, 2) == [50.0, 70.0]
+    limiter = RateLimiter(1, clock, sleep_while_others_are_told_to_pause)
+    assert begin(limiter, clock, 2) == [50.0, 70.0]
 
 
 def test_requests_are_counted_when_they_begin() -> None:
     clock = Clock()
-    pace = Pace(0.1, clock, clock.sleep)
-    assert pace.begun == 0
-    begin(pace, clock, 25)
-    assert pace.begun == 25
+    limiter = RateLimiter(0.1, clock, clock.sleep)
+    assert limiter.begun == 0
+    begin(limiter, clock, 25)
+    assert limiter.begun == 25
 
 
 def test_threads_that_really_wait() -> None:
-    pace = Pace(0.03)
+    limiter = RateLimiter(0.03)
     began = time.monotonic()
     begun: list[float] = []
 
     def work() -> None:
         for _ in range(5):
-            pace.wait()
+            limiter.wait()
             begun.append(time.monotonic())
 
     in_threads(work, 8)
-    assert pace.begun == 40
+    assert limiter.begun == 40
     assert max(begun) - began >= 1.0
 
 
@@ -158,14 +158,14 @@ def test_one_who_waits_keeps_nobody_from_pausing() -> None:
         assert wake.wait(10 * TIMEOUT_SCALE)
 
     now = [5.0]
-    pace = Pace(1, lambda: now[0], sleep)
-    pace.wait()
-    waiting = threading.Thread(target=pace.wait)
+    limiter = RateLimiter(1, lambda: now[0], sleep)
+    limiter.wait()
+    waiting = threading.Thread(target=limiter.wait)
     waiting.start()
     assert asleep.wait(10 * TIMEOUT_SCALE)
-    pace.pause(0.5)
-    assert pace.begun == 1
+    limiter.pause(0.5)
+    assert limiter.begun == 1
     now[0] = 10.0
     wake.set()
     waiting.join(10 * TIMEOUT_SCALE)
-    assert pace.begun == 2
+    assert limiter.begun == 2

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from chatapp_tail.chatapp.api import Api, make_tokens, refresh_tokens
-from chatapp_tail.chatapp.http import Http, Reply
+from chatapp_tail.chatapp.http import Http, Response
 from chatapp_tail.chatapp.secret import Secret
 from chatapp_tail.chatapp.token_store import Login, TokenStore
-from chatapp_tail.chatapp.tokens import GivenToken, StoredLogin
+from chatapp_tail.chatapp.tokens import StaticToken, StoredLogin
 from chatapp_tail.errors import CredentialsError
 from chatapp_tail.history import requests as module
-from chatapp_tail.history.rate_limit import Pace
+from chatapp_tail.history.rate_limit import RateLimiter
 from chatapp_tail.history.reader import PAGE, History, Line, Message, Span
 from chatapp_tail.sandbox import ApiAnswered, ApiRequested, Sandbox, messenger_channel
 from tests.conftest import TIMEOUT_SCALE
@@ -60,11 +60,11 @@ class Asked:
     """Asks the API, and lets the test do something before or after it."""
 
     def __init__(self, sandbox: Sandbox) -> None:
-        self.api = Api(Http(sandbox.api_url, timeout=30.0), GivenToken(Secret(sandbox.token)))
+        self.api = Api(Http(sandbox.api_url, timeout=30.0), StaticToken(Secret(sandbox.token)))
         self.before: Callable[[str], None] = lambda _: None
         self.after: Callable[[str], None] = lambda _: None
 
-    def __call__(self, path: str, query: Mapping[str, str]) -> Reply:
+    def __call__(self, path: str, query: Mapping[str, str]) -> Response:
         self.before(path)
         reply = self.api.ask(path, query)
         self.after(path)
@@ -78,7 +78,7 @@ def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def quick(ask: module.Ask) -> History:
-    return History(ask, Pace(0.0))
+    return History(ask, RateLimiter(0.0))
 
 
 @dataclass
@@ -183,7 +183,7 @@ def test_a_message_is_as_the_server_sent_it(server: Server) -> None:
             Answer(200, page(item).encode())
         ],
     }
-    api = Api(Http(server.url), GivenToken(Secret("made-up-token")))
+    api = Api(Http(server.url), StaticToken(Secret("made-up-token")))
     found = read(quick(api.ask), Span(TELEGRAM, T))
     assert found.messages == [Message(T, 1, TELEGRAM, item.encode())]
     assert found.failures == []
@@ -645,7 +645,7 @@ def test_one_call_in_ten_fails(either: Sandbox) -> None:
     assert found.failures == []
 
 
-class Noting(Pace):
+class Noting(RateLimiter):
     """Notes the pauses, and makes those that are short."""
 
     def __init__(self) -> None:
@@ -662,13 +662,13 @@ def test_who_is_told_to_wait_does(sandbox: Sandbox) -> None:
     for number in range(12):
         say(sandbox, number, T + number, f"c{number}")
     sandbox.faults.answer_api("*/c7/messages", 429, "", {"Retry-After": "1"}, calls=1)
-    ask, pace = Asked(sandbox), Noting()
+    ask, limiter = Asked(sandbox), Noting()
     asked: list[float] = []
     ask.before = lambda _: asked.append(time.monotonic())
-    found = read(History(ask, pace), Span(TELEGRAM, 0))
+    found = read(History(ask, limiter), Span(TELEGRAM, 0))
     assert found.ids == list(range(12))
     assert found.failures == []
-    ((paused, seconds),) = pace.paused
+    ((paused, seconds),) = limiter.paused
     assert seconds == 1.0
     # Three more may have got their turn before: as many as are under way at once.
     assert sum(paused < each < paused + 0.99 for each in asked) <= 3
@@ -680,9 +680,9 @@ def test_who_is_told_to_wait_does(sandbox: Sandbox) -> None:
 def test_a_retry_after_of_any_kind_is_survived(sandbox: Sandbox, wait: str) -> None:
     say(sandbox, 1, T)
     sandbox.faults.answer_api("*/messages", 429, "", {"Retry-After": wait}, calls=1)
-    pace = Noting()
-    assert read(History(Asked(sandbox), pace), Span(TELEGRAM, 0)).ids == [1]
-    ((_, seconds),) = pace.paused
+    limiter = Noting()
+    assert read(History(Asked(sandbox), limiter), Span(TELEGRAM, 0)).ids == [1]
+    ((_, seconds),) = limiter.paused
     assert seconds == {"100": 100.0, "86400": 300.0}.get(wait, 0.0)
 
 
@@ -700,7 +700,7 @@ def test_what_fails_for_ever_is_given_up(sandbox: Sandbox, monkeypatch: pytest.M
 
 def test_nobody_listens(closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_PATIENCE", 0.0)
-    api = Api(Http(f"http://127.0.0.1:{closed_port}"), GivenToken(Secret("made-up-token")))
+    api = Api(Http(f"http://127.0.0.1:{closed_port}"), StaticToken(Secret("made-up-token")))
     found = read(quick(api.ask), Span(TELEGRAM, 0), Span(WHATSAPP, 0))
     assert sorted(line for line, _, _ in found.failures) == sorted([TELEGRAM, WHATSAPP])
     assert all("refused" in why for why in found.reasons)
@@ -839,7 +839,7 @@ def test_the_pace_holds_for_the_tries_too(sandbox: Sandbox) -> None:
     for number in range(20):
         say(sandbox, number, T + number, f"c{number}")
     sandbox.faults.answer_api("*/messages", 500, one_in=5)
-    history = History(Asked(sandbox), Pace(0.05))
+    history = History(Asked(sandbox), RateLimiter(0.05))
     began = time.monotonic()
     assert len(read(history, Span(TELEGRAM, 0)).messages) == 20
     assert history.requests == sandbox.api_requests() >= 24
@@ -885,8 +885,8 @@ FORMS = ["%a, %d %b %Y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y"]
 
 def skew(date: str) -> tuple[int, bool]:
     """What is learnt from an answer with such a date: the skew, and whether it had one."""
-    reply = Reply(200, page().encode(), {"Date": date}, "GET / answered 200", None, True)
-    requests = module.HistoryRequests(lambda *_: reply, Pace(0.0), module.Clock())
+    reply = Response(200, page().encode(), {"Date": date}, "GET / answered 200", None, True)
+    requests = module.HistoryRequests(lambda *_: reply, RateLimiter(0.0), module.Clock())
     requests.page("/", {})
     return requests.skew, requests.heard_date
 

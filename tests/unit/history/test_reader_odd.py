@@ -8,10 +8,10 @@ from collections.abc import Mapping
 import pytest
 
 from chatapp_tail.chatapp.channels import of_license
-from chatapp_tail.chatapp.http import Reply
+from chatapp_tail.chatapp.http import Response
 from chatapp_tail.errors import ApiError, CredentialsError
 from chatapp_tail.history.answers import Chat, read_chat, read_message, read_seconds
-from chatapp_tail.history.rate_limit import Pace
+from chatapp_tail.history.rate_limit import RateLimiter
 from chatapp_tail.history.reader import History, Line, Span
 from chatapp_tail.history.recovery import recover
 from chatapp_tail.items import ASKED, NOT_RUNNING, ChannelEvent, Gap
@@ -38,7 +38,7 @@ def recovered(
     clock = world.clock
     history = History(
         world.ask,
-        Pace(0.0, clock.monotonic, clock.sleep),
+        RateLimiter(0.0, clock.monotonic, clock.sleep),
         clock=clock,
         call=lambda work: work(),
     )
@@ -160,7 +160,7 @@ def test_the_list_ends_though_it_says_the_same_for_ever() -> None:
     world = world_of(100)
     ask = world.ask
 
-    def ignore(path: str, query: Mapping[str, str]) -> Reply:
+    def ignore(path: str, query: Mapping[str, str]) -> Response:
         return ask(path, {"limit": "100"} if path.endswith("/chats") else query)
 
     world.ask = ignore  # type: ignore[method-assign]
@@ -173,7 +173,7 @@ def test_a_list_without_an_end_is_left_and_said() -> None:
     world = World(Choices())
     ask = world.ask
 
-    def endless(path: str, query: Mapping[str, str]) -> Reply:
+    def endless(path: str, query: Mapping[str, str]) -> Response:
         if not path.endswith("/chats"):
             return ask(path, {**query})
         world.requests += 1
@@ -189,9 +189,9 @@ def test_a_list_without_an_end_is_left_and_said() -> None:
     assert len(found) == 2000
 
 
-def answer(body: object, status: int = 200) -> Reply:
+def answer(body: object, status: int = 200) -> Response:
     said = f"GET / answered {status}"
-    return Reply(status, json.dumps(body).encode(), {}, said, None, True, status >= 400)
+    return Response(status, json.dumps(body).encode(), {}, said, None, True, status >= 400)
 
 
 # --- messages of a chat
@@ -250,11 +250,11 @@ def test_a_full_page_that_says_it_is_the_last_is_asked_about_once_more() -> None
     world = chat_of(250)
     ask = world.ask
 
-    def without_cursor(path: str, query: Mapping[str, str]) -> Reply:
+    def without_cursor(path: str, query: Mapping[str, str]) -> Response:
         reply = ask(path, query)
         body = json.loads(reply.content)
         body["data"]["nextPage"] = None
-        return Reply(200, json.dumps(body).encode(), reply.headers, reply.said, None, True)
+        return Response(200, json.dumps(body).encode(), reply.headers, reply.said, None, True)
 
     world.ask = without_cursor  # type: ignore[method-assign]
     found, end = recovered(world)
@@ -388,12 +388,12 @@ def test_history_is_read_from_where_the_gap_says() -> None:
     ],
 )
 def test_what_may_pass_gives_a_gap_up_and_what_lasts_does_not(
-    failing: Reply | Exception, given_up: bool
+    failing: Response | Exception, given_up: bool
 ) -> None:
     world = world_of(3)
     ask = world.ask
 
-    def fail(path: str, query: Mapping[str, str]) -> Reply:
+    def fail(path: str, query: Mapping[str, str]) -> Response:
         if not path.endswith("/c0/messages"):
             return ask(path, query)
         world.now += 1
@@ -414,7 +414,7 @@ def test_ten_minutes_without_an_answer_end_it_for_all(error: Exception) -> None:
     world = world_of(500)
     ask = world.ask
 
-    def fail(path: str, query: Mapping[str, str]) -> Reply:
+    def fail(path: str, query: Mapping[str, str]) -> Response:
         if path.endswith("/chats"):
             return ask(path, query)
         raise error
@@ -431,7 +431,7 @@ def test_answers_that_never_end_do_not_keep_a_gap_open_for_good() -> None:
     world = world_of(3000)
     ask = world.ask
 
-    def drip(path: str, query: Mapping[str, str]) -> Reply:
+    def drip(path: str, query: Mapping[str, str]) -> Response:
         if path.endswith(("/chats", "0/messages")):
             return ask(path, query)
         world.now += 30
@@ -447,11 +447,11 @@ def test_answers_that_never_end_do_not_keep_a_gap_open_for_good() -> None:
 def test_a_messenger_is_quoted_in_the_path() -> None:
     paths: list[str] = []
 
-    def ask(path: str, query: Mapping[str, str]) -> Reply:
+    def ask(path: str, query: Mapping[str, str]) -> Response:
         paths.append(path)
         return answer({"data": []})
 
-    history = History(ask, Pace(0.0))
+    history = History(ask, RateLimiter(0.0))
     assert list(history.messages([Span(Line(7, "a/../b?c#d"), T)], lambda *_: None)) == []
     assert set(paths) == {"/v1/licenses/7/messengers/a%2F..%2Fb%3Fc%23d/chats"}
 

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 
 from chatapp_tail.chatapp.channels import of_license
-from chatapp_tail.history.rate_limit import Pace
+from chatapp_tail.history.rate_limit import RateLimiter
 from chatapp_tail.history.reader import History
 from chatapp_tail.history.recovery import recover
 from chatapp_tail.items import NOT_RUNNING, ChannelEvent, Gap
@@ -149,7 +149,7 @@ def read(
     clock = world.clock
     history = History(
         world.ask,
-        Pace(0.0, clock.monotonic, clock.sleep),
+        RateLimiter(0.0, clock.monotonic, clock.sleep),
         clock=clock,
         call=lambda work: work(),
     )

@@ -10,8 +10,8 @@ from chatapp_tail.chatapp.channels import of_license
 from chatapp_tail.chatapp.http import Http
 from chatapp_tail.chatapp.records import Source, decode
 from chatapp_tail.chatapp.secret import Secret
-from chatapp_tail.chatapp.tokens import GivenToken
-from chatapp_tail.history.rate_limit import Pace
+from chatapp_tail.chatapp.tokens import StaticToken
+from chatapp_tail.history.rate_limit import RateLimiter
 from chatapp_tail.history.reader import History
 from chatapp_tail.history.recovery import recover
 from chatapp_tail.items import ASKED, NOT_FETCHED, NOT_RUNNING, ChannelEvent, Gap
@@ -57,8 +57,8 @@ def gap(
 def recovered(
     sandbox: Sandbox, gaps: Sequence[Gap], began: Mapping[str, int] | None = None
 ) -> list[ChannelEvent | Gap]:
-    api = Api(Http(sandbox.api_url), GivenToken(Secret(sandbox.token)))
-    return list(recover(History(api.ask, Pace(0.0)), gaps, began or {}))
+    api = Api(Http(sandbox.api_url), StaticToken(Secret(sandbox.token)))
+    return list(recover(History(api.ask, RateLimiter(0.0)), gaps, began or {}))
 
 
 def ids(found: Sequence[ChannelEvent | Gap]) -> list[object]:

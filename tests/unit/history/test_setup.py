@@ -12,14 +12,14 @@ from chatapp_tail.chatapp.api import Api
 from chatapp_tail.chatapp.channels import of_license, parse_channel
 from chatapp_tail.chatapp.http import Http
 from chatapp_tail.chatapp.secret import Secret
-from chatapp_tail.chatapp.tokens import GivenToken
+from chatapp_tail.chatapp.tokens import StaticToken
 from chatapp_tail.history.checkpoint import Checkpoint
 from chatapp_tail.history.setup import (
-    Filling,
+    BackfillSetup,
     HistoryReader,
     began,
     has_history,
-    uncovered,
+    start_positions,
 )
 from chatapp_tail.items import ASKED, NOT_RUNNING, ChannelEvent, Gap, Item
 from chatapp_tail.sandbox import Sandbox
@@ -44,26 +44,26 @@ def checkpoint(tmp_path: Path) -> Iterator[Checkpoint]:
 
 @pytest.mark.parametrize("everything", [True, False])
 def test_without_a_past_nothing_is_uncovered(everything: bool, tmp_path: Path) -> None:
-    assert uncovered([A, B], None, None, everything=everything) == {}
+    assert start_positions([A, B], None, None, everything=everything) == {}
     with closing(Checkpoint("new", tmp_path)) as empty:
-        assert uncovered([A, B], empty, None, everything=everything) == {}
+        assert start_positions([A, B], empty, None, everything=everything) == {}
         assert began({}, empty) == {}
     assert began({}, None) == {}
 
 
 @pytest.mark.parametrize("everything", [True, False])
 def test_all_channels_begin_at_the_moment_that_is_asked_for(everything: bool) -> None:
-    places = uncovered([A, B], None, T, everything=everything)
+    places = start_positions([A, B], None, T, everything=everything)
     assert places == {A: (T, ASKED), B: (T, ASKED)}
     assert began(places, None) == {A: T, B: T}
 
 
 def test_the_begin_of_time_is_a_moment_too() -> None:
-    assert uncovered([A], None, 0, everything=False) == {A: (0, ASKED)}
+    assert start_positions([A], None, 0, everything=False) == {A: (0, ASKED)}
 
 
 def test_a_channel_goes_on_where_its_own_mark_is(checkpoint: Checkpoint) -> None:
-    places = uncovered([A, B], checkpoint, None, everything=False)
+    places = start_positions([A, B], checkpoint, None, everything=False)
     assert places == {A: (T + 50, NOT_RUNNING), B: (T + 40, NOT_RUNNING)}
     assert began(places, checkpoint) == {A: T, B: T}
 
@@ -71,17 +71,17 @@ def test_a_channel_goes_on_where_its_own_mark_is(checkpoint: Checkpoint) -> None
 def test_a_channel_of_an_earlier_run_that_is_not_wanted_is_left_alone(
     checkpoint: Checkpoint,
 ) -> None:
-    assert set(uncovered([B], checkpoint, None, everything=False)) == {B}
+    assert set(start_positions([B], checkpoint, None, everything=False)) == {B}
 
 
 def test_a_channel_that_is_named_for_the_first_time_begins_now(checkpoint: Checkpoint) -> None:
-    assert C not in uncovered([A, C], checkpoint, None, everything=False)
+    assert C not in start_positions([A, C], checkpoint, None, everything=False)
 
 
 def test_a_line_that_came_to_the_account_meanwhile_begins_where_the_others_do(
     checkpoint: Checkpoint,
 ) -> None:
-    places = uncovered([A, B, C], checkpoint, None, everything=True)
+    places = start_positions([A, B, C], checkpoint, None, everything=True)
     assert places[C] == (T + 50, NOT_RUNNING)
     assert began(places, checkpoint) == {A: T, B: T, C: T + 50}
 
@@ -90,7 +90,7 @@ def test_a_line_that_came_to_the_account_meanwhile_begins_where_the_others_do(
 def test_a_mark_goes_before_a_moment_and_a_moment_before_the_other_marks(
     checkpoint: Checkpoint, everything: bool
 ) -> None:
-    places = uncovered([A, C], checkpoint, T + 7, everything=everything)
+    places = start_positions([A, C], checkpoint, T + 7, everything=everything)
     assert places == {A: (T + 50, NOT_RUNNING), C: (T + 7, ASKED)}
     assert began(places, checkpoint) == {A: T, C: T + 7}
 
@@ -121,7 +121,7 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
 
 
 def reader_of(url: str) -> HistoryReader:
-    return HistoryReader(Api(Http(url), GivenToken(Secret("made-up-token"))))
+    return HistoryReader(Api(Http(url), StaticToken(Secret("made-up-token"))))
 
 
 def said_of(reader: HistoryReader) -> tuple[int, int, int]:
@@ -133,7 +133,7 @@ def test_a_reader_tells_how_far_it_is_and_since_when(sandbox: Sandbox) -> None:
     data = '{"payload":{"data":[{"id":%d,"time":1700000000,"chat":{"id":"c%d"}}]}}'
     for number in range(3):
         sandbox.publish(GAP.channel, "message", data % (number, number % 2))
-    reader = HistoryReader(Api(Http(sandbox.api_url), GivenToken(Secret(sandbox.token))))
+    reader = HistoryReader(Api(Http(sandbox.api_url), StaticToken(Secret(sandbox.token))))
     assert reader.since == inf
     assert said_of(reader) == (0, 0, 0)
     before = time.monotonic()
@@ -153,5 +153,5 @@ def test_a_reader_tells_how_far_it_is_and_since_when(sandbox: Sandbox) -> None:
 def test_where_gaps_are_not_filled_nothing_is_watched() -> None:
     got: list[Item] = []
     put = got.extend
-    assert Filling({}).before(put) is put
-    assert Filling({}).reader is None
+    assert BackfillSetup({}).before(put) is put
+    assert BackfillSetup({}).reader is None

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from chatapp_tail.history.answers import Item
-from chatapp_tail.history.rate_limit import Pace
+from chatapp_tail.history.rate_limit import RateLimiter
 from chatapp_tail.history.reader import History, Line, Message, Span
 from chatapp_tail.history.store import HistoryStore, Progress
 from tests.unit.history.history_service import Choices, World
@@ -172,7 +172,7 @@ class Runs:
         clock = self.world.clock
         history = History(
             self.ask,
-            Pace(0.0, clock.monotonic, clock.sleep),
+            RateLimiter(0.0, clock.monotonic, clock.sleep),
             store=self.path,
             clock=clock,
             call=lambda work: work(),

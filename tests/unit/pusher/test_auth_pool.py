@@ -7,7 +7,7 @@ import pytest
 
 from chatapp_tail.pusher.answers import AuthAnswer, Bug, Denied, Granted
 from chatapp_tail.pusher.auth_pool import AuthorisationPool
-from chatapp_tail.pusher.protocol import AuthWanted
+from chatapp_tail.pusher.protocol import AuthRequested
 from tests.conftest import TIMEOUT_SCALE
 
 DEADLINE = 10.0 * TIMEOUT_SCALE
@@ -17,10 +17,10 @@ class Answers:
     """What the pool answered, awaited by the test."""
 
     def __init__(self) -> None:
-        self.all: list[tuple[AuthWanted, AuthAnswer]] = []
+        self.all: list[tuple[AuthRequested, AuthAnswer]] = []
         self._changed = threading.Condition()
 
-    def __call__(self, request: AuthWanted, answer: AuthAnswer) -> None:
+    def __call__(self, request: AuthRequested, answer: AuthAnswer) -> None:
         with self._changed:
             self.all.append((request, answer))
             self._changed.notify_all()
@@ -31,15 +31,15 @@ class Answers:
             return {request.channel: answer for request, answer in self.all}
 
 
-def requests(count: int) -> list[AuthWanted]:
-    return [AuthWanted(f"private-{number}", "1.2") for number in range(count)]
+def requests(count: int) -> list[AuthRequested]:
+    return [AuthRequested(f"private-{number}", "1.2") for number in range(count)]
 
 
 def grant(socket_id: str, channel: str) -> AuthAnswer:
     return Granted(f"key:{socket_id}:{channel}")
 
 
-def always(_: AuthWanted) -> bool:
+def always(_: AuthRequested) -> bool:
     return True
 
 
@@ -90,8 +90,8 @@ def test_a_request_nobody_waits_for_is_not_made() -> None:
 
     answers = Answers()
     pool = AuthorisationPool(note, answers, lambda request: request.socket_id == "new")
-    pool.ask(AuthWanted("private-a", "old"))
-    pool.ask(AuthWanted("private-a", "new"))
+    pool.ask(AuthRequested("private-a", "old"))
+    pool.ask(AuthRequested("private-a", "new"))
     answers.wait(1)
     assert asked == ["new"]
     assert [request.socket_id for request, _ in answers.all] == ["new"]
@@ -134,7 +134,7 @@ def test_threads_are_daemons_and_end_when_there_is_nothing_to_do() -> None:
         thread.join(DEADLINE)
     assert _threads() == []
     assert all(daemons)
-    pool.ask(AuthWanted("private-later", "1.2"))
+    pool.ask(AuthRequested("private-later", "1.2"))
     assert answers.wait(31)["private-later"] == Granted("key:1.2:private-later")
 
 
@@ -147,7 +147,7 @@ def test_asking_from_many_threads_loses_nothing() -> None:
         def run() -> None:
             start.wait(DEADLINE)
             for each in range(50):
-                pool.ask(AuthWanted(f"private-{number}-{each}", "1.2"))
+                pool.ask(AuthRequested(f"private-{number}-{each}", "1.2"))
 
         return run
 

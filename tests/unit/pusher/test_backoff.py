@@ -50,8 +50,8 @@ losses = st.builds(
 
 
 @given(st.lists(losses, max_size=60))
-@example([Loss(0, 0, Retry.AT_ONCE, 0, 0)] * 60)
-@example([Loss(0, 99, Retry.AT_ONCE, 0, 0)] * 60)
+@example([Loss(0, 0, Retry.IMMEDIATE, 0, 0)] * 60)
+@example([Loss(0, 99, Retry.IMMEDIATE, 0, 0)] * 60)
 @example([Loss(0, 99, Retry.BACK_OFF, 0, 0)] * 60)
 def test_never_more_than_five_dials_in_ten_seconds(sequence: list[Loss]) -> None:
     randoms = iter([loss.random for loss in sequence])
@@ -80,7 +80,7 @@ def test_no_wait_is_longer_than_its_cap(sequence: list[Loss]) -> None:
         assert wait <= (61.0 if loss.retry is Retry.OVER_CAPACITY else 30.0)
 
 
-@pytest.mark.parametrize("retry", [Retry.AT_ONCE, Retry.BACK_OFF])
+@pytest.mark.parametrize("retry", [Retry.IMMEDIATE, Retry.BACK_OFF])
 @pytest.mark.parametrize("value", [0.0, 0.5, JUST_BELOW_ONE])
 def test_a_first_failure_waits_at_most_a_second(retry: Retry, value: float) -> None:
     assert delays(fixed(value), [retry])[0] <= 1.0
@@ -89,7 +89,7 @@ def test_a_first_failure_waits_at_most_a_second(retry: Retry, value: float) -> N
 @pytest.mark.parametrize("value", [0.0, 0.5, JUST_BELOW_ONE])
 def test_losing_a_stable_link_is_a_first_failure_whatever_came_before(value: float) -> None:
     backoff = fixed(value)
-    delays(backoff, [Retry.BACK_OFF] * 8 + [Retry.AT_ONCE] * 8)
+    delays(backoff, [Retry.BACK_OFF] * 8 + [Retry.IMMEDIATE] * 8)
     assert delays(backoff, [Retry.BACK_OFF], stable_for=STABLE_AFTER, start=1e6)[0] <= 1.0
     assert backoff.failures == 1
 
@@ -129,21 +129,21 @@ def test_over_capacity_waits_no_more_than_a_minute() -> None:
 
 
 def test_at_once_is_at_once_three_times_and_then_backs_off() -> None:
-    waits = delays(fixed(0.5), [Retry.AT_ONCE] * 6)
+    waits = delays(fixed(0.5), [Retry.IMMEDIATE] * 6)
     assert waits[:3] == [0.0] * 3
     assert all(wait > 0 for wait in waits[3:])
 
 
 def test_links_that_die_young_do_not_earn_more_dials_at_once() -> None:
     backoff = fixed(0.5)
-    delays(backoff, [Retry.AT_ONCE] * 3)
-    assert delays(backoff, [Retry.AT_ONCE], stable_for=29.9, start=1e6)[0] > 0
-    assert delays(backoff, [Retry.AT_ONCE], stable_for=30.0, start=2e6)[0] == 0
+    delays(backoff, [Retry.IMMEDIATE] * 3)
+    assert delays(backoff, [Retry.IMMEDIATE], stable_for=29.9, start=1e6)[0] > 0
+    assert delays(backoff, [Retry.IMMEDIATE], stable_for=30.0, start=2e6)[0] == 0
 
 
 def test_a_stable_link_is_dialled_at_once_again() -> None:
     backoff = fixed(0.5)
-    assert delays(backoff, [Retry.AT_ONCE] * 9, stable_for=60.0) == [0.0] * 9
+    assert delays(backoff, [Retry.IMMEDIATE] * 9, stable_for=60.0) == [0.0] * 9
 
 
 @pytest.mark.parametrize("retry", Retry)

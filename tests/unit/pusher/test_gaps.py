@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatapp_tail.items import Gap
-from chatapp_tail.pusher.gaps import Coverage, Loss, Proof
+from chatapp_tail.pusher.gaps import GapTracker, Loss, WatermarkTracker
 from chatapp_tail.pusher.moments import Moment
 
 HOUR = 3600 * 10**9
@@ -21,47 +21,47 @@ def lost(since: int, reason: str = "no answer", proved: int | None = None) -> Lo
 
 
 def test_the_first_confirmation_closes_nothing() -> None:
-    assert Coverage().regained("a", at(5)) is None
+    assert GapTracker().regained("a", at(5)) is None
 
 
 def test_a_loss_and_a_confirmation_make_a_gap() -> None:
-    coverage = Coverage()
-    coverage.lost("a", lost(10, "no answer"))
-    assert coverage.regained("a", at(25)) == Gap("a", 10, 25, "no answer")
+    gap_tracker = GapTracker()
+    gap_tracker.lost("a", lost(10, "no answer"))
+    assert gap_tracker.regained("a", at(25)) == Gap("a", 10, 25, "no answer")
 
 
 def test_a_gap_is_said_once() -> None:
-    coverage = Coverage()
-    coverage.lost("a", lost(10, "no answer"))
-    coverage.regained("a", at(25))
-    assert coverage.regained("a", at(30)) is None
+    gap_tracker = GapTracker()
+    gap_tracker.lost("a", lost(10, "no answer"))
+    gap_tracker.regained("a", at(25))
+    assert gap_tracker.regained("a", at(30)) is None
 
 
 def test_a_second_loss_before_the_confirmation_leaves_the_older_hole_open() -> None:
-    coverage = Coverage()
-    coverage.lost("a", lost(10, "first"))
-    coverage.lost("a", lost(20, "second"))
-    assert coverage.regained("a", at(30)) == Gap("a", 10, 30, "first")
+    gap_tracker = GapTracker()
+    gap_tracker.lost("a", lost(10, "first"))
+    gap_tracker.lost("a", lost(20, "second"))
+    assert gap_tracker.regained("a", at(30)) == Gap("a", 10, 30, "first")
 
 
 def test_channels_have_holes_of_their_own() -> None:
-    coverage = Coverage()
-    coverage.lost("a", lost(10, "first"))
-    coverage.lost("b", lost(12, "first"))
-    assert coverage.regained("b", at(15)) == Gap("b", 12, 15, "first")
-    coverage.lost("b", lost(20, "second"))
-    assert coverage.regained("c", at(21)) is None
-    assert coverage.regained("b", at(25)) == Gap("b", 20, 25, "second")
-    assert coverage.regained("a", at(30)) == Gap("a", 10, 30, "first")
+    gap_tracker = GapTracker()
+    gap_tracker.lost("a", lost(10, "first"))
+    gap_tracker.lost("b", lost(12, "first"))
+    assert gap_tracker.regained("b", at(15)) == Gap("b", 12, 15, "first")
+    gap_tracker.lost("b", lost(20, "second"))
+    assert gap_tracker.regained("c", at(21)) is None
+    assert gap_tracker.regained("b", at(25)) == Gap("b", 20, 25, "second")
+    assert gap_tracker.regained("a", at(30)) == Gap("a", 10, 30, "first")
 
 
 @pytest.mark.defect("A.6")
 def test_history_is_read_from_where_the_subscription_was_proved() -> None:
-    coverage = Coverage()
-    coverage.lost("a", lost(20, "no answer", proved=5))
-    coverage.lost("b", lost(20, "no answer", proved=20))
-    assert coverage.regained("a", at(30)) == Gap("a", 20, 30, "no answer", read_from=5)
-    assert coverage.regained("b", at(30)) == Gap("b", 20, 30, "no answer")
+    gap_tracker = GapTracker()
+    gap_tracker.lost("a", lost(20, "no answer", proved=5))
+    gap_tracker.lost("b", lost(20, "no answer", proved=20))
+    assert gap_tracker.regained("a", at(30)) == Gap("a", 20, 30, "no answer", read_from=5)
+    assert gap_tracker.regained("b", at(30)) == Gap("b", 20, 30, "no answer")
 
 
 CLOCKS: dict[str, tuple[Moment, Moment, int, int | None]] = {
@@ -82,9 +82,9 @@ CLOCKS: dict[str, tuple[Moment, Moment, int, int | None]] = {
 def test_a_clock_that_is_set_makes_no_empty_gap(
     since: Moment, end: Moment, said: int, read_from: int | None
 ) -> None:
-    coverage = Coverage()
-    coverage.lost("a", Loss(since, "no answer"))
-    gap = coverage.regained("a", end)
+    gap_tracker = GapTracker()
+    gap_tracker.lost("a", Loss(since, "no answer"))
+    gap = gap_tracker.regained("a", end)
     assert gap is not None
     assert (gap.since, gap.until) == (said, end.wall)
     assert gap.since <= gap.until
@@ -97,7 +97,7 @@ def test_a_clock_that_is_set_makes_no_empty_gap(
 
 @pytest.mark.defect("A.10", "A2.2a")
 def test_a_later_proof_is_later_though_the_clock_was_set_back() -> None:
-    proof = Proof()
+    proof = WatermarkTracker()
     proof.channel_asked("a", Moment(500, 10))
     proof.channel_confirmed("a")
     proof.ping_sent(Moment(100, 20))
@@ -107,40 +107,40 @@ def test_a_later_proof_is_later_though_the_clock_was_set_back() -> None:
 
 
 def test_the_end_closes_what_is_still_open_and_only_that() -> None:
-    coverage = Coverage()
-    coverage.lost("a", lost(10, "first"))
-    coverage.lost("b", lost(20, "second"))
-    coverage.lost("c", lost(25, "third"))
-    coverage.regained("b", at(30))
+    gap_tracker = GapTracker()
+    gap_tracker.lost("a", lost(10, "first"))
+    gap_tracker.lost("b", lost(20, "second"))
+    gap_tracker.lost("c", lost(25, "third"))
+    gap_tracker.regained("b", at(30))
     expected = [Gap("a", 10, 40, "first", final=True), Gap("c", 25, 40, "third", final=True)]
-    assert coverage.close(at(40)) == expected
+    assert gap_tracker.close(at(40)) == expected
 
 
 def test_the_end_comes_once() -> None:
-    coverage = Coverage()
-    coverage.lost("a", lost(10, "first"))
-    coverage.close(at(40))
-    assert coverage.close(at(50)) == []
-    assert coverage.regained("a", at(60)) is None
+    gap_tracker = GapTracker()
+    gap_tracker.lost("a", lost(10, "first"))
+    gap_tracker.close(at(40))
+    assert gap_tracker.close(at(50)) == []
+    assert gap_tracker.regained("a", at(60)) is None
 
 
 def test_without_a_hole_the_end_says_nothing() -> None:
-    assert Coverage().close(at(40)) == []
+    assert GapTracker().close(at(40)) == []
 
 
 Step = tuple[str | int, ...]
-"""What happened: a method of `Proof` and what it is called with."""
+"""What happened: a method of `WatermarkTracker` and what it is called with."""
 
 
-def proof_after(*steps: Step) -> Proof:
-    proof = Proof()
+def proof_after(*steps: Step) -> WatermarkTracker:
+    proof = WatermarkTracker()
     for name, *arguments in steps:
         moments = (at(part) if isinstance(part, int) else part for part in arguments)
         getattr(proof, str(name))(*moments)
     return proof
 
 
-def covered(proof: Proof) -> dict[str, int]:
+def covered(proof: WatermarkTracker) -> dict[str, int]:
     return proof.covered_until(at(1000))
 
 
@@ -297,7 +297,7 @@ steps_of_a_link = st.lists(
 @given(steps_of_a_link)
 def test_only_moments_of_answered_questions_count(names: list[str]) -> None:
     """A slow reckoning of the same: what was asked, what was answered, nothing in between."""
-    proof, pings, answered = Proof(), list[int](), list[int]()
+    proof, pings, answered = WatermarkTracker(), list[int](), list[int]()
     asked, confirmed = dict[str, list[int]](), dict[str, int]()
     for moment, name in enumerate(names, 1):
         kind, _, channel = name.partition(" ")

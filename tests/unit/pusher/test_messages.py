@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatapp_tail.pusher.messages import (
-    Unreadable,
+    MalformedMessage,
     decode_event,
     document,
     error_code,
@@ -48,7 +48,7 @@ def test_whatever_is_left_of_an_event_is_one_or_unreadable(at: int, end: int, pu
     try:
         read = json.loads(text)
     except ValueError:
-        with pytest.raises(Unreadable):
+        with pytest.raises(MalformedMessage):
             decode_event(text)
         return
     if isinstance(read, dict) and isinstance(read.get("event"), str):
@@ -73,7 +73,7 @@ UNREADABLE = {
 
 @pytest.mark.parametrize("text", UNREADABLE, ids=lambda text: text[:30])
 def test_what_is_no_message_says_what_it_is(text: str) -> None:
-    with pytest.raises(Unreadable, match=UNREADABLE[text]):
+    with pytest.raises(MalformedMessage, match=UNREADABLE[text]):
         decode_event(text.encode())
 
 

@@ -21,19 +21,19 @@ from chatapp_tail.pusher.answers import (
     Unavailable,
 )
 from chatapp_tail.pusher.backoff import Retry
-from chatapp_tail.pusher.close_codes import Ended, end_of
+from chatapp_tail.pusher.close_codes import CloseReason, classify
 from chatapp_tail.pusher.protocol import (
-    AllDecided,
-    AuthWanted,
-    ChannelConfirmed,
-    ChannelDoubted,
-    ChannelRefused,
-    ChannelVouched,
-    Established,
+    AuthRequested,
+    ConnectionEstablished,
     Event,
-    Noted,
     Protocol,
+    ProtocolWarning,
     Quiet,
+    SubscriptionLost,
+    SubscriptionReconfirmed,
+    SubscriptionRefused,
+    SubscriptionsSettled,
+    SubscriptionSucceeded,
     Timing,
 )
 from chatapp_tail.pusher.refusals import ChannelRefusals
@@ -109,7 +109,7 @@ class Wire:
         return self
 
     def answer(self, channel: str, answer: AuthAnswer, socket_id: str = "12.34") -> "Wire":
-        self.machine.auth_answered(channel, socket_id, answer, self.now)
+        self.machine.receive_auth(channel, socket_id, answer, self.now)
         return self.drain()
 
     def ready(self) -> "Wire":
@@ -137,8 +137,8 @@ class Wire:
         return [event for event in self.events if isinstance(event, kind)]
 
     @property
-    def ended(self) -> Ended:
-        (ended,) = self.of(Ended)
+    def ended(self) -> CloseReason:
+        (ended,) = self.of(CloseReason)
         assert self.events[-1] is ended
         return ended
 
@@ -165,7 +165,7 @@ SHAPES = {
 @pytest.mark.parametrize("frame", SHAPES.values(), ids=SHAPES.keys())
 def test_established_in_any_shape(frame: str) -> None:
     wire = Wire().get(frame)
-    assert wire.events == [Established("1.2"), AuthWanted(A, "1.2")]
+    assert wire.events == [ConnectionEstablished("1.2"), AuthRequested(A, "1.2")]
     assert wire.sent == []
 
 
@@ -202,7 +202,7 @@ def test_activity_timeout(timeout: str, interval: float) -> None:
         '{"event":"pusher:connection_established",'
         f'"data":{{"socket_id":"1.2","activity_timeout":{timeout}}}}}'
     )
-    assert wire.events[0] == Established("1.2")
+    assert wire.events[0] == ConnectionEstablished("1.2")
     wire.at(wire.now + interval - 0.01)
     assert wire.sent_events() == []
     wire.at(wire.now + 0.02)
@@ -213,8 +213,8 @@ def test_a_second_established_changes_nothing() -> None:
     wire = Wire().ready()
     wire.get('{"event":"pusher:connection_established","data":{"socket_id":"9.9"}}')
     assert wire.machine.socket_id == "12.34"
-    assert len(wire.of(Established)) == 1
-    assert isinstance(wire.events[-1], Noted)
+    assert len(wire.of(ConnectionEstablished)) == 1
+    assert isinstance(wire.events[-1], ProtocolWarning)
 
 
 @pytest.mark.parametrize(
@@ -262,7 +262,7 @@ def test_pings_do_not_stretch_the_handshake() -> None:
 def test_an_error_before_established_ends_it(code: int, as_string: bool) -> None:
     data = {"code": code, "message": "made up"}
     frame = text("pusher:error", data=json.dumps(data) if as_string else data)
-    assert Wire().get(frame).ended == end_of(code, "made up", established=False)
+    assert Wire().get(frame).ended == classify(code, "made up", established=False)
 
 
 @pytest.mark.parametrize(
@@ -282,17 +282,17 @@ def test_an_error_is_read_whatever_stands_beside_its_code(data: str) -> None:
 @pytest.mark.parametrize("data", [None, "", "text", [], 5, {"code": "4001"}, {"code": True}, {}])
 def test_an_error_without_a_code_before_established_is_waited_out(data: object) -> None:
     wire = Wire().get(text("pusher:error", data=data))
-    assert [type(event) for event in wire.events] == [Noted]
+    assert [type(event) for event in wire.events] == [ProtocolWarning]
     assert wire.establish().machine.socket_id == "12.34"
 
 
 IN_BAND = {
-    "4201, then TCP ends": (4201, 1006, Retry.AT_ONCE),
+    "4201, then TCP ends": (4201, 1006, Retry.IMMEDIATE),
     "4001, then TCP ends": (4001, 1006, None),
     "4100, then 1000": (4100, 1000, Retry.OVER_CAPACITY),
-    "4200, then no code": (4200, 1005, Retry.AT_ONCE),
+    "4200, then no code": (4200, 1005, Retry.IMMEDIATE),
     "4200, then a code of its own": (4200, 1011, Retry.BACK_OFF),
-    "4001, then 4200": (4001, 4200, Retry.AT_ONCE),
+    "4001, then 4200": (4001, 4200, Retry.IMMEDIATE),
 }
 
 
@@ -317,7 +317,7 @@ def test_an_in_band_error_followed_by_a_frame_explains_nothing(frame: str) -> No
 def test_an_in_band_error_alone_ends_nothing(code: int | None) -> None:
     wire = Wire().ready().get(error(code, "made up"))
     assert wire.machine.ended is None
-    assert isinstance(wire.events[-1], Noted)
+    assert isinstance(wire.events[-1], ProtocolWarning)
     assert "made up" in wire.events[-1].reason
 
 
@@ -327,7 +327,7 @@ def test_an_in_band_error_alone_ends_nothing(code: int | None) -> None:
 def test_public_channels_go_out_before_any_auth_is_waited_for() -> None:
     wire = Wire((A, PUBLIC, B)).establish()
     assert wire.subscribes() == [{"channel": PUBLIC}]
-    assert wire.of(AuthWanted) == [AuthWanted(A, "12.34"), AuthWanted(B, "12.34")]
+    assert wire.of(AuthRequested) == [AuthRequested(A, "12.34"), AuthRequested(B, "12.34")]
 
 
 def test_exactly_the_granted_auth_is_sent_and_nothing_beside_it() -> None:
@@ -338,7 +338,7 @@ def test_exactly_the_granted_auth_is_sent_and_nothing_beside_it() -> None:
 def test_a_channel_named_twice_is_subscribed_once() -> None:
     wire = Wire((A, A)).establish().grant(A).get(succeeded(A))
     assert len(wire.subscribes()) == 1
-    assert wire.of(AllDecided) == [AllDecided([A], [])]
+    assert wire.of(SubscriptionsSettled) == [SubscriptionsSettled([A], [])]
 
 
 @pytest.mark.parametrize(
@@ -358,7 +358,7 @@ def test_an_answer_for_something_else_is_thrown_away(channel: str, socket_id: st
 def test_a_second_answer_is_thrown_away() -> None:
     wire = Wire((A, B)).establish().grant(A, A).answer(A, Denied("late"))
     assert len(wire.subscribes()) == 1
-    assert wire.of(ChannelRefused) == []
+    assert wire.of(SubscriptionRefused) == []
 
 
 @pytest.mark.parametrize("data", ["", ',"data":"{}"', ',"data":{}', ',"data":null', ',"data":[]'])
@@ -366,7 +366,7 @@ def test_a_second_answer_is_thrown_away() -> None:
 def test_success_in_any_shape(prefix: str, data: str) -> None:
     wire = Wire().establish().grant(A)
     wire.get(f'{{"event":"{prefix}:subscription_succeeded","channel":"{A}"{data}}}')
-    assert wire.events[-2:] == [ChannelConfirmed(A), AllDecided([A], [])]
+    assert wire.events[-2:] == [SubscriptionSucceeded(A), SubscriptionsSettled([A], [])]
     assert wire.machine.ready
 
 
@@ -375,26 +375,26 @@ def test_ready_is_said_when_the_last_channel_is_confirmed() -> None:
     assert not wire.machine.ready
     wire.get(succeeded(B))
     assert wire.machine.ready
-    assert wire.of(AllDecided) == [AllDecided([A, B, PUBLIC], [])]
+    assert wire.of(SubscriptionsSettled) == [SubscriptionsSettled([A, B, PUBLIC], [])]
 
 
 def test_a_second_success_vouches_and_announces_nothing_new() -> None:
     wire = Wire((A, B)).ready()
     before = len(wire.events)
     wire.get(succeeded(A), succeeded(B))
-    assert wire.events[before:] == [ChannelVouched(A), ChannelVouched(B)]
+    assert wire.events[before:] == [SubscriptionReconfirmed(A), SubscriptionReconfirmed(B)]
 
 
 def test_a_success_for_another_channel_is_noted() -> None:
     wire = Wire().ready().get(succeeded("stranger"))
-    assert isinstance(wire.events[-1], Noted)
+    assert isinstance(wire.events[-1], ProtocolWarning)
     assert "stranger" in wire.events[-1].reason
 
 
 def test_one_refused_channel_leaves_the_others_alone() -> None:
     wire = Wire((A, B)).establish().answer(A, Denied("403")).grant(B).get(succeeded(B))
-    assert wire.of(ChannelRefused) == [ChannelRefused(A, "403")]
-    assert wire.of(AllDecided) == [AllDecided([B], [A])]
+    assert wire.of(SubscriptionRefused) == [SubscriptionRefused(A, "403")]
+    assert wire.of(SubscriptionsSettled) == [SubscriptionsSettled([B], [A])]
     assert wire.machine.ended is None
 
 
@@ -415,14 +415,14 @@ def test_strict_allows_no_refusal() -> None:
 def test_a_refused_channel_is_asked_again_slowly_and_said_once() -> None:
     wire = Wire((A, B), timing=Timing(pong_timeout=1e9)).establish().grant(B).get(succeeded(B))
     wire.answer(A, Denied("no")).after(299.0)
-    assert len([each for each in wire.of(AuthWanted) if each.channel == A]) == 1
+    assert len([each for each in wire.of(AuthRequested) if each.channel == A]) == 1
     wire.after(1.5)
-    assert len([each for each in wire.of(AuthWanted) if each.channel == A]) == 2
+    assert len([each for each in wire.of(AuthRequested) if each.channel == A]) == 2
     wire.answer(A, Denied("no"))
-    assert len(wire.of(ChannelRefused)) == 1
+    assert len(wire.of(SubscriptionRefused)) == 1
     wire.after(301.0).grant(A).get(succeeded(A))
-    assert wire.of(ChannelConfirmed) == [ChannelConfirmed(B), ChannelConfirmed(A)]
-    assert len(wire.of(AllDecided)) == 1
+    assert wire.of(SubscriptionSucceeded) == [SubscriptionSucceeded(B), SubscriptionSucceeded(A)]
+    assert len(wire.of(SubscriptionsSettled)) == 1
 
 
 def test_a_refused_token_stops() -> None:
@@ -440,8 +440,8 @@ def test_no_answer_this_time_is_asked_again_with_growing_patience() -> None:
     waits = []
     for _ in range(8):
         wire.answer(A, Unavailable("503"))
-        start, asked = wire.now, len(wire.of(AuthWanted))
-        while len(wire.of(AuthWanted)) == asked:
+        start, asked = wire.now, len(wire.of(AuthRequested))
+        while len(wire.of(AuthRequested)) == asked:
             wire.at(wire.machine.deadline())
         waits.append(wire.now - start)
     assert waits == pytest.approx([0.75, 1.5, 3, 6, 12, 22.5, 22.5, 22.5])
@@ -450,24 +450,24 @@ def test_no_answer_this_time_is_asked_again_with_growing_patience() -> None:
 
 def test_retry_after_is_honoured() -> None:
     wire = Wire(timing=Timing(pong_timeout=1e9)).establish().answer(A, Unavailable("429", 40.0))
-    assert len(wire.after(39.9).of(AuthWanted)) == 1
-    assert len(wire.after(0.2).of(AuthWanted)) == 2
+    assert len(wire.after(39.9).of(AuthRequested)) == 1
+    assert len(wire.after(0.2).of(AuthRequested)) == 2
 
 
 @pytest.mark.parametrize("retry_after", [1e300, inf], ids=["centuries", "infinity"])
 def test_retry_after_cannot_silence_a_channel_for_good(retry_after: float) -> None:
     wire = Wire(timing=Timing(pong_timeout=1e9)).establish()
     wire.answer(A, Unavailable("429", retry_after)).after(86_400.0)
-    assert len(wire.of(AuthWanted)) > 1
+    assert len(wire.of(AuthRequested)) > 1
 
 
 def test_no_confirmation_asks_again_with_a_new_auth() -> None:
     wire = Wire(timing=Timing(pong_timeout=1e9)).establish().grant(A).after(9.9)
-    assert wire.of(Noted) == []
+    assert wire.of(ProtocolWarning) == []
     wire.after(1.0)
-    (noted,) = wire.of(Noted)
+    (noted,) = wire.of(ProtocolWarning)
     assert noted.channel == A
-    assert wire.of(AuthWanted) == [AuthWanted(A, "12.34")] * 2
+    assert wire.of(AuthRequested) == [AuthRequested(A, "12.34")] * 2
     wire.answer(A, Granted("key:new")).get(succeeded(A))
     assert [each["auth"] for each in wire.subscribes()] == [f"key:{A}", "key:new"]
     assert wire.machine.ready
@@ -477,7 +477,7 @@ def test_an_auth_request_that_is_never_answered_is_not_waited_for_in_silence() -
     wire = Wire((A, PUBLIC)).establish().get(succeeded(PUBLIC))
     for _ in range(12):
         wire.get(text("pusher:pong")).after(5.0)
-    assert [noted.channel for noted in wire.of(Noted)][:1] == [A]
+    assert [noted.channel for noted in wire.of(ProtocolWarning)][:1] == [A]
 
 
 SUBSCRIPTION_ERRORS = {
@@ -500,22 +500,22 @@ def test_subscription_error(prefix: str, data: object, refused: bool) -> None:
     wire = Wire((A, B)).establish().grant(A, B)
     wire.get(text(f"{prefix}:subscription_error", A, data))
     said = wire.events[-1]
-    assert isinstance(said, ChannelRefused if refused else Noted)
+    assert isinstance(said, SubscriptionRefused if refused else ProtocolWarning)
     assert said.channel == A
     assert "made up" in said.reason
-    assert wire.get(succeeded(B)).of(ChannelConfirmed) == [ChannelConfirmed(B)]
+    assert wire.get(succeeded(B)).of(SubscriptionSucceeded) == [SubscriptionSucceeded(B)]
 
 
 @pytest.mark.parametrize("data", [None, "", "x", [], 5, {"error": {}, "status": []}])
 def test_a_subscription_error_that_says_nothing_is_tried_again(data: object) -> None:
     wire = Wire().establish().grant(A).get(text("pusher:subscription_error", A, data))
-    assert len(wire.after(5.0).of(AuthWanted)) == 2
+    assert len(wire.after(5.0).of(AuthRequested)) == 2
 
 
 def test_a_subscription_error_of_a_stranger_refuses_nobody() -> None:
     wire = Wire().establish().grant(A)
     wire.get(text("pusher:subscription_error", "stranger", {"status": 401}))
-    assert wire.of(ChannelRefused) == []
+    assert wire.of(SubscriptionRefused) == []
     assert wire.machine.ended is None
 
 
@@ -527,7 +527,7 @@ def test_an_error_without_a_channel_is_about_the_only_pending_one(
     code: int | None, message: str
 ) -> None:
     wire = Wire((A, B)).establish().grant(A, B).get(succeeded(A), error(code, message))
-    assert [refused.channel for refused in wire.of(ChannelRefused)] == [B]
+    assert [refused.channel for refused in wire.of(SubscriptionRefused)] == [B]
 
 
 @pytest.mark.defect("A2.16b")
@@ -592,7 +592,7 @@ def test_a_channel_that_was_confirmed_before_is_refused_when_it_lasts(
             wire.at(wire.machine.deadline())
     assert wire.ended.stop is StopCause.CHANNELS_REFUSED
     assert wire.now - begun >= 30.0
-    assert len(wire.of(AuthWanted)) <= 8
+    assert len(wire.of(AuthRequested)) <= 8
 
 
 @pytest.mark.defect("A2.16b", "A2.16c")
@@ -601,8 +601,8 @@ def test_a_refusal_that_passes_ends_nothing(refuse: Callable[[Wire], Wire]) -> N
     refusals = ChannelRefusals(30.0)
     Wire(refusals=refusals).ready().close(1006)
     wire = refuse(Wire(timing=ALIVE, refusals=refusals).establish())
-    assert (wire.machine.ended, wire.of(ChannelRefused)) == (None, [])
-    assert "asking again" in wire.of(Noted)[0].reason
+    assert (wire.machine.ended, wire.of(SubscriptionRefused)) == (None, [])
+    assert "asking again" in wire.of(ProtocolWarning)[0].reason
     wire.after(6.0).grant(A).get(succeeded(A))
     assert wire.machine.ready
 
@@ -613,8 +613,8 @@ def test_a_channel_that_errs_after_each_confirmation_is_asked_again_ever_more_sl
     waits = []
     for _ in range(6):
         wire.get(text("pusher:subscription_error", A, {"status": 500}))
-        begun, asked = wire.now, len(wire.of(AuthWanted))
-        while len(wire.of(AuthWanted)) == asked:
+        begun, asked = wire.now, len(wire.of(AuthRequested))
+        while len(wire.of(AuthRequested)) == asked:
             wire.at(wire.machine.deadline())
         waits.append(wire.now - begun)
         wire.grant(A).get(succeeded(A))
@@ -627,9 +627,9 @@ def test_a_channel_that_errs_after_each_confirmation_is_asked_again_ever_more_sl
 def test_a_confirmation_after_a_refusal_is_not_taken_for_a_new_one() -> None:
     wire = Wire(timing=ALIVE).ready()
     wire.get(text("pusher:subscription_error", A, {"status": 500}), succeeded(A), succeeded(A))
-    assert wire.of(ChannelConfirmed) == [ChannelConfirmed(A)]
+    assert wire.of(SubscriptionSucceeded) == [SubscriptionSucceeded(A)]
     wire.after(1.0).grant(A).get(succeeded(A))
-    assert wire.of(ChannelConfirmed) == [ChannelConfirmed(A)] * 2
+    assert wire.of(SubscriptionSucceeded) == [SubscriptionSucceeded(A)] * 2
 
 
 @pytest.mark.defect("A2.15")
@@ -651,7 +651,7 @@ def test_a_server_that_answers_for_one_channel_is_not_left_for_the_other() -> No
 
 def test_an_error_is_about_the_channel_it_names() -> None:
     wire = Wire((A, B)).establish().grant(A, B).get(error(None, f"invalid signature for 12.34:{B}"))
-    assert [refused.channel for refused in wire.of(ChannelRefused)] == [B]
+    assert [refused.channel for refused in wire.of(SubscriptionRefused)] == [B]
 
 
 @pytest.mark.parametrize("longer_first", [False, True])
@@ -663,33 +663,33 @@ def test_a_name_that_begins_another_is_not_that_other(longer_first: bool) -> Non
         wire.grant(channel)
         wire.now += 0.1
     wire.get(error(None, f"Invalid signature: expected digest of 12.34:{longer}, but got x"))
-    assert [refused.channel for refused in wire.of(ChannelRefused)] == [longer]
+    assert [refused.channel for refused in wire.of(SubscriptionRefused)] == [longer]
 
 
 def test_4009_without_a_name_is_about_the_oldest_asked_with_auth() -> None:
     wire = Wire((PUBLIC, A, B)).establish().grant(B)
     wire.now += 1
     wire.grant(A).get(error(4009, "Connection is unauthorized"))
-    assert [refused.channel for refused in wire.of(ChannelRefused)] == [B]
+    assert [refused.channel for refused in wire.of(SubscriptionRefused)] == [B]
 
 
 def test_an_error_without_a_name_among_several_refuses_nobody() -> None:
     wire = Wire((A, B)).establish().grant(A, B).get(error(None, "something"))
-    assert wire.of(ChannelRefused) == []
+    assert wire.of(SubscriptionRefused) == []
 
 
 @pytest.mark.parametrize("code", [4200, 4301, 4302, 4100])
 def test_another_code_refuses_nobody(code: int) -> None:
     wire = Wire().establish().grant(A).get(error(code, f"about {A}"))
-    assert wire.of(ChannelRefused) == []
+    assert wire.of(SubscriptionRefused) == []
     assert wire.machine.ended is None
 
 
 def test_existing_subscription_is_a_subscription() -> None:
     wire = Wire((A, B)).establish().grant(A, B)
     wire.get(error(None, f"Existing subscription to channel {A}"))
-    assert wire.of(ChannelConfirmed) == [ChannelConfirmed(A)]
-    assert wire.of(ChannelRefused) == []
+    assert wire.of(SubscriptionSucceeded) == [SubscriptionSucceeded(A)]
+    assert wire.of(SubscriptionRefused) == []
 
 
 @pytest.mark.parametrize("message", ["Existing subscription to channel", "Invalid signature for"])
@@ -697,9 +697,9 @@ def test_existing_subscription_is_a_subscription() -> None:
 def test_an_error_about_another_channel_decides_nothing(message: str, named: str) -> None:
     wire = Wire((A, B)).establish().grant(A, B).get(succeeded(A))
     wire.get(error(None, f"{message} {named}"))
-    assert wire.of(ChannelConfirmed) == [ChannelConfirmed(A)]
+    assert wire.of(SubscriptionSucceeded) == [SubscriptionSucceeded(A)]
     if named == A:
-        assert wire.of(ChannelRefused) == []
+        assert wire.of(SubscriptionRefused) == []
 
 
 # --- events -------------------------------------------------------------------------------------
@@ -743,8 +743,8 @@ def test_an_event_before_the_confirmation_is_delivered_in_order() -> None:
     wire = Wire().establish().grant(A).get(text("message", A, "1"), succeeded(A))
     assert [type(event) for event in wire.events[-3:]] == [
         ChannelEvent,
-        ChannelConfirmed,
-        AllDecided,
+        SubscriptionSucceeded,
+        SubscriptionsSettled,
     ]
 
 
@@ -766,7 +766,7 @@ def test_what_is_no_event_is_counted_and_said_once(frame: str) -> None:
     before = len(wire.events)
     wire.get(*[frame] * 20)
     assert sum(wire.machine.skipped.values()) == 20
-    assert [type(event) for event in wire.events[before:]] == [Noted]
+    assert [type(event) for event in wire.events[before:]] == [ProtocolWarning]
     assert wire.get(text("message", A, "1")).of(ChannelEvent)
 
 
@@ -776,7 +776,7 @@ def test_binary_messages_are_counted_and_said_once() -> None:
     for _ in range(20):
         wire.machine.receive_binary(wire.now)
     assert wire.drain().machine.skipped == {"a binary frame": 20}
-    assert [type(event) for event in wire.events[before:]] == [Noted]
+    assert [type(event) for event in wire.events[before:]] == [ProtocolWarning]
 
 
 FLOODS = {
@@ -877,14 +877,14 @@ def test_a_flood_of_pings_costs_one_pong() -> None:
 
 def test_a_probe_pings_at_once_with_a_deadline() -> None:
     wire = Wire().ready().after(3.0)
-    wire.machine.probe(wire.now)
+    wire.machine.ping_now(wire.now)
     assert pings(wire.drain()) == 1
     assert wire.after(10.0).ended.retry is Retry.BACK_OFF
 
 
 def test_a_probe_before_established_sends_nothing() -> None:
     wire = Wire()
-    wire.machine.probe(wire.now)
+    wire.machine.ping_now(wire.now)
     assert wire.drain().sent == []
 
 
@@ -942,9 +942,12 @@ def test_every_subscription_is_asked_for_again_with_the_same_signature() -> None
     wire.after(1.5)
     assert wire.subscribes()[2:] == wire.subscribes()[:2]
     wire.get(error(None, f"Existing subscription to channel {A}"), succeeded(PUBLIC))
-    assert wire.of(ChannelVouched) == [ChannelVouched(A, certain=True), ChannelVouched(PUBLIC)]
-    assert len(wire.of(AuthWanted)) == 1
-    assert len(wire.of(ChannelConfirmed)) == 2
+    assert wire.of(SubscriptionReconfirmed) == [
+        SubscriptionReconfirmed(A, certain=True),
+        SubscriptionReconfirmed(PUBLIC),
+    ]
+    assert len(wire.of(AuthRequested)) == 1
+    assert len(wire.of(SubscriptionSucceeded)) == 2
     wire.after(180.0)
     assert audits(wire) == [PUBLIC, A] * 2
 
@@ -952,17 +955,17 @@ def test_every_subscription_is_asked_for_again_with_the_same_signature() -> None
 def test_a_server_that_never_answers_audits_is_left_alone() -> None:
     wire = Wire((PUBLIC, A), timing=ALIVE).ready().after(2000.0)
     assert audits(wire) == [PUBLIC, A]
-    assert wire.of(ChannelDoubted) == []
-    assert wire.of(Noted) == []
+    assert wire.of(SubscriptionLost) == []
+    assert wire.of(ProtocolWarning) == []
 
 
 def test_a_server_that_stops_answering_audits_has_forgotten_us() -> None:
     wire = Wire((A, B), timing=ALIVE).ready().after(180.5).get(succeeded(A), succeeded(B))
     wire.after(180.5).get(succeeded(A)).after(10.0)
-    assert wire.of(ChannelDoubted) == [ChannelDoubted(B)]
+    assert wire.of(SubscriptionLost) == [SubscriptionLost(B)]
     wire.after(2.0).grant(B).get(succeeded(B))
-    assert wire.of(ChannelConfirmed)[2:] == [ChannelConfirmed(B)]
-    assert len(wire.of(AllDecided)) == 1
+    assert wire.of(SubscriptionSucceeded)[2:] == [SubscriptionSucceeded(B)]
+    assert len(wire.of(SubscriptionsSettled)) == 1
 
 
 LOST_PERMISSIONS = {
@@ -979,8 +982,8 @@ def test_an_audit_that_is_refused_makes_the_channel_doubtful(frame: str) -> None
     wire = Wire(timing=ALIVE).ready().after(180.5).get(frame)
     assert wire.machine.ended is None
     wire.after(2.0).grant(A).get(succeeded(A))
-    assert wire.of(ChannelConfirmed) == [ChannelConfirmed(A)] * 2
-    assert wire.of(ChannelDoubted) == [ChannelDoubted(A)]
+    assert wire.of(SubscriptionSucceeded) == [SubscriptionSucceeded(A)] * 2
+    assert wire.of(SubscriptionLost) == [SubscriptionLost(A)]
 
 
 def test_a_channel_confirmed_before_it_was_asked_for_is_subscribed_all_the_same() -> None:
@@ -1013,7 +1016,7 @@ def test_nothing_is_quiet_while_events_come() -> None:
 ENDS: dict[str, Callable[[Wire], object]] = {
     "close": lambda wire: wire.close(1006),
     "not UTF-8": lambda wire: wire.get(b"\xff"),
-    "abandoned": lambda wire: wire.machine.abandon("made up", 1002),
+    "abandoned": lambda wire: wire.machine.fail("made up", 1002),
     "token refused": lambda wire: wire.at(wire.now).answer(A, TokenRefused("made up")),
     "no pong": lambda wire: wire.after(26.0),
 }
@@ -1030,8 +1033,8 @@ def test_nothing_happens_after_the_end(end: Callable[[Wire], object]) -> None:
     wire.grant(A).close(4001)
     wire.machine.receive_binary(wire.now)
     wire.machine.receive_control(wire.now)
-    wire.machine.abandon("again")
-    wire.machine.probe(wire.now)
+    wire.machine.fail("again")
+    wire.machine.ping_now(wire.now)
     wire.at(wire.now + 1000.0)
     assert (wire.events, wire.sent) == (events, sent)
     assert wire.machine.deadline() == inf
@@ -1166,11 +1169,11 @@ class Checked:
             case ("control",):
                 machine.receive_control(wire.now)
             case ("probe",):
-                machine.probe(wire.now)
+                machine.ping_now(wire.now)
             case ("close", code):
                 wire.close(code)
             case _:
-                machine.abandon("made up")
+                machine.fail("made up")
         wire.at(wire.now)
         if was_ended:
             assert (len(wire.events), len(wire.sent)) == (said, sent)
@@ -1188,10 +1191,10 @@ class Checked:
     def check(self) -> None:
         wire, machine = self.wire, self.wire.machine
         kinds = Counter(type(event) for event in wire.events)
-        assert kinds[Ended] == (machine.ended is not None)
-        assert kinds[Ended] == 0 or isinstance(wire.events[-1], Ended)
-        assert kinds[AllDecided] == machine.ready
-        assert kinds[Established] == (machine.socket_id is not None)
+        assert kinds[CloseReason] == (machine.ended is not None)
+        assert kinds[CloseReason] == 0 or isinstance(wire.events[-1], CloseReason)
+        assert kinds[SubscriptionsSettled] == machine.ready
+        assert kinds[ConnectionEstablished] == (machine.socket_id is not None)
         if machine.ended:
             assert machine.deadline() == inf
         else:
@@ -1204,9 +1207,9 @@ class Checked:
                 assert data == {"channel": PUBLIC}
         known = {"pusher:ping", "pusher:pong", "pusher:subscribe"}
         assert set(wire.sent_events()) <= known
-        for wanted in wire.of(AuthWanted):
+        for wanted in wire.of(AuthRequested):
             assert wanted.socket_id == machine.socket_id
-        for decided in wire.of(AllDecided):
+        for decided in wire.of(SubscriptionsSettled):
             assert decided.confirmed
             assert sorted(decided.confirmed + decided.refused) == sorted(wire.channels)
 

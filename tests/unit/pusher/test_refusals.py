@@ -4,13 +4,13 @@ import pytest
 
 from chatapp_tail.items import StopCause
 from chatapp_tail.pusher.backoff import Retry
-from chatapp_tail.pusher.close_codes import Ended
+from chatapp_tail.pusher.close_codes import CloseReason
 from chatapp_tail.pusher.refusals import ChannelRefusals, ServerRefusals
 
 A, B = "private-a", "private-b"
-REFUSED = Ended("App does not exist (code 4001)", 4001, stop=StopCause.SERVER_REFUSED)
-BY_HTTP = Ended("HTTP status 404", 404, stop=StopCause.SERVER_REFUSED)
-NO_ANSWER = Ended("no answer", retry=Retry.BACK_OFF)
+REFUSED = CloseReason("App does not exist (code 4001)", 4001, stop=StopCause.SERVER_REFUSED)
+BY_HTTP = CloseReason("HTTP status 404", 404, stop=StopCause.SERVER_REFUSED)
+NO_ANSWER = CloseReason("no answer", retry=Retry.BACK_OFF)
 
 
 def test_a_clear_refusal_of_a_channel_never_had_counts_at_once() -> None:
@@ -52,8 +52,8 @@ def test_what_is_not_clear_has_to_last_for_every_channel() -> None:
 
 
 def judge(
-    refusals: ServerRefusals, ended: Ended, now: float, *, established: bool = False
-) -> Ended:
+    refusals: ServerRefusals, ended: CloseReason, now: float, *, established: bool = False
+) -> CloseReason:
     """Return what is made of the end of a link that was never subscribed."""
     return refusals.judge(ended, now, established=established, subscribed=False)
 
@@ -62,7 +62,7 @@ def accept(refusals: ServerRefusals) -> None:
     refusals.judge(NO_ANSWER, 0.0, established=True, subscribed=True)
 
 
-def stops(refusals: ServerRefusals, *ends: tuple[float, Ended]) -> list[bool]:
+def stops(refusals: ServerRefusals, *ends: tuple[float, CloseReason]) -> list[bool]:
     return [judge(refusals, ended, now).stop is not None for now, ended in ends]
 
 
@@ -79,7 +79,7 @@ def test_every_endpoint_is_asked_before_one_is_believed() -> None:
 def test_a_server_that_accepted_us_is_believed_after_five_minutes() -> None:
     refusals = ServerRefusals(1)
     accept(refusals)
-    assert judge(refusals, REFUSED, 0.0) == Ended(
+    assert judge(refusals, REFUSED, 0.0) == CloseReason(
         REFUSED.reason, REFUSED.code, retry=Retry.OVER_CAPACITY
     )
     assert stops(refusals, (100.0, REFUSED), (299.0, REFUSED)) == [False, False]
@@ -106,7 +106,7 @@ def test_any_gateway_can_refuse_by_http_for_long() -> None:
 
 
 def test_what_is_no_refusal_stays_as_it_is() -> None:
-    untrusted = Ended("not trusted", stop=StopCause.UNTRUSTED)
+    untrusted = CloseReason("not trusted", stop=StopCause.UNTRUSTED)
     refusals = ServerRefusals(2)
     accept(refusals)
     assert judge(refusals, untrusted, 0.0) is untrusted

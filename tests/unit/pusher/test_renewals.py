@@ -3,7 +3,7 @@
 import pytest
 
 from chatapp_tail.items import RENEWED, Gap
-from chatapp_tail.pusher.gaps import Loss, Proof
+from chatapp_tail.pusher.gaps import Loss, WatermarkTracker
 from chatapp_tail.pusher.moments import Moment
 
 A = "a"
@@ -13,16 +13,18 @@ def at(seconds: float) -> Moment:
     return Moment(int(seconds * 1e9), int(seconds * 1e9))
 
 
-def audited(proof: Proof, asked: float, *, certain: bool = False, channel: str = A) -> Gap | None:
+def audited(
+    proof: WatermarkTracker, asked: float, *, certain: bool = False, channel: str = A
+) -> Gap | None:
     """Let a channel be audited, and return what history is to be asked for."""
     proof.channel_asked(channel, at(asked))
     span = proof.channel_vouched(channel, certain=certain)
     return span.gap(channel, at(asked + 1)) if span else None
 
 
-def subscribed(*channels: str) -> Proof:
+def subscribed(*channels: str) -> WatermarkTracker:
     """Return what a link proved whose channels were asked for at 10 seconds."""
-    proof = Proof()
+    proof = WatermarkTracker()
     for channel in channels or (A,):
         proof.channel_asked(channel, at(10))
         proof.channel_confirmed(channel)
@@ -92,7 +94,7 @@ def test_a_gap_is_read_from_where_nothing_was_looked_for_yet(
 
 
 def test_the_span_is_told_by_the_clock_as_it_is_now() -> None:
-    proof = Proof()
+    proof = WatermarkTracker()
     proof.channel_asked(A, Moment(5_000, 10_000_000_000))
     proof.channel_confirmed(A)
     for elapsed in (190, 370):

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from chatapp_tail import __version__
-from chatapp_tail.pusher.transport import Endpoint, Link
+from chatapp_tail.pusher.transport import Endpoint, Transport
 from tests.conftest import TIMEOUT_SCALE
 
 
@@ -128,7 +128,7 @@ def test_tls_that_wants_to_write_before_it_reads_is_read_again_when_there_is_roo
     with WritesFirst(fileno=ours.detach()) as sock, theirs:
         sock.setblocking(False)
         theirs.sendall(b"\x81\x02hi")
-        link = Link(sock)
+        link = Transport(sock)
         assert (link.read(), link.end) == ([], None)
         link.flush()
         begin = time.monotonic()
@@ -142,7 +142,7 @@ def test_room_is_waited_for_when_tls_wants_to_write_before_it_reads() -> None:
     ours, theirs = socket.socketpair()
     with WritesFirst(fileno=ours.detach()) as sock, theirs:
         sock.setblocking(False)
-        link = Link(sock)
+        link = Transport(sock)
         assert link.read() == []
         link.flush()
         begin = time.monotonic()
@@ -161,7 +161,7 @@ def test_what_did_not_fit_is_sent_as_soon_as_there_is_room() -> None:
     with ours, theirs:
         ours.setblocking(False)
         theirs.setblocking(False)
-        link = Link(ours)
+        link = Transport(ours)
         link.send_text("x" * 800_000)
         received = 0
         while received < 800_000:

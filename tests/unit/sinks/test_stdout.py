@@ -16,10 +16,10 @@ import pytest
 
 from chatapp_tail.errors import ExitStatus, OutputError
 from chatapp_tail.sinks.stdout import (
-    ReaderGone,
-    ends_mid_line,
-    make_room,
-    without_blocking,
+    BrokenPipe,
+    ends_with_partial_line,
+    grow_pipe,
+    open_nonblocking,
     write_all,
     write_some,
 )
@@ -57,7 +57,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no /
 @needs_proc
 def test_a_pipe_takes_what_it_has_room_for_and_stays_as_it_was_for_others(pipe: Pipe) -> None:
     shared = os.dup(pipe.writer)
-    own, at_most = without_blocking(pipe.writer)
+    own, at_most = open_nonblocking(pipe.writer)
     try:
         written = write_some(own, memoryview(MORE_THAN_A_PIPE_HOLDS)[:at_most])
         assert select.PIPE_BUF < written < at_most
@@ -75,21 +75,21 @@ def test_a_pipe_takes_what_it_has_room_for_and_stays_as_it_was_for_others(pipe: 
 @pytest.mark.parametrize(("held", "holds"), [(4096, 256 * 1024), (1024 * 1024, 1024 * 1024)])
 def test_a_pipe_is_made_larger_and_never_smaller(pipe: Pipe, held: int, holds: int) -> None:
     fcntl.fcntl(pipe.writer, fcntl.F_SETPIPE_SZ, held)
-    make_room(pipe.writer)
+    grow_pipe(pipe.writer)
     assert fcntl.fcntl(pipe.writer, fcntl.F_GETPIPE_SZ) == holds
 
 
 def test_what_is_no_pipe_stays_as_it_is(tmp_path: Path) -> None:
     with (tmp_path / "file").open("wb") as file:
-        make_room(file.fileno())
+        grow_pipe(file.fileno())
 
 
 @needs_proc
 def test_a_pipe_that_is_opened_anew_still_tells_that_its_reader_is_gone(pipe: Pipe) -> None:
-    own, _ = without_blocking(pipe.writer)
+    own, _ = open_nonblocking(pipe.writer)
     pipe.close(pipe.reader)
     try:
-        with pytest.raises(ReaderGone):
+        with pytest.raises(BrokenPipe):
             write_some(own, memoryview(b"x"))
     finally:
         os.close(own)
@@ -97,7 +97,7 @@ def test_a_pipe_that_is_opened_anew_still_tells_that_its_reader_is_gone(pipe: Pi
 
 @needs_proc
 def test_the_end_of_a_pipe_to_read_from_is_not_made_one_to_write_to(pipe: Pipe) -> None:
-    own, _ = without_blocking(pipe.reader)
+    own, _ = open_nonblocking(pipe.reader)
     try:
         with pytest.raises(OutputError, match="Bad file descriptor"):
             write_some(own, memoryview(b"x"))
@@ -112,16 +112,16 @@ def test_a_pipe_that_cannot_be_opened_gets_what_cannot_block(
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     monkeypatch.setattr(os, "open", refuse)
-    own, at_most = without_blocking(pipe.writer)
+    own, at_most = open_nonblocking(pipe.writer)
     os.close(own)
     assert at_most == select.PIPE_BUF
 
 
 def test_a_pipe_without_a_reader_gets_what_cannot_block(pipe: Pipe) -> None:
     pipe.close(pipe.reader)
-    own, _ = without_blocking(pipe.writer)
+    own, _ = open_nonblocking(pipe.writer)
     try:
-        with pytest.raises(ReaderGone):
+        with pytest.raises(BrokenPipe):
             write_some(own, memoryview(b"x"))
     finally:
         os.close(own)
@@ -129,7 +129,7 @@ def test_a_pipe_without_a_reader_gets_what_cannot_block(pipe: Pipe) -> None:
 
 def test_a_socket_gets_what_cannot_block() -> None:
     ends = socket.socketpair()
-    own, at_most = without_blocking(ends[0].fileno())
+    own, at_most = open_nonblocking(ends[0].fileno())
     assert os.get_blocking(own)
     os.close(own)
     assert at_most == select.PIPE_BUF
@@ -140,7 +140,7 @@ def test_a_socket_gets_what_cannot_block() -> None:
 @needs_proc
 def test_a_terminal_that_is_stopped_blocks_nothing_and_stays_as_it_was_for_others() -> None:
     master, terminal = pty.openpty()
-    own, at_most = without_blocking(terminal)
+    own, at_most = open_nonblocking(terminal)
     assert at_most == select.PIPE_BUF
     termios.tcflow(terminal, termios.TCOOFF)  # as Ctrl-S does
     while write_some(own, memoryview(b"x" * at_most)):
@@ -152,7 +152,7 @@ def test_a_terminal_that_is_stopped_blocks_nothing_and_stays_as_it_was_for_other
 
 def test_a_file_takes_all(tmp_path: Path) -> None:
     with (tmp_path / "out").open("wb") as file:
-        own, at_most = without_blocking(file.fileno())
+        own, at_most = open_nonblocking(file.fileno())
         assert write_some(own, memoryview(MORE_THAN_A_PIPE_HOLDS)[:at_most]) == at_most
         os.close(own)
         file.write(b"end")
@@ -208,9 +208,9 @@ def test_all_is_written_in_whatever_pieces_are_taken(monkeypatch: pytest.MonkeyP
 
 def test_a_reader_that_is_gone(pipe: Pipe) -> None:
     pipe.close(pipe.reader)
-    with pytest.raises(ReaderGone):
+    with pytest.raises(BrokenPipe):
         write_some(pipe.writer, memoryview(b"x"))
-    with pytest.raises(ReaderGone):
+    with pytest.raises(BrokenPipe):
         write_all(pipe.writer, b"x")
 
 
@@ -221,13 +221,13 @@ def test_a_reader_that_goes_in_the_middle(pipe: Pipe) -> None:
 
     reader = threading.Thread(target=read_a_little)
     reader.start()
-    with pytest.raises(ReaderGone):
+    with pytest.raises(BrokenPipe):
         write_all(pipe.writer, MORE_THAN_A_PIPE_HOLDS)
     reader.join()
 
 
 def test_a_reader_that_is_gone_is_no_failure_of_ours() -> None:
-    assert not issubclass(ReaderGone, OutputError | OSError)
+    assert not issubclass(BrokenPipe, OutputError | OSError)
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EBADF, errno.EFBIG])
@@ -276,9 +276,9 @@ def test_a_file_that_ends_with_half_a_line(
     path.write_bytes(text)
     descriptor = os.open(path, flags)
     try:
-        assert ends_mid_line(descriptor) is mid_line
+        assert ends_with_partial_line(descriptor) is mid_line
         os.write(descriptor, b"more\n")
-        assert ends_mid_line(descriptor) is False
+        assert ends_with_partial_line(descriptor) is False
     finally:
         os.close(descriptor)
     assert path.read_bytes() == text + b"more\n", "to look moves nothing"
@@ -286,11 +286,11 @@ def test_a_file_that_ends_with_half_a_line(
 
 def test_what_this_process_wrote_counts(tmp_path: Path) -> None:
     with (tmp_path / "out").open("wb", buffering=0) as file:
-        assert not ends_mid_line(file.fileno())
+        assert not ends_with_partial_line(file.fileno())
         file.write(b"half")
-        assert ends_mid_line(file.fileno())
+        assert ends_with_partial_line(file.fileno())
         file.write(b" and half\n")
-        assert not ends_mid_line(file.fileno())
+        assert not ends_with_partial_line(file.fileno())
     assert (tmp_path / "out").read_bytes() == b"half and half\n"
 
 
@@ -298,17 +298,17 @@ def test_a_file_that_is_deleted_already(tmp_path: Path) -> None:
     with (tmp_path / "out").open("wb", buffering=0) as file:
         file.write(b"half")
         (tmp_path / "out").unlink()
-        assert ends_mid_line(file.fileno()) in (True, False)
+        assert ends_with_partial_line(file.fileno()) in (True, False)
 
 
 def test_of_a_pipe_nobody_can_tell(pipe: Pipe) -> None:
     os.write(pipe.writer, b"half")
-    assert not ends_mid_line(pipe.writer)
+    assert not ends_with_partial_line(pipe.writer)
 
 
 def test_of_a_device_nobody_can_tell() -> None:
     with Path(os.devnull).open("wb") as null:
-        assert not ends_mid_line(null.fileno())
+        assert not ends_with_partial_line(null.fileno())
 
 
 def test_where_descriptors_have_no_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,7 +318,7 @@ def test_where_descriptors_have_no_names(tmp_path: Path, monkeypatch: pytest.Mon
     with (tmp_path / "out").open("wb", buffering=0) as file:
         file.write(b"half")
         monkeypatch.setattr(Path, "open", fail)
-        assert not ends_mid_line(file.fileno())
+        assert not ends_with_partial_line(file.fileno())
 
 
 def test_where_the_file_is_written_at_its_begin(tmp_path: Path) -> None:
@@ -326,4 +326,4 @@ def test_where_the_file_is_written_at_its_begin(tmp_path: Path) -> None:
     path = tmp_path / "out"
     path.write_bytes(b"half")
     with path.open("r+b", buffering=0) as file:
-        assert not ends_mid_line(file.fileno())
+        assert not ends_with_partial_line(file.fileno())

@@ -12,12 +12,12 @@ from chatapp_tail.chatapp.api import Api
 from chatapp_tail.chatapp.channels import of_license
 from chatapp_tail.chatapp.http import Http
 from chatapp_tail.chatapp.secret import Secret
-from chatapp_tail.chatapp.tokens import GivenToken
+from chatapp_tail.chatapp.tokens import StaticToken
 from chatapp_tail.filters import by_event, by_record
 from chatapp_tail.formats.ndjson import format_ndjson
-from chatapp_tail.history.dedup import Doubles
-from chatapp_tail.history.gap_filler import Backfill
-from chatapp_tail.history.setup import Filling, has_history
+from chatapp_tail.history.dedup import Deduplicator
+from chatapp_tail.history.gap_filler import GapFiller
+from chatapp_tail.history.setup import BackfillSetup, has_history
 from chatapp_tail.items import RENEWED, Gap, Ready, Status
 from chatapp_tail.pusher.connection import Connection, Endpoint, Settings, Timing
 from chatapp_tail.reporting.summary import Summary
@@ -40,18 +40,20 @@ class Running:
         self.said: list[Status | Gap] = []
         alarm = Waker()
         spool = Spool(2**20, alarm)
-        api = Api(Http(sandbox.api_url), GivenToken(Secret(sandbox.token)))
+        api = Api(Http(sandbox.api_url), StaticToken(Secret(sandbox.token)))
         self._reading = Reading(api)
-        backfill = Backfill(self._reading, has_history, alarm, began={}, patience=10.0)
+        backfill = GapFiller(self._reading, has_history, alarm, began={}, patience=10.0)
         endpoint = Endpoint.parse(sandbox.ws_url)
         settings = Settings((endpoint,), sandbox.app_key, (CHANNEL,), timing=TIMING)
-        sink = Filling({}, backfill).before(spool.put)
+        sink = BackfillSetup({}, backfill).before(spool.put)
         self._reader, writer = os.pipe()
         self._tail = Tail(
             Connection(settings, api.authorise, sink),
             spool,
             alarm,
-            pipeline=Pipeline(by_event([], []), by_record(), format_ndjson, Summary(), Doubles()),
+            pipeline=Pipeline(
+                by_event([], []), by_record(), format_ndjson, Summary(), Deduplicator()
+            ),
             listeners=[self.said.append],
             meta=None,
             limits=Limits(),

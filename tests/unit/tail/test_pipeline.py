@@ -9,7 +9,7 @@ import pytest
 from chatapp_tail.chatapp.records import Decoded, Record, Source, decode
 from chatapp_tail.filters import KeepEvent, KeepRecord
 from chatapp_tail.formats.raw import format_raw
-from chatapp_tail.history.dedup import Doubles
+from chatapp_tail.history.dedup import Deduplicator
 from chatapp_tail.history.message_times import MessageTimes
 from chatapp_tail.items import ChannelEvent
 from chatapp_tail.reporting.summary import Summary
@@ -36,7 +36,7 @@ class Line:
     keep_event: KeepEvent = lambda _: True
     keep_record: KeepRecord | None = None
     summary: Summary = field(default_factory=Summary)
-    doubles: Doubles | None = None
+    deduplicator: Deduplicator | None = None
     times: MessageTimes | None = None
     given: list[tuple[Decoded, Sequence[Record]]] = field(default_factory=list)
 
@@ -46,7 +46,7 @@ class Line:
             self.keep_record,
             self._format,
             self.summary,
-            self.doubles,
+            self.deduplicator,
             times=self.times,
             collects=True,
         )
@@ -58,15 +58,15 @@ class Line:
 
 def through(line: Line, each: ChannelEvent, *, saved: bool) -> list[bytes]:
     if saved:
-        return line.pipeline.of_saved(decode(each, Source.REPLAY))
-    return line.pipeline.of_event(each)
+        return line.pipeline.process_saved(decode(each, Source.REPLAY))
+    return line.pipeline.process_live(each)
 
 
 @pytest.mark.defect("U9")
 def test_what_is_left_out_of_the_last_event_is_not_counted() -> None:
     line = Line()
-    line.pipeline.of_event(event(1, 2))
-    assert len(line.pipeline.of_event(event(3, 4, 5, name="other"))) == 3
+    line.pipeline.process_live(event(1, 2))
+    assert len(line.pipeline.process_live(event(3, 4, 5, name="other"))) == 3
     line.pipeline.leave_out(2)
     assert counted(line.summary) == {("message", CHANNEL): 2, ("other", CHANNEL): 1}
 
@@ -104,8 +104,8 @@ def test_a_live_event_whose_name_is_not_wanted_is_not_even_decoded(
 
     monkeypatch.setattr(module, "decode", noted)
     line = Line(keep_event="message".__eq__)
-    line.pipeline.of_event(event(1, name="chatTag"))
-    line.pipeline.of_event(event(1))
+    line.pipeline.process_live(event(1, name="chatTag"))
+    line.pipeline.process_live(event(1))
     assert decoded == ["message"]
 
 
@@ -139,7 +139,7 @@ def test_a_format_is_not_asked_when_nothing_is_kept(saved: bool) -> None:
 def test_counts_are_by_event_and_channel_and_add_up() -> None:
     line = Line()
     for each in (event(1), event(2, 3), event(4, name="chatTag"), event(5, channel=None)):
-        line.pipeline.of_event(each)
+        line.pipeline.process_live(each)
     assert counted(line.summary) == {
         ("message", CHANNEL): 3,
         ("chatTag", CHANNEL): 1,
@@ -149,7 +149,7 @@ def test_counts_are_by_event_and_channel_and_add_up() -> None:
 
 def test_what_no_record_is_made_of_the_usual_way_flows_through() -> None:
     line = Line()
-    assert line.pipeline.of_event(ChannelEvent(0, "made-up", None, None)) == [b"null\n"]
+    assert line.pipeline.process_live(ChannelEvent(0, "made-up", None, None)) == [b"null\n"]
     assert counted(line.summary) == {("made-up", None): 1}
 
 
@@ -158,11 +158,11 @@ def message(number: int) -> ChannelEvent:
 
 
 def test_what_history_has_too_comes_once() -> None:
-    line = Line(doubles=Doubles())
-    assert line.pipeline.of_event(message(1)) == [b'{"id": 1}\n']
-    assert line.pipeline.of_history(message(1)) == []
-    assert line.pipeline.of_history(message(2)) == [b'{"id": 2}\n']
-    assert line.pipeline.of_event(message(2)) == []
+    line = Line(deduplicator=Deduplicator())
+    assert line.pipeline.process_live(message(1)) == [b'{"id": 1}\n']
+    assert line.pipeline.process_history(message(1)) == []
+    assert line.pipeline.process_history(message(2)) == [b'{"id": 2}\n']
+    assert line.pipeline.process_live(message(2)) == []
     assert counted(line.summary) == {("message", CHANNEL): 2}
     assert line.given[1][1][0].source is Source.BACKFILL
 
@@ -170,26 +170,26 @@ def test_what_history_has_too_comes_once() -> None:
 @pytest.mark.defect("A2.5")
 def test_two_chats_with_the_same_message_id_lose_nothing() -> None:
     said = [event({"id": 696, "chat": {"id": f"group-{number}"}}) for number in range(6)]
-    line = Line(doubles=Doubles())
-    assert line.pipeline.of_event(said[0])
-    assert all(line.pipeline.of_history(each) for each in said[1:4])
-    assert all(line.pipeline.of_event(each) for each in said[4:])
-    earlier = Doubles([line.given[0][1][0].id], now=said[0].received)
-    next_run = Line(doubles=earlier)
-    assert not next_run.pipeline.of_history(said[0])
-    assert next_run.pipeline.of_history(said[1])
+    line = Line(deduplicator=Deduplicator())
+    assert line.pipeline.process_live(said[0])
+    assert all(line.pipeline.process_history(each) for each in said[1:4])
+    assert all(line.pipeline.process_live(each) for each in said[4:])
+    earlier = Deduplicator([line.given[0][1][0].id], now=said[0].received)
+    next_run = Line(deduplicator=earlier)
+    assert not next_run.pipeline.process_history(said[0])
+    assert next_run.pipeline.process_history(said[1])
 
 
 def test_of_a_frame_only_what_is_no_double_is_shown() -> None:
-    line = Line(doubles=Doubles())
-    line.pipeline.of_history(message(1))
-    assert line.pipeline.of_event(event({"id": 1}, {"id": 2})) == [b'{"id": 2}\n']
+    line = Line(deduplicator=Deduplicator())
+    line.pipeline.process_history(message(1))
+    assert line.pipeline.process_live(event({"id": 1}, {"id": 2})) == [b'{"id": 2}\n']
 
 
 def test_history_is_filtered_too_and_what_is_filtered_out_is_no_double() -> None:
-    line = Line(keep_record=lambda record: b"2" in record.data, doubles=Doubles())
-    assert line.pipeline.of_history(message(1)) == []
-    assert line.pipeline.of_history(message(2)) == [b'{"id": 2}\n']
+    line = Line(keep_record=lambda record: b"2" in record.data, deduplicator=Deduplicator())
+    assert line.pipeline.process_history(message(1)) == []
+    assert line.pipeline.process_history(message(2)) == [b'{"id": 2}\n']
     assert line.summary.filtered == 1
 
 
@@ -197,37 +197,37 @@ def test_history_is_filtered_too_and_what_is_filtered_out_is_no_double() -> None
 def test_what_history_has_from_before_the_begin_is_neither_shown_nor_remembered() -> None:
     moment = 1637319280
     times = MessageTimes({}, {CHANNEL: moment})
-    line = Line(doubles=Doubles(), times=times)
+    line = Line(deduplicator=Deduplicator(), times=times)
     before, after = (event({"id": 1, "time": moment + later}) for later in (-1, 0))
-    assert line.pipeline.of_history(before) == []
-    assert line.pipeline.of_history(after) == [b'{"id": 1, "time": 1637319280}\n']
+    assert line.pipeline.process_history(before) == []
+    assert line.pipeline.process_history(after) == [b'{"id": 1, "time": 1637319280}\n']
     assert len(line.given) == 1
 
 
 def test_the_times_of_live_messages_are_noted_also_of_those_that_are_filtered_out() -> None:
     line = Line(keep_record=lambda _: False, times=MessageTimes())
-    line.pipeline.of_event(event({"id": 1, "time": 1637319281}))
-    line.pipeline.of_event(event({"id": 2, "time": 1637319282}, name="messageStatus"))
+    line.pipeline.process_live(event({"id": 1, "time": 1637319281}))
+    line.pipeline.process_live(event({"id": 2, "time": 1637319282}, name="messageStatus"))
     assert line.times is not None
     assert line.times.newest == {CHANNEL: 1637319281}
 
 
 def test_what_was_shown_can_be_taken_once_without_what_was_left_out() -> None:
-    line = Line(keep_record=lambda record: b"2" not in record.data, doubles=Doubles())
+    line = Line(keep_record=lambda record: b"2" not in record.data, deduplicator=Deduplicator())
     for number in (1, 2, 3, 1, 4):
-        line.pipeline.of_event(message(number))
-    line.pipeline.of_history(message(1))
-    shown = line.pipeline.take_shown(1)
+        line.pipeline.process_live(message(number))
+    line.pipeline.process_history(message(1))
+    shown = line.pipeline.take_written(1)
     assert [record.data for record in shown] == [b'{"id": 1}', b'{"id": 3}', b'{"id": 1}']
-    assert line.pipeline.take_shown(0) == []
+    assert line.pipeline.take_written(0) == []
 
 
 def test_a_line_of_several_records_that_is_left_out_is_left_out_with_all_of_them() -> None:
     pipeline = Pipeline(lambda _: True, None, format_raw, Summary(), collects=True)
     for first in (1, 4, 7):
         frame = event(*({"id": number} for number in range(first, first + 3)))
-        assert len(pipeline.of_event(frame)) == 1
-    assert [record.data for record in pipeline.take_shown(2)] == [
+        assert len(pipeline.process_live(frame)) == 1
+    assert [record.data for record in pipeline.take_written(2)] == [
         b'{"id": 1}',
         b'{"id": 2}',
         b'{"id": 3}',

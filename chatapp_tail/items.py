@@ -69,7 +69,7 @@ class Refused(msgspec.Struct, frozen=True, tag="refused", tag_field="item"):
     reason: str
 
 
-class Trouble(msgspec.Struct, frozen=True, tag="trouble", tag_field="item"):
+class ConnectionWarning(msgspec.Struct, frozen=True, tag="warning", tag_field="item"):
     """Something a person should know and the connection survives."""
 
     at: int
@@ -77,7 +77,7 @@ class Trouble(msgspec.Struct, frozen=True, tag="trouble", tag_field="item"):
     channel: str | None = None
 
 
-class Traced(msgspec.Struct, frozen=True, tag="traced", tag_field="item"):
+class FrameTrace(msgspec.Struct, frozen=True, tag="frame", tag_field="item"):
     """A text frame as sent (`>`) or received (`<`), without its signature; only when asked for."""
 
     at: int
@@ -98,14 +98,14 @@ class Lost(msgspec.Struct, frozen=True, tag="lost", tag_field="item"):
     lasted: float | None
 
 
-class Waiting(msgspec.Struct, frozen=True, tag="waiting", tag_field="item"):
+class Reconnecting(msgspec.Struct, frozen=True, tag="reconnecting", tag_field="item"):
     """The next dial comes in `delay` seconds."""
 
     at: int
     delay: float
 
 
-class Quiet(msgspec.Struct, frozen=True, tag="quiet", tag_field="item"):
+class Idle(msgspec.Struct, frozen=True, tag="idle", tag_field="item"):
     """No event for a while, on a link that lives; ages in seconds."""
 
     at: int
@@ -185,11 +185,11 @@ Status = (
     | Subscribed
     | Ready
     | Refused
-    | Trouble
-    | Traced
-    | Quiet
+    | ConnectionWarning
+    | FrameTrace
+    | Idle
     | Lost
-    | Waiting
+    | Reconnecting
     | Fetching
     | Stopped
 )

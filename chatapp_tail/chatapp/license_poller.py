@@ -4,7 +4,7 @@ import threading
 import time
 
 from ..errors import ChatAppTailError
-from ..items import Trouble
+from ..items import ConnectionWarning
 from ..pusher.clock import moment
 from ..pusher.connection import Connection, Sink
 from .api import Api
@@ -42,7 +42,7 @@ class LicensePoller:
         try:
             licenses = self._api.licenses()
         except ChatAppTailError as error:
-            self._sink([Trouble(time.time_ns(), f"cannot look for new lines: {error}")])
+            self._sink([ConnectionWarning(time.time_ns(), f"cannot look for new lines: {error}")])
             return
         self._connection.want(self._selection.channels(licenses), since=self._looked)
         self._looked = looking

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from ..chatapp.licenses import License, write_completion_cache
 from ..errors import ApiError, ChannelsError
-from ..items import Trouble
+from ..items import ConnectionWarning
 from ..pusher.backoff import Backoff, Retry
 from ..reporting.summary import span
 from ..tail.loop import Limits
@@ -20,7 +20,7 @@ from .config import Settings
 Ask = Callable[[], list[License]]
 """Asks the API once; ApiError or CredentialsError."""
 
-Say = Callable[[Trouble], None]
+Say = Callable[[ConnectionWarning], None]
 
 
 def with_channels(settings: Settings, ask: Ask, say: Say) -> Settings:
@@ -50,7 +50,7 @@ def _say_missing(settings: Settings, licenses: Sequence[License], say: Say) -> N
     if missing and settings.connection.strict:
         raise ChannelsError("; ".join(missing))
     for sentence in missing:
-        say(Trouble(time.time_ns(), sentence))
+        say(ConnectionWarning(time.time_ns(), sentence))
 
 
 def _left_of(limits: Limits, began: float) -> Limits:
@@ -105,7 +105,9 @@ class Lookup:
         if (trouble := str(error)) != self._trouble:
             self._trouble = trouble
             in_time = f"trying again in {span(again - now)}"
-            self._say(Trouble(time.time_ns(), f"cannot list the licences: {trouble}; {in_time}"))
+            self._say(
+                ConnectionWarning(time.time_ns(), f"cannot list the licences: {trouble}; {in_time}")
+            )
         threading.Event().wait(_waitable(min(again, self._until) - now))
         if again >= self._until:
             raise self._time_is_over()

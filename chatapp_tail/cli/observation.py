@@ -118,7 +118,9 @@ class ConnectionProbe:
         )
 
     def _last_trouble(self) -> str:
-        troubles = [item.reason for item in self._items if isinstance(item, items.Trouble)]
+        troubles = [
+            item.reason for item in self._items if isinstance(item, items.ConnectionWarning)
+        ]
         return troubles[-1] if troubles else ""
 
     def _advice_for(self, cause: StopCause) -> str:
@@ -147,7 +149,9 @@ class ConnectionProbe:
 
     def _note_round_trip(self, item: Item) -> None:
         match item:
-            case items.Traced(at, ">", text) if "pusher:ping" in text and self._on_ping is None:
+            case items.FrameTrace(at, ">", text) if "pusher:ping" in text and self._on_ping is None:
                 self._on_ping = at
-            case items.Traced(at, "<", text) if "pusher:pong" in text and self._on_ping is not None:
+            case items.FrameTrace(at, "<", text) if (
+                "pusher:pong" in text and self._on_ping is not None
+            ):
                 self._round_trip = self._round_trip or (at - self._on_ping) / 1e9

@@ -22,7 +22,7 @@ from ..escape import escape_line
 from ..formats.meta import encode_meta
 from ..history.checkpoint import Checkpoint
 from ..history.setup import BackfillSetup, set_up_backfill
-from ..items import Connecting, Gap, Ready, Status, StopCause, Trouble
+from ..items import Connecting, ConnectionWarning, Gap, Ready, Status, StopCause
 from ..pusher.connection import Connection
 from ..pusher.transport import import_websocket
 from ..redaction import redact
@@ -139,7 +139,7 @@ def _assemble(
         wait=settings.backfill_wait,
     )
     if checkpoint and checkpoint.set_back and filling.backfill:
-        notices.say(Trouble(time.time_ns(), _SET_BACK))
+        notices.say(ConnectionWarning(time.time_ns(), _SET_BACK))
     progress = _progress_of(filling, settings, notices)
     connection = Connection(
         settings.connection,

@@ -261,7 +261,7 @@ class Connection:
             stable_for=outcome.subscribed_for,
             not_before=now + outcome.retry_after,
         )
-        self._say(items.Waiting(time.time_ns(), max(0.0, next_dial - now)))
+        self._say(items.Reconnecting(time.time_ns(), max(0.0, next_dial - now)))
         return next_dial
 
     def _say(self, *said: Item) -> None:

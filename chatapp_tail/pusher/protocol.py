@@ -121,7 +121,7 @@ class SubscriptionLost(msgspec.Struct, frozen=True):
     channel: str
 
 
-class Quiet(msgspec.Struct, frozen=True):
+class Idle(msgspec.Struct, frozen=True):
     """No channel event for a while; ages in seconds, `last_pong` None before the first."""
 
     last_event: float
@@ -155,7 +155,7 @@ Event = (
     | SubscriptionRefused
     | SubscriptionReconfirmed
     | SubscriptionLost
-    | Quiet
+    | Idle
     | SubscriptionsSettled
     | ProtocolWarning
     | CloseReason
@@ -461,7 +461,7 @@ class Protocol:
             self._quiet_due = due
             return
         pong = None if self._last_pong is None else now - self._last_pong
-        self._events.append(Quiet(now - self._last_event, now - self._last_frame, pong))
+        self._events.append(Idle(now - self._last_event, now - self._last_frame, pong))
         self._quiet_due = now + self._timing.quiet_interval
 
     def _audit(self, now: float) -> None:

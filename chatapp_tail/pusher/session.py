@@ -20,11 +20,11 @@ from .protocol import (
     ChannelDenied,
     ConnectionEstablished,
     Event,
+    Idle,
     PingSent,
     PongReceived,
     Protocol,
     ProtocolWarning,
-    Quiet,
     SubscribeSent,
     SubscriptionLost,
     SubscriptionReconfirmed,
@@ -216,7 +216,7 @@ class Session:
 
     def _show(self, direction: str, text: str) -> None:
         shown = self._protocol.without_signature(redact(text))
-        self._sink([items.Traced(time.time_ns(), direction, shown)])
+        self._sink([items.FrameTrace(time.time_ns(), direction, shown)])
 
     def _take_event(self, event: Event, batch: list[Item]) -> None:
         now = moment()
@@ -247,12 +247,12 @@ class Session:
             case PongReceived():
                 if self._watermarks.pong_came():
                     batch.append(items.Watermarks(self._watermarks.covered_until(now)))
-            case Quiet(last_event, last_frame, last_pong):
-                batch.append(items.Quiet(at, last_event, last_frame, last_pong))
+            case Idle(last_event, last_frame, last_pong):
+                batch.append(items.Idle(at, last_event, last_frame, last_pong))
             case SubscriptionRefused(channel, reason):
                 batch.append(items.Refused(at, channel, reason))
             case ProtocolWarning(reason, channel):
-                batch.append(items.Trouble(at, reason, channel))
+                batch.append(items.ConnectionWarning(at, reason, channel))
             case ChannelEvent():
                 batch.append(event)
             case CloseReason():

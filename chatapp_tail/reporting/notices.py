@@ -62,7 +62,7 @@ class Notices:
     def warn(self, reason: str) -> None:
         """Say what is unsafe, or went wrong beside the connection; by any thread."""
         troubled = self._troubled
-        self.say(items.Trouble(time.time_ns(), reason))
+        self.say(items.ConnectionWarning(time.time_ns(), reason))
         self._troubled = troubled
 
     def end(self, sentence: str, status: int) -> None:
@@ -84,7 +84,7 @@ class Notices:
     def warning_line(self, sentence: str) -> str:
         """Return the line of a warning that is not the connection's."""
         if self._as_json:
-            trouble = describe(items.Trouble(time.time_ns(), sentence))
+            trouble = describe(items.ConnectionWarning(time.time_ns(), sentence))
             return encode_record(trouble | {"message": sentence}).decode()
         return f"chatapp-tail: {sentence}"
 
@@ -109,18 +109,18 @@ class Notices:
             case items.Refused(_, channel, reason):
                 self._troubled = True
                 return Level.TROUBLE, f"refused: {short_name(channel)}: {reason}"
-            case items.Trouble(_, reason, channel):
+            case items.ConnectionWarning(_, reason, channel):
                 self._troubled = True
                 where = f"{short_name(channel)}: " if channel else ""
                 return Level.TROUBLE, f"warning: {where}{reason}"
-            case items.Traced(_, direction, text):
+            case items.FrameTrace(_, direction, text):
                 return Level.FRAMES, f"{direction} {text}"
-            case items.Quiet():
+            case items.Idle():
                 return Level.DETAIL, _quiet(status)
             case items.Lost():
                 self._lost, self._troubled = status, True
                 return Level.TROUBLE, ""
-            case items.Waiting(_, delay):
+            case items.Reconnecting(_, delay):
                 assert self._lost is not None
                 return Level.TROUBLE, f"{_lost(self._lost)}; trying again {_in(delay)}"
             case items.Fetching():
@@ -172,7 +172,7 @@ def _gap(gap: items.Gap) -> str:
     return f"gap: events of {hole} may be missing: recovered {messages}; {gap.missing}"
 
 
-def _quiet(quiet: items.Quiet) -> str:
+def _quiet(quiet: items.Idle) -> str:
     pong = "none yet" if quiet.last_pong is None else f"{span(quiet.last_pong)} ago"
     return (
         f"quiet: no event for {span(quiet.last_event)};"

@@ -1,6 +1,6 @@
 """Whether a tail ever was ready, and what kept it from being so."""
 
-from ..items import Connected, Connecting, Gap, Lost, Ready, Refused, Status, Trouble
+from ..items import Connected, Connecting, ConnectionWarning, Gap, Lost, Ready, Refused, Status
 from .summary import span
 
 
@@ -26,7 +26,7 @@ class Readiness:
                 self.obstacle = f"{url}: no answer"
             case Connected():
                 self.obstacle = "the server has not confirmed every channel"
-            case Trouble(_, reason, None) | Lost(_, reason):
+            case ConnectionWarning(_, reason, None) | Lost(_, reason):
                 self.obstacle = reason
-            case Trouble(_, reason, channel) | Refused(_, channel, reason):
+            case ConnectionWarning(_, reason, channel) | Refused(_, channel, reason):
                 self.obstacle = f"{channel}: {reason}"

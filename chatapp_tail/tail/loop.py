@@ -21,14 +21,14 @@ from ..history.gap_filler import BackfillBug, GapFiller, Reached
 from ..items import (
     RENEWED,
     ChannelEvent,
+    ConnectionWarning,
+    FrameTrace,
     Gap,
     Item,
     Status,
     StopCause,
     Stopped,
     Subscribed,
-    Traced,
-    Trouble,
     Watermarks,
 )
 from ..pusher.connection import Connection
@@ -282,7 +282,7 @@ class Tail:
 
     def _say(self, status: Status | Gap) -> None:
         self._tell(status)
-        if self._meta and not isinstance(status, Traced):
+        if self._meta and not isinstance(status, FrameTrace):
             self._write_meta(self._meta(status))
 
     def _write_meta(self, line: bytes) -> None:
@@ -466,7 +466,7 @@ class Tail:
         if was_asked or not self._shutdown.asked:
             return
         if self._spool.failure:
-            self._tell(Trouble(time.time_ns(), self._spool.failure))
+            self._tell(ConnectionWarning(time.time_ns(), self._spool.failure))
         self._connection.stop()
 
 

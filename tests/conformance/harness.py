@@ -89,7 +89,7 @@ class Client:
     def _take(self, batch: Sequence[Item]) -> None:
         with self._changed:
             for item in batch:
-                if isinstance(item, items.Traced):
+                if isinstance(item, items.FrameTrace):
                     self.traced.append(f"{item.direction} {item.text}")
                 else:
                     self._items.append(item)
@@ -139,7 +139,7 @@ class Client:
 
     def troubles(self) -> list[str]:
         """What was reported and survived, so far."""
-        return [trouble.reason for trouble in self.all(items.Trouble)]
+        return [trouble.reason for trouble in self.all(items.ConnectionWarning)]
 
     def stop(self, *, within: float = 3.0) -> None:
         """Stop, and check that the thread has ended in time."""

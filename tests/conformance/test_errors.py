@@ -113,7 +113,7 @@ def test_er_112_a_40xx_on_a_reconnect_is_retried(code: int, in_band: bool, no_ji
         client.wait_for(items.Ready, count=2)
         refused = client.wait_for(items.Lost, count=2)
         assert (refused.code, "made up" in refused.reason) == (code, True)
-        assert client.wait_for(items.Waiting, count=2).delay >= 0.9
+        assert client.wait_for(items.Reconnecting, count=2).delay >= 0.9
 
 
 @pytest.mark.defect("A2.16c")
@@ -154,7 +154,7 @@ def test_er_114_close_4200_reconnects_at_once_the_first_time() -> None:
 
     with Server(script, good) as server, Client(server) as client:
         client.wait_for(items.Ready, count=2)
-        assert client.wait_for(items.Waiting).delay < 0.05
+        assert client.wait_for(items.Reconnecting).delay < 0.05
 
 
 @pytest.mark.parametrize("code", [4300, 4301, 4302, 4400, 4999])

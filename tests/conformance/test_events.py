@@ -146,7 +146,7 @@ def test_ev_083_an_unknown_internal_event_is_visible_in_debug() -> None:
     with Server() as server, Client(server) as client:
         client.wait_for(items.Ready)
         server.peer().send_json(event="pusher_internal:made_up", channel=CHANNEL, data="{}")
-        client.wait_for(items.Trouble)
+        client.wait_for(items.ConnectionWarning)
         assert any("pusher_internal:made_up" in line for line in client.traced)
         assert client.events == []
 

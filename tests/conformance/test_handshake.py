@@ -362,7 +362,7 @@ def test_hs_022_any_end_before_established_is_retried(how: str, no_jitter: None)
     with Server(script, good) as server, Client(server) as client:
         client.wait_for(items.Ready)
         assert client.wait_for(items.Lost).lasted is None
-        assert client.wait_for(items.Waiting).delay < 0.1
+        assert client.wait_for(items.Reconnecting).delay < 0.1
 
 
 def test_hs_025_a_first_connection_that_fails_is_retried_like_any_other(
@@ -375,11 +375,11 @@ def test_hs_025_a_first_connection_that_fails_is_retried_like_any_other(
             lost = client.wait_for(items.Lost)
             assert "refused" in lost.reason.lower()
             assert [type(item) for item in client.said[:3]] == [
-                items.Connecting, items.Lost, items.Waiting,
+                items.Connecting, items.Lost, items.Reconnecting,
             ]  # fmt: skip
 
 
 def test_hs_025_unless_told_otherwise(closed_port: int) -> None:
     with Client([f"ws://127.0.0.1:{closed_port}"], max_retries=0) as client:
         assert client.wait_stopped().cause is StopCause.UNREACHABLE
-        assert client.all(items.Waiting) == []
+        assert client.all(items.Reconnecting) == []

@@ -107,8 +107,8 @@ def test_rc_125_being_connected_and_subscribed_for_a_moment_resets_nothing(
 ) -> None:
     monkeypatch.setattr(random, "random", lambda: 0.25)
     with Server(ready_then_end) as server, Client(server) as client:
-        client.wait_for(items.Waiting, count=3)
-        waits = [round(waiting.delay, 2) for waiting in client.all(items.Waiting)]
+        client.wait_for(items.Reconnecting, count=3)
+        waits = [round(waiting.delay, 2) for waiting in client.all(items.Reconnecting)]
         assert waits == [0.25, 0.5, 1.0]
 
 

@@ -29,7 +29,7 @@ def test_sd_137_a_stop_says_1000_and_ends_without_reconnecting() -> None:
         assert server.peer().wait_frame(CLOSE).code == 1000
         server.peer().wait_end()
         assert client.wait_stopped().cause is StopCause.ASKED
-        assert (client.all(items.Lost), client.all(items.Waiting)) == ([], [])
+        assert (client.all(items.Lost), client.all(items.Reconnecting)) == ([], [])
         assert len(server.peers) == 1
 
 
@@ -118,7 +118,7 @@ def test_sd_138_a_stop_while_waiting_ends_at_once(closed_port: int) -> None:
         peer.refuse(503, "Retry-After: 30\r\n")
 
     with Server(script) as server, Client(server) as client:
-        assert client.wait_for(items.Waiting).delay > 20
+        assert client.wait_for(items.Reconnecting).delay > 20
         client.stop(within=1.0)
 
 

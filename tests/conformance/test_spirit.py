@@ -142,7 +142,7 @@ def test_spirit_a_server_that_never_confirms_is_never_called_ready() -> None:
     ):
         server.peer().wait_event("pusher:subscribe", count=3)
         assert client.all(items.Ready) == []
-        assert len(client.all(items.Trouble)) >= 2
+        assert len(client.all(items.ConnectionWarning)) >= 2
         assert client.all(items.Lost) == []
 
 
@@ -184,7 +184,7 @@ def test_spirit_a_frame_in_single_bytes_is_the_same_frame() -> None:
         client.wait_for(items.Ready)
         for byte in encode(TEXT, EVENT) + encode(TEXT, b"x" * 200):
             server.peer().send_raw(bytes([byte]))
-        client.wait_for(items.Trouble)
+        client.wait_for(items.ConnectionWarning)
         assert client.events == ["message"]
 
 
@@ -280,7 +280,7 @@ def test_spirit_an_absurd_retry_after_is_no_bug(wish: str) -> None:
         peer.refuse(503, f"Retry-After: {wish}\r\n")
 
     with Server(script) as server, Client(server) as client:
-        waiting = client.wait_for(items.Waiting)
+        waiting = client.wait_for(items.Reconnecting)
         assert waiting.delay <= 3600
         client.stop()
 

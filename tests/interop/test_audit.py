@@ -7,7 +7,16 @@ from chatapp_tail.chatapp.api import Api
 from chatapp_tail.chatapp.http import Http
 from chatapp_tail.chatapp.secret import Secret
 from chatapp_tail.chatapp.tokens import StaticToken
-from chatapp_tail.items import RENEWED, ChannelEvent, Gap, Item, Lost, Ready, Traced, Trouble
+from chatapp_tail.items import (
+    RENEWED,
+    ChannelEvent,
+    ConnectionWarning,
+    FrameTrace,
+    Gap,
+    Item,
+    Lost,
+    Ready,
+)
 from chatapp_tail.pusher.connection import Connection, Endpoint, Settings, Timing
 from tests.conftest import TIMEOUT_SCALE
 from tests.interop.soketi import APP_KEY, TOKEN, AuthEndpoint, Soketi
@@ -18,7 +27,9 @@ AUDITS = 5
 
 def asked(collected: Sequence[Item]) -> list[str]:
     """Every request for a subscription that was sent."""
-    sent = [item.text for item in collected if isinstance(item, Traced) and item.direction == ">"]
+    sent = [
+        item.text for item in collected if isinstance(item, FrameTrace) and item.direction == ">"
+    ]
     return [text for text in sent if "pusher:subscribe" in text]
 
 
@@ -65,5 +76,5 @@ def test_an_audit_is_answered_and_disturbs_nothing(soketi: Soketi, auth: AuthEnd
     assert len(set(asked(collected))) == len(CHANNELS)
     assert len(auth.requests) == len(CHANNELS)
     assert len([item for item in collected if isinstance(item, Ready)]) == 1
-    assert not [item for item in collected if isinstance(item, Lost | Trouble)]
+    assert not [item for item in collected if isinstance(item, Lost | ConnectionWarning)]
     assert {item.reason for item in collected if isinstance(item, Gap)} <= {RENEWED}

@@ -212,7 +212,7 @@ def test_what_is_missing_ends_a_strict_tail(
 def test_what_is_missing_is_a_record_in_json(start_tail: StartTail, env: Mapping[str, str]) -> None:
     tail = start_tail("-l", "1229", "-l", "9999", "--log-format", "json", env=env)
     record = json.loads(tail.stderr.take())
-    assert (record["type"], record["state"], record["channel"]) == ("status", "trouble", None)
+    assert (record["type"], record["state"], record["channel"]) == ("status", "warning", None)
     assert "no licence 9999" in record["reason"]
 
 

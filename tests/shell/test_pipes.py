@@ -589,7 +589,7 @@ def test_notices_that_stderr_had_no_room_for_come_later(
     with os.fdopen(read_end, "rb") as lines:
         told = next(filter(re.compile(b"notices dropped").search, lines))
     record = json.loads(told)
-    assert (record["type"], record["state"]) == ("status", "trouble")
+    assert (record["type"], record["state"]) == ("status", "warning")
     assert re.fullmatch(r"[\d,]+ notices dropped since nobody read stderr", record["message"])
 
 

@@ -61,10 +61,10 @@ def test_signatures_are_remembered_for_a_while(monkeypatch: pytest.MonkeyPatch) 
 
 
 STATUSES = {
-    "trouble": items.Trouble(1, f"answered 403 ({TOKEN})"),
+    "trouble": items.ConnectionWarning(1, f"answered 403 ({TOKEN})"),
     "refused": items.Refused(1, "private-x", f"because of {TOKEN}"),
     "lost": items.Lost(1, f"ws://h: {TOKEN}", None, None),
-    "traced": items.Traced(1, "<", json.dumps({"message": TOKEN})),
+    "traced": items.FrameTrace(1, "<", json.dumps({"message": TOKEN})),
     "fetching": items.Fetching(1, 1, 1, 1, f"answered 503 ({TOKEN})"),
 }
 
@@ -77,7 +77,7 @@ def test_notices_are_redacted(status: items.Status, log_format: LogFormat) -> No
     said: list[str] = []
     notices = Notices(said.append, Level.FRAMES, log_format)
     notices.say(status)
-    notices.say(items.Waiting(1, 1.0)) if isinstance(status, items.Lost) else None
+    notices.say(items.Reconnecting(1, 1.0)) if isinstance(status, items.Lost) else None
     notices.end(f"the server says {TOKEN}", 3)
     notices.summary(f"an event named {TOKEN}", {"events": {TOKEN: 1}})
     for form in FORMS.values():
@@ -96,7 +96,7 @@ GAP = items.Gap(HOSTILE, 1, 2, "lost", recovered=1, missing="why \x1b[31m\nnot")
         items.Subscribed(1, HOSTILE),
         items.Ready(1, [HOSTILE], []),
         items.Refused(1, HOSTILE, HOSTILE),
-        items.Trouble(1, HOSTILE, HOSTILE),
+        items.ConnectionWarning(1, HOSTILE, HOSTILE),
         items.Connecting(1, HOSTILE),
         items.Connected(1, HOSTILE),
         GAP,

@@ -16,7 +16,7 @@ from chatapp_tail.chatapp.selection import Selection
 from chatapp_tail.chatapp.tokens import StaticToken
 from chatapp_tail.history.gap_filler import GapFiller
 from chatapp_tail.history.setup import BackfillSetup, has_history
-from chatapp_tail.items import ADDED, ChannelEvent, Gap, Item, Ready, Trouble
+from chatapp_tail.items import ADDED, ChannelEvent, ConnectionWarning, Gap, Item, Ready
 from chatapp_tail.pusher.connection import Connection, Endpoint, Settings
 from chatapp_tail.sandbox import Sandbox
 from chatapp_tail.threads import Waker
@@ -115,7 +115,7 @@ def test_a_look_that_failed_is_said_and_does_not_count(running: tuple[Sandbox, R
     looked = tail.watch._looked
     sandbox.void_token()
     tail.watch._look()
-    tail.wait_for(Trouble)
+    tail.wait_for(ConnectionWarning)
     assert tail.watch._looked == looked
 
 

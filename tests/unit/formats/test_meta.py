@@ -19,16 +19,16 @@ RECORDS: dict[str, tuple[items.Status | items.Gap, str]] = {
     "subscribed": (items.Subscribed(AT, "a"), '"channel":"a"'),
     "ready": (items.Ready(AT, ["a"], ["b"]), '"channels":["a"],"refused":["b"]'),
     "refused": (items.Refused(AT, "a", "no"), '"channel":"a","reason":"no"'),
-    "trouble": (items.Trouble(AT, "odd"), '"reason":"odd","channel":null'),
-    "quiet": (
-        items.Quiet(AT, 60.0, 1.5, None),
+    "warning": (items.ConnectionWarning(AT, "odd"), '"reason":"odd","channel":null'),
+    "idle": (
+        items.Idle(AT, 60.0, 1.5, None),
         '"last_event":60.0,"last_frame":1.5,"last_pong":null',
     ),
     "lost": (
         items.Lost(AT, "bye", 1006, 2.5),
         '"reason":"bye","code":1006,"lasted":2.5',
     ),
-    "waiting": (items.Waiting(AT, 0.25), '"delay":0.25'),
+    "reconnecting": (items.Reconnecting(AT, 0.25), '"delay":0.25'),
     "fetching": (
         items.Fetching(AT, 40, 17, 350),
         '"chats":40,"chats_read":17,"messages":350,"trouble":null',
@@ -62,7 +62,7 @@ def test_a_gap_that_was_filled() -> None:
 
 
 def test_every_status_has_a_record() -> None:
-    named = {type(item) for item, _ in RECORDS.values()} | {items.Traced}
+    named = {type(item) for item, _ in RECORDS.values()} | {items.FrameTrace}
     assert named == set(items.Status.__args__)
 
 
@@ -74,7 +74,7 @@ TEXT = st.text(st.characters())
 def test_any_text_is_one_line_of_json(reason: str, channel: str) -> None:
     """Half of a surrogate pair may come from a server, and is not UTF-8."""
     for item in (
-        items.Trouble(AT, reason, channel),
+        items.ConnectionWarning(AT, reason, channel),
         items.Refused(AT, channel, reason),
         items.Lost(AT, reason, None, None),
         items.Gap(channel, AT, AT, reason),
@@ -86,7 +86,7 @@ def test_any_text_is_one_line_of_json(reason: str, channel: str) -> None:
 
 @given(seconds=st.floats(allow_nan=True, allow_infinity=True))
 def test_spans_are_json(seconds: float) -> None:
-    found = json.loads(encode_meta(items.Waiting(AT, seconds)))["delay"]
+    found = json.loads(encode_meta(items.Reconnecting(AT, seconds)))["delay"]
     assert found == seconds if math.isfinite(seconds) else found is None
 
 

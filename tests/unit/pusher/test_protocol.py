@@ -26,9 +26,9 @@ from chatapp_tail.pusher.protocol import (
     AuthRequested,
     ConnectionEstablished,
     Event,
+    Idle,
     Protocol,
     ProtocolWarning,
-    Quiet,
     SubscriptionLost,
     SubscriptionReconfirmed,
     SubscriptionRefused,
@@ -999,16 +999,16 @@ def test_quiet_is_said_once_an_interval_while_no_event_comes() -> None:
     wire = Wire().ready()
     for _ in range(60):
         wire.after(3.0).get(text("pusher:pong"))
-    assert [round(quiet.last_event) for quiet in wire.of(Quiet)] == [60, 120, 180]
-    assert all(quiet.last_frame <= 3.0 for quiet in wire.of(Quiet))
-    assert all(quiet.last_pong is not None and quiet.last_pong <= 3.0 for quiet in wire.of(Quiet))
+    assert [round(quiet.last_event) for quiet in wire.of(Idle)] == [60, 120, 180]
+    assert all(quiet.last_frame <= 3.0 for quiet in wire.of(Idle))
+    assert all(quiet.last_pong is not None and quiet.last_pong <= 3.0 for quiet in wire.of(Idle))
 
 
 def test_nothing_is_quiet_while_events_come() -> None:
     wire = Wire().ready()
     for _ in range(40):
         wire.after(9.0).get(text("message", A, "1"))
-    assert wire.of(Quiet) == []
+    assert wire.of(Idle) == []
 
 
 # --- ends ---------------------------------------------------------------------------------------

@@ -56,30 +56,30 @@ SENTENCES: dict[str, tuple[list[Status | Gap], str, Level]] = {
         "refused: company/2224: no",
         Level.TROUBLE,
     ),
-    "trouble": ([items.Trouble(AT, "odd")], "warning: odd", Level.TROUBLE),
+    "trouble": ([items.ConnectionWarning(AT, "odd")], "warning: odd", Level.TROUBLE),
     "trouble of a channel": (
-        [items.Trouble(AT, "odd", OTHER)],
+        [items.ConnectionWarning(AT, "odd", OTHER)],
         "warning: company/2224: odd",
         Level.TROUBLE,
     ),
     "frame": (
-        [items.Traced(AT, "<", "a\x1b[31m\nb")],
+        [items.FrameTrace(AT, "<", "a\x1b[31m\nb")],
         r"< a\x1b[31m\nb",
         Level.FRAMES,
     ),
     "quiet": (
-        [items.Quiet(AT, 60.0, 1.25, None)],
+        [items.Idle(AT, 60.0, 1.25, None)],
         "quiet: no event for 1m 00s; last frame 1.2 s ago, last pong none yet",
         Level.DETAIL,
     ),
     "lost": (
-        [LOST, items.Waiting(AT, 0.5)],
+        [LOST, items.Reconnecting(AT, 0.5)],
         "lost the connection after 1m 15s to wss://h:6001: going away (code 1001);"
         " trying again in 0.5 s",
         Level.TROUBLE,
     ),
     "lost, at once": (
-        [LOST, items.Waiting(AT, 0.0)],
+        [LOST, items.Reconnecting(AT, 0.0)],
         "lost the connection after 1m 15s to wss://h:6001: going away (code 1001);"
         " trying again at once",
         Level.TROUBLE,
@@ -101,7 +101,7 @@ SENTENCES: dict[str, tuple[list[Status | Gap], str, Level]] = {
         Level.TROUBLE,
     ),
     "never connected": (
-        [NEVER, items.Waiting(AT, 12.0)],
+        [NEVER, items.Reconnecting(AT, 12.0)],
         "cannot connect to wss://h:6001: Connection refused; trying again in 12 s",
         Level.TROUBLE,
     ),
@@ -172,7 +172,7 @@ def test_ready_after_trouble_is_said_as_loudly_as_the_trouble() -> None:
     ready = items.Ready(AT, [CHANNEL], [])
     trouble: list[Status | Gap] = [
         LOST,
-        items.Waiting(AT, 1.0),
+        items.Reconnecting(AT, 1.0),
         items.Connecting(AT, "ws://h"),
         ready,
     ]
@@ -195,10 +195,10 @@ def test_quiet_says_nothing_but_the_end() -> None:
 FROM_THE_SERVER: dict[str, Callable[[str], list[Status | Gap]]] = {
     "socket id": lambda text: [items.Connected(AT, text)],
     "refusal": lambda text: [items.Refused(AT, CHANNEL, text)],
-    "trouble": lambda text: [items.Trouble(AT, text)],
-    "frame": lambda text: [items.Traced(AT, "<", text)],
-    "loss": lambda text: [items.Lost(AT, text, None, 1.0), items.Waiting(AT, 1.0)],
-    "failed dial": lambda text: [items.Lost(AT, text, None, None), items.Waiting(AT, 1.0)],
+    "trouble": lambda text: [items.ConnectionWarning(AT, text)],
+    "frame": lambda text: [items.FrameTrace(AT, "<", text)],
+    "loss": lambda text: [items.Lost(AT, text, None, 1.0), items.Reconnecting(AT, 1.0)],
+    "failed dial": lambda text: [items.Lost(AT, text, None, None), items.Reconnecting(AT, 1.0)],
 }
 
 
@@ -234,7 +234,7 @@ def test_as_json_every_line_is_a_record() -> None:
 def test_as_json_the_end_and_the_frames_are_records_too() -> None:
     lines: list[str] = []
     notices = Notices(lines.append, Level.FRAMES, LogFormat.JSON)
-    notices.say(items.Traced(AT, "<", '{"event":"x"}\n'))
+    notices.say(items.FrameTrace(AT, "<", '{"event":"x"}\n'))
     notices.end("made up", 4)
     frame, end = map(json.loads, lines)
     moment = frame.pop("at")
@@ -242,7 +242,7 @@ def test_as_json_the_end_and_the_frames_are_records_too() -> None:
     assert frame == {
         "v": 1,
         "type": "status",
-        "state": "traced",
+        "state": "frame",
         "direction": "<",
         "text": '{"event":"x"}\n',
         "message": r'< {"event":"x"}\n',
@@ -251,13 +251,13 @@ def test_as_json_the_end_and_the_frames_are_records_too() -> None:
 
 
 def test_as_json_frames_are_only_said_when_asked_for() -> None:
-    frame = items.Traced(AT, "<", "{}")
+    frame = items.FrameTrace(AT, "<", "{}")
     assert said(frame, level=Level.DETAIL, log_format=LogFormat.JSON) == []
     assert len(said(frame, level=Level.FRAMES, log_format=LogFormat.JSON)) == 1
 
 
 def test_a_sentence_has_an_end_and_a_record_has_all() -> None:
-    frame = items.Traced(AT, ">", "x" * 5000)
+    frame = items.FrameTrace(AT, ">", "x" * 5000)
     (line,) = said(frame, level=Level.FRAMES)
     assert line == "chatapp-tail: > " + "x" * 998
     (line,) = said(frame, level=Level.FRAMES, log_format=LogFormat.JSON)
@@ -301,4 +301,4 @@ def test_names_in_a_summary_are_the_servers_and_made_safe() -> None:
 
 @given(st.floats(min_value=0, max_value=1e12))
 def test_any_wait_can_be_said(delay: float) -> None:
-    assert len(said(LOST, items.Waiting(AT, delay))) == 1
+    assert len(said(LOST, items.Reconnecting(AT, delay))) == 1

@@ -18,11 +18,17 @@ UNCONFIRMED = "the server has not confirmed every channel"
     [
         ([], ""),
         ([CONNECTING], "ws://h: no answer"),
-        ([CONNECTING, FAILED, items.Waiting(1, 0.5), CONNECTING], "ws://h: Connection refused"),
+        (
+            [CONNECTING, FAILED, items.Reconnecting(1, 0.5), CONNECTING],
+            "ws://h: Connection refused",
+        ),
         ([CONNECTING, CONNECTED], UNCONFIRMED),
         ([CONNECTING, FAILED, CONNECTING, CONNECTED], UNCONFIRMED),
-        ([CONNECTED, items.Trouble(1, "answered 503", "private-a")], "private-a: answered 503"),
-        ([CONNECTED, items.Trouble(1, "an odd frame")], "an odd frame"),
+        (
+            [CONNECTED, items.ConnectionWarning(1, "answered 503", "private-a")],
+            "private-a: answered 503",
+        ),
+        ([CONNECTED, items.ConnectionWarning(1, "an odd frame")], "an odd frame"),
         ([CONNECTED, items.Refused(1, "private-a", "403")], "private-a: 403"),
     ],
 )

@@ -69,11 +69,11 @@ def test_what_is_said(systemd: Systemd) -> None:
 
 QUIET: list[items.Status | items.Gap] = [
     items.Gap("a", 1, 2, "lost"),
-    items.Trouble(1, "odd", None),
+    items.ConnectionWarning(1, "odd", None),
     items.Refused(1, "a", "no"),
-    items.Quiet(1, 60.0, 1.0, None),
-    items.Waiting(1, 0.5),
-    items.Traced(1, ">", "READY=1"),
+    items.Idle(1, 60.0, 1.0, None),
+    items.Reconnecting(1, 0.5),
+    items.FrameTrace(1, ">", "READY=1"),
 ]
 
 

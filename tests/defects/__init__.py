@@ -4,8 +4,8 @@
 about by a mark: `@pytest.mark.defect("A.1")`. What is right as it is has a sentence instead.
 """
 
-import ast
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from .catalogue import DEFECTS, RIGHT_AS_IT_IS
 __all__ = ["DEFECTS", "RIGHT_AS_IT_IS", "mapping"]
 
 _TESTS = Path(__file__).parents[1]
+_MARK_OR_TEST = re.compile(r"mark\.defect\(([^)]*)\)|^def (test_\w+)", re.MULTILINE)
+_KEY = re.compile(r'"([^"]+)"')
 
 
 def mapping() -> dict[str, list[str]]:
@@ -23,7 +25,7 @@ def mapping() -> dict[str, list[str]]:
         source = path.read_text(encoding="utf-8")
         if "mark.defect" not in source:
             continue
-        for name, key in _marked(ast.parse(source)):
+        for name, key in _marked(source):
             found.setdefault(key, []).append(f"{path.relative_to(_TESTS)}::{name}")
     return found
 
@@ -34,12 +36,11 @@ def _test_files() -> Iterator[Path]:
         yield from (Path(folder, name) for name in files if name.startswith("test_"))
 
 
-def _marked(tree: ast.AST) -> Iterator[tuple[str, str]]:
+def _marked(source: str) -> Iterator[tuple[str, str]]:
     """Yield (test, key) for each key that a mark names, on a function or on a case of it."""
-    for function in ast.walk(tree):
-        if not isinstance(function, ast.FunctionDef):
-            continue
-        marks = (call for mark in function.decorator_list for call in ast.walk(mark))
-        for call in marks:
-            if isinstance(call, ast.Call) and ast.unparse(call.func) == "pytest.mark.defect":
-                yield from ((function.name, ast.literal_eval(key)) for key in call.args)
+    keys: list[str] = []
+    for marked, test in _MARK_OR_TEST.findall(source):
+        keys += _KEY.findall(marked)
+        if test:
+            yield from ((test, key) for key in keys)
+            keys = []

@@ -26,7 +26,7 @@ LOST = 500
 BACK_WITHIN = 10.0
 """Seconds from the new subscription to the last message of the outage, before scaling."""
 LEAST_REQUESTS = len(LINES) + CHATS
-MOST_REQUESTS = LEAST_REQUESTS + 5 * len(LINES)
+MOST_REQUESTS = LEAST_REQUESTS + 7 * len(LINES)
 """A list that ends is asked further than its end: nothing but an answer without news tells that."""
 _READY_WITHIN = 20.0
 _RECONNECTS_WITHIN = 45.0

@@ -20,7 +20,7 @@ def test_nothing_is_lost_at_the_seams() -> None:
     result = soak(Plan(SECONDS, SEED, KINDS))
     print(table(result))
     assert not violations(result), result.runs.stderr
-    assert result.faults.total() >= 4
+    assert result.faults.total() >= 3
 
 
 def test_a_gap_is_taken_by_every_clock_that_can_have_been_in_force() -> None:

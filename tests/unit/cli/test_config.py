@@ -32,7 +32,7 @@ TYPED: dict[str, Any] = {
     "licenses": (1229,),
     "messengers": ("telegram",),
     "channels": (),
-    "showing": SHOWING,
+    "view": SHOWING,
     "count": None,
     "duration": None,
     "idle": None,

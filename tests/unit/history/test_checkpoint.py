@@ -401,7 +401,7 @@ def test_nobody_else_may_read_it(tmp_path: Path) -> None:
 OPEN = """
 import sys
 from pathlib import Path
-from chatapp_tail.checkpoint import Checkpoint
+from chatapp_tail.history.checkpoint import Checkpoint
 from chatapp_tail.errors import ChatAppTailError
 try:
     checkpoint = Checkpoint(sys.argv[2], Path(sys.argv[1]))
@@ -414,8 +414,8 @@ sys.stdin.read()
 WRITE = """
 import sys
 from pathlib import Path
-from chatapp_tail.chatapp.events import Record, Source
-from chatapp_tail.checkpoint import Checkpoint
+from chatapp_tail.chatapp.records import Record, Source
+from chatapp_tail.history.checkpoint import Checkpoint
 checkpoint = Checkpoint("default", Path(sys.argv[1]))
 checkpoint.begin("a", 1)
 number = 0

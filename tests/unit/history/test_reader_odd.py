@@ -491,16 +491,16 @@ MEMORY = """
 import json
 import time
 from email.utils import formatdate
-from chatapp_tail.chatapp.history import History, Line, Span
-from chatapp_tail.chatapp.http import Reply
-from chatapp_tail.chatapp.pace import Pace
+from chatapp_tail.history.reader import History, Line, Span
+from chatapp_tail.chatapp.http import Response
+from chatapp_tail.history.rate_limit import RateLimiter
 
 CHATS, T = 2000, int(time.time()) - 5000
 TEXT = "x" * 900
 
 def page(items, following):
     body = json.dumps({"success": True, "data": {"items": items, "nextPage": following}})
-    return Reply(200, body.encode(), {"Date": formatdate(usegmt=True)}, "GET", None, True)
+    return Response(200, body.encode(), {"Date": formatdate(usegmt=True)}, "GET", None, True)
 
 def ask(path, query):
     if path.endswith("/chats"):
@@ -517,7 +517,7 @@ def peak():
     status = open("/proc/self/status").read()
     return int(status.partition("VmHWM:")[2].split()[0]) // 1024
 
-history = History(ask, Pace(0.0))
+history = History(ask, RateLimiter(0.0))
 list(history.messages([Span(Line(1, "telegram"), T + CHATS - 5)], print))
 before = peak()
 count = sum(1 for _ in history.messages([Span(Line(1, "telegram"), T)], print))

@@ -139,6 +139,6 @@ def test_every_option_is_in_the_readme_and_the_other_way_round() -> None:
         check=True,
     ).stdout
     in_help = set(re.findall(r"^  (?:-\w, )?(--[a-z-]+)", shown, re.MULTILINE))
-    table = README[README.index("\n## Options") : README.index("\n## What comes out")]
+    table = README[README.index("\n## Options") : README.index("\n## Output")]
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     assert in_help == {name for row in rows for name in re.findall(r"--[a-z-]+", row)}

@@ -274,10 +274,10 @@ def test_rc_133_states_are_announced_in_order_and_once(no_jitter: None) -> None:
         client.wait_for(items.Ready, count=2)
         client.stop()
         names = [type(item).__name__ for item in client.said]
-        failed = ["Connecting", "Lost", "Waiting"]
-        worked = ["Connecting", "Connected", "Subscribed", "Covered", "Ready"]
-        again = ["Connecting", "Connected", "Subscribed", "Gap", "Covered", "Ready"]
-        assert names == [*failed, *worked, "Lost", "Waiting", *again, "Stopped"]
+        failed = ["Connecting", "Lost", "Reconnecting"]
+        worked = ["Connecting", "Connected", "Subscribed", "Watermarks", "Ready"]
+        again = ["Connecting", "Connected", "Subscribed", "Gap", "Watermarks", "Ready"]
+        assert names == [*failed, *worked, "Lost", "Reconnecting", *again, "Stopped"]
 
 
 class Names:

@@ -22,13 +22,15 @@ from .auth_pool import AuthorisationPool, Authorise
 from .backoff import STABLE_AFTER, Backoff, Retry
 from .clock import moment
 from .close_codes import CloseReason
+from .dialer import Dialer, DialFailed
+from .endpoint import Endpoint
 from .gaps import GapTracker, Loss
 from .moments import Moment
 from .protocol import AuthRequested, Protocol, Timing
 from .refusals import ChannelRefusals, ServerRefusals
 from .resolver import DialCancelled
 from .session import AuthCommand, Command, Outcome, Session, Sink, SubscribeCommand
-from .transport import Dialer, DialFailed, Endpoint, Transport
+from .transport import Transport
 
 __all__ = ["Connection", "Endpoint", "Settings", "Sink", "Timing"]
 

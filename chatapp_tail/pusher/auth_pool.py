@@ -9,7 +9,7 @@ from functools import partial
 
 from ..threads import DaemonThreadPool
 from .answers import AuthAnswer, Bug
-from .protocol import AuthRequested
+from .events import AuthRequested
 
 Authorise = Callable[[str, str], AuthAnswer]
 """(socket id, channel) -> answer; it may take long, and never raises but for a bug."""

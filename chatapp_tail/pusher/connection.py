@@ -24,12 +24,14 @@ from .clock import moment
 from .close_codes import CloseReason
 from .dialer import Dialer, DialFailed
 from .endpoint import Endpoint
+from .events import AuthRequested
 from .gaps import GapTracker, Loss
 from .moments import Moment
-from .protocol import AuthRequested, Protocol, Timing
+from .protocol import Protocol
 from .refusals import ChannelRefusals, ServerRefusals
 from .resolver import DialCancelled
 from .session import AuthCommand, Command, Outcome, Session, Sink, SubscribeCommand
+from .timing import Timing
 from .transport import Transport
 
 __all__ = ["Connection", "Endpoint", "Settings", "Sink", "Timing"]

@@ -12,10 +12,7 @@ from ..items import ChannelEvent, Item
 from .answers import AuthAnswer
 from .clock import moment
 from .close_codes import CloseReason
-from .frames import BINARY, CLOSE, INVALID_PAYLOAD, PING, TEXT, parse_close
-from .gaps import GapTracker, WatermarkTracker
-from .moments import Moment
-from .protocol import (
+from .events import (
     AuthRequested,
     ChannelDenied,
     ConnectionEstablished,
@@ -23,7 +20,6 @@ from .protocol import (
     Idle,
     PingSent,
     PongReceived,
-    Protocol,
     ProtocolWarning,
     SubscribeSent,
     SubscriptionLost,
@@ -32,6 +28,10 @@ from .protocol import (
     SubscriptionsSettled,
     SubscriptionSucceeded,
 )
+from .frames import BINARY, CLOSE, INVALID_PAYLOAD, PING, TEXT, parse_close
+from .gaps import GapTracker, WatermarkTracker
+from .moments import Moment
+from .protocol import Protocol
 from .redaction import redact
 from .transport import Transport
 

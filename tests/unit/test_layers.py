@@ -39,6 +39,9 @@ PURE = {
         *("frames", "backoff", "protocol", "gaps", "close_codes", "answers"),
         *("moments", "redaction", "refusals", "renewals", "subscriptions"),
         "messages",
+        "events",
+        "keepalive",
+        "timing",
     )
 }
 IMPURE = {"socket", "threading", "time", "ssl", "select", "selectors", "asyncio", "os", "queue"}

@@ -22,21 +22,21 @@ from chatapp_tail.pusher.answers import (
 )
 from chatapp_tail.pusher.backoff import Retry
 from chatapp_tail.pusher.close_codes import CloseReason, classify
-from chatapp_tail.pusher.protocol import (
+from chatapp_tail.pusher.events import (
     AuthRequested,
     ConnectionEstablished,
     Event,
     Idle,
-    Protocol,
     ProtocolWarning,
     SubscriptionLost,
     SubscriptionReconfirmed,
     SubscriptionRefused,
     SubscriptionsSettled,
     SubscriptionSucceeded,
-    Timing,
 )
+from chatapp_tail.pusher.protocol import Protocol
 from chatapp_tail.pusher.refusals import ChannelRefusals
+from chatapp_tail.pusher.timing import Timing
 
 E = TypeVar("E")
 

@@ -256,6 +256,8 @@ class Subscriptions:
             for subscription in self._by_channel.values():
                 if now >= subscription.due:
                     self._time_out(subscription, now)
+                    if self._output.ended:
+                        return
             self._due = min((s.due for s in self._by_channel.values()), default=inf)
 
     def _time_out(self, subscription: Subscription, now: float) -> None:

@@ -632,6 +632,11 @@ def test_a_confirmation_after_a_refusal_is_not_taken_for_a_new_one() -> None:
     assert wire.of(SubscriptionSucceeded) == [SubscriptionSucceeded(A)] * 2
 
 
+def test_requests_that_time_out_together_end_the_connection_once() -> None:
+    wire = Wire((PUBLIC, "weather", "sport"), timing=ALIVE).establish().after(100.0)
+    assert wire.ended.retry is Retry.BACK_OFF
+
+
 @pytest.mark.defect("A2.15")
 def test_a_server_that_answers_no_request_for_a_channel_is_left() -> None:
     wire = Wire(timing=ALIVE).establish()

@@ -28,26 +28,36 @@ class Transport:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        # TLS gives a record at most, whatever it is asked for; TCP all it has.
+        """Not blocking; with or without TLS."""
         tls = isinstance(sock, ssl.SSLSocket)
-        self._at_once, self._drained_below = (_TLS_RECORD, 0) if tls else (_BLOCK, _BLOCK)
+        # TLS returns one record at most, whatever size is requested; TCP everything it has.
+        self._read_size = _TLS_RECORD if tls else _BLOCK
+        """How many bytes each `recv` requests."""
+        self._drained_below = 0 if tls else _BLOCK
+        """A `recv` that returns fewer bytes has emptied the socket."""
         self._decoder = FrameDecoder(MAX_MESSAGE)
+        """Holds the incomplete message."""
         self._unsent = bytearray()
+        """Frames the socket has not accepted yet."""
         self._waits = select.poll()
+        """Of the socket and the waker."""
         self._wanted = select.POLLIN
+        """What the socket is polled for."""
         self._wants_room = False
+        """Whether TLS has to write before it can read."""
         self._waits.register(sock, self._wanted)
         self._waker: Waker | None = None
+        """Ends a wait early."""
         self.end: tuple[int, str] | None = None
         """Close code and reason, once the stream is over or broken."""
 
     def watch(self, waker: Waker) -> None:
-        """Let `waker` end the waits of this link too."""
+        """Let `waker` end waits of this link."""
         self._waker = waker
         self._waits.register(waker, select.POLLIN)
 
     def wait(self, timeout: float) -> None:
-        """Wait until something can be read or written, a wake-up, or `timeout` seconds."""
+        """Wait for something to read or write, a wake-up, or `timeout` seconds."""
         if isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
             return
         for descriptor, _ in self._waits.poll(timeout * 1000):
@@ -55,17 +65,17 @@ class Transport:
                 self._waker.clear()
 
     def read(self) -> list[Message]:
-        """Return the messages that came whole; `end` is set when no more will."""
+        """Return the messages completed since the last call; `end` is set if no more can come."""
         blocks: list[bytes] = []
         size = 0
         self._wants_room = False
         while size < _BLOCK and self.end is None:
             try:
-                data = self._sock.recv(self._at_once)
+                data = self._sock.recv(self._read_size)
             except (BlockingIOError, ssl.SSLWantReadError):
                 break
             except ssl.SSLWantWriteError:
-                # TLS has something of its own to send first: read again when there is room.
+                # TLS has to send something first: read again when there is room.
                 self._wants_room = True
                 break
             except OSError as error:
@@ -85,24 +95,24 @@ class Transport:
 
     @property
     def unfinished(self) -> int:
-        """How many bytes came of a message that is not whole yet."""
+        """How many bytes of an incomplete message were received."""
         return self._decoder.unfinished
 
     @property
     def faulty(self) -> bool:
-        """Whether the peer broke the WebSocket protocol (and should be told by a close)."""
+        """Whether the server violated the WebSocket protocol (and is to be sent a close frame)."""
         return self._decoder.fault is not None
 
     def send_text(self, text: str) -> None:
-        """Queue a text frame and send what the socket takes."""
+        """Queue a text frame, and send as much as the socket accepts."""
         self._queue(TEXT, text.encode())
 
     def send_pong(self, payload: bytes) -> None:
-        """Answer a WebSocket ping with its own payload (RFC 6455 section 5.5.3)."""
+        """Answer a WebSocket ping with the same payload (RFC 6455 section 5.5.3)."""
         self._queue(PONG, payload)
 
     def send_close(self, code: int, reason: str = "") -> None:
-        """Say goodbye; codes that may not be sent become a close without a code."""
+        """Send a close frame; without a code if that code must not be sent."""
         sendable = code not in (1005, ABNORMAL, 1015) and 1000 <= code < 5000
         self._queue(CLOSE, code.to_bytes(2, "big") + reason.encode()[:120] if sendable else b"")
 
@@ -113,7 +123,7 @@ class Transport:
         self.flush()
 
     def flush(self) -> None:
-        """Send what the socket takes now of what is queued."""
+        """Send as much of the queue as the socket accepts now."""
         try:
             while self._unsent:
                 del self._unsent[: self._sock.send(self._unsent)]
@@ -129,5 +139,5 @@ class Transport:
             self._wanted = wanted
 
     def close(self) -> None:
-        """Drop the socket, whatever the peer does."""
+        """Close the socket, without a close frame."""
         self._sock.close()

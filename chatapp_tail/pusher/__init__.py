@@ -1,9 +1,9 @@
 """A client of the Pusher Channels protocol, version 7: the thread of the socket.
 
 `connection` is that thread: it alone opens, uses and closes the socket. It dials through `dialer`
-(`endpoint`, `resolver`) when `backoff` and `refusals` allow, and runs a `session` for each link,
-which joins `transport`, the link itself, to `protocol`. `auth_pool` requests signatures in other
-threads, `answers` are what they return.
+(`endpoint`, `resolver`) when `reconnection` (`backoff`, `refusals`) allows, and runs a `session`
+for each link, which joins `transport`, the link itself, to `protocol`. `auth_pool` requests
+signatures in other threads; `answers` are what it returns.
 
 `protocol` is the machine of one connection, without I/O: text and time in, `events` out. Its parts
 are `subscriptions` and `keepalive`; it uses `messages`, `close_codes` and `timing`. `frames`

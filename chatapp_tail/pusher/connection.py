@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 
 import msgspec
-from msgspec.structs import replace
 
 from .. import items
 from ..items import Item, StopCause
@@ -20,7 +19,7 @@ from ..net import Proxy
 from ..threads import Waker
 from .answers import AuthAnswer
 from .auth_pool import AuthorisationPool, Authorise
-from .backoff import STABLE_AFTER, Backoff, Retry
+from .backoff import STABLE_AFTER
 from .clock import moment
 from .close_codes import CloseReason
 from .dialer import Dialer, DialFailed
@@ -29,7 +28,8 @@ from .events import AuthRequested
 from .gaps import GapTracker, Loss
 from .moments import Moment
 from .protocol import Protocol
-from .refusals import ChannelRefusals, ServerRefusals
+from .reconnection import Reconnection
+from .refusals import ChannelRefusals
 from .resolver import DialCancelled
 from .session import AuthCommand, Command, Outcome, Session, Sink, SubscribeCommand
 from .timing import Timing
@@ -78,13 +78,21 @@ class Connection:
         trace: bool = False,
     ) -> None:
         self._settings = settings
+        """What is the same for all links."""
         self._sink = sink
+        """Takes the items, on the thread."""
         self._trace = trace
+        """Whether every frame is emitted too."""
         self._waker = Waker()
+        """Ends a wait of the thread."""
         self._stopping = threading.Event()
+        """Set when a stop is requested."""
         self._inbox: deque[Command] = deque()
+        """Commands of other threads."""
         self._channels = dict.fromkeys(settings.channels)
+        """All channels wanted so far, in order."""
         self._pool = AuthorisationPool(authorise, self._answered, self._still_wanted)
+        """Requests signatures."""
         self._dialer = Dialer(
             settings.app_key,
             settings.ca_file,
@@ -93,17 +101,21 @@ class Connection:
             self._waker,
             self._stopping.is_set,
         )
-        self._backoff = Backoff(_random)
+        """Opens links."""
+        self._reconnection = Reconnection(
+            settings.endpoints, _random, max_retries=settings.max_retries
+        )
+        """Which endpoint is dialled, and when."""
         self._gap_tracker = GapTracker()
+        """Gaps that no confirmation has closed yet."""
         for channel, (since, reason) in (start_positions or {}).items():
             self._gap_tracker.lost(channel, Loss(Moment(since), reason))
-        self._endpoints = deque(settings.endpoints)
         self._channel_refusals = ChannelRefusals(settings.timing.refusal_lasting)
-        self._server_refusals = ServerRefusals(len(settings.endpoints))
+        """Which refusals of channels count, over all links."""
         self._protocol: Protocol | None = None
-        self._dialled_at = 0.0
-        self._failures_in_row = 0
+        """The machine of the current link; read by the auth threads too."""
         self._thread = threading.Thread(target=self._run, name="chatapp-tail-socket", daemon=True)
+        """Alone opens, uses and closes the socket."""
 
     def start(self) -> None:
         """Start the thread."""
@@ -160,29 +172,28 @@ class Connection:
     def _keep_connected(self) -> tuple[StopCause, str]:
         next_dial = 0.0
         while not self._stopping.wait(max(0.0, next_dial - time.monotonic())):
-            endpoint = self._endpoints[0]
-            outcome = self._try(endpoint)
+            endpoint = self._reconnection.start_dial(time.monotonic())
+            outcome = self._reconnection.judge(self._try(endpoint), time.monotonic())
             if outcome.ended is None:
                 break
             reason = _reason(endpoint, outcome.ended)
             self._emit(items.Lost(time.time_ns(), reason, outcome.ended.code, outcome.lasted))
-            if cause := self._final(outcome, endpoint):
+            if cause := self._reconnection.stop_cause(outcome, endpoint):
                 return cause, reason
-            next_dial = self._plan(outcome)
+            now = time.monotonic()
+            next_dial = self._reconnection.next_dial(outcome, now)
+            self._emit(items.Reconnecting(time.time_ns(), max(0.0, next_dial - now)))
         return StopCause.ASKED, "asked to stop"
 
     def _try(self, endpoint: Endpoint) -> Outcome:
         """Dial once, and run the link until it ends."""
-        self._dialled_at = time.monotonic()
-        self._backoff.dialled(self._dialled_at)
         self._emit(items.Connecting(time.time_ns(), str(endpoint)))
         try:
             link = self._dialer.dial(endpoint)
         except DialCancelled:
             return Outcome(None)
         except DialFailed as failure:
-            outcome = Outcome(failure.ended, retry_after=failure.retry_after or 0.0)
-            return self._judged(outcome)
+            return Outcome(failure.ended, retry_after=failure.retry_after or 0.0)
         try:
             return self._run_session(link)
         finally:
@@ -214,7 +225,7 @@ class Connection:
         ).run()
         if outcome.subscribed_for < STABLE_AFTER:
             self._dialer.leave_address()
-        return self._judged(outcome)
+        return outcome
 
     def _drop_answers(self) -> None:
         """Empty the inbox: signatures are void without their link, new channels are not."""
@@ -230,50 +241,6 @@ class Connection:
         self._channels[command.channel] = None
         if command.since:
             self._gap_tracker.lost(command.channel, Loss(command.since, items.ADDED))
-
-    def _judged(self, outcome: Outcome) -> Outcome:
-        """Move on from an endpoint that did not last, and retry refusals that may be temporary."""
-        if outcome.ended is None:
-            return outcome
-        if outcome.subscribed_for < STABLE_AFTER:
-            self._endpoints.rotate(-1)
-        ended = self._server_refusals.judge(
-            outcome.ended,
-            time.monotonic(),
-            established=outcome.lasted is not None,
-            subscribed=outcome.subscribed_for > 0,
-        )
-        return replace(outcome, ended=ended)
-
-    def _final(self, outcome: Outcome, endpoint: Endpoint) -> StopCause | None:
-        """Return why there is no next dial, if there is none."""
-        ended = outcome.ended
-        assert ended is not None
-        if ended.stop:
-            return ended.stop
-        if ended.needs_tls and endpoint.tls:
-            return StopCause.SERVER_REFUSED
-        if ended.needs_tls:
-            self._endpoints[self._endpoints.index(endpoint)] = endpoint.with_tls()
-        self._failures_in_row = 1 if outcome.subscribed_for else self._failures_in_row + 1
-        limit = self._settings.max_retries
-        return (
-            StopCause.UNREACHABLE if limit is not None and self._failures_in_row > limit else None
-        )
-
-    def _plan(self, outcome: Outcome) -> float:
-        assert outcome.ended is not None
-        now = time.monotonic()
-        # The delay counts from the loss of a link, but from the start of a dial that failed.
-        since = now if outcome.lasted is not None else self._dialled_at
-        next_dial = self._backoff.next_dial(
-            since,
-            outcome.ended.retry or Retry.BACK_OFF,
-            stable_for=outcome.subscribed_for,
-            not_before=now + outcome.retry_after,
-        )
-        self._emit(items.Reconnecting(time.time_ns(), max(0.0, next_dial - now)))
-        return next_dial
 
     def _emit(self, *batch: Item) -> None:
         self._sink(batch)

@@ -129,7 +129,7 @@ def parse_ca_file(text: str) -> Path:
         raise ValueError(f"it cannot be looked for: {error.strerror}") from None
     if not found:
         raise ValueError("there is no such file")
-    from ..pusher.transport import check_authorities
+    from ..pusher.dialer import check_authorities
 
     check_authorities(text)
     return Path(text)

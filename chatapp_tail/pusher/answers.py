@@ -1,4 +1,4 @@
-"""What the auth endpoint can answer; the shell asks, the machine decides what follows."""
+"""The answers of the auth endpoint, which `chatapp` requests and `subscriptions` acts on."""
 
 import msgspec
 
@@ -13,32 +13,32 @@ class Granted(msgspec.Struct, frozen=True):
 
 
 class Denied(msgspec.Struct, frozen=True):
-    """This channel is not for this account."""
+    """The account has no access to this channel."""
 
     reason: str
 
 
 class TokenRefused(msgspec.Struct, frozen=True):
-    """The token itself is not accepted: no channel will be."""
+    """The token itself is refused, and with it every channel."""
 
     reason: str
 
 
 class Untrusted(msgspec.Struct, frozen=True):
-    """What answers has a certificate that is not trusted, and none that was has answered before."""
+    """The certificate of the endpoint is not trusted, and none was trusted before."""
 
     reason: str
 
 
 class Unavailable(msgspec.Struct, frozen=True):
-    """No usable answer this time; `retry_after` is what the server asked for, in seconds."""
+    """No usable answer; `retry_after` is what the server asked for, in seconds."""
 
     reason: str
     retry_after: float | None = None
 
 
 class Bug(msgspec.Struct, frozen=True):
-    """Asking failed with an exception nobody foresaw; it must not be lost in a thread."""
+    """The request failed with an unexpected exception, which must not be lost in its thread."""
 
     traceback: str
 

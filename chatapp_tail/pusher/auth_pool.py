@@ -1,4 +1,4 @@
-"""Asks for channel signatures in the background, a few at a time.
+"""Requests channel signatures in background threads, a few at a time.
 
 The reader of the socket never waits for an answer.
 """
@@ -9,16 +9,16 @@ from functools import partial
 
 from ..threads import DaemonThreadPool
 from .answers import AuthAnswer, Bug
-from .protocol import AuthRequested
+from .events import AuthRequested
 
 Authorise = Callable[[str, str], AuthAnswer]
-"""(socket id, channel) -> answer; it may take long, and never raises but for a bug."""
+"""(socket id, channel) -> answer; it may take long, and raises only because of a bug."""
 
 _AT_ONCE = 8
 
 
 class AuthorisationPool:
-    """Up to eight requests under way; answers go to `answered` from the pool's threads."""
+    """Up to eight concurrent requests; answers go to `answered` from the pool's threads."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class AuthorisationPool:
         self._daemons.call(partial(self._answer, request))
 
     def _answer(self, request: AuthRequested) -> None:
-        # A lost link leaves requests behind that nobody waits for any more.
+        # Requests of a connection that is lost are still queued, and their answers of no use.
         if not self._still_wanted(request):
             return
         answer: AuthAnswer

@@ -1,8 +1,8 @@
-"""Says when to dial; nothing else may decide it.
+"""Decides when to dial: exponential backoff with full jitter, under a rate limit.
 
-Every client looked at had a hot loop somewhere (pusher-js: 400 dials in a second after close code
-4200), and each came from a path around its back-off. Here every dial is granted by `Backoff`,
-which ends with a window no verdict can bypass.
+Other clients have hot loops (pusher-js: 400 dials in a second after close code 4200), all of them
+because of a path around the backoff. Here every dial is granted by `Backoff`, whose rate limit no
+close code bypasses.
 """
 
 from collections import deque
@@ -22,13 +22,13 @@ STABLE_AFTER = 30.0
 """Seconds a link must have been subscribed before its loss counts as a first failure again."""
 
 _BASE, _CAP, _CAP_OVER_CAPACITY, _FLOOR_OVER_CAPACITY = 1.0, 30.0, 60.0, 1.0
-_AT_ONCE_LIMIT = 3
+_IMMEDIATE_LIMIT = 3
 _ASKED_MAX = 300.0
 _WINDOW_DIALS, _WINDOW_SPAN = 5, 10.1
 
 
 class Backoff:
-    """Turns what happened to the last link into the moment of the next dial.
+    """Computes the time of the next dial from the end of the last link.
 
     Full jitter over a span that doubles from 1 s to 30 s (60 s when the server is over capacity);
     a first failure waits 0 to 1 s. Never more than five dials in any ten seconds. Times are
@@ -38,7 +38,7 @@ class Backoff:
     def __init__(self, random: Callable[[], float]) -> None:
         self.failures = 0
         self._random = random
-        self._at_once_in_row = 0
+        self._immediate_in_row = 0
         self._dials: deque[float] = deque(maxlen=_WINDOW_DIALS)
 
     def dialled(self, now: float) -> None:
@@ -54,15 +54,15 @@ class Backoff:
         (Retry-After).
         """
         if stable_for >= STABLE_AFTER:
-            self.failures = self._at_once_in_row = 0
+            self.failures = self._immediate_in_row = 0
         delay = self._delay(retry)
         self.failures += 1
         asked = min(not_before, since + _ASKED_MAX)
         return max(since + delay, asked, self._window_opens(since))
 
     def _delay(self, retry: Retry) -> float:
-        if retry is Retry.IMMEDIATE and self._at_once_in_row < _AT_ONCE_LIMIT:
-            self._at_once_in_row += 1
+        if retry is Retry.IMMEDIATE and self._immediate_in_row < _IMMEDIATE_LIMIT:
+            self._immediate_in_row += 1
             return 0.0
         span = _BASE * 2.0 ** min(self.failures, 10)
         if retry is Retry.OVER_CAPACITY:

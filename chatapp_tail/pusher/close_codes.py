@@ -1,4 +1,4 @@
-"""What close and error codes mean: the one place that tells retry from fatal."""
+"""What close and error codes mean: which are retried, and which are final."""
 
 import msgspec
 
@@ -28,9 +28,9 @@ UNINFORMATIVE_CODES = (NO_STATUS, ABNORMAL, 1000)
 
 
 class CloseReason(msgspec.Struct, frozen=True):
-    """The connection is over; the shell closes the socket and asks nothing more of the machine.
+    """The end of a connection; its socket is closed and its protocol machine discarded.
 
-    Exactly one of `retry` and `stop` is set. `code` is the close or in-band code that decided.
+    Exactly one of `retry` and `stop` is set. `code` is the close code, or that of a `pusher:error`.
     """
 
     reason: str
@@ -41,21 +41,21 @@ class CloseReason(msgspec.Struct, frozen=True):
 
 
 def classify(code: int, reason: str, *, established: bool) -> CloseReason:
-    """Return what a close or in-band error code means for the connection.
+    """Return what a close code, or the code of a `pusher:error`, means for the connection.
 
-    Pusher's ranges 4000-4099 (will not work unchanged),
-    4100-4199 (over capacity), 4200-4299 (reconnect at once) and RFC 6455's 1000-1015.
-    An established link was already accepted, so 4009 there is a lost permission to be asked again.
+    Pusher defines 4000-4099 (do not reconnect unchanged), 4100-4199 (over capacity) and 4200-4299
+    (reconnect immediately), RFC 6455 1000-1015. On an established connection 4009 is a permission
+    that was lost, so it is retried.
     """
-    said = f"{reason or _GENERAL.get(code, 'no reason given')} (code {code})"
+    text = f"{reason or _GENERAL.get(code, 'no reason given')} (code {code})"
     if code == _TLS_ONLY:
-        return CloseReason(said, code, retry=Retry.BACK_OFF, needs_tls=True)
+        return CloseReason(text, code, retry=Retry.BACK_OFF, needs_tls=True)
     if code == UNAUTHORIZED and established:
-        return CloseReason(said, code, retry=Retry.BACK_OFF)
+        return CloseReason(text, code, retry=Retry.BACK_OFF)
     if 4000 <= code < 4100 or code == _EXTENSION_WANTED:
-        return CloseReason(said, code, stop=StopCause.SERVER_REFUSED)
+        return CloseReason(text, code, stop=StopCause.SERVER_REFUSED)
     if 4100 <= code < 4200:
-        return CloseReason(said, code, retry=Retry.OVER_CAPACITY)
+        return CloseReason(text, code, retry=Retry.OVER_CAPACITY)
     if 4200 <= code < 4300:
-        return CloseReason(said, code, retry=Retry.IMMEDIATE)
-    return CloseReason(said, code, retry=Retry.BACK_OFF)
+        return CloseReason(text, code, retry=Retry.IMMEDIATE)
+    return CloseReason(text, code, retry=Retry.BACK_OFF)

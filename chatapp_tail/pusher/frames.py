@@ -1,8 +1,8 @@
-"""Reads RFC 6455 frames of a server: bytes in, whole messages out.
+"""Decodes RFC 6455 frames of a server: bytes in, whole messages out.
 
-websocket-client's reader asks the socket for two bytes, two more, then the payload, and validates
-UTF-8 in Python; reading a block and cutting it here takes a tenth of the time an event, and never
-blocks in the middle of a frame. No socket, clock or thread in here.
+websocket-client reads two bytes from the socket, two more, then the payload, and validates UTF-8 in
+Python. Reading a block and decoding it here takes a tenth of that time per event, and never blocks
+within a frame. There is no socket, clock or thread here.
 """
 
 from struct import Struct
@@ -14,11 +14,11 @@ _CONTINUATION = 0x0
 _FIN, _RSV, _OPCODE, _MASKED = 0x80, 0x70, 0x0F, 0x80
 
 _HEADER_SIZES = {126: 4, 127: 10}
-"""Of a frame whose length has 16 or 64 bits; in all others two bytes are all of the header."""
+"""Of frames whose length has 16 or 64 bits; the header of all others has two bytes."""
 
 _unpack_header = Struct(">HH").unpack_from
 _USUAL = (_FIN | TEXT) << 8 | 126
-"""How almost every frame begins: a whole text message of 126 bytes to 64 KiB."""
+"""The first two bytes of most frames: a whole text message of 126 bytes to 64 KiB."""
 
 PROTOCOL_ERROR, INVALID_PAYLOAD, TOO_BIG = 1002, 1007, 1009
 NO_STATUS, ABNORMAL = 1005, 1006
@@ -28,16 +28,16 @@ Message = tuple[int, bytes]
 
 
 class FrameFault(msgspec.Struct, frozen=True):
-    """The peer broke RFC 6455; `code` is the close code that tells it so (section 7.4.1)."""
+    """A violation of RFC 6455; `code` is the close code to answer with (section 7.4.1)."""
 
     code: int
     reason: str
 
 
 class FrameDecoder:
-    """Cuts a byte stream into messages, fragments joined.
+    """Decodes a byte stream into messages, with fragments joined.
 
-    After a fault nothing more is decoded: what came before it is still returned.
+    After a fault nothing more is decoded; the messages before it are still returned.
     """
 
     def __init__(self, max_message: int) -> None:
@@ -56,7 +56,7 @@ class FrameDecoder:
         if self._chunks:
             self._chunks.append(data)
             self._buffered += len(data)
-            # A large message is joined once, when it is whole: no quadratic copying.
+            # The parts of a large message are joined once, when it is whole: no quadratic copying.
             if self._buffered < self._needed:
                 return []
             data = b"".join(self._chunks)
@@ -70,11 +70,11 @@ class FrameDecoder:
 
     @property
     def unfinished(self) -> int:
-        """How many bytes are held of a message that is not whole yet."""
+        """How many bytes of an incomplete message are held."""
         return self._buffered + len(self._whole or b"")
 
     def _cut(self, data: bytes, messages: list[Message]) -> int:
-        """Append the messages whole in `data`; return the offset of the first byte not used."""
+        """Append the whole messages in `data`; return the offset of the first unused byte."""
         start, end = 0, len(data)
         self._needed = 2
         while end - start >= 2:
@@ -95,7 +95,7 @@ class FrameDecoder:
         return start
 
     def _cut_one(self, data: bytes, start: int, messages: list[Message]) -> int:
-        """Take any frame; return its size, or 0 when it is broken or not whole yet."""
+        """Decode any frame; return its size, or 0 if it is invalid or incomplete."""
         head, length = data[start], data[start + 1]
         body = start + _HEADER_SIZES.get(length, 2)
         if body > len(data):
@@ -112,7 +112,7 @@ class FrameDecoder:
         return stop - start
 
     def _fault_of(self, head: int, second: int, length: int) -> FrameFault | None:
-        """Return what is wrong with a frame header, by RFC 6455 section 5.2, if anything is."""
+        """Return how a frame header violates RFC 6455 section 5.2, if it does."""
         opcode = head & _OPCODE
         if head & _RSV:
             return FrameFault(PROTOCOL_ERROR, "a reserved bit is set (compression nobody agreed)")
@@ -147,7 +147,7 @@ class FrameDecoder:
 
 
 def parse_close(payload: bytes) -> tuple[int, str]:
-    """Return close code and reason of a close frame; 1005 when it carries none (section 7.1.5)."""
+    """Return code and reason of a close frame; 1005 if it has no code (section 7.1.5)."""
     if len(payload) < 2:
         return NO_STATUS, ""
     return int.from_bytes(payload[:2], "big"), payload[2:].decode("utf-8", "replace")

@@ -1,14 +1,14 @@
-"""Knows for which spans of time each channel was not covered.
+"""Determines the spans of time for which the coverage of a channel is not proved.
 
-Protocol 7 delivers at most once and keeps no history, so nobody can promise every event. What can
-be promised is to know when one may be missing. A frame that arrives proves little about the moment
-it is read: it may have been under way for a while, and what was sent after it may be lost with the
-link. Only an answer proves something, namely about the moment of the question. So a gap begins when
-the last ping that was answered was sent, or the last request for the channel that was confirmed,
-and it ends with the new confirmation.
+Protocol 7 delivers at most once and keeps no history, so delivery of every event cannot be
+promised. What can be promised is to know when one may be missing. A frame that arrives proves
+little about the moment it is read: it may have been in transit for a while, and what was sent after
+it may be lost with the link. Only an answer proves something, namely about the moment of the
+request. So a gap begins when the last ping that was answered was sent, or the last request for the
+channel that was confirmed, and it ends with the new confirmation.
 
-An answered ping proves the link, not the subscription, which a server can forget on a link that
-lives. So history is read from the last moment at which the subscription itself was proved.
+An answered ping proves the link, not the subscription, which a server can drop on a live link. So
+history is read from the last moment at which the subscription itself was proved.
 """
 
 from collections import deque
@@ -21,7 +21,7 @@ from .renewals import Renewals, Span
 
 
 class Loss(msgspec.Struct, frozen=True):
-    """Nothing vouches for a channel from `since` on, and nothing did for sure from `proved` on."""
+    """A channel is not covered from `since` on; `proved` is the last proof of its subscription."""
 
     since: Moment
     reason: str
@@ -42,23 +42,23 @@ class GapTracker:
         self._open: dict[str, Loss] = {}
 
     def lost(self, channel: str, loss: Loss) -> None:
-        """Note that nothing vouches for `channel` any more; an older gap stays open."""
+        """Note that coverage of `channel` is no longer proved; an older gap stays open."""
         self._open.setdefault(channel, loss)
 
     def regained(self, channel: str, until: Moment) -> Gap | None:
-        """Return the gap that a confirmation at `until` closes, if there is one."""
+        """Return the gap that a confirmation at `until` closes, if any."""
         loss = self._open.pop(channel, None)
         return loss.until(channel, until) if loss else None
 
     def close(self, until: Moment) -> list[Gap]:
-        """Return the gaps still open when everything ends."""
+        """Return the gaps that are still open at the end."""
         gaps = [loss.until(channel, until, final=True) for channel, loss in self._open.items()]
         self._open.clear()
         return gaps
 
 
 class WatermarkTracker:
-    """What one link has proved so far, by questions that were answered."""
+    """What one link has proved so far, by requests that were answered."""
 
     def __init__(self) -> None:
         self._pings: deque[Moment] = deque()
@@ -68,38 +68,38 @@ class WatermarkTracker:
         self._renewals = Renewals()
 
     def ping_sent(self, at: Moment) -> None:
-        """Note the moment just before a ping goes out."""
+        """Note the moment just before a ping is sent."""
         self._pings.append(at)
 
     def pong_came(self) -> bool:
-        """Note an answer to the oldest ping that has none; False: unasked, it proves nothing."""
+        """Note an answer to the oldest pending ping; False if none is pending."""
         if not self._pings:
             return False
         self._answered = self._pings.popleft()
         return True
 
     def channel_asked(self, channel: str, at: Moment) -> None:
-        """Note the moment just before a request for a channel goes out."""
+        """Note the moment just before a request for a channel is sent."""
         self._asked.setdefault(channel, deque()).append(at)
 
     def channel_denied(self, channel: str) -> None:
-        """Note that the oldest request for a channel that has no answer was turned down."""
+        """Note that the oldest pending request for a channel was rejected."""
         if asked := self._asked.get(channel):
             asked.popleft()
 
     def channel_confirmed(self, channel: str) -> None:
-        """Note that a request for a channel was granted: the oldest one that has no answer.
+        """Note that the oldest pending request for a channel was granted.
 
-        A confirmation may come after the request was repeated, and proves the moment of the first.
+        A confirmation may arrive after the request was repeated; it proves the moment of the first.
         """
         if asked := self._asked.pop(channel, None):
             self._confirmed[channel] = asked[0]
             self._renewals.held(channel, asked[0])
 
-    def channel_vouched(self, channel: str, *, certain: bool) -> Span | None:
-        """Note the same of a channel that is subscribed; return what history should be asked for.
+    def channel_reconfirmed(self, channel: str, *, certain: bool) -> Span | None:
+        """Note the same of a subscribed channel; return the span to be read from history, if any.
 
-        `certain` when the server says that the subscription was there all the time.
+        `certain` if the server reports that the subscription existed all the time.
         """
         asked = self._asked.pop(channel, None)
         if not asked:
@@ -111,15 +111,15 @@ class WatermarkTracker:
         return None
 
     def event_came(self, channel: str, at: Moment) -> None:
-        """Note that an event of a channel came: it need not be told of each."""
+        """Note that an event of a channel arrived; calls for only some of them suffice."""
         self._renewals.heard(channel, at)
 
     def forget(self, channel: str, reason: str) -> Loss:
-        """Return what is lost by a channel that turned out to be forgotten."""
+        """Return the loss of a channel whose subscription the server dropped."""
         return Loss(self._confirmed.pop(channel), reason, self._renewals.forget(channel))
 
     def losses(self, reason: str) -> dict[str, Loss]:
-        """Return what is lost, by channel, when the link ends."""
+        """Return the loss of every subscribed channel when the link ends."""
         return {
             channel: Loss(self._covered(confirmed), reason, self._renewals.forget(channel))
             for channel, confirmed in self._confirmed.items()

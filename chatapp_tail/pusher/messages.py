@@ -1,8 +1,8 @@
 """The JSON of one Pusher event: name, channel and data out, whatever a server sends.
 
-Pusher's protocol puts the data of channel events, a JSON document, into a JSON string; some servers
-send some of it plain, or leave it out. All of them come out as the document itself. What msgspec
-refuses and JSON allows is read the slow way.
+Pusher's protocol encodes the data of channel events, a JSON document, as a JSON string; some
+servers send it as a plain value, or omit it. Here it is always the document itself. JSON that
+msgspec refuses is decoded in a slower way.
 """
 
 import json
@@ -13,11 +13,11 @@ import msgspec
 from .. import raw_json
 
 PusherEvent = tuple[str, str | None, bytes | None]
-"""Its name, channel (None: of none), and the document in `data` (None: absent)."""
+"""Its name, its channel (None if it has none), and the document in `data` (None if absent)."""
 
 
 class MalformedMessage(Exception):
-    """What came is no event; its text says what it is."""
+    """A message is not an event; the text says what it is."""
 
 
 class _StringData(msgspec.Struct, gc=False):
@@ -39,7 +39,7 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def decode_event(text: bytes) -> PusherEvent:
-    """Return what a text message of valid UTF-8 says; `MalformedMessage` when it says nothing."""
+    """Return the event in a text message of valid UTF-8; `MalformedMessage` if there is none."""
     try:
         usual = _decode_string_data(text)
     except raw_json.REFUSED:
@@ -57,7 +57,7 @@ def _decode_slow(text: bytes) -> PusherEvent:
 
 
 def _decode_by_parts(text: bytes) -> PusherEvent:
-    """Read what msgspec refuses: lone surrogates are legal JSON, wrong member types are not."""
+    """Decode what msgspec refuses: lone surrogates are legal JSON, wrong member types are not."""
     try:
         members = raw_json.members(text.decode())
     except ValueError as error:
@@ -70,7 +70,7 @@ def _decode_by_parts(text: bytes) -> PusherEvent:
 
 
 def _document_of(value: bytes) -> bytes:
-    """Return the text of a JSON string, and any other JSON value as it is."""
+    """Return the content of a JSON string, and any other JSON value as it is."""
     if not value.startswith(b'"'):
         return value
     try:
@@ -80,9 +80,9 @@ def _document_of(value: bytes) -> bytes:
 
 
 def _with_lone_surrogates(text: str) -> bytes:
-    """Return a text in UTF-8 that has half a surrogate pair, which is no character.
+    """Return in UTF-8 a text with half of a surrogate pair, which is not a character.
 
-    In a JSON document it stays an escape, which is legal there; in any other text it becomes a
+    In a JSON document it remains an escape, which is legal there; in any other text it becomes a
     question mark.
     """
     document = _LONE_SURROGATE.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
@@ -94,21 +94,21 @@ def _with_lone_surrogates(text: str) -> bytes:
 
 
 def document(data: bytes | None) -> object:
-    """Return the data of a `pusher:` event decoded; None when it has none or is no JSON."""
+    """Return the decoded data of a `pusher:` event; None if it is absent or not JSON."""
     try:
-        # Not msgspec: it refuses lone surrogates and 1e400, and a code beside them must be read.
+        # Not msgspec: it refuses lone surrogates and 1e400, which must not hide an error code.
         return None if data is None else json.loads(data.decode())
     except (ValueError, RecursionError):
         return None
 
 
 def member(document: object, name: str) -> object:
-    """Return a member of what may be an object; None when it is not there."""
+    """Return a member of a value that may be an object; None if there is none."""
     return document.get(name) if isinstance(document, dict) else None
 
 
 def error_code(document: object) -> int | None:
-    """Return the code of an error; None when it has none that could be a close code."""
+    """Return the code of an error; None if it has none in the range of close codes."""
     code = member(document, "code")
     if isinstance(code, bool) or not isinstance(code, int):
         return None
@@ -116,5 +116,5 @@ def error_code(document: object) -> int | None:
 
 
 def text_of(value: object) -> str:
-    """Return a text that can leave the program; an empty one for any other value."""
+    """Return a printable text; an empty one for any other value."""
     return raw_json.printable(value) if isinstance(value, str) else ""

@@ -1,4 +1,4 @@
-"""Cuts signatures out of frames before anybody sees or stores them."""
+"""Removes signatures from frames before they are displayed or stored."""
 
 import re
 

@@ -1,8 +1,8 @@
-"""Tells a refusal that lasts from one that passes.
+"""Tells permanent refusals from temporary ones.
 
-A server that is being deployed, or is short of something, refuses what it granted a moment ago and
-grants it again a moment later. So what was accepted before is refused only when it stays refused;
-what never was is taken at its word. Times are monotonic seconds.
+A server that is being deployed, or lacks a resource, refuses what it granted before and grants it
+again later. So the refusal of something that was accepted before counts only if it lasts; the
+refusal of anything else counts immediately. Times are monotonic seconds.
 """
 
 import msgspec
@@ -17,17 +17,17 @@ _LASTING_OF_SERVER = 300.0
 
 
 class _Streak(msgspec.Struct):
-    """Refusals in a row, the first of them at `begun`."""
+    """Consecutive refusals, the first of them at `begun`."""
 
     begun: float
     count: int = 0
 
 
 class ChannelRefusals:
-    """Which channels this process had, and how often each was refused since.
+    """The channels that were confirmed in this process, and the refusals since.
 
-    Lives as long as the process; `lasting` is for how many seconds a channel that was confirmed
-    has to be refused, at least three times in a row, before that is believed.
+    Lives as long as the process. The refusal of a confirmed channel counts once it was repeated for
+    `lasting` seconds, and at least three times in a row.
     """
 
     def __init__(self, lasting: float) -> None:
@@ -41,7 +41,7 @@ class ChannelRefusals:
         self._streaks.pop(channel, None)
 
     def believed(self, channel: str, now: float, *, clear: bool) -> bool:
-        """Note a refusal and return whether it counts; `clear` is one that is surely about it."""
+        """Note a refusal and return whether it counts; `clear` if it names the channel."""
         if clear and channel not in self._confirmed:
             return True
         streak = self._streaks.setdefault(channel, _Streak(now))
@@ -50,10 +50,10 @@ class ChannelRefusals:
 
 
 class ServerRefusals:
-    """Whether a server that refuses the connection itself is asked again.
+    """Whether a server that refuses the connection itself is tried again.
 
-    One that accepted us before is, for five minutes; where an HTTP status refused, without an end,
-    since any gateway on the way can answer with one. Else the other endpoints are tried first.
+    One that accepted a connection before is, for five minutes; after an HTTP status without limit,
+    because any gateway on the path can send one. Otherwise the other endpoints are tried first.
     """
 
     def __init__(self, endpoints: int) -> None:
@@ -64,9 +64,9 @@ class ServerRefusals:
     def judge(
         self, ended: CloseReason, now: float, *, established: bool, subscribed: bool
     ) -> CloseReason:
-        """Return how a link ended, to be retried if the refusal may be a passing one.
+        """Return how a link ended, to be retried if the refusal may be temporary.
 
-        One that was subscribed is past that: what ends it was meant for it.
+        After a subscription every refusal counts: it was meant for this connection.
         """
         if subscribed:
             self._streak = None

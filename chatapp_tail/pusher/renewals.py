@@ -1,9 +1,9 @@
-"""Knows for how long it is unproved that the server kept a subscription.
+"""Determines the spans for which it is not proved that the server kept a subscription.
 
-Some servers forget a subscription on a link that lives, and a request repeated renews it without a
-word: the answer is the same whether it had been forgotten or not. So what happened before such an
-answer, since the last proof, has to be looked for in history. That is done one audit later, when
-all that was under way at the time has come: what history has then and the link had not was lost.
+Some servers drop a subscription on a live link, and a repeated request renews it silently: the
+answer is the same whether it had been dropped or not. So the events before such an answer, since
+the last proof, have to be read from history. That is done one audit later, when everything in
+transit at the time has arrived: what is in history then and did not come over the link was lost.
 """
 
 import msgspec
@@ -12,8 +12,8 @@ from ..items import RENEWED, Gap
 from .moments import Moment
 
 _BETWEEN_CHECKS = 2 * 10**9
-"""Nanoseconds that each channel adds to the time between two checks of one: a request per line
-every three minutes, and never more than one every two seconds."""
+"""Nanoseconds that each channel adds to the time between two checks of one channel: at most one
+request every two seconds in total."""
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -24,7 +24,7 @@ class Span(msgspec.Struct, frozen=True):
     noted: Moment
 
     def gap(self, channel: str, now: Moment) -> Gap:
-        """Return what history is to be asked for."""
+        """Return the gap to be filled from history."""
         since, until = self.since.seen_from(now), self.until.seen_from(now)
         earliest = self.since.earliest(now)
         read_from = earliest if earliest < since else None
@@ -32,25 +32,25 @@ class Span(msgspec.Struct, frozen=True):
 
 
 class Renewals:
-    """Of each channel the last moment at which the subscription was proved, by one link."""
+    """The last moment at which each subscription of one link was proved."""
 
     def __init__(self) -> None:
         self._held: dict[str, Moment] = {}
         self._unproved: dict[str, Span] = {}
 
     def held(self, channel: str, at: Moment) -> None:
-        """Note that the subscription is known to have been there at a moment."""
+        """Note that the subscription is known to have existed at a moment."""
         self._held[channel] = at
 
     def heard(self, channel: str, at: Moment) -> None:
-        """Note that an event of a channel came, which only a subscription brings."""
+        """Note that an event of a channel came, which proves its subscription."""
         if channel in self._held:
             self._held[channel] = at
 
     def renewed(self, channel: str, asked: Moment) -> Span | None:
-        """Note that a request of a subscribed channel was granted as if it was new.
+        """Note that the request for a subscribed channel was granted as if it were new.
 
-        Return what has to be looked for in history now: what was unproved before.
+        Return an earlier span that is to be read from history now, if any.
         """
         earlier = self._unproved.get(channel)
         due = earlier is not None and self._is_due(earlier, asked)
@@ -64,6 +64,6 @@ class Renewals:
         return waited >= len(self._held) * _BETWEEN_CHECKS
 
     def forget(self, channel: str) -> Moment | None:
-        """Return since when it is unproved that a channel was subscribed; it no longer is."""
+        """Remove a channel; return since when its subscription was not proved."""
         held, span = self._held.pop(channel, None), self._unproved.pop(channel, None)
         return span.since if span else held

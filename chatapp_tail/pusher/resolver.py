@@ -1,7 +1,7 @@
-"""Looks up host names in a thread, so that a slow resolver can be given up, and a stop ends it.
+"""Resolves host names in a daemon thread, with a deadline, so that a stop ends the wait.
 
-`getaddrinfo` cannot be interrupted, and two dead name servers take it longer than a whole dial may
-last. So it has a deadline of its own, and a thread that nothing waits for.
+`getaddrinfo` cannot be interrupted, and with two dead name servers takes longer than a whole dial
+may last. So it has a deadline of its own, and a thread that is not joined.
 """
 
 import select
@@ -14,21 +14,21 @@ from typing import Any
 from ..threads import DaemonThreadPool, Waker
 
 LOOKUP_TIMEOUT = 30.0
-"""Seconds a look-up may take."""
+"""Seconds a lookup may take."""
 
 _AT_ONCE = 8
-"""Look-ups under way; those that were given up count until the resolver lets go of them."""
+"""Concurrent lookups; abandoned ones count until `getaddrinfo` returns."""
 
 Address = tuple[socket.AddressFamily, socket.SocketKind, int, Any]
 """Family, kind, protocol and address, as `socket.socket` and `connect` take them."""
 
 
 class DialCancelled(Exception):
-    """A wait was given up because the connection is asked to stop."""
+    """A wait ended because the connection is asked to stop."""
 
 
 class Resolver:
-    """Returns the addresses of hosts; `stopping` is asked whenever `waker` ends its wait."""
+    """Resolves host names; `stopping` is asked whenever `waker` ends a wait."""
 
     def __init__(self, waker: Waker, stopping: Callable[[], bool]) -> None:
         self._waker = waker
@@ -36,14 +36,14 @@ class Resolver:
         self._daemons = DaemonThreadPool("chatapp-tail-names", _AT_ONCE)
 
     def addresses(self, host: str, port: int) -> list[Address]:
-        """Return at least one address; OSError says why there is none, DialCancelled: a stop."""
+        """Return at least one address; OSError says why there is none, DialCancelled is a stop."""
         try:
-            found = _look_up(host, port, flags=socket.AI_NUMERICHOST)
+            addresses = _look_up(host, port, flags=socket.AI_NUMERICHOST)
         except OSError:
-            found = self._in_thread(host, port)
-        if not found:
+            addresses = self._in_thread(host, port)
+        if not addresses:
             raise OSError("its name has no address")
-        return found
+        return addresses
 
     def _in_thread(self, host: str, port: int) -> list[Address]:
         answers: list[list[Address] | Exception] = []
@@ -74,5 +74,5 @@ def _answer(host: str, port: int, answers: list[list[Address] | Exception], wake
 
 
 def _look_up(host: str, port: int, flags: int = 0) -> list[Address]:
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
-    return [(family, kind, protocol, address) for family, kind, protocol, _, address in found]
+    entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    return [(family, kind, protocol, address) for family, kind, protocol, _, address in entries]

@@ -1,4 +1,4 @@
-"""The loop of one link: socket, machine and sink joined, from upgrade to end."""
+"""The loop of one link, from upgrade to end: transport, protocol machine and sink."""
 
 import time
 from collections import deque
@@ -12,10 +12,7 @@ from ..items import ChannelEvent, Item
 from .answers import AuthAnswer
 from .clock import moment
 from .close_codes import CloseReason
-from .frames import BINARY, CLOSE, INVALID_PAYLOAD, PING, TEXT, parse_close
-from .gaps import GapTracker, WatermarkTracker
-from .moments import Moment
-from .protocol import (
+from .events import (
     AuthRequested,
     ChannelDenied,
     ConnectionEstablished,
@@ -23,7 +20,6 @@ from .protocol import (
     Idle,
     PingSent,
     PongReceived,
-    Protocol,
     ProtocolWarning,
     SubscribeSent,
     SubscriptionLost,
@@ -32,6 +28,10 @@ from .protocol import (
     SubscriptionsSettled,
     SubscriptionSucceeded,
 )
+from .frames import BINARY, CLOSE, INVALID_PAYLOAD, PING, TEXT, parse_close
+from .gaps import GapTracker, WatermarkTracker
+from .moments import Moment
+from .protocol import Protocol
 from .redaction import redact
 from .transport import Transport
 
@@ -40,36 +40,35 @@ Sink = Callable[[Sequence[Item]], None]
 
 
 class AuthCommand(msgspec.Struct, frozen=True):
-    """From an auth thread."""
+    """The answer to a request, from an auth thread."""
 
     request: AuthRequested
     answer: AuthAnswer
 
 
 class SubscribeCommand(msgspec.Struct, frozen=True):
-    """There is another channel to tail; `since` when there may have been events in it."""
+    """Another channel is to be tailed; `since` if it begins with a gap."""
 
     channel: str
     since: Moment | None = None
 
 
 Command = AuthCommand | SubscribeCommand
-"""What other threads put into the inbox of the socket's thread."""
+"""What other threads put into the inbox of the thread of the connection."""
 
-_GOODBYE_WAIT = 0.5
+_CLOSE_TIMEOUT = 0.5
 _CLOCK_JUMP = 5.0
 _PROGRESS = 4096
-"""Bytes of a message under way that count as life: one that drips proves nothing, however long."""
+"""Bytes of an incomplete message that prove a live link; fewer prove nothing."""
 _LONGEST_WAIT = 5.0
-"""A sleep of the machine is seen by a clock that jumped, so somebody must look now and then."""
+"""The clocks are compared at least this often, to notice that the computer slept."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
     """How a link, or the attempt to get one, ended.
 
-    `ended` is None when a stop was asked. `lasted` is for how many seconds it was established
-    (None when it never was), `subscribed_for` for how many a channel was
-    subscribed.
+    `ended` is None if a stop was requested. `lasted` is for how many seconds it was established
+    (None if it never was), `subscribed_for` for how many a channel was subscribed.
     """
 
     ended: CloseReason | None
@@ -79,7 +78,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Session:
-    """Feeds the machine from the link and hands on what it says."""
+    """Passes input of the link to the protocol machine, and its output to link and sink."""
 
     def __init__(
         self,
@@ -95,32 +94,47 @@ class Session:
         trace: bool,
     ) -> None:
         self._link = link
+        """Closed by the caller."""
         self._protocol = protocol
+        """The machine of this link."""
         self._sink = sink
+        """Takes the items."""
         self._ask_auth = ask_auth
+        """Requests a signature; the answer comes through the inbox."""
         self._inbox = inbox
+        """Commands of other threads."""
         self._join = join
+        """Adds a channel to all later links."""
         self._gap_tracker = gap_tracker
+        """Gaps between the links."""
         self._stopping = stopping
+        """Whether a stop is requested."""
         self._trace = trace
+        """Whether every frame is emitted too."""
         self._watermarks = WatermarkTracker()
+        """What this link has proved."""
         self._ping: bytes | None = None
+        """Payload of the last WebSocket ping, until it is answered."""
         self._progress = 0
+        """Bytes of the incomplete message that were counted as a live link."""
         self._established_at: float | None = None
+        """When the connection was established (monotonic seconds)."""
         self._subscribed_at: float | None = None
+        """When the first channel was confirmed."""
         self._clock_offset = time.time() - time.monotonic()
+        """Between wall and monotonic clock, when they were last compared."""
 
     def run(self) -> Outcome:
-        """Converse until the machine says the link is over, or a stop is asked."""
+        """Run until the connection ends or a stop is requested."""
         while self._protocol.ended is None:
-            self._hand_on()
+            self._deliver()
             if self._stopping():
-                self._say_goodbye()
+                self._close()
                 break
-            patience = self._protocol.deadline() - time.monotonic()
-            self._link.wait(min(max(0.0, patience), _LONGEST_WAIT))
-            self._take_in()
-        self._hand_on()
+            timeout = self._protocol.deadline() - time.monotonic()
+            self._link.wait(min(max(0.0, timeout), _LONGEST_WAIT))
+            self._receive()
+        self._deliver()
         ended = self._protocol.ended
         if ended:
             if ended.code == INVALID_PAYLOAD and self._link.end is None:
@@ -129,8 +143,8 @@ class Session:
                 self._gap_tracker.lost(channel, loss)
         return Outcome(ended, _since(self._established_at), _since(self._subscribed_at) or 0.0)
 
-    def _take_in(self) -> None:
-        """Give the machine everything that happened: messages, answers, the end, the time."""
+    def _receive(self) -> None:
+        """Pass messages, commands, the end of the stream and the time to the machine."""
         messages, receive_text = self._link.read(), self._protocol.receive_text
         now, wall = time.monotonic(), time.time_ns()
         for opcode, payload in messages:
@@ -144,11 +158,11 @@ class Session:
         elif messages:
             self._progress = 0
         if self._ping is not None:
-            # Only the latest of many pings need be answered (RFC 6455 section 5.5.3).
+            # Only the latest of several pings need be answered (RFC 6455 section 5.5.3).
             self._link.send_pong(self._ping)
             self._ping = None
         while self._inbox:
-            self._take_letter(self._inbox.popleft(), now)
+            self._take_command(self._inbox.popleft(), now)
         if self._link.end:
             self._take_end(*self._link.end)
         self._link.flush()
@@ -156,15 +170,15 @@ class Session:
             self._protocol.ping_now(now)
         self._protocol.tick(now)
 
-    def _take_letter(self, letter: Command, now: float) -> None:
-        match letter:
+    def _take_command(self, command: Command, now: float) -> None:
+        match command:
             case AuthCommand(request, answer):
                 self._protocol.receive_auth(request.channel, request.socket_id, answer, now)
             case SubscribeCommand(channel):
-                self._join(letter)
+                self._join(command)
                 self._protocol.want(channel, now)
             case _:
-                assert_never(letter)
+                assert_never(command)
 
     def _take_message(self, opcode: int, payload: bytes, now: float, wall: int) -> None:
         if self._trace and opcode == TEXT:
@@ -190,14 +204,14 @@ class Session:
             self._protocol.receive_close(code, reason)
 
     def _clock_jumped(self, now: float) -> bool:
-        """Return whether wall and monotonic clock drifted apart: the machine slept."""
+        """Return whether wall and monotonic clock diverged: the computer slept."""
         offset = time.time() - now
         jumped = abs(offset - self._clock_offset) > _CLOCK_JUMP
         self._clock_offset = offset
         return jumped
 
-    def _hand_on(self) -> None:
-        """Pass on what the machine says, in one batch, and send what it wants sent."""
+    def _deliver(self) -> None:
+        """Emit the events of the machine in one batch, then send its text frames."""
         batch: list[Item] = []
         for event in self._protocol.take_events():
             if type(event) is ChannelEvent:
@@ -233,7 +247,7 @@ class Session:
             case SubscriptionsSettled(confirmed, refused):
                 batch.append(items.Ready(at, confirmed, refused))
             case SubscriptionReconfirmed(channel, certain):
-                if span := self._watermarks.channel_vouched(channel, certain=certain):
+                if span := self._watermarks.channel_reconfirmed(channel, certain=certain):
                     batch.append(span.gap(channel, now))
             case ChannelDenied(channel):
                 self._watermarks.channel_denied(channel)
@@ -256,14 +270,14 @@ class Session:
             case ChannelEvent():
                 batch.append(event)
             case CloseReason():
-                return  # the loop reads it from the machine
+                return  # `run` reads it from the machine
             case _:
                 assert_never(event)
 
     def _take_confirmation(self, channel: str, now: Moment, batch: list[Item]) -> None:
-        """Say that a channel is subscribed, what it missed, and until when it is covered.
+        """Emit that a channel is subscribed, its gap, and its watermark.
 
-        The last also without a pong, so that a run shorter than a ping interval counts too.
+        A watermark without a pong makes a run shorter than a ping interval count.
         """
         self._watermarks.channel_confirmed(channel)
         batch.append(items.Subscribed(now.wall, channel))
@@ -271,11 +285,11 @@ class Session:
             batch.append(gap)
         batch.append(items.Watermarks({channel: self._watermarks.covers(channel, now)}))
 
-    def _say_goodbye(self) -> None:
-        """Close with 1000 and give the server a moment to answer; what still comes is dropped."""
+    def _close(self) -> None:
+        """Close with 1000 and wait briefly for the answer; other messages are dropped."""
         self._link.send_close(1000)
-        patience_ends = time.monotonic() + _GOODBYE_WAIT
-        while self._link.end is None and (left := patience_ends - time.monotonic()) > 0:
+        deadline = time.monotonic() + _CLOSE_TIMEOUT
+        while self._link.end is None and (left := deadline - time.monotonic()) > 0:
             self._link.wait(left)
             if any(opcode == CLOSE for opcode, _ in self._link.read()):
                 return

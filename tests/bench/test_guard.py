@@ -22,7 +22,8 @@ from chatapp_tail.formats.ndjson import format_ndjson
 from chatapp_tail.history.dedup import Deduplicator
 from chatapp_tail.items import ChannelEvent
 from chatapp_tail.pusher.frames import FrameDecoder
-from chatapp_tail.pusher.protocol import Protocol, Timing
+from chatapp_tail.pusher.protocol import Protocol
+from chatapp_tail.pusher.timing import Timing
 from chatapp_tail.reporting.summary import Summary
 from chatapp_tail.tail.pipeline import Pipeline
 

@@ -12,7 +12,8 @@ from chatapp_tail.items import ChannelEvent, Item
 from chatapp_tail.pusher.answers import AuthAnswer, Granted
 from chatapp_tail.pusher.close_codes import CloseReason
 from chatapp_tail.pusher.connection import Connection, Endpoint, Settings, Timing
-from chatapp_tail.pusher.protocol import AuthRequested, Event, Protocol
+from chatapp_tail.pusher.events import AuthRequested, Event
+from chatapp_tail.pusher.protocol import Protocol
 from tests.conftest import PROGRAM, TIMEOUT_SCALE, clean_environment
 
 from .server import Server

@@ -16,7 +16,7 @@ from chatapp_tail.chatapp.tokens import StaticToken, TokenFile
 from chatapp_tail.items import StopCause
 from chatapp_tail.pusher.answers import AuthAnswer, Denied, Granted, TokenRefused, Unavailable
 from chatapp_tail.pusher.connection import Timing
-from chatapp_tail.pusher.protocol import (
+from chatapp_tail.pusher.events import (
     AuthRequested,
     ProtocolWarning,
     SubscriptionRefused,

@@ -5,7 +5,7 @@ import pytest
 from chatapp_tail import items
 from chatapp_tail.items import StopCause
 from chatapp_tail.pusher.backoff import Backoff, Retry
-from chatapp_tail.pusher.protocol import ProtocolWarning
+from chatapp_tail.pusher.events import ProtocolWarning
 
 from .frames import CLOSE, encode
 from .harness import CHANNEL, OTHER, Client, Machine

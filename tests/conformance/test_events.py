@@ -12,7 +12,7 @@ from chatapp_tail.chatapp.records import decode
 from chatapp_tail.errors import ExitStatus
 from chatapp_tail.formats.ndjson import format_ndjson
 from chatapp_tail.items import ChannelEvent
-from chatapp_tail.pusher.protocol import ProtocolWarning
+from chatapp_tail.pusher.events import ProtocolWarning
 from chatapp_tail.spool import Spool
 from chatapp_tail.threads import Waker
 from tests.conftest import TIMEOUT_SCALE

@@ -11,7 +11,7 @@ from chatapp_tail import items
 from chatapp_tail.items import StopCause
 from chatapp_tail.pusher.backoff import Retry
 from chatapp_tail.pusher.connection import Endpoint, Timing
-from chatapp_tail.pusher.protocol import ProtocolWarning
+from chatapp_tail.pusher.events import ProtocolWarning
 from tests.conftest import TIMEOUT_SCALE, RunTail
 
 from .frames import PING

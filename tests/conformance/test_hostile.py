@@ -11,8 +11,8 @@ import trustme
 from chatapp_tail import items
 from chatapp_tail.items import ChannelEvent, StopCause
 from chatapp_tail.pusher.backoff import Retry
+from chatapp_tail.pusher.events import ProtocolWarning
 from chatapp_tail.pusher.frames import TOO_BIG, FrameDecoder
-from chatapp_tail.pusher.protocol import ProtocolWarning
 from chatapp_tail.pusher.transport import MAX_MESSAGE
 from tests.conftest import StartTail
 

@@ -9,7 +9,7 @@ import pytest
 from chatapp_tail import items
 from chatapp_tail.pusher.backoff import Retry
 from chatapp_tail.pusher.connection import Timing
-from chatapp_tail.pusher.protocol import ProtocolWarning, SubscriptionSucceeded
+from chatapp_tail.pusher.events import ProtocolWarning, SubscriptionSucceeded
 from tests.conftest import TIMEOUT_SCALE
 
 from .frames import CONTINUATION, PING, PONG, TEXT, encode

@@ -16,13 +16,9 @@ from chatapp_tail import items
 from chatapp_tail.pusher.answers import AuthAnswer, Denied, Granted, TokenRefused, Unavailable
 from chatapp_tail.pusher.backoff import Backoff, Retry
 from chatapp_tail.pusher.connection import Timing
+from chatapp_tail.pusher.events import ProtocolWarning, SubscriptionsSettled, SubscriptionSucceeded
 from chatapp_tail.pusher.frames import FrameDecoder
-from chatapp_tail.pusher.protocol import (
-    Protocol,
-    ProtocolWarning,
-    SubscriptionsSettled,
-    SubscriptionSucceeded,
-)
+from chatapp_tail.pusher.protocol import Protocol
 from tests.conftest import TIMEOUT_SCALE
 
 from .frames import CLOSE, CONTINUATION, TEXT, encode

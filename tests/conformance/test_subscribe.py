@@ -7,7 +7,7 @@ from chatapp_tail.chatapp.channels import parse_channel
 from chatapp_tail.items import StopCause
 from chatapp_tail.pusher.answers import Granted, Unavailable
 from chatapp_tail.pusher.connection import Timing
-from chatapp_tail.pusher.protocol import (
+from chatapp_tail.pusher.events import (
     ProtocolWarning,
     SubscriptionRefused,
     SubscriptionsSettled,

@@ -39,13 +39,16 @@ PURE = {
         *("frames", "backoff", "protocol", "gaps", "close_codes", "answers"),
         *("moments", "redaction", "refusals", "renewals", "subscriptions"),
         "messages",
+        "events",
+        "keepalive",
+        "timing",
     )
 }
 IMPURE = {"socket", "threading", "time", "ssl", "select", "selectors", "asyncio", "os", "queue"}
 ONLY_IN: dict[str, tuple[str, ...]] = {
-    "websocket": ("pusher.transport",),
-    "socks": ("pusher.transport", "chatapp.sockets"),
-    "ssl": ("pusher.transport", "chatapp", "cli.endpoint_checks"),
+    "websocket": ("pusher.dialer", "pusher.transport"),
+    "socks": ("pusher.dialer", "chatapp.sockets"),
+    "ssl": ("pusher.dialer", "pusher.transport", "chatapp", "cli.endpoint_checks"),
     "http": ("chatapp.auth_connections", "chatapp.proxied"),
     "requests": ("chatapp.proxied",),
     "urllib3": ("chatapp.proxied",),

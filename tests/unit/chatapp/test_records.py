@@ -15,7 +15,8 @@ from chatapp_tail.chatapp import records as events
 from chatapp_tail.chatapp.records import Decoded, Record, Source, decode
 from chatapp_tail.items import ChannelEvent
 from chatapp_tail.pusher.messages import decode_event
-from chatapp_tail.pusher.protocol import Protocol, Timing
+from chatapp_tail.pusher.protocol import Protocol
+from chatapp_tail.pusher.timing import Timing
 
 CHANNEL = "private-v1.licenses.1229.messengers.telegram"
 CHAT = "private-1480000001h1360000000000000001"

@@ -7,7 +7,7 @@ import pytest
 
 from chatapp_tail.pusher.answers import AuthAnswer, Bug, Denied, Granted
 from chatapp_tail.pusher.auth_pool import AuthorisationPool
-from chatapp_tail.pusher.protocol import AuthRequested
+from chatapp_tail.pusher.events import AuthRequested
 from tests.conftest import TIMEOUT_SCALE
 
 DEADLINE = 10.0 * TIMEOUT_SCALE

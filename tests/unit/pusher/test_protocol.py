@@ -22,21 +22,21 @@ from chatapp_tail.pusher.answers import (
 )
 from chatapp_tail.pusher.backoff import Retry
 from chatapp_tail.pusher.close_codes import CloseReason, classify
-from chatapp_tail.pusher.protocol import (
+from chatapp_tail.pusher.events import (
     AuthRequested,
     ConnectionEstablished,
     Event,
     Idle,
-    Protocol,
     ProtocolWarning,
     SubscriptionLost,
     SubscriptionReconfirmed,
     SubscriptionRefused,
     SubscriptionsSettled,
     SubscriptionSucceeded,
-    Timing,
 )
+from chatapp_tail.pusher.protocol import Protocol
 from chatapp_tail.pusher.refusals import ChannelRefusals
+from chatapp_tail.pusher.timing import Timing
 
 E = TypeVar("E")
 
@@ -630,6 +630,11 @@ def test_a_confirmation_after_a_refusal_is_not_taken_for_a_new_one() -> None:
     assert wire.of(SubscriptionSucceeded) == [SubscriptionSucceeded(A)]
     wire.after(1.0).grant(A).get(succeeded(A))
     assert wire.of(SubscriptionSucceeded) == [SubscriptionSucceeded(A)] * 2
+
+
+def test_requests_that_time_out_together_end_the_connection_once() -> None:
+    wire = Wire((PUBLIC, "weather", "sport"), timing=ALIVE).establish().after(100.0)
+    assert wire.ended.retry is Retry.BACK_OFF
 
 
 @pytest.mark.defect("A2.15")

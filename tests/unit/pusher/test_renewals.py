@@ -18,7 +18,7 @@ def audited(
 ) -> Gap | None:
     """Let a channel be audited, and return what history is to be asked for."""
     proof.channel_asked(channel, at(asked))
-    span = proof.channel_vouched(channel, certain=certain)
+    span = proof.channel_reconfirmed(channel, certain=certain)
     return span.gap(channel, at(asked + 1)) if span else None
 
 
@@ -63,7 +63,7 @@ def test_a_server_that_says_it_never_forgot_us_is_believed() -> None:
 def test_a_confirmation_without_a_request_is_no_audit() -> None:
     proof = subscribed()
     for _ in range(3):
-        assert proof.channel_vouched(A, certain=False) is None
+        assert proof.channel_reconfirmed(A, certain=False) is None
 
 
 def test_many_channels_are_looked_for_less_often_and_nothing_is_left_out() -> None:
@@ -99,7 +99,7 @@ def test_the_span_is_told_by_the_clock_as_it_is_now() -> None:
     proof.channel_confirmed(A)
     for elapsed in (190, 370):
         proof.channel_asked(A, Moment(5_000, elapsed * 10**9))
-        found = proof.channel_vouched(A, certain=False)
+        found = proof.channel_reconfirmed(A, certain=False)
     assert found is not None
     gap = found.gap(A, Moment(1000 * 10**9, 400 * 10**9))
     assert (gap.since, gap.until) == (610 * 10**9, 790 * 10**9)

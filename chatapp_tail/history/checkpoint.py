@@ -31,6 +31,8 @@ _VERSION = 2
 _KEPT = 900 * 10**9
 """Nanoseconds before a channel's mark, and before its last message, for which ids are kept; history
 is read from five minutes before the mark on, and a gap may move that back by some more."""
+_ALWAYS_KEPT = 20_000
+"""Ids that are kept whatever their age."""
 _DAY = 86_400 * 10**9
 _PRUNE_EVERY = 60.0
 _PATIENCE = 30.0
@@ -283,8 +285,12 @@ class Checkpoint:
     def _prune(self) -> None:
         """Forget messages that no later run will read again.
 
-        That may begin at the last message, by the service's clock, however long ago it came.
+        That may begin at the last message, by the service's clock, however long ago it came. Where
+        our clock is set forth and back, ages say little, so some are kept whatever their age.
         """
+        ((count,),) = self._query("SELECT count(*) FROM written")
+        if count <= _ALWAYS_KEPT:
+            return
         with self._transaction() as database:
             ages = self._query("SELECT channel, min(at), max(at) FROM written GROUP BY channel")
             for channel, oldest, newest in ages:

@@ -311,6 +311,12 @@ def test_nothing_written_is_noted_too(checkpoint: Checkpoint) -> None:
     assert checkpoint.written() == []
 
 
+@pytest.fixture
+def kept_by_age_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_ALWAYS_KEPT", 0)
+
+
+@pytest.mark.usefixtures("kept_by_age_alone")
 def test_what_no_run_will_read_again_is_forgotten(checkpoint: Checkpoint) -> None:
     checkpoint.begin("a", T)
     checkpoint.begin("b", T)
@@ -320,6 +326,15 @@ def test_what_no_run_will_read_again_is_forgotten(checkpoint: Checkpoint) -> Non
     assert checkpoint.written() == ["b's", "young", "last", "ahead"]
 
 
+def test_some_are_kept_whatever_the_clock_says(checkpoint: Checkpoint) -> None:
+    checkpoint.begin("a", T)
+    checkpoint.wrote([record("before the clock was set forward", T)])
+    checkpoint.wrote([record("behind it", T + 100 * KEPT)])
+    checkpoint.cover({"a": T + 100 * KEPT})
+    assert len(checkpoint.written()) == 2
+
+
+@pytest.mark.usefixtures("kept_by_age_alone")
 def test_the_last_messages_of_a_quiet_channel_are_kept(checkpoint: Checkpoint) -> None:
     """History may be read from the newest one on."""
     checkpoint.begin("a", T)
@@ -328,6 +343,7 @@ def test_the_last_messages_of_a_quiet_channel_are_kept(checkpoint: Checkpoint) -
     assert checkpoint.written() == ["first", "last"]
 
 
+@pytest.mark.usefixtures("kept_by_age_alone")
 def test_it_is_looked_for_now_and_then(
     checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:

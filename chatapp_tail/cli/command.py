@@ -78,6 +78,7 @@ Examples:
 @option(
     "--all",
     "everything",
+    group="Select",
     is_flag=True,
     help="Every messenger of every licence of the account, and any added later.",
 )
@@ -85,11 +86,13 @@ Examples:
 @output_options
 @option(
     "--meta",
+    group="Output",
     is_flag=True,
     help="Put status and gap records between the events (JSON output only).",
 )
 @option(
     "--since",
+    group="History",
     type=SINCE,
     metavar="TIME",
     help="Start in the past: an age (2h) or a date and time (2026-11-22T08:00). History contains"
@@ -97,6 +100,7 @@ Examples:
 )
 @option(
     "--resume",
+    group="History",
     type=CHECKPOINT,
     is_flag=False,
     flag_value="default",
@@ -105,17 +109,24 @@ Examples:
 )
 @option(
     "--backfill-wait",
+    group="History",
     type=DURATION,
     default="10s",
     show_default=True,
     metavar="DURATION",
     help="How long to hold live events while messages missed in a gap are fetched.",
 )
-@option("--no-backfill", is_flag=True, help="Do not fetch missed messages from history.")
-@option("-n", "--count", type=COUNT, metavar="N", help="Stop after N lines.")
+@option(
+    "--no-backfill",
+    group="History",
+    is_flag=True,
+    help="Do not fetch missed messages from history.",
+)
+@option("-n", "--count", group="Limit", type=COUNT, metavar="N", help="Stop after N lines.")
 @option(
     "--for",
     "duration",
+    group="Limit",
     type=DURATION,
     metavar="DURATION",
     help="Stop after a time, such as 30s, 5m or 2h; with --count, exit status 124 if the count was"
@@ -123,6 +134,7 @@ Examples:
 )
 @option(
     "--idle",
+    group="Limit",
     type=DURATION,
     metavar="DURATION",
     help="Stop when nothing was printed for this long; with --count, exit status 124 as for --for.",
@@ -131,6 +143,7 @@ Examples:
 @access_options
 @option(
     "--ping-interval",
+    group="Connection",
     type=DURATION,
     default="15s",
     show_default=True,
@@ -139,6 +152,7 @@ Examples:
 )
 @option(
     "--pong-timeout",
+    group="Connection",
     type=DURATION,
     default="10s",
     show_default=True,
@@ -147,6 +161,7 @@ Examples:
 )
 @option(
     "--connect-timeout",
+    group="Connection",
     type=DURATION,
     default="10s",
     show_default=True,
@@ -154,22 +169,28 @@ Examples:
     help="How long a connection attempt may take.",
 )
 @option(
-    "--no-reconnect", is_flag=True, help="End with status 4 when the connection fails or is lost."
+    "--no-reconnect",
+    group="Connection",
+    is_flag=True,
+    help="End with status 4 when the connection fails or is lost.",
 )
 @option(
     "--max-retries",
+    group="Connection",
     type=RETRIES,
     metavar="N",
     help="End with status 4 after N consecutive failed retries.  [default: retry forever]",
 )
 @option(
     "--strict",
+    group="Connection",
     is_flag=True,
     help="End with status 5 when any channel is refused, or a licence or messenger is not in the"
     " account.",
 )
 @option(
     "--spool-limit",
+    group="Output",
     type=SIZE,
     default="1GiB",
     show_default=True,
@@ -178,19 +199,24 @@ Examples:
     " status 7.",
 )
 @option(
-    "--sandbox", is_flag=True, help="Start an embedded ChatApp with made-up events and tail that."
+    "--sandbox",
+    group="Connection",
+    is_flag=True,
+    help="Start an embedded ChatApp with made-up events and tail that.",
 )
 @token_file_option
 @profile_option
-@option("-q", "--quiet", is_flag=True, help="Print only fatal errors on stderr.")
+@option("-q", "--quiet", group="Logging", is_flag=True, help="Print only fatal errors on stderr.")
 @option(
     "-v",
     "--verbose",
+    group="Logging",
     count=True,
     help="More detail on stderr; -vv also logs every frame, with secrets redacted.",
 )
 @option(
     "--log-format",
+    group="Logging",
     type=Choice(LOG_FORMATS),
     default=LOG_FORMATS[0],
     show_default=True,

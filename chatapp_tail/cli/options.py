@@ -11,6 +11,7 @@ from ..chatapp.channels import EXAMPLES as CHANNEL_EXAMPLES
 from ..chatapp.channels import parse_channel, parse_messenger
 from ..formats import Output, TimeStyle
 from ..formats.colors import ColorMode
+from .help import GroupedOption
 from .params import (
     Choice,
     ParsedType,
@@ -59,17 +60,22 @@ RETRIES = ParsedType("n", parse_retries)
 
 
 def option(
-    *names: str, of: str | None = None, also_from: str | None = None, **settings: Any
+    *names: str,
+    group: str | None = None,
+    of: str | None = None,
+    also_from: str | None = None,
+    **settings: Any,
 ) -> Callable[[F], F]:
     """Declare an option that is also read from CHATAPP_TAIL_... (and from `also_from`).
 
-    The variable of an option of another command has that command's name in it.
+    `group` is its heading in the help of the tail. The variable of an option of another command
+    has the name of that command, `of`, in it.
     """
     long = next(name for name in names if name.startswith("--"))
     path = f"{of}-{long[2:]}" if of else long[2:]
     variable = "CHATAPP_TAIL_" + path.upper().replace("-", "_")
     variables = [variable, also_from] if also_from else [variable]
-    return click.option(*names, envvar=variables, **settings)
+    return click.option(*names, cls=GroupedOption, group=group, envvar=variables, **settings)
 
 
 def access_options(command: F) -> F:
@@ -140,6 +146,7 @@ def ws_urls(given: tuple["Endpoint", ...]) -> tuple["Endpoint", ...]:
 _ACCESS = (
     option(
         "--api-url",
+        group="Connection",
         also_from="CHATAPP_API_URL",
         type=HTTP_URL,
         default=API_URL,
@@ -149,12 +156,14 @@ _ACCESS = (
     ),
     option(
         "--ca-file",
+        group="Connection",
         type=CA_FILE,
         metavar="FILE",
         help="Trust the certificate authorities in this PEM file, and no others.",
     ),
     option(
         "--proxy",
+        group="Connection",
         type=PROXY,
         metavar="URL",
         help="Go through a proxy, http://, socks5:// or socks5h://[user:password@]host[:port];"
@@ -166,6 +175,7 @@ _ENDPOINT = (
     option(
         "--ws-url",
         "endpoints",
+        group="Connection",
         type=WS_URL,
         multiple=True,
         also_from="CHATAPP_WS_URL",
@@ -175,6 +185,7 @@ _ENDPOINT = (
     ),
     option(
         "--app-key",
+        group="Connection",
         type=KEY,
         default=APP_KEY,
         also_from="CHATAPP_APP_KEY",
@@ -188,6 +199,7 @@ _LICENCE = (
         "-l",
         "--license",
         "licenses",
+        group="Select",
         type=LICENSE,
         multiple=True,
         metavar="N",
@@ -197,6 +209,7 @@ _LICENCE = (
         "-m",
         "--messenger",
         "messengers",
+        group="Select",
         type=MESSENGER,
         multiple=True,
         metavar="TYPE",
@@ -210,6 +223,7 @@ _FILTER = (
         "-e",
         "--event",
         "events",
+        group="Filter",
         multiple=True,
         metavar="NAME",
         help="Only events of this name (message, messageStatus, chatTag, ...); may be repeated.",
@@ -218,23 +232,27 @@ _FILTER = (
         "-E",
         "--exclude-event",
         "excluded_events",
+        group="Filter",
         multiple=True,
         metavar="NAME",
         help="No events of this name; may be repeated.",
     ),
     option(
         "--incoming",
+        group="Filter",
         is_flag=True,
         help="Hide outgoing messages; events that are not messages are still shown.",
     ),
     option(
         "--outgoing",
+        group="Filter",
         is_flag=True,
         help="Hide incoming messages; events that are not messages are still shown.",
     ),
     option(
         "--chat",
         "chats",
+        group="Filter",
         type=TEXT,
         multiple=True,
         metavar="ID",
@@ -244,6 +262,7 @@ _FILTER = (
         "-g",
         "--grep",
         "patterns",
+        group="Filter",
         type=TEXT,
         multiple=True,
         metavar="REGEX",
@@ -253,6 +272,7 @@ _FILTER = (
     option(
         "-w",
         "--where",
+        group="Filter",
         type=TEXT,
         multiple=True,
         metavar="JMESPATH",
@@ -264,22 +284,25 @@ _OUTPUT = (
     option(
         "-o",
         "--output",
+        group="Output",
         type=Choice([each.value for each in Output]),
         default=Output.AUTO.value,
         show_default=True,
         help="auto is pretty on a terminal and json otherwise; raw is each frame's data as ChatApp"
         " sends it; template needs --format.",
     ),
-    option("--json", "as_json", is_flag=True, help="Same as -o json."),
+    option("--json", "as_json", group="Output", is_flag=True, help="Same as -o json."),
     option(
         "-f",
         "--format",
         "template",
+        group="Output",
         metavar="TEMPLATE",
         help="One line per record, such as '{time} {chat}: {text}'.",
     ),
     option(
         "--color",
+        group="Output",
         type=Choice([each.value for each in ColorMode]),
         default=ColorMode.AUTO.value,
         show_default=True,
@@ -288,6 +311,7 @@ _OUTPUT = (
     option(
         "--time",
         "time_style",
+        group="Output",
         type=Choice([each.value for each in TimeStyle]),
         default=TimeStyle.LOCAL.value,
         show_default=True,
@@ -299,6 +323,7 @@ channel_option = option(
     "-c",
     "--channel",
     "channels",
+    group="Select",
     type=CHANNEL,
     multiple=True,
     metavar="NAME",
@@ -306,6 +331,7 @@ channel_option = option(
 )
 profile_option = option(
     "--profile",
+    group="Credentials",
     type=ParsedType("name", parse_profile),
     default="default",
     metavar="NAME",
@@ -314,6 +340,7 @@ profile_option = option(
 )
 token_file_option = option(
     "--token-file",
+    group="Credentials",
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="Read the access token from FILE rather than from CHATAPP_TOKEN or the stored login.",

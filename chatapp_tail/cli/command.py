@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import __version__
-from ..formats import TimeStyle
-from ..formats.colors import ColorMode
+from ..formats import Output
 from .help import GroupedHelp, LazyCommand
 from .options import (
     CHECKPOINT,
@@ -36,16 +35,6 @@ if TYPE_CHECKING:
 
 LOG_FORMATS = ("text", "json")
 """The values of `notices.LogFormat`, without importing it."""
-
-FILTERS = (
-    "events",
-    "excluded_events",
-    "incoming",
-    "outgoing",
-    "chats",
-    "patterns",
-    "where",
-)
 
 EXAMPLES = """\
 Show the events of ChatApp messengers as they happen: pretty on a terminal, one
@@ -249,11 +238,9 @@ def _refuse_options_before(ctx: click.Context, other: str) -> None:
 def _tail(
     ctx: click.Context,
     *,
-    output: str,
+    output: Output,
     as_json: bool,
     template: str | None,
-    color: str,
-    time_style: str,
     endpoints: tuple["Endpoint", ...],
     no_reconnect: bool,
     no_backfill: bool,
@@ -263,19 +250,13 @@ def _tail(
 ) -> int:
     # What is needed from here on takes three times as long to import as all of --help.
     from ..reporting.notices import LogFormat
-    from .config import Arguments, ViewArguments, compile_settings
+    from .config import Arguments, compile_settings
 
     if no_reconnect and max_retries:
         raise click.UsageError("--no-reconnect and --max-retries contradict each other.")
-    view = ViewArguments(
+    arguments = Arguments(
         output=resolve_output(ctx, output, as_json, template),
         template=template,
-        color=ColorMode(color),
-        time_style=TimeStyle(time_style),
-        **{name: options.pop(name) for name in FILTERS},
-    )
-    asked = Arguments(
-        view=view,
         endpoints=ws_urls(endpoints),
         backfill=not no_backfill,
         max_retries=0 if no_reconnect else max_retries,
@@ -283,7 +264,7 @@ def _tail(
         **options,
     )
     settings = compile_settings(
-        asked,
+        arguments,
         stdout_is_terminal=sys.stdout is not None and sys.stdout.isatty(),
         watched=sys.stderr.isatty(),
     )

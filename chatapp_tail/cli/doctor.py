@@ -68,9 +68,15 @@ def doctor(
     """
     show = _show_json if output == "json" else _show_text
     certificates = str(ca_file) if ca_file else None
-    selection = Selection(licenses, messengers, channels)
+    selection = Selection(licenses=licenses, messengers=messengers, names=channels)
     selection = replace(selection, everything=selection.is_empty)
-    settings = Settings(ws_urls(endpoints), app_key, (), ca_file=certificates, proxy=proxy)
+    settings = Settings(
+        endpoints=ws_urls(endpoints),
+        app_key=app_key,
+        channels=(),
+        ca_file=certificates,
+        proxy=proxy,
+    )
     findings = _examine(
         settings,
         selection,

@@ -13,7 +13,7 @@ from ..formats import Output, TimeStyle
 from ..formats.colors import ColorMode
 from .help import GroupedOption
 from .params import (
-    Choice,
+    EnumChoice,
     ParsedType,
     Text,
     parse_app_key,
@@ -114,7 +114,9 @@ def is_on_command_line(ctx: click.Context, name: str) -> bool:
     return ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
-def resolve_output(ctx: click.Context, output: str, as_json: bool, template: str | None) -> Output:
+def resolve_output(
+    ctx: click.Context, output: Output, as_json: bool, template: str | None
+) -> Output:
     """Return which output is meant; what was typed wins over what a variable says."""
     given = ["as_json"] * as_json + ["template"] * (template is not None)
     names = [name for name in given if is_on_command_line(ctx, name)]
@@ -124,15 +126,15 @@ def resolve_output(ctx: click.Context, output: str, as_json: bool, template: str
         raise click.UsageError("--json and --format contradict each other.")
     if names:
         return _with_output(ctx, output, names[0])
-    if output == "template" and template is None:
+    if output is Output.TEMPLATE and template is None:
         raise click.UsageError("-o template needs a --format.")
-    return Output(output)
+    return output
 
 
-def _with_output(ctx: click.Context, output: str, name: str) -> Output:
+def _with_output(ctx: click.Context, output: Output, name: str) -> Output:
     """Return what --json or --format means beside --output."""
     meant = Output.JSON if name == "as_json" else Output.TEMPLATE
-    if is_on_command_line(ctx, "output") and output not in ("auto", meant.value):
+    if is_on_command_line(ctx, "output") and output not in (Output.AUTO, meant):
         flag = "--json" if meant is Output.JSON else "--format"
         raise click.UsageError(f"{flag} and --output {output} contradict each other.")
     return meant
@@ -285,7 +287,7 @@ _OUTPUT = (
         "-o",
         "--output",
         group="Output",
-        type=Choice([each.value for each in Output]),
+        type=EnumChoice(Output),
         default=Output.AUTO.value,
         show_default=True,
         help="auto is pretty on a terminal and json otherwise; raw is each frame's data as ChatApp"
@@ -303,7 +305,7 @@ _OUTPUT = (
     option(
         "--color",
         group="Output",
-        type=Choice([each.value for each in ColorMode]),
+        type=EnumChoice(ColorMode),
         default=ColorMode.AUTO.value,
         show_default=True,
         help="Colours in pretty output; auto heeds NO_COLOR and FORCE_COLOR.",
@@ -312,7 +314,7 @@ _OUTPUT = (
         "--time",
         "time_style",
         group="Output",
-        type=Choice([each.value for each in TimeStyle]),
+        type=EnumChoice(TimeStyle),
         default=TimeStyle.LOCAL.value,
         show_default=True,
         help="How pretty output and templates show the time.",

@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -221,3 +222,17 @@ class Choice(click.Choice[str]):
         said = super().get_invalid_choice_message(value, ctx)
         close = suggest(str(value).lower(), self.choices)
         return f"{said} Did you mean {close!r}?" if close else said
+
+
+class EnumChoice(Choice):
+    """One value of an enumeration, handed over as its member."""
+
+    def __init__(self, members: type[StrEnum]) -> None:
+        super().__init__([member.value for member in members])
+        self._members = members
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> StrEnum:
+        """Return the member, or fail as `Choice` does."""
+        return self._members(super().convert(value, param, ctx))

@@ -4,13 +4,13 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import click
 
 from ..chatapp.records import Decoded
 from ..errors import ExitStatus, UsageError
-from ..formats.colors import ColorMode
-from ..formats.times import TimeStyle
+from ..formats import Output
 from ..replay import Broken, delay, read_saved
 from ..reporting.summary import Summary
 from ..sinks.stdout import BrokenPipe, write_all
@@ -43,26 +43,19 @@ def replay(
     files: tuple[str, ...],
     count: int | None,
     speed: float,
-    output: str,
+    output: Output,
     as_json: bool,
     template: str | None,
-    color: str,
-    time_style: str,
-    **filters: object,
+    **options: Any,
 ) -> int:
     """Show events saved with -o json or -o raw, also .gz and .zst; - is standard input.
 
     Filters and formats are those of the tail. Lines that cannot be read are reported and skipped;
     if nothing can be read, the exit status is 2.
     """
-    asked = ViewArguments(
-        output=resolve_output(ctx, output, as_json, template),
-        template=template,
-        color=ColorMode(color),
-        time_style=TimeStyle(time_style),
-        **filters,  # type: ignore[arg-type]  # click gives each option its type
-    )
-    view = compile_view(asked, terminal=sys.stdout.isatty())
+    output = resolve_output(ctx, output, as_json, template)
+    arguments = ViewArguments(output=output, template=template, **options)
+    view = compile_view(arguments, terminal=sys.stdout.isatty())
     pipeline = view.pipeline(Summary(), dict(os.environ))
     report = Report()
     found = read_saved(files, report.broken, report.record, stdin=sys.stdin.buffer)

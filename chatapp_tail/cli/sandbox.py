@@ -53,14 +53,14 @@ def open_sandbox(**options: Any) -> Iterator[OpenSandbox]:
         ) from error
     try:
         yield OpenSandbox(
-            (Endpoint.parse(sandbox.ws_url),),
-            sandbox.api_url,
-            sandbox.app_key,
-            sandbox.token,
-            str(sandbox.ca_file) if sandbox.ca_file else None,
-            sandbox.email,
-            sandbox.app_id,
-            sandbox.password,
+            endpoints=(Endpoint.parse(sandbox.ws_url),),
+            api_url=sandbox.api_url,
+            app_key=sandbox.app_key,
+            token=sandbox.token,
+            ca_file=str(sandbox.ca_file) if sandbox.ca_file else None,
+            email=sandbox.email,
+            app_id=sandbox.app_id,
+            password=sandbox.password,
         )
     finally:
         sandbox.stop()

@@ -5,7 +5,8 @@ import pytest
 from click.testing import CliRunner
 
 from chatapp_tail.cli.help import GroupedHelp, GroupedOption, grouped, long_name
-from chatapp_tail.cli.params import Choice
+from chatapp_tail.cli.params import Choice, EnumChoice
+from chatapp_tail.formats import Output
 
 
 def small() -> GroupedHelp:
@@ -65,3 +66,11 @@ def test_nothing_is_named_when_nothing_is_close() -> None:
     with pytest.raises(click.BadParameter) as error:
         Choice(["json", "pretty"]).convert("xml", None, None)
     assert "Did you mean" not in error.value.message
+
+
+def test_a_value_of_an_enumeration_is_its_member() -> None:
+    kind = EnumChoice(Output)
+    assert kind.convert("raw", None, None) is Output.RAW
+    assert "template" in kind.choices
+    with pytest.raises(click.BadParameter, match="Did you mean 'json'"):
+        kind.convert("jsn", None, None)

@@ -250,15 +250,15 @@ HEAVY = {"chatapp_tail.formats.pretty", "chatapp_tail.formats.template", "chatap
         (Output.PRETTY, {"chatapp_tail.formats.pretty"}),
     ],
 )
-def test_only_the_wanted_format_is_loaded(output: Output, load: set[str]) -> None:
+def test_only_the_wanted_format_is_loaded(output: Output, loaded: set[str]) -> None:
     program = f"""
 import sys
-from tests.unit.cli.test_showing import HEAVY, Output, Summary, compiled
+from tests.unit.cli.test_view import HEAVY, Output, Summary, compiled
 assert not HEAVY & sys.modules.keys()
 compiled(output=Output({str(output)!r}), template="{{text}}").pipeline(Summary(), {{}})
 print(*sorted(HEAVY & sys.modules.keys()), "rich" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
     *found, rich = done.stdout.decode().split()
-    assert set(found) == load
+    assert set(found) == loaded
     assert (rich == "True") == (output is Output.PRETTY)

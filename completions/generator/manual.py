@@ -11,7 +11,7 @@ from chatapp_tail import __version__
 from chatapp_tail.cli.help import grouped, load, long_name
 from chatapp_tail.errors import ExitStatus
 
-from .tree import metavar, open_context
+from .tree import full_help, metavar, open_context
 
 _PREFIX = "CHATAPP_TAIL_"
 
@@ -147,17 +147,11 @@ def _option(option: click.Option) -> Iterator[str]:
     names = sorted([*option.opts, *option.secondary_opts], key=len)
     yield ".TP"
     yield ", ".join(rf"\fB{_escape(name)}\fR" for name in names) + value
-    yield from _filled(_help(option))
-
-
-def _help(option: click.Option) -> str:
-    said = " ".join((option.help or "").split())
-    shown = option.show_default and option.default is not None
-    return f"{said}  [default: {option.default}]" if shown else said
+    yield from _filled(full_help(option))
 
 
 def _commands(group: click.Group, context: click.Context) -> Iterator[str]:
-    known = {_help(each) for each in group.params if isinstance(each, click.Option)}
+    known = {full_help(each) for each in group.params if isinstance(each, click.Option)}
     for name, command in sorted(group.commands.items()):
         if not command.hidden:
             yield from _command(name, load(command), context, known)
@@ -176,9 +170,9 @@ def _command(
     yield f'.SS "{_escape(words)}"'
     yield from _prose("\n\n".join(_paragraphs(command)).replace("\b\n", ""))
     for each in options:
-        if _help(each) not in known:
+        if full_help(each) not in known:
             yield from _option(each)
-    if same := [f"--{long_name(each)}" for each in options if _help(each) in known]:
+    if same := [f"--{long_name(each)}" for each in options if full_help(each) in known]:
         yield ".PP"
         yield from _filled(f"As above: {', '.join(same)}.")
 

@@ -132,6 +132,13 @@ def metavar(option: click.Option) -> str:
     return option.type.name.upper()
 
 
+def full_help(option: click.Option) -> str:
+    """Return all that help says of an option, with its default in brackets at the end."""
+    text = " ".join((option.help or "").split())
+    shown = option.show_default and option.default is not None
+    return f"{text}  [default: {option.default}]" if shown else text
+
+
 def first_sentence(text: str) -> str:
     """Return what fits beside a name: up to the first full stop or semicolon."""
     return re.split(r"[.;](?:\s|$)", " ".join(text.split()), maxsplit=1)[0]

@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from ..chatapp.api import Api, refresh_tokens
+from ..chatapp.api import Api
 from ..chatapp.http import Http, named_authorities
-from ..chatapp.secret import Secret
-from ..chatapp.token_store import TokenPair
 from ..chatapp.tokens import TokenSource, choose_source
 from ..errors import UsageError
 from ..net import LOOPBACK, Proxy, proxy_for
@@ -48,12 +46,7 @@ def connect_api(
         if not endpoint.tls and not _is_this_machine(endpoint.host):
             warn(f"{endpoint} is not encrypted: events can be read and changed on the way")
 
-    def refresh(token: Secret) -> TokenPair:
-        return refresh_tokens(http, token)
-
-    chosen = source or choose_source(
-        token_file, os.environ, profile=profile, api_url=api_url, refresh=refresh, warn=warn
-    )
+    chosen = source or choose_source(token_file, os.environ, profile=profile, http=http, warn=warn)
     if token_file is not None and source is None:
         warn_if_open_to_others(token_file, warn)
     return ApiAccess(http, Api(http, chosen), chosen.origin)

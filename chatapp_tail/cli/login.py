@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from ..chatapp.api import make_tokens
 from ..chatapp.licenses import write_completion_cache
 from ..chatapp.secret import Secret
 from ..chatapp.token_store import Login, TokenStore
+from ..chatapp.tokens import make_tokens
 from ..errors import CredentialsError, ExitStatus, UsageError
 from ..net import Proxy
 from .access import open_http, warn_if_open_to_others

@@ -77,7 +77,7 @@ Examples:
     "--meta",
     group="Output",
     is_flag=True,
-    help="Put status and gap records between the events (JSON output only).",
+    help="Also write status and gap records (JSON output only).",
 )
 @option(
     "--since",
@@ -155,7 +155,7 @@ Examples:
     default="10s",
     show_default=True,
     metavar="DURATION",
-    help="How long a connection attempt may take.",
+    help="Timeout of a connection attempt.",
 )
 @option(
     "--no-reconnect",
@@ -184,14 +184,14 @@ Examples:
     default="1GiB",
     show_default=True,
     metavar="SIZE",
-    help="How much may wait on disk for a slow reader of stdout before the program ends with"
+    help="Most data buffered on disk for a slow reader of stdout; beyond it the program ends with"
     " status 7.",
 )
 @option(
     "--sandbox",
     group="Connection",
     is_flag=True,
-    help="Start an embedded ChatApp with made-up events and tail that.",
+    help="Tail an embedded ChatApp with made-up events.",
 )
 @token_file_option
 @profile_option
@@ -214,7 +214,7 @@ Examples:
 @click.version_option(__version__, message="chatapp-tail %(version)s")
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> int | None:
-    """Tail, unless another command is named."""
+    """Tail, unless another command is given."""
     if ctx.invoked_subcommand is not None:
         _refuse_options_before(ctx, ctx.invoked_subcommand)
         return None
@@ -222,7 +222,7 @@ def command(ctx: click.Context, /, **options: Any) -> int | None:
 
 
 def _refuse_options_before(ctx: click.Context, other: str) -> None:
-    """Say so when options of the tail stand before another command, where they do nothing."""
+    """Raise UsageError when options of the tail precede another command, which ignores them."""
     before = [
         each.opts[-1]
         for each in ctx.command.params
@@ -279,7 +279,7 @@ for each in (
     LazyCommand("login", "login", "Log in once; tokens are stored and renewed automatically."),
     LazyCommand("login", "logout", "Forget the stored login."),
     LazyCommand("replay", "replay", "Replay saved records."),
-    LazyCommand("sandbox", "sandbox", "Run an embedded ChatApp to try things with."),
+    LazyCommand("sandbox", "sandbox", "Run an embedded ChatApp for testing."),
     LazyCommand("schema", "schema", "Print the JSON Schema of the records."),
 ):
     command.add_command(each)

@@ -1,4 +1,4 @@
-"""`chatapp-tail doctor`: finds out why a tail would not work, one check per line."""
+"""`chatapp-tail doctor`: check everything a tail needs, one line per check."""
 
 import sys
 import time
@@ -62,7 +62,7 @@ def doctor(
 ) -> int:
     """Check everything a tail needs, from the configuration to a ping that is answered.
 
-    One line per check; each failure says what to do next, and what a tail would survive is only a
+    One line per check; each failure says what to do next. A failure that a tail would survive is a
     warning. The exit status is the one a tail would end with. Without --license, --messenger and
     --channel the account's first line is tried.
     """

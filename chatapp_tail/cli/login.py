@@ -34,7 +34,7 @@ PASSWORD_VARIABLE = "CHATAPP_PASSWORD"
     help=f"Read the password from a file, or from standard input with -.  [default:"
     f" {PASSWORD_VARIABLE}, otherwise you are prompted]",
 )
-@option("--status", of="login", is_flag=True, help="Say who is logged in, and for how long.")
+@option("--status", of="login", is_flag=True, help="Show who is logged in, and for how long.")
 @access_options
 @profile_option
 def login(
@@ -49,21 +49,21 @@ def login(
 ) -> int:
     """Log in with email, password and appId, and store the tokens (not the password).
 
-    You are prompted for what is not given. The tokens are kept in a file only you can read, and
-    are renewed automatically when the service refuses them.
+    You are prompted for options that are not given. The tokens are stored in a file only you can
+    read, and renewed automatically when the service refuses them.
     """
     store = TokenStore()
     if status:
         return _say_status(store, profile)
     email = email or _ask("Email", "--email")
-    # The password comes last: it is what a typing error before it would cost again.
+    # The password comes last: a typing error before it does not require it again.
     app_id = app_id or _ask("appId", "--app-id")
     password = _password(password_file)
     if password_file and str(password_file) != "-":
         warn_if_open_to_others(password_file)
     http = open_http(api_url, ca_file=str(ca_file) if ca_file else None, proxy=proxy)
     with store.locked():
-        # Only 100 logins a day are allowed: none is spent that could not be kept.
+        # Only 100 logins per day are allowed, so check first that this one can be stored.
         store.check()
         pair = make_tokens(http, email, password, app_id)
         store.save(profile, Login(email, app_id, api_url, pair))

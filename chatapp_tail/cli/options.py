@@ -1,4 +1,4 @@
-"""What the commands' options share: types, names of variables, options of several commands."""
+"""Types of option values, how an option is declared, and the options of several commands."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -79,12 +79,12 @@ def option(
 
 
 def access_options(command: F) -> F:
-    """Add the options of every command that asks the API."""
+    """Add the options of commands that use the API."""
     return _add(_ACCESS, command)
 
 
 def endpoint_options(command: F) -> F:
-    """Add the options of every command that connects to the Pusher server."""
+    """Add the options of commands that connect to the Pusher server."""
     return _add(_ENDPOINT, command)
 
 
@@ -100,24 +100,24 @@ def _add(options: Sequence[Callable[[Any], Any]], command: F) -> F:
 
 
 def filter_options(command: F) -> F:
-    """Add the options that choose what to show."""
+    """Add the options that choose records."""
     return _add(_FILTER, command)
 
 
 def output_options(command: F) -> F:
-    """Add the options that say how to show it."""
+    """Add the options that choose the format."""
     return _add(_OUTPUT, command)
 
 
 def is_on_command_line(ctx: click.Context, name: str) -> bool:
-    """Return whether a parameter stands on the command line, rather than in a variable."""
+    """Return whether a parameter was given on the command line, not by a variable."""
     return ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def resolve_output(
     ctx: click.Context, output: Output, as_json: bool, template: str | None
 ) -> Output:
-    """Return which output is meant; what was typed wins over what a variable says."""
+    """Return the effective output; the command line takes precedence over variables."""
     given = ["as_json"] * as_json + ["template"] * (template is not None)
     names = [name for name in given if is_on_command_line(ctx, name)]
     if not names and not is_on_command_line(ctx, "output"):
@@ -237,7 +237,7 @@ _FILTER = (
         group="Filter",
         multiple=True,
         metavar="NAME",
-        help="No events of this name; may be repeated.",
+        help="Hide events of this name; may be repeated.",
     ),
     option(
         "--incoming",

@@ -1,4 +1,4 @@
-"""`chatapp-tail replay`: records saved before, through the same filters and formats."""
+"""`chatapp-tail replay`: saved records through the filters and formats of the tail."""
 
 import os
 import sys
@@ -33,8 +33,8 @@ _BATCH = 256 * 1024
     default="max",
     show_default=True,
     metavar="FACTOR",
-    help="1 is as fast as the events came, 10 ten times that, max as fast as possible; a pause is"
-    " at most a day.",
+    help="1 is the original speed, 10 ten times that, max as fast as possible; pauses are at most"
+    " a day.",
 )
 @click.pass_context
 def replay(
@@ -48,7 +48,7 @@ def replay(
     template: str | None,
     **options: Any,
 ) -> int:
-    """Show events saved with -o json or -o raw, also .gz and .zst; - is standard input.
+    """Replay records saved with -o json or -o raw, also .gz and .zst; - is standard input.
 
     Filters and formats are those of the tail. Lines that cannot be read are reported and skipped;
     if nothing can be read, the exit status is 2.

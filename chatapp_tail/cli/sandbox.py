@@ -16,12 +16,12 @@ from .options import option
 from .signals import KilledBySignal
 
 RATE_INSIDE = 4.0
-"""Live events a second of `--sandbox`: lively, and still readable."""
+"""Live events per second of `--sandbox`: a rate that a person can read."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenSandbox:
-    """Where a running sandbox is, and what it accepts."""
+    """The addresses of a running sandbox, and the credentials it accepts."""
 
     endpoints: tuple[Endpoint, ...]
     api_url: str
@@ -140,9 +140,7 @@ def _exports(variables: dict[str, str]) -> str:
     metavar="R",
     help="Live events per second; 0 for none.",
 )
-@option(
-    "--tls", of="sandbox", is_flag=True, help="Speak wss and https, with a certificate of its own."
-)
+@option("--tls", of="sandbox", is_flag=True, help="Serve wss and https, with its own certificate.")
 @option("--seed", of="sandbox", type=int, metavar="N", help="Random seed, for reproducible events.")
 def sandbox(port: int, api_port: int, rate: float, tls: bool, seed: int | None) -> int:
     """Run an embedded ChatApp on 127.0.0.1 with made-up events.

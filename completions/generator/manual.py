@@ -32,9 +32,9 @@ STATUSES = {
     ExitStatus.COUNT_NOT_REACHED: "--count was not reached in time.",
 }
 _SIGNALS = (
-    "SIGINT, SIGTERM: what was received is written, then the process dies by that signal. What"
-    " standard output does not take is given up, and said, after 10 seconds without a byte taken"
-    " (SIGTERM) or one (SIGINT). A second signal ends it at once."
+    "SIGINT, SIGTERM: the records received so far are written, then the process dies by that"
+    " signal. If standard output accepts nothing for 10 seconds (SIGTERM) or one second (SIGINT),"
+    " the rest is dropped and reported. A second signal ends the process at once."
 )
 
 _OUTPUT = """\
@@ -59,28 +59,28 @@ _MEMBERS = {
     "data": "The item byte for byte as it came.",
 }
 _VARIABLES = {
-    "CHATAPP_TOKEN": "The access token, unless --token-file names a file. Quote it: it holds dollar"
-    " signs.",
+    "CHATAPP_TOKEN": "The access token, unless --token-file names a file. Quote it: it contains"
+    " dollar signs.",
     "CHATAPP_PASSWORD": "The password for login, unless --password-file names a file.",
     "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY": "The proxy to go through, and the hosts that"
-    " are excepted, unless --proxy is given.",
+    " bypass it, unless --proxy is given.",
     "NO_COLOR, FORCE_COLOR, CLICOLOR_FORCE": "Whether there are colours, unless --color says so.",
-    "TMPDIR": "Where what a slow reader has not taken yet waits, in a file without a name.",
-    "NOTIFY_SOCKET, WATCHDOG_USEC": "Set by systemd: it is told once every channel is confirmed or"
-    " refused, and its watchdog is fed.",
+    "TMPDIR": "Directory of the unnamed file that buffers output for a slow reader.",
+    "NOTIFY_SOCKET, WATCHDOG_USEC": "Set by systemd, which is notified once every channel is"
+    " confirmed or refused. Its watchdog is reset regularly.",
 }
 _FILES = {
     "${XDG_STATE_HOME:-~/.local/state}/chatapp-tail/tokens.json": "The logins, readable by you"
     " only.",
     "${XDG_STATE_HOME:-~/.local/state}/chatapp-tail/resume/NAME.sqlite": "What the tail with"
-    " --resume=NAME has written. Without it, it starts over.",
+    " --resume=NAME has written. Without it the next run starts over.",
     "${XDG_CACHE_HOME:-~/.cache}/chatapp-tail/lines": "Licences and messengers seen last, one pair"
     " per line, for the completion of shells. May be removed at any time.",
 }
 
 
 def manual(command: click.Group, note: str) -> str:
-    """Return the page as roff for man(7) macros; `note` says in one line where it comes from."""
+    """Return the page as roff with man(7) macros; `note` names its origin in one line."""
     context = open_context(command)
     sections = {
         "NAME": [r"chatapp\-tail \- show the events of ChatApp messengers as they happen"],

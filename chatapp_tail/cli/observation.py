@@ -1,4 +1,4 @@
-"""A short connection of `doctor`'s own, and what it said so far."""
+"""A short connection of `doctor`, and what it has reported so far."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -107,7 +107,7 @@ class ConnectionProbe:
             stopped = self._stopped()
         if stopped is None:
             raise CheckFailed(
-                self._last_trouble() or f"nothing within {patience:g} s",
+                self._last_warning() or f"nothing within {patience:g} s",
                 "run a tail that shows every frame",
                 ExitStatus.UNREACHABLE,
             )
@@ -117,11 +117,11 @@ class ConnectionProbe:
             _STATUS_OF.get(stopped.cause, ExitStatus.UNREACHABLE),
         )
 
-    def _last_trouble(self) -> str:
-        troubles = [
+    def _last_warning(self) -> str:
+        warnings = [
             item.reason for item in self._items if isinstance(item, items.ConnectionWarning)
         ]
-        return troubles[-1] if troubles else ""
+        return warnings[-1] if warnings else ""
 
     def _advice_for(self, cause: StopCause) -> str:
         if cause is StopCause.CHANNELS_REFUSED:

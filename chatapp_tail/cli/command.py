@@ -20,7 +20,7 @@ from .options import (
     endpoint_options,
     filter_options,
     is_on_command_line,
-    licence_options,
+    license_options,
     option,
     output_options,
     profile_option,
@@ -62,7 +62,7 @@ Examples:
         "max_content_width": 80,
     },
 )
-@licence_options
+@license_options
 @channel_option
 @option(
     "--all",
@@ -224,9 +224,9 @@ def command(ctx: click.Context, /, **options: Any) -> int | None:
 def _refuse_options_before(ctx: click.Context, other: str) -> None:
     """Raise UsageError when options of the tail precede another command, which ignores them."""
     before = [
-        each.opts[-1]
-        for each in ctx.command.params
-        if each.name and is_on_command_line(ctx, each.name)
+        param.opts[-1]
+        for param in ctx.command.params
+        if param.name and is_on_command_line(ctx, param.name)
     ]
     if before:
         raise click.UsageError(
@@ -273,7 +273,7 @@ def _tail(
     return run(settings)
 
 
-for each in (
+for other in (
     LazyCommand("doctor", "doctor", "Find out why a tail does not work."),
     LazyCommand("lines", "lines", "List licences and messengers."),
     LazyCommand("login", "login", "Log in once; tokens are stored and renewed automatically."),
@@ -282,4 +282,4 @@ for each in (
     LazyCommand("sandbox", "sandbox", "Run an embedded ChatApp for testing."),
     LazyCommand("schema", "schema", "Print the JSON Schema of the records."),
 ):
-    command.add_command(each)
+    command.add_command(other)

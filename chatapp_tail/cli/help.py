@@ -35,11 +35,11 @@ class GroupedHelp(click.Group):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the groups, then the commands."""
         groups = [
-            (heading, [record for each in options if (record := each.get_help_record(ctx))])
+            (heading, [record for option in options if (record := option.get_help_record(ctx))])
             for heading, options in grouped(self.get_params(ctx))
         ]
         widths = [len(names) for _, records in groups for names, _ in records]
-        width = max((each for each in widths if each <= _WIDEST), default=0)
+        width = max((width for width in widths if width <= _WIDEST), default=0)
         for heading, records in groups:
             with formatter.section(heading):
                 # The same column in every group: click makes it as wide as the widest name.
@@ -77,10 +77,10 @@ class LazyCommand(click.Command):
 
     def load(self) -> click.Command:
         """Import the command."""
-        found = getattr(import_module(f"{__package__}.{self._module}"), self.name or "")
-        assert isinstance(found, click.Command)
-        found.short_help = self.short_help
-        return found
+        command = getattr(import_module(f"{__package__}.{self._module}"), self.name or "")
+        assert isinstance(command, click.Command)
+        command.short_help = self.short_help
+        return command
 
 
 def load(command: click.Command) -> click.Command:

@@ -88,9 +88,9 @@ def endpoint_options(command: F) -> F:
     return _add(_ENDPOINT, command)
 
 
-def licence_options(command: F) -> F:
+def license_options(command: F) -> F:
     """Add the options that choose licences and messengers."""
-    return _add(_LICENCE, command)
+    return _add(_LICENSE, command)
 
 
 def _add(options: Sequence[Callable[[Any], Any]], command: F) -> F:
@@ -196,7 +196,7 @@ _ENDPOINT = (
         help="Key of the Pusher app.",
     ),
 )
-_LICENCE = (
+_LICENSE = (
     option(
         "-l",
         "--license",

@@ -58,8 +58,8 @@ def replay(
     view = compile_view(arguments, terminal=sys.stdout.isatty())
     pipeline = view.pipeline(Summary(), dict(os.environ))
     report = Report()
-    found = read_saved(files, report.broken, report.record, stdin=sys.stdin.buffer)
-    lines = (line for saved in _paced(found, speed) for line in pipeline.process_saved(saved))
+    saved = read_saved(files, report.broken, report.record, stdin=sys.stdin.buffer)
+    lines = (line for event in _paced(saved, speed) for line in pipeline.process_saved(event))
     try:
         _write(lines, count, at_once=speed != float("inf"))
     except BrokenPipe:
@@ -69,7 +69,7 @@ def replay(
 
 
 class Report:
-    """Says which lines could not be read, a few of each file, and how many more there are."""
+    """Reports lines that could not be read: a few per file, then how many more there are."""
 
     SHOWN_PER_FILE = 5
 

@@ -46,8 +46,8 @@ def open_sandbox(**options: Any) -> Iterator[OpenSandbox]:
     except ImportError as error:
         raise _missing(error) from error
     except OSError as error:
-        asked = [name for name in ("port", "api_port") if options.get(name)]
-        ports = " or ".join(f"--{name.replace('_', '-')} {options[name]}" for name in asked)
+        names = [name for name in ("port", "api_port") if options.get(name)]
+        ports = " or ".join(f"--{name.replace('_', '-')} {options[name]}" for name in names)
         raise UsageError(
             f"cannot start the sandbox: {os.strerror(error.errno or 0)}: {ports}; choose another"
         ) from error

@@ -116,16 +116,16 @@ def _paragraphs(command: click.Command) -> list[str]:
 
 
 def _introduction(command: click.Command) -> str:
-    return "\n\n".join(each for each in _paragraphs(command) if not each.startswith("\b"))
+    return "\n\n".join(text for text in _paragraphs(command) if not text.startswith("\b"))
 
 
 def _examples(command: click.Command) -> Iterator[str]:
     """Yield what `--help` shows as examples: commands, each with an indented line about it."""
     lines = [
         line
-        for each in _paragraphs(command)
-        if each.startswith("\b")
-        for line in each.splitlines()
+        for text in _paragraphs(command)
+        if text.startswith("\b")
+        for line in text.splitlines()
         if line.startswith("  ")
     ]
     for line in lines:
@@ -138,8 +138,8 @@ def _examples(command: click.Command) -> Iterator[str]:
 def _options(params: list[click.Parameter]) -> Iterator[str]:
     for heading, options in grouped(params):
         yield f".SS {heading}"
-        for each in options:
-            yield from _option(each)
+        for option in options:
+            yield from _option(option)
 
 
 def _option(option: click.Option) -> Iterator[str]:
@@ -151,7 +151,7 @@ def _option(option: click.Option) -> Iterator[str]:
 
 
 def _commands(group: click.Group, context: click.Context) -> Iterator[str]:
-    known = {full_help(each) for each in group.params if isinstance(each, click.Option)}
+    known = {full_help(param) for param in group.params if isinstance(param, click.Option)}
     for name, command in sorted(group.commands.items()):
         if not command.hidden:
             yield from _command(name, load(command), context, known)
@@ -163,16 +163,18 @@ def _command(
     """Yield a command; options that mean what they mean to the tail are only named."""
     context = open_context(command, parent)
     params = command.get_params(context)
-    arguments = [each.make_metavar(context) for each in params if isinstance(each, click.Argument)]
-    options = [each for each in params if isinstance(each, click.Option) and not each.hidden]
-    options = [each for each in options if long_name(each) != "help"]
+    arguments = [
+        param.make_metavar(context) for param in params if isinstance(param, click.Argument)
+    ]
+    options = [param for param in params if isinstance(param, click.Option) and not param.hidden]
+    options = [option for option in options if long_name(option) != "help"]
     words = " ".join(["chatapp-tail", name, *arguments])
     yield f'.SS "{_escape(words)}"'
     yield from _prose("\n\n".join(_paragraphs(command)).replace("\b\n", ""))
-    for each in options:
-        if full_help(each) not in known:
-            yield from _option(each)
-    if same := [f"--{long_name(each)}" for each in options if full_help(each) in known]:
+    for option in options:
+        if full_help(option) not in known:
+            yield from _option(option)
+    if same := [f"--{long_name(option)}" for option in options if full_help(option) in known]:
         yield ".PP"
         yield from _filled(f"As above: {', '.join(same)}.")
 
@@ -195,19 +197,23 @@ def _environment(group: click.Group) -> Iterator[str]:
 
 def _exceptions(group: click.Group) -> str:
     """Return of which options the values in a variable are separated by newlines."""
-    options = [each for each in group.params if isinstance(each, click.Option) and each.multiple]
-    names = [f"--{long_name(each)}" for each in options if each.type.envvar_list_splitter == "\n"]
+    options = [
+        param for param in group.params if isinstance(param, click.Option) and param.multiple
+    ]
+    names = [
+        f"--{long_name(option)}" for option in options if option.type.envvar_list_splitter == "\n"
+    ]
     return f" (of {', '.join(names)}: by newlines)" if names else ""
 
 
 def _aliases(group: click.Group) -> Iterator[tuple[str, str]]:
     """Yield the variables of options that are not made of their names."""
     for command in (group, *map(load, group.commands.values())):
-        for each in command.params:
-            names = [each.envvar] if isinstance(each.envvar, str) else each.envvar or []
+        for param in command.params:
+            names = [param.envvar] if isinstance(param.envvar, str) else param.envvar or []
             for name in names:
-                if not name.startswith(_PREFIX) and isinstance(each, click.Option):
-                    yield name, f"The same as --{long_name(each)}."
+                if not name.startswith(_PREFIX) and isinstance(param, click.Option):
+                    yield name, f"The same as --{long_name(param)}."
 
 
 def _list(entries: dict[str, str]) -> Iterator[str]:
@@ -241,7 +247,7 @@ _CHARACTERS = {
 def _escape(text: str) -> str:
     """Return text as roff that shows it as it is, and can be copied from a terminal."""
     escaped = "".join(
-        _CHARACTERS.get(each) or (each if each.isascii() else rf"\[u{ord(each):04X}]")
-        for each in text
+        _CHARACTERS.get(char) or (char if char.isascii() else rf"\[u{ord(char):04X}]")
+        for char in text
     )
     return re.sub(r"^\.", r"\\&.", escaped)

@@ -19,9 +19,9 @@ from ..chatapp.selection import Selection
 from ..errors import ApiError, ChatAppTailError, CredentialsError, ExitStatus
 from ..net import proxy_for
 from ..pusher.connection import Endpoint, Settings
+from .check_result import Check, CheckFailed, fails_with
+from .connection_probe import ConnectionProbe, advice_for_channels
 from .endpoint_checks import Untrusted, endpoint_checks, speaks_tls
-from .findings import Check, CheckFailed, fails_with
-from .observation import ConnectionProbe, advice_for_channels
 
 _SKEW_ALLOWED = 60.0
 
@@ -181,29 +181,30 @@ class DoctorChecks:
                 advice = f"this server speaks TLS: use --ws-url {endpoint.with_tls()}"
                 raise CheckFailed(failure.detail, advice, failure.status) from None
 
-    def _endpoint_failures(self) -> Iterator[tuple[str, Check]]:
+    @property
+    def _connected(self) -> ConnectionProbe:
+        """The connection, for the checks after `_connect`."""
         assert self.probe is not None
-        for reason in self.probe.losses:
+        return self.probe
+
+    def _endpoint_failures(self) -> Iterator[tuple[str, Check]]:
+        for reason in self._connected.losses:
             yield "app key", fails_with(reason, "check --ws-url and --app-key")
 
     def _authorised(self) -> str:
-        assert self.probe is not None
-        granted = self.probe.wait_authorised()
+        granted = self._connected.wait_authorised()
         return ", ".join(
             short_name(channel) for channel in self.settings.channels if channel in granted
         )
 
     def _channel_refusals(self) -> Iterator[tuple[str, Check]]:
-        assert self.probe is not None
-        for channel, reason in self.probe.refusals.items():
+        for channel, reason in self._connected.refusals.items():
             detail = f"{short_name(channel)}: {reason}"
             yield "channel refused", fails_with(detail, advice_for_channels([channel]))
 
     def _subscribed(self) -> str:
-        assert self.probe is not None
-        self.probe.wait_ready()
+        self._connected.wait_ready()
         return "confirmed"
 
     def _ping(self) -> str:
-        assert self.probe is not None
-        return f"answered in {self.probe.wait_for_pong() * 1000:.1f} ms"
+        return f"answered in {self._connected.wait_for_pong() * 1000:.1f} ms"

@@ -16,8 +16,8 @@ from ..net import Proxy
 from ..pusher.connection import Endpoint, Settings
 from ..redaction import redact
 from .access import ApiAccess, connect_api
+from .check_result import Check, CheckFailed, CheckResult
 from .checks import DoctorChecks
-from .findings import Check, CheckFailed, CheckResult
 from .options import (
     access_options,
     channel_option,

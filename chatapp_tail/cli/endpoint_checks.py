@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ..errors import ExitStatus
 from ..net import Proxy, proxy_for
 from ..pusher.connection import Endpoint
-from .findings import Check, CheckFailed
+from .check_result import Check, CheckFailed
 
 _DAY = 86400.0
 _TIMEOUT = 10.0

@@ -17,9 +17,9 @@ from chatapp_tail.chatapp.http import Http
 from chatapp_tail.chatapp.secret import Secret
 from chatapp_tail.chatapp.selection import Selection
 from chatapp_tail.chatapp.tokens import StaticToken
+from chatapp_tail.cli.check_result import CheckFailed
 from chatapp_tail.cli.checks import DoctorChecks
-from chatapp_tail.cli.findings import CheckFailed
-from chatapp_tail.cli.observation import ConnectionProbe
+from chatapp_tail.cli.connection_probe import ConnectionProbe
 from chatapp_tail.errors import ExitStatus
 from chatapp_tail.pusher.answers import AuthAnswer
 from chatapp_tail.pusher.connection import Endpoint, Settings

@@ -12,7 +12,7 @@ from ..errors import ExitStatus
 from ..items import Item, StopCause
 from ..pusher.answers import AuthAnswer, Granted
 from ..pusher.connection import Connection, Settings, Timing
-from .findings import CheckFailed
+from .check_result import CheckFailed
 
 _STATUS_OF = {
     StopCause.CREDENTIALS: ExitStatus.CREDENTIALS,

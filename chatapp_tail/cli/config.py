@@ -67,7 +67,7 @@ class Arguments(ViewArguments, frozen=True, kw_only=True):
     endpoints: tuple[Endpoint, ...]
     api_url: str
     app_key: str
-    ca_file: Path | None
+    ca_file: str | None
     token_file: Path | None
     profile: str
     sandbox: bool
@@ -314,7 +314,7 @@ def _connection(arguments: Arguments, selection: Selection) -> ConnectionSetting
         endpoints=arguments.endpoints,
         app_key=arguments.app_key,
         channels=selection.known_channels(),
-        ca_file=str(arguments.ca_file) if arguments.ca_file else None,
+        ca_file=arguments.ca_file,
         proxy=arguments.proxy,
         connect_timeout=arguments.connect_timeout,
         timing=Timing(ping_interval=arguments.ping_interval, pong_timeout=arguments.pong_timeout),

@@ -55,7 +55,7 @@ def doctor(
     endpoints: tuple[Endpoint, ...],
     app_key: str,
     api_url: str,
-    ca_file: Path | None,
+    ca_file: str | None,
     proxy: Proxy | None,
     token_file: Path | None,
     profile: str,
@@ -67,14 +67,13 @@ def doctor(
     --channel the account's first line is tried.
     """
     show = _show_json if output == "json" else _show_text
-    certificates = str(ca_file) if ca_file else None
     selection = Selection(licenses=licenses, messengers=messengers, names=channels)
     selection = replace(selection, everything=selection.is_empty)
     settings = Settings(
         endpoints=ws_urls(endpoints),
         app_key=app_key,
         channels=(),
-        ca_file=certificates,
+        ca_file=ca_file,
         proxy=proxy,
     )
     results = _examine(
@@ -82,7 +81,7 @@ def doctor(
         selection,
         lambda: connect_api(
             api_url,
-            ca_file=certificates,
+            ca_file=ca_file,
             proxy=proxy,
             token_file=token_file,
             profile=profile,

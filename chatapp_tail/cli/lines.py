@@ -38,7 +38,7 @@ _BETWEEN = "  "
 def lines(
     output: str,
     api_url: str,
-    ca_file: Path | None,
+    ca_file: str | None,
     proxy: Proxy | None,
     token_file: Path | None,
     profile: str,
@@ -49,7 +49,7 @@ def lines(
     """
     _, api, _ = connect_api(
         api_url,
-        ca_file=str(ca_file) if ca_file else None,
+        ca_file=ca_file,
         proxy=proxy,
         token_file=token_file,
         profile=profile,

@@ -43,7 +43,7 @@ def login(
     password_file: Path | None,
     status: bool,
     api_url: str,
-    ca_file: Path | None,
+    ca_file: str | None,
     proxy: Proxy | None,
     profile: str,
 ) -> int:
@@ -61,7 +61,7 @@ def login(
     password = _password(password_file)
     if password_file and str(password_file) != "-":
         warn_if_open_to_others(password_file)
-    http = open_http(api_url, ca_file=str(ca_file) if ca_file else None, proxy=proxy)
+    http = open_http(api_url, ca_file=ca_file, proxy=proxy)
     with store.locked():
         # Only 100 logins per day are allowed, so check first that this one can be stored.
         store.check()

@@ -122,10 +122,11 @@ def parse_license(text: str) -> int:
     return int(text)
 
 
-def parse_ca_file(text: str) -> Path:
+def parse_ca_file(text: str) -> str:
     """Return the path of a PEM file with certificates."""
+    path = Path(text)
     try:
-        exists = Path(text).is_file()
+        exists = path.is_file()
     except OSError as error:
         raise ValueError(f"it cannot be looked for: {error.strerror}") from None
     if not exists:
@@ -133,7 +134,7 @@ def parse_ca_file(text: str) -> Path:
     from ..pusher.transport import check_authorities
 
     check_authorities(text)
-    return Path(text)
+    return str(path)
 
 
 def parse_profile(text: str) -> str:

@@ -1,6 +1,5 @@
 """What was typed → what will run."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,7 +78,7 @@ def test_the_connection_gets_what_was_typed() -> None:
         connect_timeout=2.0,
         max_retries=4,
         strict=True,
-        ca_file=Path("ca.pem"),
+        ca_file="ca.pem",
     ).connection
     assert connection.endpoints == TYPED["endpoints"]
     assert connection.app_key == "made-up"

@@ -54,7 +54,7 @@ def login(
     """
     store = TokenStore()
     if status:
-        return _say_status(store, profile)
+        return _show_status(store, profile)
     email = email or _ask("Email", "--email")
     # The password comes last: a typing error before it does not require it again.
     app_id = app_id or _ask("appId", "--app-id")
@@ -87,22 +87,24 @@ def logout(profile: str) -> int:
     return ExitStatus.DONE
 
 
-def _say_status(store: TokenStore, profile: str) -> int:
+def _show_status(store: TokenStore, profile: str) -> int:
     stored = store.load(profile)
     if stored is None:
         raise CredentialsError(f"profile {profile} is not logged in: run chatapp-tail login")
     click.echo(f"account  {stored.email} (appId {stored.app_id}) at {stored.api_url}")
     click.echo(f"stored   {store.path}, profile {profile}")
-    click.echo(f"access   {_left(stored.pair.access_end)}, then it is renewed automatically")
+    click.echo(f"access   {_remaining(stored.pair.access_end)}, then it is renewed automatically")
     if 0 < stored.pair.refresh_end <= time.time():
         click.echo("login    over: run chatapp-tail login")
     else:
-        click.echo(f"login    {_left(stored.pair.refresh_end)}, longer if it is used meanwhile")
+        click.echo(
+            f"login    {_remaining(stored.pair.refresh_end)}, longer if it is used meanwhile"
+        )
     click.echo("(by the times stored with it; chatapp-tail doctor asks the service)")
     return ExitStatus.DONE
 
 
-def _left(end: int) -> str:
+def _remaining(end: int) -> str:
     if not end:
         return "good for a time unknown"
     seconds = end - time.time()

@@ -1,4 +1,4 @@
-"""The commands as plain data: what there is to complete, whatever the shell."""
+"""The commands as plain data, for the completions of any shell."""
 
 import re
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ MESSENGERS = (
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """What can stand for a value: `words`, files, and what is `cached` of the account's lines."""
+    """Candidates for a value: `words`, files, and `cached` parts of the account's lines."""
 
     words: tuple[str, ...] = ()
     files: bool = False
@@ -40,7 +40,7 @@ NAMED = {
     "event": Values(EVENTS),
     "exclude-event": Values(EVENTS),
 }
-"""Long name -> values that its type does not tell."""
+"""Long name -> candidates that the type of the option does not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command; that without a name is the tail. `argument`: the values of its arguments."""
+    """One command; the tail has no name. `argument` has the candidates for its arguments."""
 
     name: str
     summary: str

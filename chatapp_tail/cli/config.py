@@ -215,23 +215,33 @@ class Settings(msgspec.Struct, frozen=True):
     connection: ConnectionSettings
     """Its channels are those known without asking the API."""
     selection: Selection
+    """All selected channels; some of them only the API can tell."""
     api_url: str
+    """Base URL of ChatApp's HTTP API."""
     token_file: Path | None
+    """File with the access token, if one is given."""
     profile: str
+    """Name of the stored login."""
     sandbox: bool
+    """Whether to start an embedded ChatApp, whose addresses and token replace the given ones."""
     view: View
+    """Filters and format."""
     limits: Limits
+    """When to stop."""
     meta: bool
+    """Whether to write status and gap records."""
     since: int | None
-    """Nanoseconds since the epoch."""
+    """Where history starts, in nanoseconds since the epoch."""
     resume: str | None
     """Name of the checkpoint."""
     backfill_wait: float | None
-    """Seconds; None when gaps are not filled."""
+    """Seconds for which live events wait for a gap; None when gaps are not filled."""
     spool_limit: int
-    """Bytes."""
+    """Bytes buffered on disk at most."""
     level: Level
+    """Which notices are shown."""
     log_format: LogFormat
+    """Whether notices are text or JSON."""
 
 
 def compile_settings(arguments: Arguments, *, stdout_is_terminal: bool, watched: bool) -> Settings:

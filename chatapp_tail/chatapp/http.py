@@ -22,6 +22,7 @@ import msgspec
 from .. import __version__, raw_json
 from ..errors import ApiError, UntrustedError
 from ..net import Proxy, parse_retry_after, proxy_for, split_base_url
+from ..raw_json import printable
 
 if TYPE_CHECKING:
     from .auth_connections import Answer, AuthConnections
@@ -341,7 +342,7 @@ def _odd_body(content: bytes) -> _Body:
 
 
 def _text(value: object) -> str | None:
-    return None if value is None else raw_json.printable(str(value))
+    return None if value is None else printable(str(value))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

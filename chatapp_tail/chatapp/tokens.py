@@ -1,4 +1,4 @@
-"""The access token: where it comes from, and how it is refreshed once the service refuses it.
+"""The access token: where it comes from, and how it is renewed once the service refuses it.
 
 The vendor's rule: use the access token until it is refused, then refresh, save and repeat. Nothing
 is refreshed on a schedule, and a login is never made again by itself (100 a day are allowed).
@@ -24,13 +24,13 @@ _BCRYPT = re.compile(r"\$2[abxy]\$\d\d\$[./A-Za-z0-9]{53}")
 _REWRITING, _REREAD_EVERY = 3.0, 0.1
 _YOUNG = 300.0
 _SAVE_EVERY = 5.0
+_HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 _NOT_CHATAPP = (404, 405)
 """Statuses for an unknown path; they say nothing about a token."""
-_HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 
 
 class _Pair(msgspec.Struct, rename="camel"):
-    """Only the tokens are validated: a refresh voids the old pair, so a new one must be kept."""
+    """Of any type, but for the tokens: a refresh voids the old pair, so a new one must be kept."""
 
     access_token: str
     refresh_token: str
@@ -44,7 +44,7 @@ class _PairBody(msgspec.Struct):
 
 
 def make_tokens(http: Http, email: str, password: Secret, app_id: str) -> TokenPair:
-    """Log in, at the user's request only: 100 per day are allowed. CredentialsError if refused."""
+    """Log in; CredentialsError when refused. 100 a day are allowed, so never call it unasked."""
     credentials = {"email": email, "password": password.reveal(), "appId": app_id}
     reply = http.send("POST", "/v1/tokens", headers={}, json=credentials)
     if reply.ok:
@@ -60,7 +60,7 @@ def make_tokens(http: Http, email: str, password: Secret, app_id: str) -> TokenP
 def refresh_tokens(http: Http, refresh: Secret) -> TokenPair:
     """Exchange a refresh token for a new pair, which voids the old one.
 
-    CredentialsError only when ChatApp itself refuses it; ApiError for anything temporary.
+    CredentialsError only when ChatApp itself refuses it; ApiError for whatever may pass.
     """
     reply = http.send("POST", "/v1/tokens/refresh", headers={"Refresh": refresh.reveal()})
     if reply.ok:
@@ -100,13 +100,12 @@ def _seconds(moment: object) -> int:
 
 
 class TokenSource(Protocol):
-    """Provides the access token, and another one when the service no longer accepts it.
+    """Gives the access token, and another one when the service no longer accepts it.
 
-    Safe to use from several threads.
+    Used by several threads at once. `origin` tells a person where the token comes from.
     """
 
     origin: str
-    """Where the token comes from, for people."""
 
     def current(self) -> Secret:
         """Return the token to use now."""
@@ -116,7 +115,7 @@ class TokenSource(Protocol):
 
 
 class StaticToken:
-    """CHATAPP_TOKEN, which cannot be renewed."""
+    """CHATAPP_TOKEN: there is no other one when it dies."""
 
     def __init__(self, token: Secret) -> None:
         self.origin = TOKEN_VARIABLE
@@ -134,7 +133,7 @@ class StaticToken:
 
 
 class TokenFile:
-    """`--token-file`: read again when its token is refused; another program may maintain it."""
+    """`--token-file`: read again when its token is refused, since another program may keep it."""
 
     def __init__(self, path: Path) -> None:
         self.origin = str(path)
@@ -177,9 +176,9 @@ class TokenFile:
 class StoredLogin:
     """A `chatapp-tail login`: refreshed under the store's lock, once for all processes.
 
-    A refresh voids the previous pair. So none is requested that could not be saved, nor for a token
-    that was issued a moment ago: the service would likely refuse the next one too. If saving fails
-    nevertheless, `warn` gets the reason, and the pair is used from memory and saved later.
+    A refresh voids the pair before it, so none is made that could not be kept, and none that would
+    be for nothing: a service that refuses what it gave a moment ago is at odds with itself. `warn`
+    is told when a pair cannot be saved all the same; it is then used from memory and saved later.
     """
 
     def __init__(
@@ -198,14 +197,14 @@ class StoredLogin:
         self._warn = warn
         self._lock = threading.Lock()
         self._unsaved: Login | None = None
-        """The login still in the file while a newer one could not be saved."""
+        """What the file still has in the place of a newer login that could not be saved."""
 
     def current(self) -> Secret:
         """Return the access token known last."""
         return self._login.pair.access
 
     def renew(self, refused: Secret) -> Secret:
-        """Return the token that another process has stored meanwhile, or refresh the pair."""
+        """Return the token another process has stored meanwhile, or refresh the pair."""
         with self._lock, self._store.locked():
             known = self._stored()
             if known == self._unsaved:
@@ -227,7 +226,7 @@ class StoredLogin:
         return stored
 
     def _refreshed(self, login: Login) -> Login:
-        """Exchange the pair of a login; the new one is kept even if it cannot be saved."""
+        """Exchange the pair of a login; the new one is kept whatever happens."""
         now = time.time()
         age, is_over = now - login.refreshed, 0 < login.pair.access_end <= now
         if 0 <= age < _YOUNG and not is_over:
@@ -267,7 +266,7 @@ class StoredLogin:
                 return True
             try:
                 with self._store.locked():
-                    # A login that replaced it must not be overwritten.
+                    # Another login has a right to its place.
                     if self._store.load(self._profile) == self._unsaved:
                         self._store.save(self._profile, self._login)
             except ChatAppTailError:

@@ -5,7 +5,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -129,16 +128,3 @@ def test_there_is_something_to_run() -> None:
     assert len(BLOCKS) >= 10
     assert THIS_SUITE in BLOCKS
     assert UNTIL_INTERRUPTED
-
-
-def test_every_option_is_in_the_readme_and_the_other_way_round() -> None:
-    shown = subprocess.run(
-        [sys.executable, "-m", "chatapp_tail", "--help"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    in_help = set(re.findall(r"^  (?:-\w, )?(--[a-z-]+)", shown, re.MULTILINE))
-    table = README[README.index("\n## Options") : README.index("\n## Output")]
-    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
-    assert in_help == {name for row in rows for name in re.findall(r"--[a-z-]+", row)}

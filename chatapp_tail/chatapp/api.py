@@ -1,104 +1,28 @@
-"""ChatApp's API as this program uses it: tokens, channel auth, licences; see also `history`."""
+"""ChatApp's API as this program uses it: channel auth, licences; see also `tokens`."""
 
-import json
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Generic, TypeVar
 
 import msgspec
 
-from .. import raw_json
 from ..errors import ApiError, CredentialsError, UntrustedError
 from ..pusher.answers import AuthAnswer, Denied, Granted, TokenRefused, Unavailable, Untrusted
 from ..redaction import register_signature
 from .channels import license_and_messenger
-from .http import AUTH_PATH, INVALID_TOKEN, Http, Response
+from .http import AUTH_PATH, CHECK_URL, INVALID_TOKEN, Http, Response
 from .licenses import License, explain_refusal, read_licenses
 from .secret import Secret
-from .token_store import TokenPair
-from .tokens import TokenSource, is_header_safe
+from .tokens import TokenSource
 
 _CACHE_TTL = 30.0
-_NOT_CHATAPP = (404, 405)
-_CHECK_URL = "is --api-url right?"
 
 Answer = TypeVar("Answer")
 
 
 class _Auth(msgspec.Struct):
     auth: str
-
-
-class _Pair(msgspec.Struct, rename="camel"):
-    """Of any type, but for the tokens: a refresh voids the old pair, so a new one must be kept."""
-
-    access_token: str
-    refresh_token: str
-    access_token_end_time: object = None
-    refresh_token_end_time: object = None
-    cabinet_user_id: object = None
-
-
-class _PairBody(msgspec.Struct):
-    data: _Pair
-
-
-def make_tokens(http: Http, email: str, password: Secret, app_id: str) -> TokenPair:
-    """Log in; CredentialsError when refused. 100 a day are allowed, so never call it unasked."""
-    credentials = {"email": email, "password": password.reveal(), "appId": app_id}
-    reply = http.send("POST", "/v1/tokens", headers={}, json=credentials)
-    if reply.ok:
-        return _pair(reply)
-    if reply.passing:
-        wait = f"; it asks to wait {reply.retry_after:g} s" if reply.retry_after else ""
-        raise ApiError(f"{reply.said}{wait}; try again later (100 logins a day are allowed)")
-    if not _is_refusal(reply):
-        raise ApiError(f"{reply.said}; {_CHECK_URL}")
-    raise CredentialsError(f"{reply.said}; check email, password and appId")
-
-
-def refresh_tokens(http: Http, refresh: Secret) -> TokenPair:
-    """Exchange a refresh token for a new pair, which voids the old one.
-
-    CredentialsError only when ChatApp itself refuses it; ApiError for whatever may pass.
-    """
-    reply = http.send("POST", "/v1/tokens/refresh", headers={"Refresh": refresh.reveal()})
-    if reply.ok:
-        return _pair(reply)
-    if reply.passing or not _is_refusal(reply):
-        raise ApiError(reply.said)
-    raise CredentialsError(f"{reply.said}; run chatapp-tail login")
-
-
-def _is_refusal(reply: Response) -> bool:
-    """Return whether ChatApp itself refuses credentials: a gateway answers with other bodies."""
-    return reply.refuses and reply.status not in _NOT_CHATAPP and not 300 <= reply.status < 400
-
-
-def _pair(reply: Response) -> TokenPair:
-    body = _read(reply, _PairBody)
-    if body is None:
-        raise ApiError(f"{reply.said} without a token pair ({_CHECK_URL})")
-    pair = body.data
-    if not (is_header_safe(pair.access_token) and is_header_safe(pair.refresh_token)):
-        raise ApiError(f"{reply.said} with tokens that no request can carry")
-    return TokenPair(
-        access_token=pair.access_token,
-        access_end=_seconds(pair.access_token_end_time),
-        refresh_token=pair.refresh_token,
-        refresh_end=_seconds(pair.refresh_token_end_time),
-        user_id=pair.cabinet_user_id if isinstance(pair.cabinet_user_id, int) else None,
-    )
-
-
-def _seconds(moment: object) -> int:
-    """Return a moment as whole seconds, 0 when it cannot be read."""
-    try:
-        return int(float(moment)) if isinstance(moment, int | float | str) else 0
-    except (ValueError, OverflowError):
-        return 0
 
 
 class Api:
@@ -143,7 +67,7 @@ class Api:
         """Return if the token is good; CredentialsError or ApiError if not."""
         reply = self._get("/v1/tokens/check", patient=True)
         if not reply.is_json:
-            raise ApiError(f"{reply.said} without JSON; {_CHECK_URL}")
+            raise ApiError(f"{reply.said} without JSON; {CHECK_URL}")
 
     def licenses(self, *, patient: bool = True) -> list[License]:
         """Return the licences of the account; `patient` as for `Http.get_with_retries`."""
@@ -151,7 +75,7 @@ class Api:
         try:
             return read_licenses(reply.text)
         except ValueError as error:
-            raise ApiError(f"{reply.said} without JSON ({_CHECK_URL})") from error
+            raise ApiError(f"{reply.said} without JSON ({CHECK_URL})") from error
 
     def ask(self, path: str, query: Mapping[str, str]) -> Response:
         """GET once, renewing the token if need be; CredentialsError, or ApiError for no answer."""
@@ -172,7 +96,7 @@ class Api:
             raise ApiError(f"{reply.said}; try again later", retry_after=reply.retry_after or 0.0)
         if not reply.ok:
             refused = reply.status in (401, 403) and not reply.foreign
-            advice = "check what this account may see" if refused else _CHECK_URL
+            advice = "check what this account may see" if refused else CHECK_URL
             raise ApiError(f"{reply.said}; {advice}", lasting=not reply.foreign)
         return reply
 
@@ -223,32 +147,21 @@ class Api:
 
     def _auth_answer(self, reply: Response, channel: str) -> AuthAnswer:
         if reply.ok:
-            body = _read(reply, _Auth)
+            body = reply.decode(_Auth)
             if body and body.auth:
                 register_signature(body.auth.rpartition(":")[2])
                 return Granted(body.auth)
-            return Unavailable(f"{reply.said} without a signature ({_CHECK_URL})")
+            return Unavailable(f"{reply.said} without a signature ({CHECK_URL})")
         if reply.passing or 300 <= reply.status < 400 or reply.status == 200:
             return Unavailable(reply.said, reply.retry_after)
         if not (reply.refuses or (reply.status in (401, 403) and not reply.foreign)):
-            return Unavailable(f"{reply.said}, which is not ChatApp's own answer; {_CHECK_URL}")
+            return Unavailable(f"{reply.said}, which is not ChatApp's own answer; {CHECK_URL}")
         return Denied("; ".join(filter(None, (reply.said, self._explain(channel)))))
 
     def _explain(self, channel: str) -> str:
         recently = time.monotonic() - _CACHE_TTL
         licenses = self._licenses.get(self._source.current(), recently)
         return explain_refusal(licenses, *license_and_messenger(channel)) if licenses else ""
-
-
-def _read(reply: Response, shape: type[Answer]) -> Answer | None:
-    """Return a body of a known shape, None when it has another."""
-    try:
-        return msgspec.json.decode(reply.content, type=shape)
-    except raw_json.REFUSED:
-        # Half an emoji in a member that nobody needs is refused as well.
-        with suppress(ValueError, RecursionError, msgspec.ValidationError):
-            return msgspec.convert(json.loads(reply.text), shape)
-        return None
 
 
 class _TtlCache(Generic[Answer]):

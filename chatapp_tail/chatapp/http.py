@@ -14,12 +14,12 @@ import time
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 
-from .. import __version__
+from .. import __version__, raw_json
 from ..errors import ApiError, UntrustedError
 from ..net import Proxy, parse_retry_after, proxy_for, split_base_url
 from ..raw_json import printable
@@ -28,8 +28,11 @@ if TYPE_CHECKING:
     from .auth_connections import Answer, AuthConnections
     from .proxied import Session
 
+Shape = TypeVar("Shape")
+
 INVALID_TOKEN = "ApiInvalidTokenError"
 AUTH_PATH = "/broadcasting/auth"
+CHECK_URL = "is --api-url right?"
 _HEADERS = {"User-Agent": f"chatapp-tail/{__version__}", "Accept": "application/json"}
 _RETRY_AFTER_MAX = 60.0
 _WAITS = (0.5, 1.0, 2.0, 4.0)
@@ -104,6 +107,16 @@ class Response(msgspec.Struct, frozen=True):
     def retry_after(self) -> float | None:
         """Seconds the server asks to wait, if it does."""
         return parse_retry_after(self.headers.get("Retry-After", ""))
+
+    def decode(self, shape: type[Shape]) -> Shape | None:
+        """Return the body as a struct, None when it has another shape."""
+        try:
+            return msgspec.json.decode(self.content, type=shape)
+        except raw_json.REFUSED:
+            # Half an emoji in a member that nobody needs is refused as well.
+            with contextlib.suppress(ValueError, RecursionError, msgspec.ValidationError):
+                return msgspec.convert(stdlib_json.loads(self.text), shape)
+            return None
 
 
 def parse_url(url: str) -> str:

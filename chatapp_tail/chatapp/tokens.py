@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
 from msgspec.structs import replace
 
 from ..errors import ApiError, ChatAppTailError, CredentialsError
+from .http import CHECK_URL, Http, Response
 from .secret import Secret
 from .token_store import Login, TokenPair, TokenStore
 
@@ -23,9 +25,78 @@ _REWRITING, _REREAD_EVERY = 3.0, 0.1
 _YOUNG = 300.0
 _SAVE_EVERY = 5.0
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
+_NOT_CHATAPP = (404, 405)
+"""Statuses for an unknown path; they say nothing about a token."""
 
-Refresh = Callable[[Secret], TokenPair]
-"""Refresh token -> a new pair, the old one void; CredentialsError when it is refused."""
+
+class _Pair(msgspec.Struct, rename="camel"):
+    """Of any type, but for the tokens: a refresh voids the old pair, so a new one must be kept."""
+
+    access_token: str
+    refresh_token: str
+    access_token_end_time: object = None
+    refresh_token_end_time: object = None
+    cabinet_user_id: object = None
+
+
+class _PairBody(msgspec.Struct):
+    data: _Pair
+
+
+def make_tokens(http: Http, email: str, password: Secret, app_id: str) -> TokenPair:
+    """Log in; CredentialsError when refused. 100 a day are allowed, so never call it unasked."""
+    credentials = {"email": email, "password": password.reveal(), "appId": app_id}
+    reply = http.send("POST", "/v1/tokens", headers={}, json=credentials)
+    if reply.ok:
+        return _pair(reply)
+    if reply.passing:
+        wait = f"; it asks to wait {reply.retry_after:g} s" if reply.retry_after else ""
+        raise ApiError(f"{reply.said}{wait}; try again later (100 logins a day are allowed)")
+    if not _is_refusal(reply):
+        raise ApiError(f"{reply.said}; {CHECK_URL}")
+    raise CredentialsError(f"{reply.said}; check email, password and appId")
+
+
+def refresh_tokens(http: Http, refresh: Secret) -> TokenPair:
+    """Exchange a refresh token for a new pair, which voids the old one.
+
+    CredentialsError only when ChatApp itself refuses it; ApiError for whatever may pass.
+    """
+    reply = http.send("POST", "/v1/tokens/refresh", headers={"Refresh": refresh.reveal()})
+    if reply.ok:
+        return _pair(reply)
+    if reply.passing or not _is_refusal(reply):
+        raise ApiError(reply.said)
+    raise CredentialsError(f"{reply.said}; run chatapp-tail login")
+
+
+def _is_refusal(reply: Response) -> bool:
+    """Return whether ChatApp itself refuses credentials: a gateway answers with other bodies."""
+    return reply.refuses and reply.status not in _NOT_CHATAPP and not 300 <= reply.status < 400
+
+
+def _pair(reply: Response) -> TokenPair:
+    body = reply.decode(_PairBody)
+    if body is None:
+        raise ApiError(f"{reply.said} without a token pair ({CHECK_URL})")
+    pair = body.data
+    if not (is_header_safe(pair.access_token) and is_header_safe(pair.refresh_token)):
+        raise ApiError(f"{reply.said} with tokens that no request can carry")
+    return TokenPair(
+        access_token=pair.access_token,
+        access_end=_seconds(pair.access_token_end_time),
+        refresh_token=pair.refresh_token,
+        refresh_end=_seconds(pair.refresh_token_end_time),
+        user_id=pair.cabinet_user_id if isinstance(pair.cabinet_user_id, int) else None,
+    )
+
+
+def _seconds(moment: object) -> int:
+    """Return a moment as whole seconds, 0 when it cannot be read."""
+    try:
+        return int(float(moment)) if isinstance(moment, int | float | str) else 0
+    except (ValueError, OverflowError):
+        return 0
 
 
 class TokenSource(Protocol):
@@ -115,14 +186,14 @@ class StoredLogin:
         store: TokenStore,
         profile: str,
         login: Login,
-        refresh: Refresh,
+        http: Http,
         warn: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.origin = f"the login of {login.email}"
         self._store = store
         self._profile = profile
         self._login = login
-        self._refresh = refresh
+        self._http = http
         self._warn = warn
         self._lock = threading.Lock()
         self._unsaved: Login | None = None
@@ -164,7 +235,7 @@ class StoredLogin:
                 f" more than once in {_YOUNG / 60:g} minutes"
             )
         self._store.check()
-        pair = self._refresh(login.pair.refresh)
+        pair = refresh_tokens(self._http, login.pair.refresh)
         new = replace(login, pair=pair, refreshed=time.time())
         try:
             self._store.save(self._profile, new)
@@ -209,8 +280,7 @@ def choose_source(
     environment: Mapping[str, str],
     *,
     profile: str,
-    api_url: str,
-    refresh: Refresh,
+    http: Http,
     warn: Callable[[str], None],
 ) -> TokenSource:
     """Return `--token-file`, else CHATAPP_TOKEN, else the stored login; CredentialsError if none.
@@ -228,12 +298,12 @@ def choose_source(
             f"no access token: run chatapp-tail login, set {TOKEN_VARIABLE} or name a file with"
             " --token-file (or try --sandbox, which needs none)"
         )
-    if login.api_url != api_url:
+    if login.api_url != http.url:
         raise CredentialsError(
-            f"the stored login is for {login.api_url}, not for {api_url}: run chatapp-tail login,"
+            f"the stored login is for {login.api_url}, not for {http.url}: run chatapp-tail login,"
             " or keep several apart with --profile"
         )
-    return StoredLogin(store, profile, login, refresh, warn)
+    return StoredLogin(store, profile, login, http, warn)
 
 
 def _token_in(path: Path) -> Secret:

@@ -1,4 +1,4 @@
-"""Access to the API with whatever credentials the user has given or stored."""
+"""Access to the API with the credentials that the user has given or stored."""
 
 import os
 import stat
@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from ..chatapp.api import Api, refresh_tokens
+from ..chatapp.api import Api
 from ..chatapp.http import Http, named_authorities
-from ..chatapp.secret import Secret
-from ..chatapp.token_store import TokenPair
 from ..chatapp.tokens import TokenSource, choose_source
 from ..errors import UsageError
 from ..net import LOOPBACK, Proxy, proxy_for
@@ -20,11 +18,12 @@ from .process import print_error
 
 
 class ApiAccess(NamedTuple):
-    """`origin` tells a person where the token comes from."""
+    """The API, and the HTTP below it."""
 
     http: Http
     api: Api
     origin: str
+    """Where the token comes from, for people."""
 
 
 def connect_api(
@@ -40,23 +39,19 @@ def connect_api(
 ) -> ApiAccess:
     """Return the API for an account; CredentialsError when there are no credentials.
 
-    No network yet. `source` stands in for what the user has. `warn` is told what is unsafe about
-    it, and about the way to `endpoints`; later also what went wrong with a renewal, by any thread.
+    Nothing is sent yet. `source` replaces the credentials of the user. `warn` gets what is unsafe
+    about the credentials and about `endpoints`; later, from any thread, failures to save a renewed
+    login.
     """
     http = open_http(api_url, ca_file=ca_file, proxy=proxy, warn=warn)
     for endpoint in endpoints:
-        if not endpoint.tls and not _is_this_machine(endpoint.host):
+        if not endpoint.tls and not _is_loopback(endpoint.host):
             warn(f"{endpoint} is not encrypted: events can be read and changed on the way")
-
-    def refresh(token: Secret) -> TokenPair:
-        return refresh_tokens(http, token)
-
-    chosen = source or choose_source(
-        token_file, os.environ, profile=profile, api_url=api_url, refresh=refresh, warn=warn
-    )
-    if token_file is not None and source is None:
-        warn_if_open_to_others(token_file, warn)
-    return ApiAccess(http, Api(http, chosen), chosen.origin)
+    if source is None:
+        source = choose_source(token_file, os.environ, profile=profile, http=http, warn=warn)
+        if token_file is not None:
+            warn_if_open_to_others(token_file, warn)
+    return ApiAccess(http, Api(http, source), source.origin)
 
 
 def open_http(
@@ -66,23 +61,23 @@ def open_http(
     proxy: Proxy | None,
     warn: Callable[[str], None] = print_error,
 ) -> Http:
-    """Return HTTP to the API; UsageError when the environment names what cannot be used."""
+    """Return HTTP to the API; UsageError for an unusable proxy or CA file of the environment."""
     parts = urlsplit(api_url)
     host = parts.hostname or ""
     check_proxy(parts.scheme, host, proxy)
     if parts.scheme == "https" and ca_file is None:
         _check_authorities()
-    if parts.scheme == "http" and not _is_this_machine(host):
+    if parts.scheme == "http" and not _is_loopback(host):
         warn(f"{api_url} is not encrypted: the access token can be read on the way")
     return Http(api_url, ca_file=ca_file, proxy=proxy)
 
 
 def warn_if_open_to_others(path: Path, warn: Callable[[str], None] = print_error) -> None:
-    """Warn of a file with a secret that others than its owner can read or write."""
+    """Warn of a file with a secret that users other than its owner can read or write."""
     try:
         status = path.stat()
     except OSError:
-        return  # who reads it says so
+        return  # reading it reports the error
     if stat.S_ISREG(status.st_mode) and status.st_mode & 0o077:
         mode = stat.S_IMODE(status.st_mode)
         warn(f"{path} can be read or changed by others (mode {mode:04o}); chmod 600 it")
@@ -100,12 +95,12 @@ def _check_authorities() -> None:
         return
 
 
-def _is_this_machine(host: str) -> bool:
+def _is_loopback(host: str) -> bool:
     return host in LOOPBACK or host.startswith("127.")
 
 
 def check_proxy(scheme: str, host: str, given: Proxy | None) -> None:
-    """Raise UsageError when the proxy for a host cannot be used, before anything needs it."""
+    """Raise UsageError when the proxy for a host cannot be used."""
     try:
         proxy = proxy_for(scheme, host, given)
     except ValueError as error:

@@ -19,16 +19,16 @@ from ..chatapp.selection import Selection
 from ..errors import ApiError, ChatAppTailError, CredentialsError, ExitStatus
 from ..net import proxy_for
 from ..pusher.connection import Endpoint, Settings
+from .check_result import Check, CheckFailed, fails_with
+from .connection_probe import ConnectionProbe, advice_for_channels
 from .endpoint_checks import Untrusted, endpoint_checks, speaks_tls
-from .findings import Check, CheckFailed, fails_with
-from .observation import ConnectionProbe, advice_for_channels
 
 _SKEW_ALLOWED = 60.0
 
 
 @dataclass
 class DoctorChecks:
-    """What is examined, and what earlier checks found out for later ones."""
+    """The subject of the checks, and what earlier ones leave to later ones."""
 
     settings: Settings
     selection: Selection
@@ -36,11 +36,11 @@ class DoctorChecks:
     http: Http
     licenses: Sequence[License] = ()
     reachable: list[Endpoint] = field(default_factory=list)
-    observation: ConnectionProbe | None = None
+    probe: ConnectionProbe | None = None
     date: str = ""
 
-    def checks(self) -> Iterator[tuple[str, Check]]:
-        """Yield the checks; each may rely on those before it having passed."""
+    def in_order(self) -> Iterator[tuple[str, Check]]:
+        """Yield the checks; each relies on those before it having passed."""
         yield "API answers", self._api_answers
         yield "clock", self._clock
         yield "token", self._token
@@ -50,9 +50,9 @@ class DoctorChecks:
         for endpoint in self.settings.endpoints:
             yield from self._reach(endpoint)
         yield "app key", self._connect
-        yield from self._those_passed_over()
+        yield from self._endpoint_failures()
         yield "channel authorised", self._authorised
-        yield from self._those_refused()
+        yield from self._channel_refusals()
         yield "subscription", self._subscribed
         yield "ping", self._ping
 
@@ -62,16 +62,18 @@ class DoctorChecks:
         try:
             reply = self.http.send("GET", "/v1/tokens/check", headers={})
         except ApiError as error:
-            # It says what to check for any command; here more is known.
-            found = str(error).partition("; check --api-url")[0]
-            raise CheckFailed(found, self._advice_for_api(found), ExitStatus.UNREACHABLE) from error
+            # Its advice is for any command; here more is known.
+            detail = str(error).partition("; check --api-url")[0]
+            raise CheckFailed(
+                detail, self._advice_for_api(detail), ExitStatus.UNREACHABLE
+            ) from error
         self.date = reply.headers.get("Date", "")
         return self.http.url
 
-    def _advice_for_api(self, found: str) -> str:
-        if "certificate" in found:
+    def _advice_for_api(self, error: str) -> str:
+        if "certificate" in error:
             return "check --ca-file; a proxy or antivirus may be intercepting TLS"
-        if "through the proxy" in found:
+        if "through the proxy" in error:
             return "check --proxy, or HTTPS_PROXY and the like, and then --api-url"
         return "check --api-url and the network"
 
@@ -102,7 +104,7 @@ class DoctorChecks:
         try:
             self.licenses = self.api.licenses()
         except ChatAppTailError as error:
-            return self._do_without_licenses(error)
+            return self._continue_without_licenses(error)
         wanted = self.selection.channels(self.licenses)
         if not wanted:
             raise CheckFailed(
@@ -112,22 +114,22 @@ class DoctorChecks:
                 else "check whose account this is: chatapp-tail login --status",
                 ExitStatus.CHANNELS_REFUSED,
             )
-        self._want(wanted)
-        lines = sum(len(each.messengers) for each in self.licenses)
+        self._select(wanted)
+        lines = sum(len(license_.messengers) for license_ in self.licenses)
         return f"{len(self.licenses)} licences, {lines} messengers"
 
-    def _do_without_licenses(self, error: ChatAppTailError) -> str:
+    def _continue_without_licenses(self, error: ChatAppTailError) -> str:
         """Fail as a tail would: one that names its channels asks for no licences."""
         needed = self.selection.needs_licenses
-        self._want(self.selection.known_channels())
+        self._select(self.selection.known_channels())
         raise CheckFailed(
             str(error),
             "check what this account may see",
             error.exit_status if needed else ExitStatus.DONE,
         ) from error
 
-    def _want(self, channels: Sequence[str]) -> None:
-        """Try what was asked for, or of everything only the first."""
+    def _select(self, channels: Sequence[str]) -> None:
+        """Check the selected channels; of --all only the first."""
         tried = channels[:1] if self.selection.everything else channels
         self.settings = replace(self.settings, channels=tuple(tried))
 
@@ -137,7 +139,7 @@ class DoctorChecks:
         """Yield the checks of one server, up to the first that fails."""
         failed = False
 
-        def noted(check: Check) -> Check:
+        def tracked(check: Check) -> Check:
             def run() -> str:
                 nonlocal failed
                 try:
@@ -146,12 +148,12 @@ class DoctorChecks:
                     failed = True
                     if isinstance(failure, Untrusted) or not self._may_reach_another(endpoint):
                         raise
-                    raise CheckFailed(failure.found, failure.advice, ExitStatus.DONE) from None
+                    raise CheckFailed(failure.detail, failure.advice, ExitStatus.DONE) from None
 
             return run
 
         for name, check in endpoint_checks(endpoint, self.settings.ca_file, self.settings.proxy):
-            yield name, noted(check)
+            yield name, tracked(check)
             if failed:
                 return
         self.reachable.append(endpoint)
@@ -161,15 +163,15 @@ class DoctorChecks:
 
     def _connect(self) -> str:
         settings = replace(self.settings, endpoints=tuple(self.reachable))
-        self.observation = ConnectionProbe(settings, self.api.authorise)
+        self.probe = ConnectionProbe(settings, self.api.authorise)
         try:
-            self.observation.wait_connected()
+            self.probe.wait_connected()
         except CheckFailed as failure:
             if failure.status is ExitStatus.UNREACHABLE:
                 self._explain_missing_tls(failure)
             raise
         if len(self.settings.endpoints) > 1:
-            return f"{self.observation.url} accepts the app key"
+            return f"{self.probe.url} accepts the app key"
         return "the server accepts the app key"
 
     def _explain_missing_tls(self, failure: CheckFailed) -> None:
@@ -177,29 +179,32 @@ class DoctorChecks:
             proxy = proxy_for(endpoint.scheme, endpoint.host, self.settings.proxy)
             if proxy is None and not endpoint.tls and speaks_tls(endpoint):
                 advice = f"this server speaks TLS: use --ws-url {endpoint.with_tls()}"
-                raise CheckFailed(failure.found, advice, failure.status) from None
+                raise CheckFailed(failure.detail, advice, failure.status) from None
 
-    def _those_passed_over(self) -> Iterator[tuple[str, Check]]:
-        assert self.observation is not None
-        for reason in self.observation.losses:
+    @property
+    def _connected(self) -> ConnectionProbe:
+        """The connection, for the checks after `_connect`."""
+        assert self.probe is not None
+        return self.probe
+
+    def _endpoint_failures(self) -> Iterator[tuple[str, Check]]:
+        for reason in self._connected.losses:
             yield "app key", fails_with(reason, "check --ws-url and --app-key")
 
     def _authorised(self) -> str:
-        assert self.observation is not None
-        granted = self.observation.wait_authorised()
-        return ", ".join(short_name(each) for each in self.settings.channels if each in granted)
+        granted = self._connected.wait_authorised()
+        return ", ".join(
+            short_name(channel) for channel in self.settings.channels if channel in granted
+        )
 
-    def _those_refused(self) -> Iterator[tuple[str, Check]]:
-        assert self.observation is not None
-        for channel, reason in self.observation.refusals.items():
-            found = f"{short_name(channel)}: {reason}"
-            yield "channel refused", fails_with(found, advice_for_channels([channel]))
+    def _channel_refusals(self) -> Iterator[tuple[str, Check]]:
+        for channel, reason in self._connected.refusals.items():
+            detail = f"{short_name(channel)}: {reason}"
+            yield "channel refused", fails_with(detail, advice_for_channels([channel]))
 
     def _subscribed(self) -> str:
-        assert self.observation is not None
-        self.observation.wait_ready()
+        self._connected.wait_ready()
         return "confirmed"
 
     def _ping(self) -> str:
-        assert self.observation is not None
-        return f"answered in {self.observation.wait_for_pong() * 1000:.1f} ms"
+        return f"answered in {self._connected.wait_for_pong() * 1000:.1f} ms"

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import __version__
-from ..formats import TimeStyle
-from ..formats.colors import ColorMode
+from ..formats import Output
 from .help import GroupedHelp, LazyCommand
 from .options import (
     CHECKPOINT,
@@ -21,7 +20,7 @@ from .options import (
     endpoint_options,
     filter_options,
     is_on_command_line,
-    licence_options,
+    license_options,
     option,
     output_options,
     profile_option,
@@ -36,16 +35,6 @@ if TYPE_CHECKING:
 
 LOG_FORMATS = ("text", "json")
 """The values of `notices.LogFormat`, without importing it."""
-
-FILTERS = (
-    "events",
-    "excluded_events",
-    "incoming",
-    "outgoing",
-    "chats",
-    "patterns",
-    "where",
-)
 
 EXAMPLES = """\
 Show the events of ChatApp messengers as they happen: pretty on a terminal, one
@@ -73,11 +62,12 @@ Examples:
         "max_content_width": 80,
     },
 )
-@licence_options
+@license_options
 @channel_option
 @option(
     "--all",
     "everything",
+    group="Select",
     is_flag=True,
     help="Every messenger of every licence of the account, and any added later.",
 )
@@ -85,11 +75,13 @@ Examples:
 @output_options
 @option(
     "--meta",
+    group="Output",
     is_flag=True,
-    help="Put status and gap records between the events (JSON output only).",
+    help="Also write status and gap records (JSON output only).",
 )
 @option(
     "--since",
+    group="History",
     type=SINCE,
     metavar="TIME",
     help="Start in the past: an age (2h) or a date and time (2026-11-22T08:00). History contains"
@@ -97,6 +89,7 @@ Examples:
 )
 @option(
     "--resume",
+    group="History",
     type=CHECKPOINT,
     is_flag=False,
     flag_value="default",
@@ -105,17 +98,24 @@ Examples:
 )
 @option(
     "--backfill-wait",
+    group="History",
     type=DURATION,
     default="10s",
     show_default=True,
     metavar="DURATION",
     help="How long to hold live events while messages missed in a gap are fetched.",
 )
-@option("--no-backfill", is_flag=True, help="Do not fetch missed messages from history.")
-@option("-n", "--count", type=COUNT, metavar="N", help="Stop after N lines.")
+@option(
+    "--no-backfill",
+    group="History",
+    is_flag=True,
+    help="Do not fetch missed messages from history.",
+)
+@option("-n", "--count", group="Limit", type=COUNT, metavar="N", help="Stop after N lines.")
 @option(
     "--for",
     "duration",
+    group="Limit",
     type=DURATION,
     metavar="DURATION",
     help="Stop after a time, such as 30s, 5m or 2h; with --count, exit status 124 if the count was"
@@ -123,6 +123,7 @@ Examples:
 )
 @option(
     "--idle",
+    group="Limit",
     type=DURATION,
     metavar="DURATION",
     help="Stop when nothing was printed for this long; with --count, exit status 124 as for --for.",
@@ -131,6 +132,7 @@ Examples:
 @access_options
 @option(
     "--ping-interval",
+    group="Connection",
     type=DURATION,
     default="15s",
     show_default=True,
@@ -139,6 +141,7 @@ Examples:
 )
 @option(
     "--pong-timeout",
+    group="Connection",
     type=DURATION,
     default="10s",
     show_default=True,
@@ -147,50 +150,62 @@ Examples:
 )
 @option(
     "--connect-timeout",
+    group="Connection",
     type=DURATION,
     default="10s",
     show_default=True,
     metavar="DURATION",
-    help="How long a connection attempt may take.",
+    help="Timeout of a connection attempt.",
 )
 @option(
-    "--no-reconnect", is_flag=True, help="End with status 4 when the connection fails or is lost."
+    "--no-reconnect",
+    group="Connection",
+    is_flag=True,
+    help="End with status 4 when the connection fails or is lost.",
 )
 @option(
     "--max-retries",
+    group="Connection",
     type=RETRIES,
     metavar="N",
     help="End with status 4 after N consecutive failed retries.  [default: retry forever]",
 )
 @option(
     "--strict",
+    group="Connection",
     is_flag=True,
     help="End with status 5 when any channel is refused, or a licence or messenger is not in the"
     " account.",
 )
 @option(
     "--spool-limit",
+    group="Output",
     type=SIZE,
     default="1GiB",
     show_default=True,
     metavar="SIZE",
-    help="How much may wait on disk for a slow reader of stdout before the program ends with"
+    help="Most data buffered on disk for a slow reader of stdout; beyond it the program ends with"
     " status 7.",
 )
 @option(
-    "--sandbox", is_flag=True, help="Start an embedded ChatApp with made-up events and tail that."
+    "--sandbox",
+    group="Connection",
+    is_flag=True,
+    help="Tail an embedded ChatApp with made-up events.",
 )
 @token_file_option
 @profile_option
-@option("-q", "--quiet", is_flag=True, help="Print only fatal errors on stderr.")
+@option("-q", "--quiet", group="Logging", is_flag=True, help="Print only fatal errors on stderr.")
 @option(
     "-v",
     "--verbose",
+    group="Logging",
     count=True,
     help="More detail on stderr; -vv also logs every frame, with secrets redacted.",
 )
 @option(
     "--log-format",
+    group="Logging",
     type=Choice(LOG_FORMATS),
     default=LOG_FORMATS[0],
     show_default=True,
@@ -199,7 +214,7 @@ Examples:
 @click.version_option(__version__, message="chatapp-tail %(version)s")
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> int | None:
-    """Tail, unless another command is named."""
+    """Tail, unless another command is given."""
     if ctx.invoked_subcommand is not None:
         _refuse_options_before(ctx, ctx.invoked_subcommand)
         return None
@@ -207,11 +222,11 @@ def command(ctx: click.Context, /, **options: Any) -> int | None:
 
 
 def _refuse_options_before(ctx: click.Context, other: str) -> None:
-    """Say so when options of the tail stand before another command, where they do nothing."""
+    """Raise UsageError when options of the tail precede another command, which ignores them."""
     before = [
-        each.opts[-1]
-        for each in ctx.command.params
-        if each.name and is_on_command_line(ctx, each.name)
+        param.opts[-1]
+        for param in ctx.command.params
+        if param.name and is_on_command_line(ctx, param.name)
     ]
     if before:
         raise click.UsageError(
@@ -223,11 +238,9 @@ def _refuse_options_before(ctx: click.Context, other: str) -> None:
 def _tail(
     ctx: click.Context,
     *,
-    output: str,
+    output: Output,
     as_json: bool,
     template: str | None,
-    color: str,
-    time_style: str,
     endpoints: tuple["Endpoint", ...],
     no_reconnect: bool,
     no_backfill: bool,
@@ -237,19 +250,13 @@ def _tail(
 ) -> int:
     # What is needed from here on takes three times as long to import as all of --help.
     from ..reporting.notices import LogFormat
-    from .config import Arguments, ViewArguments, compile_settings
+    from .config import Arguments, compile_settings
 
     if no_reconnect and max_retries:
         raise click.UsageError("--no-reconnect and --max-retries contradict each other.")
-    view = ViewArguments(
+    arguments = Arguments(
         output=resolve_output(ctx, output, as_json, template),
         template=template,
-        color=ColorMode(color),
-        time_style=TimeStyle(time_style),
-        **{name: options.pop(name) for name in FILTERS},
-    )
-    asked = Arguments(
-        view=view,
         endpoints=ws_urls(endpoints),
         backfill=not no_backfill,
         max_retries=0 if no_reconnect else max_retries,
@@ -257,7 +264,7 @@ def _tail(
         **options,
     )
     settings = compile_settings(
-        asked,
+        arguments,
         stdout_is_terminal=sys.stdout is not None and sys.stdout.isatty(),
         watched=sys.stderr.isatty(),
     )
@@ -266,13 +273,13 @@ def _tail(
     return run(settings)
 
 
-for each in (
+for other in (
     LazyCommand("doctor", "doctor", "Find out why a tail does not work."),
     LazyCommand("lines", "lines", "List licences and messengers."),
     LazyCommand("login", "login", "Log in once; tokens are stored and renewed automatically."),
     LazyCommand("login", "logout", "Forget the stored login."),
     LazyCommand("replay", "replay", "Replay saved records."),
-    LazyCommand("sandbox", "sandbox", "Run an embedded ChatApp to try things with."),
+    LazyCommand("sandbox", "sandbox", "Run an embedded ChatApp for testing."),
     LazyCommand("schema", "schema", "Print the JSON Schema of the records."),
 ):
-    command.add_command(each)
+    command.add_command(other)

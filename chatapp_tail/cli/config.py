@@ -33,8 +33,11 @@ NOTHING_SELECTED = """nothing is selected; choose what to tail:
 (to try it without an account: chatapp-tail --sandbox --license 1229 --messenger telegram)"""
 
 
-class ViewArguments(msgspec.Struct, frozen=True):
-    """The options as typed."""
+class ViewArguments(msgspec.Struct, frozen=True, kw_only=True):
+    """The options that a tail and `replay` have in common: what to show, and how.
+
+    The help of an option says what it means.
+    """
 
     events: Sequence[str]
     excluded_events: Sequence[str]
@@ -49,8 +52,45 @@ class ViewArguments(msgspec.Struct, frozen=True):
     time_style: TimeStyle
 
 
+class Arguments(ViewArguments, frozen=True, kw_only=True):
+    """All options of a tail, each already of its type; times in seconds, sizes in bytes.
+
+    The help of an option says what it means. `everything` is --all, `duration` --for.
+    """
+
+    licenses: tuple[int, ...]
+    messengers: tuple[str, ...]
+    channels: tuple[str, ...]
+    count: int | None
+    duration: float | None
+    idle: float | None
+    endpoints: tuple[Endpoint, ...]
+    api_url: str
+    app_key: str
+    ca_file: str | None
+    token_file: Path | None
+    profile: str
+    sandbox: bool
+    everything: bool
+    proxy: Proxy | None
+    ping_interval: float
+    pong_timeout: float
+    connect_timeout: float
+    max_retries: int | None
+    strict: bool
+    spool_limit: int
+    meta: bool
+    since: int | None
+    resume: str | None
+    backfill: bool
+    backfill_wait: float
+    quiet: bool
+    verbose: int
+    log_format: LogFormat
+
+
 class View(msgspec.Struct, frozen=True):
-    """What was typed, compiled; `output` is never `auto`, `terminal` whether stdout is one."""
+    """What to show and how, compiled; `output` is never `auto`."""
 
     keep_event: KeepEvent
     keep_record: KeepRecord | None
@@ -60,6 +100,7 @@ class View(msgspec.Struct, frozen=True):
     color: ColorMode
     time_style: TimeStyle
     terminal: bool
+    """Whether stdout is one."""
 
     def pipeline(
         self,
@@ -131,32 +172,35 @@ class View(msgspec.Struct, frozen=True):
         )
 
 
-def compile_view(typed: ViewArguments, *, terminal: bool) -> View:
+def compile_view(arguments: ViewArguments, *, terminal: bool) -> View:
     """Return the filters and the format compiled; UsageError points at what is wrong."""
-    grep = compile_grep(typed.patterns) if typed.patterns else None
-    output = typed.output
-    if output is Output.AUTO:
-        output = Output.PRETTY if terminal else Output.JSON
+    grep = compile_grep(arguments.patterns) if arguments.patterns else None
     view = View(
-        by_event(typed.events, typed.excluded_events),
-        by_record(
-            incoming=typed.incoming,
-            outgoing=typed.outgoing,
-            chats=typed.chats,
+        keep_event=by_event(arguments.events, arguments.excluded_events),
+        keep_record=by_record(
+            incoming=arguments.incoming,
+            outgoing=arguments.outgoing,
+            chats=arguments.chats,
             grep=grep,
-            where=typed.where,
+            where=arguments.where,
         ),
-        grep,
-        output,
-        typed.template,
-        typed.color,
-        typed.time_style,
-        terminal,
+        grep=grep,
+        output=_effective_output(arguments.output, terminal),
+        template=arguments.template,
+        color=arguments.color,
+        time_style=arguments.time_style,
+        terminal=terminal,
     )
-    if output is Output.TEMPLATE:
-        # A typo in a template is said now, not when the first event comes.
+    if view.output is Output.TEMPLATE:
+        # A typo in a template is an error now, not when the first event comes.
         view._template()
     return view
+
+
+def _effective_output(output: Output, terminal: bool) -> Output:
+    if output is not Output.AUTO:
+        return output
+    return Output.PRETTY if terminal else Output.JSON
 
 
 def _width() -> int:
@@ -165,147 +209,145 @@ def _width() -> int:
     return get_terminal_size().columns
 
 
-class Arguments(msgspec.Struct, frozen=True):
-    """The options as click hands them over, each already of its type."""
-
-    licenses: tuple[int, ...]
-    messengers: tuple[str, ...]
-    channels: tuple[str, ...]
-    view: ViewArguments
-    count: int | None
-    duration: float | None
-    idle: float | None
-    endpoints: tuple[Endpoint, ...]
-    api_url: str
-    app_key: str
-    ca_file: Path | None
-    token_file: Path | None
-    profile: str
-    sandbox: bool
-    everything: bool
-    proxy: Proxy | None
-    ping_interval: float
-    pong_timeout: float
-    connect_timeout: float
-    max_retries: int | None
-    strict: bool
-    spool_limit: int
-    meta: bool
-    since: int | None
-    resume: str | None
-    backfill: bool
-    backfill_wait: float
-    quiet: bool
-    verbose: int
-    log_format: LogFormat
-
-
 class Settings(msgspec.Struct, frozen=True):
-    """What will run. The channels of `connection` are those known without asking the API.
-
-    `since` is in nanoseconds since the epoch. `backfill_wait` None: gaps are not filled.
-    """
+    """What will run: the options validated, compiled and grouped by their users."""
 
     connection: ConnectionSettings
+    """Its channels are those known without asking the API."""
     selection: Selection
+    """All selected channels; some of them only the API can tell."""
     api_url: str
+    """Base URL of ChatApp's HTTP API."""
     token_file: Path | None
+    """File with the access token, if one is given."""
     profile: str
+    """Name of the stored login."""
     sandbox: bool
+    """Whether to start an embedded ChatApp, whose addresses and token replace the given ones."""
     view: View
+    """Filters and format."""
     limits: Limits
+    """When to stop."""
     meta: bool
+    """Whether to write status and gap records."""
     since: int | None
+    """Where history starts, in nanoseconds since the epoch."""
     resume: str | None
+    """Name of the checkpoint."""
     backfill_wait: float | None
+    """Seconds for which live events wait for a gap; None when gaps are not filled."""
     spool_limit: int
+    """Bytes buffered on disk at most."""
     level: Level
+    """Which notices are shown."""
     log_format: LogFormat
+    """Whether notices are text or JSON."""
 
 
-def compile_settings(typed: Arguments, *, stdout_is_terminal: bool, watched: bool) -> Settings:
+def compile_settings(arguments: Arguments, *, stdout_is_terminal: bool, watched: bool) -> Settings:
     """Return what will run; UsageError says what is missing.
 
-    `watched` tells whether a person sees stderr, and so whether progress is worth saying.
+    `watched` tells whether a person reads stderr, where progress is then reported.
     """
-    _check_proxies(typed)
-    _check_history(typed)
-    selection = Selection(typed.licenses, typed.messengers, typed.channels, typed.everything)
-    if selection.is_empty:
-        raise UsageError(NOTHING_SELECTED)
-    view = _showing(typed, stdout_is_terminal)
-    fills = typed.backfill and view.keep_event("message")
-    if (wanted := _wanted_history(typed)) and not fills:
-        raise UsageError(f"{wanted} fetches only messages, but your filters exclude them all")
+    _check_proxies(arguments)
+    _check_history(arguments)
+    selection = _selection(arguments)
+    view = _view(arguments, stdout_is_terminal)
     return Settings(
+        connection=_connection(arguments, selection),
         selection=selection,
-        connection=ConnectionSettings(
-            endpoints=typed.endpoints,
-            app_key=typed.app_key,
-            channels=selection.known_channels(),
-            ca_file=str(typed.ca_file) if typed.ca_file else None,
-            proxy=typed.proxy,
-            connect_timeout=typed.connect_timeout,
-            timing=Timing(typed.ping_interval, typed.pong_timeout),
-            max_retries=typed.max_retries,
-            strict=typed.strict,
-        ),
-        api_url=typed.api_url,
-        token_file=typed.token_file,
-        profile=typed.profile,
-        sandbox=typed.sandbox,
+        api_url=arguments.api_url,
+        token_file=arguments.token_file,
+        profile=arguments.profile,
+        sandbox=arguments.sandbox,
         view=view,
-        limits=Limits(typed.count, typed.duration, typed.idle),
-        meta=typed.meta,
-        since=typed.since,
-        resume=typed.resume,
-        backfill_wait=typed.backfill_wait if fills else None,
-        spool_limit=typed.spool_limit,
-        # A program that reads NDJSON on stderr wants to know of progress as much as a person.
-        level=_level(typed, watched or typed.log_format is LogFormat.JSON),
-        log_format=typed.log_format,
+        limits=Limits(count=arguments.count, duration=arguments.duration, idle=arguments.idle),
+        meta=arguments.meta,
+        since=arguments.since,
+        resume=arguments.resume,
+        backfill_wait=_backfill_wait(arguments, view),
+        spool_limit=arguments.spool_limit,
+        level=_level(arguments, watched),
+        log_format=arguments.log_format,
     )
 
 
-def _check_proxies(typed: Arguments) -> None:
-    api = urlsplit(typed.api_url)
-    places = [(each.scheme, each.host) for each in typed.endpoints]
-    for scheme, host in (*places, (api.scheme, api.hostname or "")):
-        check_proxy(scheme, host, typed.proxy)
+def _check_proxies(arguments: Arguments) -> None:
+    api = urlsplit(arguments.api_url)
+    servers = [(endpoint.scheme, endpoint.host) for endpoint in arguments.endpoints]
+    for scheme, host in (*servers, (api.scheme, api.hostname or "")):
+        check_proxy(scheme, host, arguments.proxy)
 
 
-def _wanted_history(typed: Arguments) -> str:
-    """Return the option that asks for what was before the start, if one does."""
-    if typed.since is not None:
-        return "--since"
-    return "--resume" if typed.resume else ""
-
-
-def _check_history(typed: Arguments) -> None:
-    wanted = _wanted_history(typed)
-    if not wanted:
+def _check_history(arguments: Arguments) -> None:
+    option = _history_option(arguments)
+    if not option:
         return
-    if not typed.backfill:
-        raise UsageError(f"{wanted} and --no-backfill contradict each other")
-    if typed.sandbox:
+    if not arguments.backfill:
+        raise UsageError(f"{option} and --no-backfill contradict each other")
+    if arguments.sandbox:
         raise UsageError(
-            f"--sandbox starts over each time, so it has no history for {wanted}; start it with"
+            f"--sandbox starts over each time, so it has no history for {option}; start it with"
             " chatapp-tail sandbox and tail that"
         )
 
 
-def _showing(typed: Arguments, terminal: bool) -> View:
-    asked = typed.view
-    if typed.meta and asked.output not in (Output.AUTO, Output.JSON):
-        raise UsageError(f"--meta adds JSON records, so it needs -o json, not {asked.output}")
-    if typed.meta:
-        asked = replace(asked, output=Output.JSON)
-    return compile_view(asked, terminal=terminal)
+def _history_option(arguments: Arguments) -> str:
+    """Return the option that requests messages from before the start, if one does."""
+    if arguments.since is not None:
+        return "--since"
+    return "--resume" if arguments.resume else ""
 
 
-def _level(typed: Arguments, watched: bool) -> Level:
-    if typed.quiet:
+def _selection(arguments: Arguments) -> Selection:
+    selection = Selection(
+        licenses=arguments.licenses,
+        messengers=arguments.messengers,
+        names=arguments.channels,
+        everything=arguments.everything,
+    )
+    if selection.is_empty:
+        raise UsageError(NOTHING_SELECTED)
+    return selection
+
+
+def _view(arguments: Arguments, terminal: bool) -> View:
+    if not arguments.meta:
+        return compile_view(arguments, terminal=terminal)
+    if arguments.output not in (Output.AUTO, Output.JSON):
+        raise UsageError(f"--meta adds JSON records, so it needs -o json, not {arguments.output}")
+    return compile_view(replace(arguments, output=Output.JSON), terminal=terminal)
+
+
+def _connection(arguments: Arguments, selection: Selection) -> ConnectionSettings:
+    return ConnectionSettings(
+        endpoints=arguments.endpoints,
+        app_key=arguments.app_key,
+        channels=selection.known_channels(),
+        ca_file=arguments.ca_file,
+        proxy=arguments.proxy,
+        connect_timeout=arguments.connect_timeout,
+        timing=Timing(ping_interval=arguments.ping_interval, pong_timeout=arguments.pong_timeout),
+        max_retries=arguments.max_retries,
+        strict=arguments.strict,
+    )
+
+
+def _backfill_wait(arguments: Arguments, view: View) -> float | None:
+    """Return how long live events wait for messages of a gap; None when gaps are not filled."""
+    if arguments.backfill and view.keep_event("message"):
+        return arguments.backfill_wait
+    if option := _history_option(arguments):
+        raise UsageError(f"{option} fetches only messages, but your filters exclude them all")
+    return None
+
+
+def _level(arguments: Arguments, watched: bool) -> Level:
+    if arguments.quiet:
         return Level.QUIET
-    if typed.verbose:
-        return Level.FRAMES if typed.verbose > 1 else Level.DETAIL
-    return Level.PROGRESS if watched else Level.TROUBLE
+    if arguments.verbose:
+        return Level.FRAMES if arguments.verbose > 1 else Level.DETAIL
+    # A program that reads JSON notices needs progress as a person does.
+    if watched or arguments.log_format is LogFormat.JSON:
+        return Level.PROGRESS
+    return Level.TROUBLE

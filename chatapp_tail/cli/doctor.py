@@ -1,4 +1,4 @@
-"""`chatapp-tail doctor`: finds out why a tail would not work, one check per line."""
+"""`chatapp-tail doctor`: check everything a tail needs, one line per check."""
 
 import sys
 import time
@@ -16,13 +16,13 @@ from ..net import Proxy
 from ..pusher.connection import Endpoint, Settings
 from ..redaction import redact
 from .access import ApiAccess, connect_api
+from .check_result import Check, CheckFailed, CheckResult
 from .checks import DoctorChecks
-from .findings import Check, CheckFailed, CheckResult
 from .options import (
     access_options,
     channel_option,
     endpoint_options,
-    licence_options,
+    license_options,
     option,
     profile_option,
     token_file_option,
@@ -32,7 +32,7 @@ from .params import Choice
 
 
 @click.command()
-@licence_options
+@license_options
 @channel_option
 @option(
     "-o",
@@ -55,28 +55,33 @@ def doctor(
     endpoints: tuple[Endpoint, ...],
     app_key: str,
     api_url: str,
-    ca_file: Path | None,
+    ca_file: str | None,
     proxy: Proxy | None,
     token_file: Path | None,
     profile: str,
 ) -> int:
     """Check everything a tail needs, from the configuration to a ping that is answered.
 
-    One line per check; each failure says what to do next, and what a tail would survive is only a
+    One line per check; each failure says what to do next. A failure that a tail would survive is a
     warning. The exit status is the one a tail would end with. Without --license, --messenger and
     --channel the account's first line is tried.
     """
     show = _show_json if output == "json" else _show_text
-    certificates = str(ca_file) if ca_file else None
-    selection = Selection(licenses, messengers, channels)
+    selection = Selection(licenses=licenses, messengers=messengers, names=channels)
     selection = replace(selection, everything=selection.is_empty)
-    settings = Settings(ws_urls(endpoints), app_key, (), ca_file=certificates, proxy=proxy)
-    findings = _examine(
+    settings = Settings(
+        endpoints=ws_urls(endpoints),
+        app_key=app_key,
+        channels=(),
+        ca_file=ca_file,
+        proxy=proxy,
+    )
+    results = _examine(
         settings,
         selection,
         lambda: connect_api(
             api_url,
-            ca_file=certificates,
+            ca_file=ca_file,
             proxy=proxy,
             token_file=token_file,
             profile=profile,
@@ -84,9 +89,9 @@ def doctor(
         ),
     )
     shown = list[CheckResult]()
-    for finding in findings:
-        show(finding)
-        shown.append(finding)
+    for result in results:
+        show(result)
+        shown.append(result)
     if output == "text":
         click.echo(_verdict(shown))
     return shown[-1].status
@@ -95,7 +100,7 @@ def doctor(
 def _examine(
     settings: Settings, selection: Selection, open_api: Callable[[], ApiAccess]
 ) -> Iterator[CheckResult]:
-    """Yield what is found, up to what a tail would end with."""
+    """Yield the results, up to the first that would end a tail."""
     try:
         http, api, origin = open_api()
     except CredentialsError as error:
@@ -104,52 +109,52 @@ def _examine(
         return
     urls = ", then ".join(map(str, settings.endpoints))
     yield CheckResult("configuration", True, f"{urls}, token from {origin}", 0.0)
-    patient = DoctorChecks(settings, selection, api, http)
+    checks = DoctorChecks(settings, selection, api, http)
     try:
-        for name, check in patient.checks():
-            finding = _finding(name, check)
-            yield finding
-            if finding.ends:
+        for name, check in checks.in_order():
+            result = _result_of(name, check)
+            yield result
+            if result.ends:
                 return
     finally:
-        if patient.observation:
-            patient.observation.close()
+        if checks.probe:
+            checks.probe.close()
 
 
-def _finding(name: str, check: Check) -> CheckResult:
+def _result_of(name: str, check: Check) -> CheckResult:
     began = time.monotonic()
     try:
-        found = check()
+        detail = check()
     except CheckFailed as failed:
         seconds = time.monotonic() - began
-        return CheckResult(name, False, failed.found, seconds, failed.advice, failed.status)
-    return CheckResult(name, True, found, time.monotonic() - began)
+        return CheckResult(name, False, failed.detail, seconds, failed.advice, failed.status)
+    return CheckResult(name, True, detail, time.monotonic() - began)
 
 
-def _verdict(findings: Sequence[CheckResult]) -> str:
-    problem = any(finding.ends for finding in findings)
-    warnings = sum(not (finding.ok or finding.ends) for finding in findings)
-    said = "1 problem" if problem else "no problem" if warnings else "all good"
-    return said + (f", {warnings} warning{'s' * (warnings > 1)}" if warnings else "")
+def _verdict(results: Sequence[CheckResult]) -> str:
+    problem = any(result.ends for result in results)
+    warnings = sum(not (result.ok or result.ends) for result in results)
+    verdict = "1 problem" if problem else "no problem" if warnings else "all good"
+    return verdict + (f", {warnings} warning{'s' * (warnings > 1)}" if warnings else "")
 
 
-def _show_text(finding: CheckResult) -> None:
+def _show_text(result: CheckResult) -> None:
     utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     tick, warning, cross = ("✓", "⚠", "✗") if utf8 else ("ok", "WARNING", "FAILED")
-    mark = tick if finding.ok else cross if finding.ends else warning
-    found = escape_line(redact(finding.found))
-    click.echo(f"{mark} {finding.check:<18} {finding.seconds * 1000:6.0f} ms  {found}")
-    if finding.advice:
-        click.echo(f"  next: {escape_line(finding.advice)}")
+    mark = tick if result.ok else cross if result.ends else warning
+    detail = escape_line(redact(result.detail))
+    click.echo(f"{mark} {result.check:<18} {result.seconds * 1000:6.0f} ms  {detail}")
+    if result.advice:
+        click.echo(f"  next: {escape_line(result.advice)}")
 
 
-def _show_json(finding: CheckResult) -> None:
+def _show_json(result: CheckResult) -> None:
     record = {
-        "check": finding.check,
-        "ok": finding.ok,
-        "found": finding.found,
-        "milliseconds": round(finding.seconds * 1000, 1),
-        "advice": finding.advice or None,
-        "exit_status": int(finding.status),
+        "check": result.check,
+        "ok": result.ok,
+        "found": result.detail,
+        "milliseconds": round(result.seconds * 1000, 1),
+        "advice": result.advice or None,
+        "exit_status": int(result.status),
     }
     click.echo(encode_record(record).decode())

@@ -1,4 +1,4 @@
-"""What `doctor` checks of a Pusher server before it connects: its name, its port, its TLS."""
+"""What `doctor` checks of a Pusher server before it connects: DNS, TCP, TLS."""
 
 import socket
 import ssl
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ..errors import ExitStatus
 from ..net import Proxy, proxy_for
 from ..pusher.connection import Endpoint
-from .findings import Check, CheckFailed
+from .check_result import Check, CheckFailed
 
 _DAY = 86400.0
 _TIMEOUT = 10.0
@@ -18,7 +18,7 @@ _PROBE_TIMEOUT = 3.0
 def endpoint_checks(
     endpoint: Endpoint, ca_file: str | None, given: Proxy | None
 ) -> Iterator[tuple[str, Check]]:
-    """Yield the checks; through a proxy only a connection can tell more."""
+    """Yield the checks; behind a proxy only a connection can tell more."""
     proxy = proxy_for(endpoint.scheme, endpoint.host, given)
     yield "proxy", lambda: str(proxy or "none")
     if proxy is None:
@@ -29,20 +29,20 @@ def endpoint_checks(
 
 
 def _addresses(endpoint: Endpoint) -> list[tuple[socket.AddressFamily, tuple[str, int]]]:
-    found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
-    return [(each[0], each[4]) for each in found]  # type: ignore[misc]
+    infos = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+    return [(info[0], info[4]) for info in infos]  # type: ignore[misc]
 
 
 def _dns(endpoint: Endpoint) -> str:
     try:
-        found = _addresses(endpoint)
+        addresses = _addresses(endpoint)
     except (OSError, UnicodeError) as error:
         raise CheckFailed(
             f"{endpoint.host}: {getattr(error, 'strerror', None) or error}",
             "check the name in --ws-url, and the resolver",
             ExitStatus.UNREACHABLE,
         ) from error
-    return ", ".join(dict.fromkeys(address[0] for _, address in found))
+    return ", ".join(dict.fromkeys(address[0] for _, address in addresses))
 
 
 def _tcp(endpoint: Endpoint) -> str:

@@ -6,33 +6,27 @@ from typing import Any
 
 import click
 
-GROUPS: dict[str, tuple[str, ...]] = {
-    "Select": ("license", "messenger", "channel", "all"),
-    "Filter": ("event", "exclude-event", "incoming", "outgoing", "chat", "grep", "where"),
-    "Output": ("output", "json", "format", "color", "time", "meta", "spool-limit"),
-    "History": ("since", "resume", "backfill-wait", "no-backfill"),
-    "Limit": ("count", "for", "idle"),
-    "Connection": (
-        "ws-url",
-        "api-url",
-        "app-key",
-        "ca-file",
-        "proxy",
-        "ping-interval",
-        "pong-timeout",
-        "connect-timeout",
-        "no-reconnect",
-        "max-retries",
-        "strict",
-        "sandbox",
-    ),
-    "Credentials": ("token-file", "profile"),
-    "Logging": ("quiet", "verbose", "log-format", "version", "help"),
-}
-"""Heading -> long names, in the order they are shown in."""
+GROUPS = (
+    "Select",
+    "Filter",
+    "Output",
+    "History",
+    "Limit",
+    "Connection",
+    "Credentials",
+    "Logging",
+)
+"""The headings of options, in order. Options of click itself stand under the last one."""
 
-OTHERS = "Options"
 _WIDEST = 26
+
+
+class GroupedOption(click.Option):
+    """An option that belongs under a heading of `GROUPS`."""
+
+    def __init__(self, *args: Any, group: str | None = None, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.group = group or GROUPS[-1]
 
 
 class GroupedHelp(click.Group):
@@ -41,11 +35,11 @@ class GroupedHelp(click.Group):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the groups, then the commands."""
         groups = [
-            (heading, [record for each in options if (record := each.get_help_record(ctx))])
+            (heading, [record for option in options if (record := option.get_help_record(ctx))])
             for heading, options in grouped(self.get_params(ctx))
         ]
         widths = [len(names) for _, records in groups for names, _ in records]
-        width = max((each for each in widths if each <= _WIDEST), default=0)
+        width = max((width for width in widths if width <= _WIDEST), default=0)
         for heading, records in groups:
             with formatter.section(heading):
                 # The same column in every group: click makes it as wide as the widest name.
@@ -54,13 +48,15 @@ class GroupedHelp(click.Group):
 
 
 def grouped(params: Sequence[click.Parameter]) -> Iterator[tuple[str, list[click.Option]]]:
-    """Yield the headings that have options; what no group names comes last, as `OTHERS`."""
-    options = {long_name(each): each for each in params if isinstance(each, click.Option)}
-    for heading, names in GROUPS.items():
-        if found := [options.pop(name) for name in names if name in options]:
-            yield heading, found
-    if options:
-        yield OTHERS, list(options.values())
+    """Yield the headings that have options, each with them in the order of declaration."""
+    options = [param for param in params if isinstance(param, click.Option)]
+    for heading in GROUPS:
+        if members := [option for option in options if _group_of(option) == heading]:
+            yield heading, members
+
+
+def _group_of(option: click.Option) -> str:
+    return option.group if isinstance(option, GroupedOption) else GROUPS[-1]
 
 
 def long_name(option: click.Option) -> str:
@@ -81,10 +77,10 @@ class LazyCommand(click.Command):
 
     def load(self) -> click.Command:
         """Import the command."""
-        found = getattr(import_module(f"{__package__}.{self._module}"), self.name or "")
-        assert isinstance(found, click.Command)
-        found.short_help = self.short_help
-        return found
+        command = getattr(import_module(f"{__package__}.{self._module}"), self.name or "")
+        assert isinstance(command, click.Command)
+        command.short_help = self.short_help
+        return command
 
 
 def load(command: click.Command) -> click.Command:

@@ -18,7 +18,7 @@ from .params import Choice
 
 HEADINGS = ("licence", "messenger", "phone", "active", "until", "name", "messenger name")
 _LEAST = {HEADINGS.index("phone"): 15, HEADINGS.index("name"): 8, len(HEADINGS) - 1: 8}
-"""Column that may be cut, as nobody has to type it -> how narrow it may get."""
+"""Column that may be cut, since it need not be typed -> its minimum width."""
 _BETWEEN = "  "
 
 
@@ -38,7 +38,7 @@ _BETWEEN = "  "
 def lines(
     output: str,
     api_url: str,
-    ca_file: Path | None,
+    ca_file: str | None,
     proxy: Proxy | None,
     token_file: Path | None,
     profile: str,
@@ -49,7 +49,7 @@ def lines(
     """
     _, api, _ = connect_api(
         api_url,
-        ca_file=str(ca_file) if ca_file else None,
+        ca_file=ca_file,
         proxy=proxy,
         token_file=token_file,
         profile=profile,
@@ -67,26 +67,28 @@ def lines(
     return ExitStatus.DONE
 
 
-def each_line(licenses: Sequence[License]) -> Iterator[tuple[License, Messenger | None]]:
+def messenger_rows(
+    licenses: Sequence[License],
+) -> Iterator[tuple[License, Messenger | None]]:
     """Yield every messenger with its licence; a licence without any comes with None."""
-    for each in licenses:
-        if not each.messengers:
-            yield each, None
-        for messenger in each.messengers:
-            yield each, messenger
+    for license_ in licenses:
+        if not license_.messengers:
+            yield license_, None
+        for messenger in license_.messengers:
+            yield license_, messenger
 
 
 def format_json(licenses: Sequence[License]) -> Iterator[str]:
     """Yield one JSON object per line: license, messenger, name, phone, active, until (UTC)."""
-    for each, messenger in each_line(licenses):
+    for license_, messenger in messenger_rows(licenses):
         record = {
-            "license": each.id,
+            "license": license_.id,
             "messenger": messenger and messenger.type,
-            "name": each.name,
+            "name": license_.name,
             "messenger_name": messenger and messenger.name,
             "phone": messenger and messenger.phone,
-            "active": each.active,
-            "until": each.until and _day(each.until, "%Y-%m-%dT%H:%M:%SZ"),
+            "active": license_.active,
+            "until": license_.until and _day(license_.until, "%Y-%m-%dT%H:%M:%SZ"),
         }
         yield msgspec.json.encode(record).decode()
 
@@ -95,7 +97,7 @@ def format_table(licenses: Sequence[License], columns: int, encoding: str) -> It
     """Yield a heading and one line per messenger; names are cut so that it fits into `columns`."""
     from rich.cells import cell_len, set_cell_size
 
-    rows = [HEADINGS, *(_cells(*line) for line in each_line(licenses))]
+    rows = [HEADINGS, *(_cells(*row) for row in messenger_rows(licenses))]
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     _fit(widths, columns - len(_BETWEEN) * (len(widths) - 1))
     mark = _cut_mark(encoding)
@@ -129,13 +131,13 @@ def _cut_mark(encoding: str) -> str:
     return "…"
 
 
-def _cells(each: License, messenger: Messenger | None) -> tuple[str, ...]:
-    active = {True: "yes", False: "no", None: "?"}[each.active]
-    until = "?" if each.until is None else _day(each.until, "%Y-%m-%d")
+def _cells(license_: License, messenger: Messenger | None) -> tuple[str, ...]:
+    active = {True: "yes", False: "no", None: "?"}[license_.active]
+    until = "?" if license_.until is None else _day(license_.until, "%Y-%m-%d")
     kind, phone, name = ("none", "", "")
     if messenger is not None:
         kind, phone, name = messenger.type, messenger.phone or "", messenger.name or ""
-    cells = (str(each.id), kind, phone, active, until, each.name or "", name)
+    cells = (str(license_.id), kind, phone, active, until, license_.name or "", name)
     return tuple(map(escape_line, cells))
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from ..chatapp.api import make_tokens
 from ..chatapp.licenses import write_completion_cache
 from ..chatapp.secret import Secret
 from ..chatapp.token_store import Login, TokenStore
+from ..chatapp.tokens import make_tokens
 from ..errors import CredentialsError, ExitStatus, UsageError
 from ..net import Proxy
 from .access import open_http, warn_if_open_to_others
@@ -34,7 +34,7 @@ PASSWORD_VARIABLE = "CHATAPP_PASSWORD"
     help=f"Read the password from a file, or from standard input with -.  [default:"
     f" {PASSWORD_VARIABLE}, otherwise you are prompted]",
 )
-@option("--status", of="login", is_flag=True, help="Say who is logged in, and for how long.")
+@option("--status", of="login", is_flag=True, help="Show who is logged in, and for how long.")
 @access_options
 @profile_option
 def login(
@@ -43,27 +43,27 @@ def login(
     password_file: Path | None,
     status: bool,
     api_url: str,
-    ca_file: Path | None,
+    ca_file: str | None,
     proxy: Proxy | None,
     profile: str,
 ) -> int:
     """Log in with email, password and appId, and store the tokens (not the password).
 
-    You are prompted for what is not given. The tokens are kept in a file only you can read, and
-    are renewed automatically when the service refuses them.
+    You are prompted for options that are not given. The tokens are stored in a file only you can
+    read, and renewed automatically when the service refuses them.
     """
     store = TokenStore()
     if status:
-        return _say_status(store, profile)
+        return _show_status(store, profile)
     email = email or _ask("Email", "--email")
-    # The password comes last: it is what a typing error before it would cost again.
+    # The password comes last: a typing error before it does not require it again.
     app_id = app_id or _ask("appId", "--app-id")
     password = _password(password_file)
     if password_file and str(password_file) != "-":
         warn_if_open_to_others(password_file)
-    http = open_http(api_url, ca_file=str(ca_file) if ca_file else None, proxy=proxy)
+    http = open_http(api_url, ca_file=ca_file, proxy=proxy)
     with store.locked():
-        # Only 100 logins a day are allowed: none is spent that could not be kept.
+        # Only 100 logins per day are allowed, so check first that this one can be stored.
         store.check()
         pair = make_tokens(http, email, password, app_id)
         store.save(profile, Login(email, app_id, api_url, pair))
@@ -87,22 +87,24 @@ def logout(profile: str) -> int:
     return ExitStatus.DONE
 
 
-def _say_status(store: TokenStore, profile: str) -> int:
+def _show_status(store: TokenStore, profile: str) -> int:
     stored = store.load(profile)
     if stored is None:
         raise CredentialsError(f"profile {profile} is not logged in: run chatapp-tail login")
     click.echo(f"account  {stored.email} (appId {stored.app_id}) at {stored.api_url}")
     click.echo(f"stored   {store.path}, profile {profile}")
-    click.echo(f"access   {_left(stored.pair.access_end)}, then it is renewed automatically")
+    click.echo(f"access   {_remaining(stored.pair.access_end)}, then it is renewed automatically")
     if 0 < stored.pair.refresh_end <= time.time():
         click.echo("login    over: run chatapp-tail login")
     else:
-        click.echo(f"login    {_left(stored.pair.refresh_end)}, longer if it is used meanwhile")
+        click.echo(
+            f"login    {_remaining(stored.pair.refresh_end)}, longer if it is used meanwhile"
+        )
     click.echo("(by the times stored with it; chatapp-tail doctor asks the service)")
     return ExitStatus.DONE
 
 
-def _left(end: int) -> str:
+def _remaining(end: int) -> str:
     if not end:
         return "good for a time unknown"
     seconds = end - time.time()

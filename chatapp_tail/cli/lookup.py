@@ -1,4 +1,4 @@
-"""Finds the channels that only the account's licences tell: of a licence or messenger, or --all."""
+"""Finds channels by the account's licences, for --license or --messenger alone and for --all."""
 
 import threading
 import time
@@ -24,10 +24,10 @@ Say = Callable[[ConnectionWarning], None]
 
 
 def with_channels(settings: Settings, ask: Ask, say: Say) -> Settings:
-    """Return the settings with the channels meant, and with what is left of --for.
+    """Return the settings with the selected channels, and with the rest of the time of --for.
 
-    An API that cannot be reached is asked until it answers, as long as the limits allow. What was
-    asked for and is not there is said, or ends it with --strict. ChannelsError when nothing is
+    Requests are repeated until the API answers, within the limits. A selected licence or messenger
+    that does not exist is reported, or with --strict an error. ChannelsError when no channel is
     left, CredentialsError, ApiError.
     """
     began = time.monotonic()
@@ -42,7 +42,7 @@ def with_channels(settings: Settings, ask: Ask, say: Say) -> Settings:
         raise ChannelsError(settings.selection.explain_nothing(licenses))
     _say_missing(settings, licenses, say)
     connection = replace(settings.connection, channels=channels)
-    return replace(settings, connection=connection, limits=_left_of(limits, began))
+    return replace(settings, connection=connection, limits=_remaining(limits, began))
 
 
 def _say_missing(settings: Settings, licenses: Sequence[License], say: Say) -> None:
@@ -53,16 +53,16 @@ def _say_missing(settings: Settings, licenses: Sequence[License], say: Say) -> N
         say(ConnectionWarning(time.time_ns(), sentence))
 
 
-def _left_of(limits: Limits, began: float) -> Limits:
+def _remaining(limits: Limits, began: float) -> Limits:
     if limits.duration is None:
         return limits
     return replace(limits, duration=max(0.0, limits.duration - (time.monotonic() - began)))
 
 
 class Lookup:
-    """Asks for the licences until there is an answer, `until` (monotonic) at the latest.
+    """Requests the licences until there is an answer, `until` (monotonic) at the latest.
 
-    `max_retries` failures are survived, None is any number.
+    After more than `max_retries` failures it gives up; None is no limit.
     """
 
     def __init__(self, ask: Ask, say: Say, *, max_retries: int | None, until: float) -> None:
@@ -70,13 +70,13 @@ class Lookup:
         self._say = say
         self._max_retries = inf if max_retries is None else max_retries
         self._until = until
-        # In a thread of its own: a server that takes its time must not outlast the limits.
+        # In its own thread, so that a slow server cannot exceed the limits.
         self._daemon = DaemonThreadPool("chatapp-tail-licences", 1)
         self._backoff = Backoff(_random)
-        self._trouble = ""
+        self._last_error = ""
 
     def licenses(self) -> list[License]:
-        """Return the licences; CredentialsError, or ApiError when it was not to ask any longer."""
+        """Return the licences; CredentialsError, or ApiError once retries or time are used up."""
         while True:
             try:
                 return self._ask_once()
@@ -92,7 +92,7 @@ class Lookup:
         try:
             answer = answers.get(timeout=_waitable(self._until - time.monotonic()))
         except Empty:
-            raise self._time_is_over() from None
+            raise self._timed_out() from None
         if isinstance(answer, BaseException):
             raise answer
         return answer
@@ -102,19 +102,19 @@ class Lookup:
         again = self._backoff.next_dial(
             now, Retry.BACK_OFF, stable_for=0.0, not_before=now + error.retry_after
         )
-        if (trouble := str(error)) != self._trouble:
-            self._trouble = trouble
+        if (reason := str(error)) != self._last_error:
+            self._last_error = reason
             in_time = f"trying again in {span(again - now)}"
             self._say(
-                ConnectionWarning(time.time_ns(), f"cannot list the licences: {trouble}; {in_time}")
+                ConnectionWarning(time.time_ns(), f"cannot list the licences: {reason}; {in_time}")
             )
         threading.Event().wait(_waitable(min(again, self._until) - now))
         if again >= self._until:
-            raise self._time_is_over()
+            raise self._timed_out()
 
-    def _time_is_over(self) -> ApiError:
-        why = self._trouble or "no answer yet"
-        return ApiError(f"the time was over before the licences could be listed: {why}")
+    def _timed_out(self) -> ApiError:
+        reason = self._last_error or "no answer yet"
+        return ApiError(f"the time was over before the licences could be listed: {reason}")
 
 
 def _outcome(ask: Ask) -> list[License] | BaseException:

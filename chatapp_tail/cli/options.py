@@ -1,4 +1,4 @@
-"""What the commands' options share: types, names of variables, options of several commands."""
+"""Types of option values, how an option is declared, and the options of several commands."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,8 +11,9 @@ from ..chatapp.channels import EXAMPLES as CHANNEL_EXAMPLES
 from ..chatapp.channels import parse_channel, parse_messenger
 from ..formats import Output, TimeStyle
 from ..formats.colors import ColorMode
+from .help import GroupedOption
 from .params import (
-    Choice,
+    EnumChoice,
     ParsedType,
     Text,
     parse_app_key,
@@ -59,32 +60,37 @@ RETRIES = ParsedType("n", parse_retries)
 
 
 def option(
-    *names: str, of: str | None = None, also_from: str | None = None, **settings: Any
+    *names: str,
+    group: str | None = None,
+    of: str | None = None,
+    also_from: str | None = None,
+    **settings: Any,
 ) -> Callable[[F], F]:
     """Declare an option that is also read from CHATAPP_TAIL_... (and from `also_from`).
 
-    The variable of an option of another command has that command's name in it.
+    `group` is its heading in the help of the tail. The variable of an option of another command
+    has the name of that command, `of`, in it.
     """
     long = next(name for name in names if name.startswith("--"))
     path = f"{of}-{long[2:]}" if of else long[2:]
     variable = "CHATAPP_TAIL_" + path.upper().replace("-", "_")
     variables = [variable, also_from] if also_from else [variable]
-    return click.option(*names, envvar=variables, **settings)
+    return click.option(*names, cls=GroupedOption, group=group, envvar=variables, **settings)
 
 
 def access_options(command: F) -> F:
-    """Add the options of every command that asks the API."""
+    """Add the options of commands that use the API."""
     return _add(_ACCESS, command)
 
 
 def endpoint_options(command: F) -> F:
-    """Add the options of every command that connects to the Pusher server."""
+    """Add the options of commands that connect to the Pusher server."""
     return _add(_ENDPOINT, command)
 
 
-def licence_options(command: F) -> F:
+def license_options(command: F) -> F:
     """Add the options that choose licences and messengers."""
-    return _add(_LICENCE, command)
+    return _add(_LICENSE, command)
 
 
 def _add(options: Sequence[Callable[[Any], Any]], command: F) -> F:
@@ -94,22 +100,24 @@ def _add(options: Sequence[Callable[[Any], Any]], command: F) -> F:
 
 
 def filter_options(command: F) -> F:
-    """Add the options that choose what to show."""
+    """Add the options that choose records."""
     return _add(_FILTER, command)
 
 
 def output_options(command: F) -> F:
-    """Add the options that say how to show it."""
+    """Add the options that choose the format."""
     return _add(_OUTPUT, command)
 
 
 def is_on_command_line(ctx: click.Context, name: str) -> bool:
-    """Return whether a parameter stands on the command line, rather than in a variable."""
+    """Return whether a parameter was given on the command line, not by a variable."""
     return ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
-def resolve_output(ctx: click.Context, output: str, as_json: bool, template: str | None) -> Output:
-    """Return which output is meant; what was typed wins over what a variable says."""
+def resolve_output(
+    ctx: click.Context, output: Output, as_json: bool, template: str | None
+) -> Output:
+    """Return the effective output; the command line takes precedence over variables."""
     given = ["as_json"] * as_json + ["template"] * (template is not None)
     names = [name for name in given if is_on_command_line(ctx, name)]
     if not names and not is_on_command_line(ctx, "output"):
@@ -118,15 +126,15 @@ def resolve_output(ctx: click.Context, output: str, as_json: bool, template: str
         raise click.UsageError("--json and --format contradict each other.")
     if names:
         return _with_output(ctx, output, names[0])
-    if output == "template" and template is None:
+    if output is Output.TEMPLATE and template is None:
         raise click.UsageError("-o template needs a --format.")
-    return Output(output)
+    return output
 
 
-def _with_output(ctx: click.Context, output: str, name: str) -> Output:
+def _with_output(ctx: click.Context, output: Output, name: str) -> Output:
     """Return what --json or --format means beside --output."""
     meant = Output.JSON if name == "as_json" else Output.TEMPLATE
-    if is_on_command_line(ctx, "output") and output not in ("auto", meant.value):
+    if is_on_command_line(ctx, "output") and output not in (Output.AUTO, meant):
         flag = "--json" if meant is Output.JSON else "--format"
         raise click.UsageError(f"{flag} and --output {output} contradict each other.")
     return meant
@@ -140,6 +148,7 @@ def ws_urls(given: tuple["Endpoint", ...]) -> tuple["Endpoint", ...]:
 _ACCESS = (
     option(
         "--api-url",
+        group="Connection",
         also_from="CHATAPP_API_URL",
         type=HTTP_URL,
         default=API_URL,
@@ -149,12 +158,14 @@ _ACCESS = (
     ),
     option(
         "--ca-file",
+        group="Connection",
         type=CA_FILE,
         metavar="FILE",
         help="Trust the certificate authorities in this PEM file, and no others.",
     ),
     option(
         "--proxy",
+        group="Connection",
         type=PROXY,
         metavar="URL",
         help="Go through a proxy, http://, socks5:// or socks5h://[user:password@]host[:port];"
@@ -166,6 +177,7 @@ _ENDPOINT = (
     option(
         "--ws-url",
         "endpoints",
+        group="Connection",
         type=WS_URL,
         multiple=True,
         also_from="CHATAPP_WS_URL",
@@ -175,6 +187,7 @@ _ENDPOINT = (
     ),
     option(
         "--app-key",
+        group="Connection",
         type=KEY,
         default=APP_KEY,
         also_from="CHATAPP_APP_KEY",
@@ -183,11 +196,12 @@ _ENDPOINT = (
         help="Key of the Pusher app.",
     ),
 )
-_LICENCE = (
+_LICENSE = (
     option(
         "-l",
         "--license",
         "licenses",
+        group="Select",
         type=LICENSE,
         multiple=True,
         metavar="N",
@@ -197,6 +211,7 @@ _LICENCE = (
         "-m",
         "--messenger",
         "messengers",
+        group="Select",
         type=MESSENGER,
         multiple=True,
         metavar="TYPE",
@@ -210,6 +225,7 @@ _FILTER = (
         "-e",
         "--event",
         "events",
+        group="Filter",
         multiple=True,
         metavar="NAME",
         help="Only events of this name (message, messageStatus, chatTag, ...); may be repeated.",
@@ -218,23 +234,27 @@ _FILTER = (
         "-E",
         "--exclude-event",
         "excluded_events",
+        group="Filter",
         multiple=True,
         metavar="NAME",
-        help="No events of this name; may be repeated.",
+        help="Hide events of this name; may be repeated.",
     ),
     option(
         "--incoming",
+        group="Filter",
         is_flag=True,
         help="Hide outgoing messages; events that are not messages are still shown.",
     ),
     option(
         "--outgoing",
+        group="Filter",
         is_flag=True,
         help="Hide incoming messages; events that are not messages are still shown.",
     ),
     option(
         "--chat",
         "chats",
+        group="Filter",
         type=TEXT,
         multiple=True,
         metavar="ID",
@@ -244,6 +264,7 @@ _FILTER = (
         "-g",
         "--grep",
         "patterns",
+        group="Filter",
         type=TEXT,
         multiple=True,
         metavar="REGEX",
@@ -253,6 +274,7 @@ _FILTER = (
     option(
         "-w",
         "--where",
+        group="Filter",
         type=TEXT,
         multiple=True,
         metavar="JMESPATH",
@@ -264,23 +286,26 @@ _OUTPUT = (
     option(
         "-o",
         "--output",
-        type=Choice([each.value for each in Output]),
+        group="Output",
+        type=EnumChoice(Output),
         default=Output.AUTO.value,
         show_default=True,
         help="auto is pretty on a terminal and json otherwise; raw is each frame's data as ChatApp"
         " sends it; template needs --format.",
     ),
-    option("--json", "as_json", is_flag=True, help="Same as -o json."),
+    option("--json", "as_json", group="Output", is_flag=True, help="Same as -o json."),
     option(
         "-f",
         "--format",
         "template",
+        group="Output",
         metavar="TEMPLATE",
         help="One line per record, such as '{time} {chat}: {text}'.",
     ),
     option(
         "--color",
-        type=Choice([each.value for each in ColorMode]),
+        group="Output",
+        type=EnumChoice(ColorMode),
         default=ColorMode.AUTO.value,
         show_default=True,
         help="Colours in pretty output; auto heeds NO_COLOR and FORCE_COLOR.",
@@ -288,7 +313,8 @@ _OUTPUT = (
     option(
         "--time",
         "time_style",
-        type=Choice([each.value for each in TimeStyle]),
+        group="Output",
+        type=EnumChoice(TimeStyle),
         default=TimeStyle.LOCAL.value,
         show_default=True,
         help="How pretty output and templates show the time.",
@@ -299,6 +325,7 @@ channel_option = option(
     "-c",
     "--channel",
     "channels",
+    group="Select",
     type=CHANNEL,
     multiple=True,
     metavar="NAME",
@@ -306,6 +333,7 @@ channel_option = option(
 )
 profile_option = option(
     "--profile",
+    group="Credentials",
     type=ParsedType("name", parse_profile),
     default="default",
     metavar="NAME",
@@ -314,6 +342,7 @@ profile_option = option(
 )
 token_file_option = option(
     "--token-file",
+    group="Credentials",
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="Read the access token from FILE rather than from CHATAPP_TOKEN or the stored login.",

@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,10 +53,10 @@ def _age(text: str) -> float:
 
 def _seconds(text: str, *, malformed: str, zero: str, too_long: str) -> float:
     """Return seconds; ValueError with the sentence for what is wrong."""
-    found = re.fullmatch(_DURATION, text)
-    if not found:
+    match = re.fullmatch(_DURATION, text)
+    if not match:
         raise ValueError(malformed)
-    seconds = float(found[1]) * _SECONDS[found[2]]
+    seconds = float(match[1]) * _SECONDS[match[2]]
     if not seconds:
         raise ValueError(zero)
     if seconds > _LONGEST:
@@ -81,7 +82,7 @@ def parse_since(text: str) -> int:
 
 
 def parse_checkpoint(text: str) -> str:
-    """Return the name of a checkpoint as given, if it can be one of a file."""
+    """Return the name of a checkpoint as given, if it is a valid file name."""
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", text):
         raise ValueError("a name is up to 64 letters, digits, and . _ - between them")
     return text
@@ -89,10 +90,10 @@ def parse_checkpoint(text: str) -> str:
 
 def parse_size(text: str) -> int:
     """Return bytes for `64MiB`, `1GiB`, `500MB` or a bare number of bytes."""
-    found = re.fullmatch(_SIZE, text)
-    if not found:
+    match = re.fullmatch(_SIZE, text)
+    if not match:
         raise ValueError("a size is a number and a unit, such as 64MiB or 1GiB")
-    return int(found[1]) * _BYTES[found[2]]
+    return int(match[1]) * _BYTES[match[2]]
 
 
 def parse_count(text: str) -> int:
@@ -121,18 +122,19 @@ def parse_license(text: str) -> int:
     return int(text)
 
 
-def parse_ca_file(text: str) -> Path:
+def parse_ca_file(text: str) -> str:
     """Return the path of a PEM file with certificates."""
+    path = Path(text)
     try:
-        found = Path(text).is_file()
+        exists = path.is_file()
     except OSError as error:
         raise ValueError(f"it cannot be looked for: {error.strerror}") from None
-    if not found:
+    if not exists:
         raise ValueError("there is no such file")
     from ..pusher.dialer import check_authorities
 
     check_authorities(text)
-    return Path(text)
+    return str(path)
 
 
 def parse_profile(text: str) -> str:
@@ -149,7 +151,7 @@ def parse_app_key(text: str) -> str:
     return text
 
 
-# The modules of these values are imported when there is a value: they take longer than --help does.
+# These import their modules only for a value: that takes longer than all of --help.
 
 
 def parse_ws_url(text: str) -> "Endpoint":
@@ -203,12 +205,12 @@ class ParsedType(click.ParamType):  # type: ignore[type-arg]  # generic only fro
             self.fail(f"{value!r}: {error}" if self._may_show(value) else str(error), param, ctx)
 
     def _may_show(self, value: str) -> bool:
-        """Return whether repeating a bad value helps and hurts nobody: `@` ends a password."""
+        """Return whether an error may quote the value: `@` may follow a password."""
         return self._shown and bool(value) and "@" not in value
 
 
 class Text(ParsedType):
-    """Any text; several in a variable stand on a line each, because spaces belong to them."""
+    """Any text; in a variable, values are separated by newlines, as they may contain spaces."""
 
     envvar_list_splitter = "\n"
 
@@ -218,6 +220,20 @@ class Choice(click.Choice[str]):
 
     def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
         """Return click's sentence, and the closest word if one is close."""
-        said = super().get_invalid_choice_message(value, ctx)
+        message = super().get_invalid_choice_message(value, ctx)
         close = suggest(str(value).lower(), self.choices)
-        return f"{said} Did you mean {close!r}?" if close else said
+        return f"{message} Did you mean {close!r}?" if close else message
+
+
+class EnumChoice(Choice):
+    """One value of an enumeration, handed over as its member."""
+
+    def __init__(self, members: type[StrEnum]) -> None:
+        super().__init__([member.value for member in members])
+        self._members = members
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> StrEnum:
+        """Return the member, or fail as `Choice` does."""
+        return self._members(super().convert(value, param, ctx))

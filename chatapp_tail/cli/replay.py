@@ -1,16 +1,16 @@
-"""`chatapp-tail replay`: records saved before, through the same filters and formats."""
+"""`chatapp-tail replay`: saved records through the filters and formats of the tail."""
 
 import os
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import click
 
 from ..chatapp.records import Decoded
 from ..errors import ExitStatus, UsageError
-from ..formats.colors import ColorMode
-from ..formats.times import TimeStyle
+from ..formats import Output
 from ..replay import Broken, delay, read_saved
 from ..reporting.summary import Summary
 from ..sinks.stdout import BrokenPipe, write_all
@@ -33,8 +33,8 @@ _BATCH = 256 * 1024
     default="max",
     show_default=True,
     metavar="FACTOR",
-    help="1 is as fast as the events came, 10 ten times that, max as fast as possible; a pause is"
-    " at most a day.",
+    help="1 is the original speed, 10 ten times that, max as fast as possible; pauses are at most"
+    " a day.",
 )
 @click.pass_context
 def replay(
@@ -43,30 +43,23 @@ def replay(
     files: tuple[str, ...],
     count: int | None,
     speed: float,
-    output: str,
+    output: Output,
     as_json: bool,
     template: str | None,
-    color: str,
-    time_style: str,
-    **filters: object,
+    **options: Any,
 ) -> int:
-    """Show events saved with -o json or -o raw, also .gz and .zst; - is standard input.
+    """Replay records saved with -o json or -o raw, also .gz and .zst; - is standard input.
 
     Filters and formats are those of the tail. Lines that cannot be read are reported and skipped;
     if nothing can be read, the exit status is 2.
     """
-    asked = ViewArguments(
-        output=resolve_output(ctx, output, as_json, template),
-        template=template,
-        color=ColorMode(color),
-        time_style=TimeStyle(time_style),
-        **filters,  # type: ignore[arg-type]  # click gives each option its type
-    )
-    view = compile_view(asked, terminal=sys.stdout.isatty())
+    output = resolve_output(ctx, output, as_json, template)
+    arguments = ViewArguments(output=output, template=template, **options)
+    view = compile_view(arguments, terminal=sys.stdout.isatty())
     pipeline = view.pipeline(Summary(), dict(os.environ))
     report = Report()
-    found = read_saved(files, report.broken, report.record, stdin=sys.stdin.buffer)
-    lines = (line for saved in _paced(found, speed) for line in pipeline.process_saved(saved))
+    saved = read_saved(files, report.broken, report.record, stdin=sys.stdin.buffer)
+    lines = (line for event in _paced(saved, speed) for line in pipeline.process_saved(event))
     try:
         _write(lines, count, at_once=speed != float("inf"))
     except BrokenPipe:
@@ -76,7 +69,7 @@ def replay(
 
 
 class Report:
-    """Says which lines could not be read, a few of each file, and how many more there are."""
+    """Reports lines that could not be read: a few per file, then how many more there are."""
 
     SHOWN_PER_FILE = 5
 

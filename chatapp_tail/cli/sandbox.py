@@ -16,12 +16,12 @@ from .options import option
 from .signals import KilledBySignal
 
 RATE_INSIDE = 4.0
-"""Live events a second of `--sandbox`: lively, and still readable."""
+"""Live events per second of `--sandbox`: a rate that a person can read."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenSandbox:
-    """Where a running sandbox is, and what it accepts."""
+    """The addresses of a running sandbox, and the credentials it accepts."""
 
     endpoints: tuple[Endpoint, ...]
     api_url: str
@@ -46,21 +46,21 @@ def open_sandbox(**options: Any) -> Iterator[OpenSandbox]:
     except ImportError as error:
         raise _missing(error) from error
     except OSError as error:
-        asked = [name for name in ("port", "api_port") if options.get(name)]
-        ports = " or ".join(f"--{name.replace('_', '-')} {options[name]}" for name in asked)
+        names = [name for name in ("port", "api_port") if options.get(name)]
+        ports = " or ".join(f"--{name.replace('_', '-')} {options[name]}" for name in names)
         raise UsageError(
             f"cannot start the sandbox: {os.strerror(error.errno or 0)}: {ports}; choose another"
         ) from error
     try:
         yield OpenSandbox(
-            (Endpoint.parse(sandbox.ws_url),),
-            sandbox.api_url,
-            sandbox.app_key,
-            sandbox.token,
-            str(sandbox.ca_file) if sandbox.ca_file else None,
-            sandbox.email,
-            sandbox.app_id,
-            sandbox.password,
+            endpoints=(Endpoint.parse(sandbox.ws_url),),
+            api_url=sandbox.api_url,
+            app_key=sandbox.app_key,
+            token=sandbox.token,
+            ca_file=str(sandbox.ca_file) if sandbox.ca_file else None,
+            email=sandbox.email,
+            app_id=sandbox.app_id,
+            password=sandbox.password,
         )
     finally:
         sandbox.stop()
@@ -140,9 +140,7 @@ def _exports(variables: dict[str, str]) -> str:
     metavar="R",
     help="Live events per second; 0 for none.",
 )
-@option(
-    "--tls", of="sandbox", is_flag=True, help="Speak wss and https, with a certificate of its own."
-)
+@option("--tls", of="sandbox", is_flag=True, help="Serve wss and https, with its own certificate.")
 @option("--seed", of="sandbox", type=int, metavar="N", help="Random seed, for reproducible events.")
 def sandbox(port: int, api_port: int, rate: float, tls: bool, seed: int | None) -> int:
     """Run an embedded ChatApp on 127.0.0.1 with made-up events.

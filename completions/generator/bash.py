@@ -99,7 +99,7 @@ complete -F _chatapp_tail chatapp-tail
 
 def script(commands: Sequence[Command], note: str) -> str:
     """Return the script; `note` says in one line where it comes from."""
-    named = [each.name for each in commands if each.name]
+    named = [command.name for command in commands if command.name]
     return (
         _SCRIPT.replace("@NOTE@", note)
         .replace("@VALUES@", "\n".join(_values_of_all(commands)))
@@ -125,7 +125,7 @@ def _values_of_all(commands: Iterable[Command]) -> Iterator[str]:
 
 
 def _pattern(command: Command, options: Iterable[Option]) -> str:
-    return " | ".join(f"{command.name}:{name}" for each in options for name in each.names)
+    return " | ".join(f"{command.name}:{name}" for option in options for name in option.names)
 
 
 def _action(values: Values) -> str:

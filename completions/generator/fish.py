@@ -44,8 +44,8 @@ complete -c chatapp-tail -f
 
 def script(commands: Sequence[Command], note: str) -> str:
     """Return the script; `note` says in one line where it comes from."""
-    others = [each.name for each in commands if each.name]
-    lines = [*_commands(commands), *(line for each in commands for line in _command(each))]
+    others = [command.name for command in commands if command.name]
+    lines = [*_commands(commands), *(line for command in commands for line in _command(command))]
     return (
         _SCRIPT.replace("@NOTE@", note)
         .replace("@NAMES@", " ".join(others))
@@ -54,9 +54,10 @@ def script(commands: Sequence[Command], note: str) -> str:
 
 
 def _commands(commands: Sequence[Command]) -> Iterator[str]:
-    for each in commands:
-        if each.name:
-            yield _complete("__chatapp_tail_first", f"-a {each.name} -d {_quote(each.summary)}")
+    for command in commands:
+        if command.name:
+            described = f"-a {command.name} -d {_quote(command.summary)}"
+            yield _complete("__chatapp_tail_first", described)
 
 
 def _command(command: Command) -> Iterator[str]:

@@ -11,7 +11,7 @@ from chatapp_tail import __version__
 from chatapp_tail.cli.help import grouped, load, long_name
 from chatapp_tail.errors import ExitStatus
 
-from .tree import metavar, open_context
+from .tree import full_help, metavar, open_context
 
 _PREFIX = "CHATAPP_TAIL_"
 
@@ -32,9 +32,9 @@ STATUSES = {
     ExitStatus.COUNT_NOT_REACHED: "--count was not reached in time.",
 }
 _SIGNALS = (
-    "SIGINT, SIGTERM: what was received is written, then the process dies by that signal. What"
-    " standard output does not take is given up, and said, after 10 seconds without a byte taken"
-    " (SIGTERM) or one (SIGINT). A second signal ends it at once."
+    "SIGINT, SIGTERM: the records received so far are written, then the process dies by that"
+    " signal. If standard output accepts nothing for 10 seconds (SIGTERM) or one second (SIGINT),"
+    " the rest is dropped and reported. A second signal ends the process at once."
 )
 
 _OUTPUT = """\
@@ -59,28 +59,28 @@ _MEMBERS = {
     "data": "The item byte for byte as it came.",
 }
 _VARIABLES = {
-    "CHATAPP_TOKEN": "The access token, unless --token-file names a file. Quote it: it holds dollar"
-    " signs.",
+    "CHATAPP_TOKEN": "The access token, unless --token-file names a file. Quote it: it contains"
+    " dollar signs.",
     "CHATAPP_PASSWORD": "The password for login, unless --password-file names a file.",
     "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY": "The proxy to go through, and the hosts that"
-    " are excepted, unless --proxy is given.",
+    " bypass it, unless --proxy is given.",
     "NO_COLOR, FORCE_COLOR, CLICOLOR_FORCE": "Whether there are colours, unless --color says so.",
-    "TMPDIR": "Where what a slow reader has not taken yet waits, in a file without a name.",
-    "NOTIFY_SOCKET, WATCHDOG_USEC": "Set by systemd: it is told once every channel is confirmed or"
-    " refused, and its watchdog is fed.",
+    "TMPDIR": "Directory of the unnamed file that buffers output for a slow reader.",
+    "NOTIFY_SOCKET, WATCHDOG_USEC": "Set by systemd, which is notified once every channel is"
+    " confirmed or refused. Its watchdog is reset regularly.",
 }
 _FILES = {
     "${XDG_STATE_HOME:-~/.local/state}/chatapp-tail/tokens.json": "The logins, readable by you"
     " only.",
     "${XDG_STATE_HOME:-~/.local/state}/chatapp-tail/resume/NAME.sqlite": "What the tail with"
-    " --resume=NAME has written. Without it, it starts over.",
+    " --resume=NAME has written. Without it the next run starts over.",
     "${XDG_CACHE_HOME:-~/.cache}/chatapp-tail/lines": "Licences and messengers seen last, one pair"
     " per line, for the completion of shells. May be removed at any time.",
 }
 
 
 def manual(command: click.Group, note: str) -> str:
-    """Return the page as roff for man(7) macros; `note` says in one line where it comes from."""
+    """Return the page as roff with man(7) macros; `note` names its origin in one line."""
     context = open_context(command)
     sections = {
         "NAME": [r"chatapp\-tail \- show the events of ChatApp messengers as they happen"],
@@ -116,16 +116,16 @@ def _paragraphs(command: click.Command) -> list[str]:
 
 
 def _introduction(command: click.Command) -> str:
-    return "\n\n".join(each for each in _paragraphs(command) if not each.startswith("\b"))
+    return "\n\n".join(text for text in _paragraphs(command) if not text.startswith("\b"))
 
 
 def _examples(command: click.Command) -> Iterator[str]:
     """Yield what `--help` shows as examples: commands, each with an indented line about it."""
     lines = [
         line
-        for each in _paragraphs(command)
-        if each.startswith("\b")
-        for line in each.splitlines()
+        for text in _paragraphs(command)
+        if text.startswith("\b")
+        for line in text.splitlines()
         if line.startswith("  ")
     ]
     for line in lines:
@@ -138,8 +138,8 @@ def _examples(command: click.Command) -> Iterator[str]:
 def _options(params: list[click.Parameter]) -> Iterator[str]:
     for heading, options in grouped(params):
         yield f".SS {heading}"
-        for each in options:
-            yield from _option(each)
+        for option in options:
+            yield from _option(option)
 
 
 def _option(option: click.Option) -> Iterator[str]:
@@ -147,17 +147,11 @@ def _option(option: click.Option) -> Iterator[str]:
     names = sorted([*option.opts, *option.secondary_opts], key=len)
     yield ".TP"
     yield ", ".join(rf"\fB{_escape(name)}\fR" for name in names) + value
-    yield from _filled(_help(option))
-
-
-def _help(option: click.Option) -> str:
-    said = " ".join((option.help or "").split())
-    shown = option.show_default and option.default is not None
-    return f"{said}  [default: {option.default}]" if shown else said
+    yield from _filled(full_help(option))
 
 
 def _commands(group: click.Group, context: click.Context) -> Iterator[str]:
-    known = {_help(each) for each in group.params if isinstance(each, click.Option)}
+    known = {full_help(param) for param in group.params if isinstance(param, click.Option)}
     for name, command in sorted(group.commands.items()):
         if not command.hidden:
             yield from _command(name, load(command), context, known)
@@ -169,16 +163,18 @@ def _command(
     """Yield a command; options that mean what they mean to the tail are only named."""
     context = open_context(command, parent)
     params = command.get_params(context)
-    arguments = [each.make_metavar(context) for each in params if isinstance(each, click.Argument)]
-    options = [each for each in params if isinstance(each, click.Option) and not each.hidden]
-    options = [each for each in options if long_name(each) != "help"]
+    arguments = [
+        param.make_metavar(context) for param in params if isinstance(param, click.Argument)
+    ]
+    options = [param for param in params if isinstance(param, click.Option) and not param.hidden]
+    options = [option for option in options if long_name(option) != "help"]
     words = " ".join(["chatapp-tail", name, *arguments])
     yield f'.SS "{_escape(words)}"'
     yield from _prose("\n\n".join(_paragraphs(command)).replace("\b\n", ""))
-    for each in options:
-        if _help(each) not in known:
-            yield from _option(each)
-    if same := [f"--{long_name(each)}" for each in options if _help(each) in known]:
+    for option in options:
+        if full_help(option) not in known:
+            yield from _option(option)
+    if same := [f"--{long_name(option)}" for option in options if full_help(option) in known]:
         yield ".PP"
         yield from _filled(f"As above: {', '.join(same)}.")
 
@@ -201,19 +197,23 @@ def _environment(group: click.Group) -> Iterator[str]:
 
 def _exceptions(group: click.Group) -> str:
     """Return of which options the values in a variable are separated by newlines."""
-    options = [each for each in group.params if isinstance(each, click.Option) and each.multiple]
-    names = [f"--{long_name(each)}" for each in options if each.type.envvar_list_splitter == "\n"]
+    options = [
+        param for param in group.params if isinstance(param, click.Option) and param.multiple
+    ]
+    names = [
+        f"--{long_name(option)}" for option in options if option.type.envvar_list_splitter == "\n"
+    ]
     return f" (of {', '.join(names)}: by newlines)" if names else ""
 
 
 def _aliases(group: click.Group) -> Iterator[tuple[str, str]]:
     """Yield the variables of options that are not made of their names."""
     for command in (group, *map(load, group.commands.values())):
-        for each in command.params:
-            names = [each.envvar] if isinstance(each.envvar, str) else each.envvar or []
+        for param in command.params:
+            names = [param.envvar] if isinstance(param.envvar, str) else param.envvar or []
             for name in names:
-                if not name.startswith(_PREFIX) and isinstance(each, click.Option):
-                    yield name, f"The same as --{long_name(each)}."
+                if not name.startswith(_PREFIX) and isinstance(param, click.Option):
+                    yield name, f"The same as --{long_name(param)}."
 
 
 def _list(entries: dict[str, str]) -> Iterator[str]:
@@ -247,7 +247,7 @@ _CHARACTERS = {
 def _escape(text: str) -> str:
     """Return text as roff that shows it as it is, and can be copied from a terminal."""
     escaped = "".join(
-        _CHARACTERS.get(each) or (each if each.isascii() else rf"\[u{ord(each):04X}]")
-        for each in text
+        _CHARACTERS.get(char) or (char if char.isascii() else rf"\[u{ord(char):04X}]")
+        for char in text
     )
     return re.sub(r"^\.", r"\\&.", escaped)

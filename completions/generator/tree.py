@@ -1,4 +1,4 @@
-"""The commands as plain data: what there is to complete, whatever the shell."""
+"""The commands as plain data, for the completions of any shell."""
 
 import re
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ MESSENGERS = (
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """What can stand for a value: `words`, files, and what is `cached` of the account's lines."""
+    """Candidates for a value: `words`, files, and `cached` parts of the account's lines."""
 
     words: tuple[str, ...] = ()
     files: bool = False
@@ -40,7 +40,7 @@ NAMED = {
     "event": Values(EVENTS),
     "exclude-event": Values(EVENTS),
 }
-"""Long name -> values that its type does not tell."""
+"""Long name -> candidates that the type of the option does not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command; that without a name is the tail. `argument`: the values of its arguments."""
+    """One command; the tail has no name. `argument` has the candidates for its arguments."""
 
     name: str
     summary: str
@@ -79,9 +79,9 @@ class Command:
 def describe(group: click.Group) -> list[Command]:
     """Return the tail, then the other commands in the order of their names."""
     context = open_context(group)
-    shown = [load(each) for _, each in sorted(group.commands.items()) if not each.hidden]
+    shown = [load(command) for _, command in sorted(group.commands.items()) if not command.hidden]
     return [_command(group, "", context)] + [
-        _command(each, each.name or "", open_context(each, context)) for each in shown
+        _command(command, command.name or "", open_context(command, context)) for command in shown
     ]
 
 
@@ -93,7 +93,7 @@ def open_context(command: click.Command, parent: click.Context | None = None) ->
 
 def _command(command: click.Command, name: str, context: click.Context) -> Command:
     params = command.get_params(context)
-    arguments = [_values(each) for each in params if isinstance(each, click.Argument)]
+    arguments = [_values(param) for param in params if isinstance(param, click.Argument)]
     return Command(
         name,
         (command.short_help or first_sentence(command.help or "")).rstrip("."),
@@ -103,16 +103,16 @@ def _command(command: click.Command, name: str, context: click.Context) -> Comma
 
 
 def _options(params: list[click.Parameter]) -> Iterator[Option]:
-    for each in params:
-        if isinstance(each, click.Option) and not each.hidden:
-            flag = each.is_flag or each.count
+    for param in params:
+        if isinstance(param, click.Option) and not param.hidden:
+            flag = param.is_flag or param.count
             yield Option(
-                tuple(sorted([*each.opts, *each.secondary_opts], key=len)),
-                "" if flag else metavar(each),
-                None if flag else NAMED.get(long_name(each)) or _values(each),
-                each.multiple or each.count,
-                each.is_eager and not each.expose_value,
-                first_sentence(each.help or ""),
+                tuple(sorted([*param.opts, *param.secondary_opts], key=len)),
+                "" if flag else metavar(param),
+                None if flag else NAMED.get(long_name(param)) or _values(param),
+                param.multiple or param.count,
+                param.is_eager and not param.expose_value,
+                first_sentence(param.help or ""),
             )
 
 
@@ -130,6 +130,13 @@ def metavar(option: click.Option) -> str:
     if isinstance(option.type, click.Choice):
         return "|".join(map(str, option.type.choices))
     return option.type.name.upper()
+
+
+def full_help(option: click.Option) -> str:
+    """Return all that help says of an option, with its default in brackets at the end."""
+    text = " ".join((option.help or "").split())
+    shown = option.show_default and option.default is not None
+    return f"{text}  [default: {option.default}]" if shown else text
 
 
 def first_sentence(text: str) -> str:

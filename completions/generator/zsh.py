@@ -68,7 +68,7 @@ fi
 def script(commands: Sequence[Command], note: str, messengers: Sequence[str]) -> str:
     """Return the script; `note` says in one line where it comes from."""
     tail, *others = commands
-    listed = (f"        {_quote(f'{each.name}:{each.summary}')}" for each in others)
+    listed = (f"        {_quote(f'{other.name}:{other.summary}')}" for other in others)
     return (
         _SCRIPT.replace("@NOTE@", note)
         .replace("@MESSENGERS@", " ".join(messengers))
@@ -91,7 +91,7 @@ def _case(command: Command) -> str:
 
 
 def _specifications(command: Command, indent: str) -> str:
-    lines = [_option(each) for each in command.options]
+    lines = [_option(option) for option in command.options]
     if command.argument:
         lines.append(_quote(f"*:file:{_action(command.argument)}"))
     return " \\\n".join(indent + line for line in lines)
@@ -137,8 +137,8 @@ def _action(values: Values) -> str:
 
 def _escape(text: str, special: Iterable[str]) -> str:
     text = text.replace("\\", "\\\\")
-    for each in special:
-        text = text.replace(each, f"\\{each}")
+    for character in special:
+        text = text.replace(character, f"\\{character}")
     return text
 
 

@@ -17,9 +17,9 @@ from chatapp_tail.chatapp.http import Http
 from chatapp_tail.chatapp.secret import Secret
 from chatapp_tail.chatapp.selection import Selection
 from chatapp_tail.chatapp.tokens import StaticToken
+from chatapp_tail.cli.check_result import CheckFailed
 from chatapp_tail.cli.checks import DoctorChecks
-from chatapp_tail.cli.findings import CheckFailed
-from chatapp_tail.cli.observation import ConnectionProbe
+from chatapp_tail.cli.connection_probe import ConnectionProbe
 from chatapp_tail.errors import ExitStatus
 from chatapp_tail.pusher.answers import AuthAnswer
 from chatapp_tail.pusher.connection import Endpoint, Settings
@@ -272,14 +272,14 @@ def examined(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Doct
     http = Http(sandbox.api_url)
     api = Api(http, StaticToken(Secret(sandbox.token)))
     settings = Settings((Endpoint.parse(sandbox.ws_url),), sandbox.app_key, ())
-    patient = DoctorChecks(settings, Selection(everything=True), api, http)
-    yield patient
-    if patient.observation:
-        patient.observation.close()
+    checks = DoctorChecks(settings, Selection(everything=True), api, http)
+    yield checks
+    if checks.probe:
+        checks.probe.close()
 
 
-def first_failure(patient: DoctorChecks) -> tuple[str, CheckFailed]:
-    for name, check in patient.checks():
+def first_failure(checks: DoctorChecks) -> tuple[str, CheckFailed]:
+    for name, check in checks.in_order():
         try:
             check()
         except CheckFailed as failed:
@@ -304,7 +304,7 @@ def test_auth_that_fails(examined: DoctorChecks, sandbox: Sandbox) -> None:
     sandbox.faults.answer_auth(503)
     name, failed = first_failure(examined)
     assert (name, failed.status) == ("channel authorised", ExitStatus.UNREACHABLE)
-    assert "503" in failed.found, "what happened is known, and better than how long it took"
+    assert "503" in failed.detail, "what happened is known, and better than how long it took"
 
 
 def test_no_pong(examined: DoctorChecks, sandbox: Sandbox) -> None:

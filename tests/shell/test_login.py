@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from chatapp_tail.chatapp.api import make_tokens
 from chatapp_tail.chatapp.http import Http
 from chatapp_tail.chatapp.secret import Secret
 from chatapp_tail.chatapp.token_store import Login, TokenPair, TokenStore
+from chatapp_tail.chatapp.tokens import make_tokens
 from chatapp_tail.sandbox import ApiRequested, Sandbox
 from tests.conftest import PROGRAM, RunTail, StartProcess
 from tests.shell.conftest import (

@@ -11,10 +11,9 @@ import pytest
 from filelock import FileLock
 
 from chatapp_tail.chatapp import token_store
-from chatapp_tail.chatapp.api import Api, refresh_tokens
+from chatapp_tail.chatapp.api import Api
 from chatapp_tail.chatapp.http import Http
-from chatapp_tail.chatapp.secret import Secret
-from chatapp_tail.chatapp.token_store import TokenPair, TokenStore
+from chatapp_tail.chatapp.token_store import TokenStore
 from chatapp_tail.chatapp.tokens import StoredLogin
 from chatapp_tail.pusher.answers import AuthAnswer, Denied, Granted, TokenRefused, Unavailable
 from chatapp_tail.sandbox import (
@@ -352,11 +351,7 @@ def api_of(sandbox: Sandbox, home: Path, *, timeout: float = 10.0) -> Api:
     store = TokenStore(state_of(home))
     login = store.load("default")
     assert login is not None
-
-    def refresh(token: Secret) -> TokenPair:
-        return refresh_tokens(http, token)
-
-    return Api(http, StoredLogin(store, "default", login, refresh))
+    return Api(http, StoredLogin(store, "default", login, http))
 
 
 def test_many_threads_renew_once(sandbox: Sandbox, home: Path) -> None:

@@ -291,10 +291,10 @@ def test_a_signature_that_the_server_sends_back(
 
 PROBE = """
 import json, sys, traceback
-from chatapp_tail.chatapp.api import Api, make_tokens, refresh_tokens
+from chatapp_tail.chatapp.api import Api
 from chatapp_tail.chatapp.http import Http
 from chatapp_tail.chatapp.secret import Secret
-from chatapp_tail.chatapp.tokens import StaticToken
+from chatapp_tail.chatapp.tokens import StaticToken, make_tokens, refresh_tokens
 from chatapp_tail.errors import ChatAppTailError
 url, token = sys.argv[1], sys.stdin.read()
 http = Http(url, timeout=1.0)

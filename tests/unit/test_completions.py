@@ -14,6 +14,7 @@ from chatapp_tail.cli.command import command
 from chatapp_tail.cli.help import long_name
 from completions.generator import bash, fish, zsh
 from completions.generator.__main__ import generate
+from completions.generator.readme import END, START, with_options
 from completions.generator.tree import NAMED, Option, Values, describe, first_sentence
 
 ROOT = Path(__file__).parents[2]
@@ -24,19 +25,22 @@ COMMANDS = describe(command)
 @pytest.mark.parametrize("name", generate())
 def test_the_committed_files_are_up_to_date(name: str) -> None:
     wanted = generate()[name]
-    assert (COMPLETIONS / name).read_text(encoding="utf-8") == wanted, (
+    assert (ROOT / name).read_text(encoding="utf-8") == wanted, (
         "run: python -m completions.generator"
     )
 
 
 def test_nothing_else_is_committed_beside_them() -> None:
-    assert {path.name for path in COMPLETIONS.iterdir()} - {"generator"} == generate().keys()
+    names = {f"completions/{path.name}" for path in COMPLETIONS.iterdir()}
+    assert names - {"completions/generator"} == generate().keys() - {"README.md"}
 
 
 def test_one_command_writes_them(tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "completions.generator", str(tmp_path / "new")]
     subprocess.run(argv, check=True, cwd=ROOT)
-    assert {each.name: each.read_text() for each in (tmp_path / "new").iterdir()} == generate()
+    new = tmp_path / "new"
+    paths = [path for path in new.rglob("*") if path.is_file()]
+    assert {str(path.relative_to(new)): path.read_text() for path in paths} == generate()
 
 
 def test_the_wheel_installs_them_where_shells_look() -> None:
@@ -141,6 +145,28 @@ def test_odd_help_is_quoted(shell: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("shell", SCRIPTS)
 def test_what_is_hidden_is_not_offered(shell: str) -> None:
     assert not re.search(r"\b(secret|two)\b", SCRIPTS[shell])
+
+
+def test_the_table_of_options() -> None:
+    choice = click.Choice(["a", "b"])
+    group = click.Group("chatapp-tail", add_help_option=False)
+    group.params = [
+        click.Option(["--out", "-o"], type=choice, default="a", show_default=True, help="Say |."),
+        click.Option(["--url"], metavar="URL", help="Like --out.  [default: http://a.b:1/c]"),
+        click.Option(["--flag"], is_flag=True, help="Unless NO_COLOR is set."),
+    ]
+    lines = with_options(f"before\n{START}\nold\n{END}\nafter\n", group).splitlines()
+    assert lines[:2] + lines[-2:] == ["before", START, END, "after"]
+    assert lines[5:-3] == [
+        r"| `-o`, `--out a\|b` | Say \|. Default: a. |",
+        "| `--url URL` | Like `--out`. Default: `http://a.b:1/c`. |",
+        "| `--flag` | Unless `NO_COLOR` is set. |",
+    ]
+
+
+def test_a_readme_without_markers_is_refused() -> None:
+    with pytest.raises(ValueError, match=START):
+        with_options("no markers", click.Group("chatapp-tail"))
 
 
 def test_no_place_is_left_unfilled() -> None:

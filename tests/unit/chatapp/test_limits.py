@@ -17,11 +17,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chatapp_tail.chatapp.api import Api, refresh_tokens
+from chatapp_tail.chatapp.api import Api
 from chatapp_tail.chatapp.http import AUTH_PATH, Http, Response
 from chatapp_tail.chatapp.secret import Secret
 from chatapp_tail.chatapp.token_store import Login, TokenPair, TokenStore
-from chatapp_tail.chatapp.tokens import StaticToken, StoredLogin
+from chatapp_tail.chatapp.tokens import StaticToken, StoredLogin, refresh_tokens
 from chatapp_tail.errors import ApiError, CredentialsError
 from chatapp_tail.net import Proxy
 from chatapp_tail.pusher.answers import Granted, Unavailable
@@ -125,10 +125,6 @@ def test_a_page_of_history_that_drips_is_given_up_in_time() -> None:
         assert time.monotonic() - begun < IN_TIME
 
 
-def refreshing(url: str) -> Callable[[Secret], TokenPair]:
-    return lambda token: refresh_tokens(Http(url, timeout=TIMEOUT), token)
-
-
 @pytest.mark.defect("A2.14d")
 def test_a_refresh_that_drips_does_not_hold_the_lock_for_long(tmp_path: Path) -> None:
     pair = TokenPair(access_token="old", access_end=0, refresh_token="old-refresh", refresh_end=0)
@@ -136,7 +132,7 @@ def test_a_refresh_that_drips_does_not_hold_the_lock_for_long(tmp_path: Path) ->
     with raw_server(DRIPS["a body"], pause=0.05) as server:
         login = Login("a@example.invalid", "app", server.url, pair)
         store.save("default", login)
-        source = StoredLogin(store, "default", login, refreshing(server.url))
+        source = StoredLogin(store, "default", login, Http(server.url, timeout=TIMEOUT))
         locked = threading.Event()
 
         def renew() -> None:

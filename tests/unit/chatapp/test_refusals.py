@@ -6,9 +6,10 @@ from collections.abc import Callable
 import pytest
 
 from chatapp_tail import items
-from chatapp_tail.chatapp.api import Api, refresh_tokens
+from chatapp_tail.chatapp.api import Api
 from chatapp_tail.chatapp.http import AUTH_PATH, Http
 from chatapp_tail.chatapp.secret import Secret
+from chatapp_tail.chatapp.tokens import refresh_tokens
 from chatapp_tail.errors import ApiError, CredentialsError
 from chatapp_tail.pusher.answers import AuthAnswer, Denied, Granted, Unavailable
 

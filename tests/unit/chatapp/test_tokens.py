@@ -5,7 +5,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ import pytest
 from msgspec.structs import replace
 
 from chatapp_tail.chatapp import token_store, tokens
-from chatapp_tail.chatapp.api import Api, make_tokens, refresh_tokens
-from chatapp_tail.chatapp.http import Http
+from chatapp_tail.chatapp.api import Api
+from chatapp_tail.chatapp.http import Http, Response
 from chatapp_tail.chatapp.secret import Secret
 from chatapp_tail.chatapp.token_store import Login, TokenPair, TokenStore
 from chatapp_tail.chatapp.tokens import (
@@ -24,6 +24,8 @@ from chatapp_tail.chatapp.tokens import (
     TokenFile,
     TokenSource,
     choose_source,
+    make_tokens,
+    refresh_tokens,
 )
 from chatapp_tail.errors import ApiError, ChatAppTailError, CredentialsError
 from chatapp_tail.pusher.answers import Granted, TokenRefused
@@ -35,14 +37,8 @@ LOOKS_RIGHT = "$2y$10$" + "a/B.9" * 10 + "xyz"
 API = "https://api.example.invalid"
 
 
-def refuse(_: Secret) -> TokenPair:
-    raise CredentialsError("nothing to refresh here")
-
-
 def choose(file: Path | None = None, **environment: str) -> TokenSource:
-    return choose_source(
-        file, environment, profile="default", api_url=API, refresh=refuse, warn=print
-    )
+    return choose_source(file, environment, profile="default", http=Http(API), warn=print)
 
 
 @pytest.fixture
@@ -147,18 +143,23 @@ def login(number: int, api_url: str = API) -> Login:
     return Login("a@example.invalid", "app_1", api_url, pair(number))
 
 
-class Refresher:
+class Refresher(Http):
     """Gives the next pair for the pair before it, and remembers what it was given."""
 
     def __init__(self) -> None:
+        super().__init__(API)
         self.given: list[Secret] = []
         self.error: ChatAppTailError | None = None
 
-    def __call__(self, refresh: Secret) -> TokenPair:
-        self.given.append(refresh)
+    def send(self, method: str, path: str, *, headers: Mapping[str, str], **_: object) -> Response:
+        assert (method, path) == ("POST", "/v1/tokens/refresh")
+        self.given.append(Secret(headers["Refresh"]))
         if self.error:
             raise self.error
-        return pair(len(self.given) + 1)
+        new = pair(len(self.given) + 1)
+        data = {"accessToken": new.access_token, "refreshToken": new.refresh_token}
+        content = json.dumps({"data": data}).encode()
+        return Response(200, content, {}, "POST /v1/tokens/refresh", None, is_json=True)
 
 
 @pytest.fixture
@@ -169,12 +170,12 @@ def store(tmp_path: Path) -> TokenStore:
 
 
 def test_a_refused_token_is_refreshed_and_both_are_kept(store: TokenStore) -> None:
-    refresh = Refresher()
-    source = StoredLogin(store, "default", login(1), refresh)
+    http = Refresher()
+    source = StoredLogin(store, "default", login(1), http)
     assert source.current() == pair(1).access
     assert source.renew(pair(1).access) == pair(2).access
     assert source.current() == pair(2).access
-    assert refresh.given == [pair(1).refresh]
+    assert http.given == [pair(1).refresh]
     kept = store.load("default")
     assert kept
     assert kept.pair == pair(2)
@@ -182,17 +183,17 @@ def test_a_refused_token_is_refreshed_and_both_are_kept(store: TokenStore) -> No
 
 
 def test_what_another_process_has_stored_is_taken(store: TokenStore) -> None:
-    refresh = Refresher()
-    source = StoredLogin(store, "default", login(1), refresh)
+    http = Refresher()
+    source = StoredLogin(store, "default", login(1), http)
     store.save("default", login(7))
     assert source.renew(pair(1).access) == pair(7).access
-    assert refresh.given == []
+    assert http.given == []
     assert source.current() == pair(7).access
 
 
 def test_threads_refused_at_once_refresh_once(store: TokenStore) -> None:
-    refresh = Refresher()
-    source = StoredLogin(store, "default", login(1), refresh)
+    http = Refresher()
+    source = StoredLogin(store, "default", login(1), http)
     together = threading.Barrier(8)
 
     def renew(_: int) -> Secret:
@@ -201,28 +202,28 @@ def test_threads_refused_at_once_refresh_once(store: TokenStore) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(renew, range(8))) == {pair(2).access}
-    assert len(refresh.given) == 1
+    assert len(http.given) == 1
 
 
 def test_two_sources_of_one_store_refresh_once(store: TokenStore) -> None:
-    refresh = Refresher()
-    sources = [StoredLogin(store, "default", login(1), refresh) for _ in range(2)]
+    http = Refresher()
+    sources = [StoredLogin(store, "default", login(1), http) for _ in range(2)]
     with ThreadPoolExecutor(2) as pool:
         found = set(pool.map(lambda source: source.renew(pair(1).access), sources))
     assert found == {pair(2).access}
-    assert len(refresh.given) == 1
+    assert len(http.given) == 1
 
 
 @pytest.mark.parametrize("error", [ApiError("no network"), CredentialsError("dead")], ids=str)
 def test_a_refresh_that_fails_changes_nothing(store: TokenStore, error: ChatAppTailError) -> None:
-    refresh = Refresher()
-    refresh.error = error
-    source = StoredLogin(store, "default", login(1), refresh)
+    http = Refresher()
+    http.error = error
+    source = StoredLogin(store, "default", login(1), http)
     with pytest.raises(type(error), match=str(error)):
         source.renew(pair(1).access)
     assert source.current() == pair(1).access
     assert store.load("default") == login(1)
-    refresh.error = None
+    http.error = None
     assert source.renew(pair(1).access) != pair(1).access
 
 
@@ -235,13 +236,13 @@ def test_a_login_that_was_removed(store: TokenStore) -> None:
 
 def test_a_login_at_another_api_is_never_taken(store: TokenStore) -> None:
     """Someone logged in elsewhere meanwhile, under the same profile."""
-    refresh = Refresher()
-    source = StoredLogin(store, "default", login(1), refresh)
+    http = Refresher()
+    source = StoredLogin(store, "default", login(1), http)
     store.save("default", login(7, "https://other.example.invalid"))
     with pytest.raises(CredentialsError, match=r"other\.example\.invalid"):
         source.renew(pair(1).access)
     assert source.current() != pair(7).access
-    assert refresh.given == []
+    assert http.given == []
 
 
 @pytest.mark.parametrize(
@@ -254,7 +255,7 @@ def test_a_stored_login_is_for_its_own_api_only(
     TokenStore().save("default", login(1))
     assert choose().current() == pair(1).access
     with pytest.raises(CredentialsError, match="stored login is for") as raised:
-        choose_source(None, {}, profile="default", api_url=url, refresh=refuse, warn=print)
+        choose_source(None, {}, profile="default", http=Http(url), warn=print)
     assert "made-up" not in str(raised.value)
 
 
@@ -266,14 +267,14 @@ def test_a_login_of_another_account_is_never_taken(
     store: TokenStore, other: tuple[str, str]
 ) -> None:
     """Someone logged in as another meanwhile, under the same profile."""
-    refresh = Refresher()
-    source = StoredLogin(store, "default", login(1), refresh)
+    http = Refresher()
+    source = StoredLogin(store, "default", login(1), http)
     store.save("default", Login(*other, API, pair(7)))
     with pytest.raises(CredentialsError, match=r"replaced by one of .*--profile") as raised:
         source.renew(pair(1).access)
     assert all(part in str(raised.value) for part in other)
     assert source.current() != pair(7).access
-    assert refresh.given == []
+    assert http.given == []
 
 
 @pytest.mark.parametrize("age", [0.0, 290.0])
@@ -282,11 +283,11 @@ def test_a_pair_that_is_young_is_not_refreshed_again(store: TokenStore, age: flo
     """The service refuses what it gave a moment ago: it is at odds with itself, and may agree."""
     young = replace(login(1), refreshed=time.time() - age)
     store.save("default", young)
-    refresh = Refresher()
-    source = StoredLogin(store, "default", young, refresh)
+    http = Refresher()
+    source = StoredLogin(store, "default", young, http)
     with pytest.raises(ApiError, match="is refused again; it is not refreshed more than once"):
         source.renew(pair(1).access)
-    assert refresh.given == []
+    assert http.given == []
     assert source.current() == pair(1).access
 
 
@@ -315,13 +316,13 @@ def test_a_pair_that_is_old_enough_is_refreshed(
 def test_nothing_is_refreshed_that_could_not_be_saved(
     store: TokenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refresh = Refresher()
-    source = StoredLogin(store, "default", login(1), refresh)
+    http = Refresher()
+    source = StoredLogin(store, "default", login(1), http)
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", full)
         with pytest.raises(ApiError, match="No space left"):
             source.renew(pair(1).access)
-    assert refresh.given == []
+    assert http.given == []
     assert source.renew(pair(1).access) == pair(2).access
 
 
@@ -335,9 +336,9 @@ def test_a_pair_that_cannot_be_saved_is_used_and_saved_later(
     store: TokenStore, monkeypatch: pytest.MonkeyPatch, cause: int
 ) -> None:
     warnings: list[str] = []
-    refresh = Refresher()
+    http = Refresher()
     monkeypatch.setattr(tokens, "_SAVE_EVERY", 0.01)
-    source = StoredLogin(store, "default", login(1), refresh, warnings.append)
+    source = StoredLogin(store, "default", login(1), http, warnings.append)
     with monkeypatch.context() as patched:
 
         def fail(*_: object, **__: object) -> None:
@@ -354,7 +355,7 @@ def test_a_pair_that_cannot_be_saved_is_used_and_saved_later(
     assert kept.pair == pair(2)
     (warning,) = warnings
     assert os.strerror(cause) in warning
-    assert len(refresh.given) == 1
+    assert len(http.given) == 1
 
 
 def test_a_pair_that_could_not_be_saved_does_not_replace_a_new_login(

@@ -1,12 +1,10 @@
 """What was typed → what will run."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
-from chatapp_tail.cli.config import Arguments, Settings, ViewArguments, compile_settings
+from chatapp_tail.cli.config import Arguments, Settings, compile_settings
 from chatapp_tail.errors import UsageError
 from chatapp_tail.formats import Output
 from chatapp_tail.formats.colors import ColorMode
@@ -15,24 +13,21 @@ from chatapp_tail.pusher.connection import Endpoint, Timing
 from chatapp_tail.reporting.notices import Level, LogFormat
 from chatapp_tail.tail.loop import Limits
 
-SHOWING = ViewArguments(
-    events=(),
-    excluded_events=(),
-    incoming=False,
-    outgoing=False,
-    chats=(),
-    patterns=(),
-    where=(),
-    output=Output.AUTO,
-    template=None,
-    color=ColorMode.AUTO,
-    time_style=TimeStyle.LOCAL,
-)
 TYPED: dict[str, Any] = {
     "licenses": (1229,),
     "messengers": ("telegram",),
     "channels": (),
-    "view": SHOWING,
+    "events": (),
+    "excluded_events": (),
+    "incoming": False,
+    "outgoing": False,
+    "chats": (),
+    "patterns": (),
+    "where": (),
+    "output": Output.AUTO,
+    "template": None,
+    "color": ColorMode.AUTO,
+    "time_style": TimeStyle.LOCAL,
     "count": None,
     "duration": None,
     "idle": None,
@@ -83,7 +78,7 @@ def test_the_connection_gets_what_was_typed() -> None:
         connect_timeout=2.0,
         max_retries=4,
         strict=True,
-        ca_file=Path("ca.pem"),
+        ca_file="ca.pem",
     ).connection
     assert connection.endpoints == TYPED["endpoints"]
     assert connection.app_key == "made-up"
@@ -96,8 +91,7 @@ def test_the_connection_gets_what_was_typed() -> None:
 
 
 def test_limits_and_filters() -> None:
-    view = replace(SHOWING, events=("a", "b"), excluded_events=("b",))
-    settings = compiled(count=3, duration=5.0, idle=7.0, view=view)
+    settings = compiled(count=3, duration=5.0, idle=7.0, events=("a", "b"), excluded_events=("b",))
     assert settings.limits == Limits(count=3, duration=5.0, idle=7.0)
     assert settings.view.keep_event("a")
     assert not settings.view.keep_event("b")
@@ -151,8 +145,7 @@ def test_one_way_to_select_is_enough(typed: dict[str, Any]) -> None:
     ],
 )
 def test_output(output: Output, terminal: bool, meta: bool, expected: Output) -> None:
-    view = replace(SHOWING, output=output, template="{text}")
-    settings = compiled(view=view, terminal=terminal, meta=meta)
+    settings = compiled(output=output, template="{text}", terminal=terminal, meta=meta)
     assert settings.view.output is expected
     assert settings.view.terminal is terminal
     assert settings.meta is meta
@@ -161,7 +154,7 @@ def test_output(output: Output, terminal: bool, meta: bool, expected: Output) ->
 @pytest.mark.parametrize("output", sorted(set(Output) - {Output.AUTO, Output.JSON}))
 def test_meta_needs_json(output: Output) -> None:
     with pytest.raises(UsageError, match=f"--meta .* not {output}"):
-        compiled(view=replace(SHOWING, output=output), meta=True)
+        compiled(output=output, meta=True)
 
 
 @pytest.mark.parametrize(

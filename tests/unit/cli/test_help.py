@@ -4,39 +4,32 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from chatapp_tail.cli.command import command
-from chatapp_tail.cli.help import GROUPS, OTHERS, GroupedHelp, grouped, long_name
-from chatapp_tail.cli.params import Choice
-
-
-def test_every_option_of_the_tail_is_in_one_group() -> None:
-    names = [name for group in GROUPS.values() for name in group]
-    assert len(names) == len(set(names))
-    with click.Context(command) as context:
-        options = [each for each in command.get_params(context) if isinstance(each, click.Option)]
-    assert sorted(names) == sorted(map(long_name, options))
+from chatapp_tail.cli.help import GroupedHelp, GroupedOption, grouped, long_name
+from chatapp_tail.cli.params import Choice, EnumChoice
+from chatapp_tail.formats import Output
 
 
 def small() -> GroupedHelp:
     group = GroupedHelp("small", help="Small.")
     group.params = [
-        click.Option(["-n", "--count"], help="Count.", metavar="N"),
-        click.Option(["--unknown"], help="Unknown.", is_flag=True),
-        click.Option(["-l", "--license"], help="Licence.", metavar="N"),
+        GroupedOption(["-n", "--count"], group="Limit", help="Count.", metavar="N"),
+        GroupedOption(["--quiet"], help="Quiet.", is_flag=True),
+        GroupedOption(["-l", "--license"], group="Select", help="Licence.", metavar="N"),
+        GroupedOption(["--for"], group="Limit", help="Time.", metavar="N"),
         click.Option(["--secret"], hidden=True),
     ]
     group.add_command(click.Command("lines", short_help="List."))
     return group
 
 
-def test_groups_come_in_their_order_and_what_is_in_none_last() -> None:
-    found = [
+def test_groups_come_in_their_order_and_options_of_click_in_the_last() -> None:
+    groups = [
         (heading, list(map(long_name, options))) for heading, options in grouped(small().params)
     ]
-    assert found == [
+    assert groups == [
         ("Select", ["license"]),
-        ("Limit", ["count"]),
-        (OTHERS, ["unknown", "secret"]),
+        ("Limit", ["count", "for"]),
+        ("Logging", ["quiet", "secret"]),
     ]
 
 
@@ -49,12 +42,11 @@ Select:
 
 Limit:
   -n, --count N    Count.
+  --for N          Time.
 
 Logging:
+  --quiet          Quiet.
   --help           Show this message and exit.
-
-Options:
-  --unknown        Unknown.
 
 Commands:
   lines  List.
@@ -74,3 +66,11 @@ def test_nothing_is_named_when_nothing_is_close() -> None:
     with pytest.raises(click.BadParameter) as error:
         Choice(["json", "pretty"]).convert("xml", None, None)
     assert "Did you mean" not in error.value.message
+
+
+def test_a_value_of_an_enumeration_is_its_member() -> None:
+    kind = EnumChoice(Output)
+    assert kind.convert("raw", None, None) is Output.RAW
+    assert "template" in kind.choices
+    with pytest.raises(click.BadParameter, match="Did you mean 'json'"):
+        kind.convert("jsn", None, None)

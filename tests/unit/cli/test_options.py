@@ -14,7 +14,7 @@ from chatapp_tail.formats import Output
 @output_options
 @click.pass_context
 def wanted(
-    ctx: click.Context, /, output: str, as_json: bool, template: str | None, **_: object
+    ctx: click.Context, /, output: Output, as_json: bool, template: str | None, **_: object
 ) -> Output:
     return resolve_output(ctx, output, as_json, template)
 

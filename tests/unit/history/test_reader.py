@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from chatapp_tail.chatapp.api import Api, make_tokens, refresh_tokens
+from chatapp_tail.chatapp.api import Api
 from chatapp_tail.chatapp.http import Http, Response
 from chatapp_tail.chatapp.secret import Secret
 from chatapp_tail.chatapp.token_store import Login, TokenStore
-from chatapp_tail.chatapp.tokens import StaticToken, StoredLogin
+from chatapp_tail.chatapp.tokens import StaticToken, StoredLogin, make_tokens
 from chatapp_tail.errors import CredentialsError
 from chatapp_tail.history import requests as module
 from chatapp_tail.history.rate_limit import RateLimiter
@@ -715,7 +715,7 @@ def stored_login(sandbox: Sandbox, directory: Path) -> Api:
     login = Login(sandbox.email, sandbox.app_id, sandbox.api_url, pair)
     store = TokenStore(directory)
     store.save("default", login)
-    source = StoredLogin(store, "default", login, lambda token: refresh_tokens(http, token))
+    source = StoredLogin(store, "default", login, http)
     return Api(http, source)
 
 

@@ -1,4 +1,4 @@
-"""What the checks of `doctor` find."""
+"""The results of `doctor`'s checks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,17 +7,17 @@ from ..errors import ExitStatus
 
 
 class CheckFailed(Exception):
-    """`advice` is the next step, `status` what a tail would end with; DONE where it would go on."""
+    """`advice` is the next step, `status` what a tail would end with; DONE if it would continue."""
 
-    def __init__(self, found: str, advice: str, status: ExitStatus) -> None:
-        super().__init__(found)
-        self.found = found
+    def __init__(self, detail: str, advice: str, status: ExitStatus) -> None:
+        super().__init__(detail)
+        self.detail = detail
         self.advice = advice
         self.status = status
 
 
 Check = Callable[[], str]
-"""Returns what it found, or raises `CheckFailed`."""
+"""Returns what it observed, or raises `CheckFailed`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class CheckResult:
 
     check: str
     ok: bool
-    found: str
+    detail: str
     seconds: float
     advice: str = ""
     status: ExitStatus = ExitStatus.DONE
@@ -37,10 +37,10 @@ class CheckResult:
         return self.status is not ExitStatus.DONE
 
 
-def fails_with(found: str, advice: str, status: ExitStatus = ExitStatus.DONE) -> Check:
-    """Return a check of what is known already."""
+def fails_with(detail: str, advice: str, status: ExitStatus = ExitStatus.DONE) -> Check:
+    """Return a check that fails with what is already known."""
 
     def check() -> str:
-        raise CheckFailed(found, advice, status)
+        raise CheckFailed(detail, advice, status)
 
     return check

@@ -1,4 +1,4 @@
-"""A short connection of `doctor`'s own, and what it said so far."""
+"""A short connection of `doctor`, and what it has reported so far."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from ..errors import ExitStatus
 from ..items import Item, StopCause
 from ..pusher.answers import AuthAnswer, Granted
 from ..pusher.connection import Connection, Settings, Timing
-from .findings import CheckFailed
+from .check_result import CheckFailed
 
 _STATUS_OF = {
     StopCause.CREDENTIALS: ExitStatus.CREDENTIALS,
@@ -39,18 +39,21 @@ class ConnectionProbe:
     """Connects as a tail does, to one server after the other, but tries each only once."""
 
     PATIENCE = 15.0
+    """Seconds to wait for each step."""
 
     def __init__(self, settings: Settings, authorise: Callable[[str, str], AuthAnswer]) -> None:
+        self._settings = settings
+        self._authorise = authorise
         self._changed = threading.Condition()
         self._items: list[Item] = []
         self._granted: set[str] = set()
-        self._on_ping: int | None = None
+        """Channels that the API has signed."""
+        self._ping_sent: int | None = None
+        """When the first ping was sent, in nanoseconds."""
         self._round_trip: float | None = None
-        self._authorise = authorise
-        self._channels = settings.channels
-        self._servers = len(settings.endpoints)
+        """Seconds from the first ping to its answer."""
         timing = Timing(ping_interval=0.1, pong_timeout=self.PATIENCE)
-        quick = replace(settings, timing=timing, max_retries=self._servers - 1)
+        quick = replace(settings, timing=timing, max_retries=len(settings.endpoints) - 1)
         self._connection = Connection(quick, self._authorised, self._take, trace=True)
         self._connection.start()
 
@@ -79,11 +82,15 @@ class ConnectionProbe:
 
     def wait_connected(self) -> None:
         """Return once a server established the connection; CheckFailed when none does."""
-        self._await(lambda: self._has(items.Connected), self.PATIENCE * self._servers)
+        self._await(
+            lambda: self._has(items.Connected), self.PATIENCE * len(self._settings.endpoints)
+        )
 
     def wait_authorised(self) -> set[str]:
         """Return the channels that were signed, once each is signed or refused."""
-        self._await(lambda: len(self._granted | self.refusals.keys()) == len(self._channels))
+        self._await(
+            lambda: len(self._granted | self.refusals.keys()) == len(self._settings.channels)
+        )
         return self._granted
 
     def wait_ready(self) -> None:
@@ -107,25 +114,25 @@ class ConnectionProbe:
             stopped = self._stopped()
         if stopped is None:
             raise CheckFailed(
-                self._last_trouble() or f"nothing within {patience:g} s",
+                self._last_warning() or f"nothing within {patience:g} s",
                 "run a tail that shows every frame",
                 ExitStatus.UNREACHABLE,
             )
         raise CheckFailed(
-            with_short_names(stopped.reason, self._channels),
+            with_short_names(stopped.reason, self._settings.channels),
             self._advice_for(stopped.cause),
             _STATUS_OF.get(stopped.cause, ExitStatus.UNREACHABLE),
         )
 
-    def _last_trouble(self) -> str:
-        troubles = [
+    def _last_warning(self) -> str:
+        warnings = [
             item.reason for item in self._items if isinstance(item, items.ConnectionWarning)
         ]
-        return troubles[-1] if troubles else ""
+        return warnings[-1] if warnings else ""
 
     def _advice_for(self, cause: StopCause) -> str:
         if cause is StopCause.CHANNELS_REFUSED:
-            return advice_for_channels(self._channels)
+            return advice_for_channels(self._settings.channels)
         return _ADVICE_FOR.get(cause, "check --ws-url and the network")
 
     def _stopped(self) -> items.Stopped | None:
@@ -149,9 +156,11 @@ class ConnectionProbe:
 
     def _note_round_trip(self, item: Item) -> None:
         match item:
-            case items.FrameTrace(at, ">", text) if "pusher:ping" in text and self._on_ping is None:
-                self._on_ping = at
-            case items.FrameTrace(at, "<", text) if (
-                "pusher:pong" in text and self._on_ping is not None
+            case items.FrameTrace(at, ">", text) if (
+                "pusher:ping" in text and self._ping_sent is None
             ):
-                self._round_trip = self._round_trip or (at - self._on_ping) / 1e9
+                self._ping_sent = at
+            case items.FrameTrace(at, "<", text) if (
+                "pusher:pong" in text and self._ping_sent is not None
+            ):
+                self._round_trip = self._round_trip or (at - self._ping_sent) / 1e9

@@ -43,6 +43,7 @@ class Shutdown:
         self._asked_at = inf
         self._patience = inf
         self._blocked_since = inf
+        self._written = -1
 
     @property
     def asked(self) -> bool:
@@ -65,13 +66,10 @@ class Shutdown:
         """Return for how many seconds the connection's thread may still take to end."""
         return max(_LEAST, self.goodbye_ends - now) if self.asked else GOODBYE
 
-    def note_blocked(self, now: float) -> None:
-        """Note that stdout has no room."""
-        self._blocked_since = min(self._blocked_since, now)
-
-    def note_taken(self) -> None:
-        """Note that stdout took something."""
-        self._blocked_since = inf
+    def note_blocked(self, now: float, written: int) -> None:
+        """Note that stdout has no room, after so many bytes."""
+        if written != self._written:
+            self._blocked_since, self._written = now, written
 
     @property
     def gives_up_at(self) -> float:

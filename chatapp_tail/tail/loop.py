@@ -8,8 +8,7 @@ socket's thread nothing.
 import select
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from itertools import accumulate
+from collections.abc import Callable, Sequence
 from math import inf
 
 import msgspec
@@ -35,21 +34,17 @@ from ..pusher.connection import Connection
 from ..reporting.progress import ShowProgress
 from ..reporting.readiness import Readiness
 from ..reporting.summary import span
-from ..sinks.stdout import BrokenPipe, Stdout, ends_with_partial_line
+from ..sinks.stdout import BrokenPipe, Stdout
 from ..spool import Spool, count_events
 from ..threads import Waker
 from .deadlines import Heartbeat, Shutdown, TimeLimits
+from .line_writer import LineWriter, StdoutStalled
 from .pipeline import Pipeline
 
 _DEAD = select.POLLERR | select.POLLHUP | select.POLLNVAL
 _LONGEST_POLL = 3600.0
 _LOOK_EVERY = 0.1
 """Seconds after which a busy tail looks for what may end it, or is asked of it."""
-_NOTED_AT_ONCE = 16
-"""With a checkpoint, how many lines are written before that is noted: a kill in between doubles
-them."""
-
-
 Listener = Callable[[Status | Gap], None]
 """Told of every status change and gap, in order with the events."""
 
@@ -97,13 +92,6 @@ _STATUS_OF = {
 }
 
 
-class _ReaderStalled(Exception):
-    """The reader of stdout takes nothing; `events` were taken from the spool and not written."""
-
-    def __init__(self) -> None:
-        self.events = 0
-
-
 class Tail:
     """One run, from connecting to an `End`. `stdout` is a file descriptor.
 
@@ -144,9 +132,13 @@ class Tail:
         self._rest: Sequence[Item] = ()
         self._recovered: Counter[str] = Counter()
         self._requested = False
-        self._stdout = Stdout(stdout, resumed=checkpoint is not None)
-        self._fresh = False
-        self._lines = 0
+        self._writer = LineWriter(
+            Stdout(stdout, resumed=checkpoint is not None),
+            pipeline,
+            checkpoint,
+            count=limits.count,
+            wait_for_room=lambda: self._wait(for_room=True),
+        )
         self._interrupted = inf
         self._end: End | None = None
         self._time_limits = TimeLimits(limits.duration, limits.idle, time.monotonic())
@@ -173,28 +165,19 @@ class Tail:
         """Tail until something ends it; OutputError when stdout fails."""
         self._connection.start()
         try:
-            self._mend_torn_line()
+            self._writer.end_partial_line()
             return self._follow()
         except BrokenPipe:
             return End(ExitStatus.DONE, reader_gone=True)
-        except _ReaderStalled as stalled:
+        except StdoutStalled as stalled:
             return self._stalled_end(stalled.events)
         finally:
             self._progress(None)
-            self._stdout.close()
+            self._writer.stdout.close()
             self._connection.stop()
             if self._connection.join(self._shutdown.goodbye_left(time.monotonic())):
                 self._spool.close()
                 self._alarm.close()
-
-    def _mend_torn_line(self) -> None:
-        """End a line that the last run was killed in, lest it spoils the next one."""
-        if self._checkpoint is None:
-            if ends_with_partial_line(self._stdout.fileno(), if_appended=True):
-                self._write_bytes(b"\n")
-        elif self._checkpoint.torn or ends_with_partial_line(self._stdout.fileno()):
-            self._write_bytes(b"\n")
-            self._checkpoint.wrote(())
 
     def _follow(self) -> End:
         while self._end is None:
@@ -217,12 +200,12 @@ class Tail:
     def _handle(self, batch: Sequence[Item]) -> None:
         """Write the records of a batch in one call where no status stands between them."""
         lines: list[bytes] = []
-        process_live, full = self._pipeline.process_live, self._full
+        process_live, batch_size = self._pipeline.process_live, self._writer.batch_size
         try:
             for number, item in enumerate(batch, 1):
                 if type(item) is ChannelEvent:
                     lines += process_live(item)
-                    if len(lines) < full:
+                    if len(lines) < batch_size:
                         continue
                 self._write(lines)
                 lines = []
@@ -233,17 +216,11 @@ class Tail:
                         break
                 if self._end:
                     break
-                full = self._full
+                batch_size = self._writer.batch_size
             self._write(lines)
-        except _ReaderStalled as stalled:
+        except StdoutStalled as stalled:
             stalled.events += count_events(batch[number:])
             raise
-
-    @property
-    def _full(self) -> float:
-        """How many lines there may be before they are written: all that are wanted, or few."""
-        wanted = self._enough - self._lines
-        return wanted if self._checkpoint is None else min(wanted, _NOTED_AT_ONCE)
 
     def _take_status(self, status: Status | Gap | Watermarks) -> None:
         if self._checkpoint:
@@ -283,15 +260,7 @@ class Tail:
     def _say(self, status: Status | Gap) -> None:
         self._tell(status)
         if self._meta and not isinstance(status, FrameTrace):
-            self._write_meta(self._meta(status))
-
-    def _write_meta(self, line: bytes) -> None:
-        if self._checkpoint is None or not self._stdout.may_tear(len(line)):
-            self._write_bytes(line)
-            return
-        self._checkpoint.tear()
-        self._write_bytes(line)
-        self._checkpoint.wrote(())
+            self._writer.write_meta(self._meta(status))
 
     @property
     def _patience_ends(self) -> float:
@@ -327,7 +296,7 @@ class Tail:
             found = self._pipeline.process_history(event)
             lines += found
             self._recovered[event.channel or ""] += bool(found)
-            if len(lines) >= self._full:
+            if len(lines) >= self._writer.batch_size:
                 self._write(lines)
                 lines = []
         self._write(lines)
@@ -365,55 +334,12 @@ class Tail:
         """How many events wait to be written, beside those that are being written."""
         return self._spool.events_left + count_events(self._rest)
 
-    @property
-    def _enough(self) -> float:
-        return inf if self._limits.count is None else self._limits.count
-
     def _write(self, lines: list[bytes]) -> None:
         """Write whole lines, never more than are wanted, waiting for room as long as it takes."""
-        left_out = max(0, self._lines + len(lines) - self._enough)
-        if self._lines + len(lines) >= self._enough:
-            del lines[int(self._enough) - self._lines :]
-            self._pipeline.leave_out(int(left_out))
+        if self._writer.write(lines):
+            self._time_limits.note_line(time.monotonic())
+        if self._writer.complete:
             self._end = self._end or End(ExitStatus.DONE)
-        if not lines:
-            return
-        self._lines += len(lines)
-        before = self._stdout.written
-        try:
-            if self._checkpoint is None:
-                self._write_bytes(b"".join(lines))
-            else:
-                self._write_and_note(lines, int(left_out), self._checkpoint)
-        except _ReaderStalled as stalled:
-            stalled.events += _count_beyond(lines, self._stdout.written - before)
-            raise
-        self._time_limits.note_line(time.monotonic())
-
-    def _write_and_note(self, lines: list[bytes], left_out: int, checkpoint: Checkpoint) -> None:
-        """Write lines in pieces that a kill finds whole or absent, then note what was shown.
-
-        Where a kill may tear one all the same, that is noted before it begins.
-        """
-        for piece in _pieces(lines, self._stdout.at_most):
-            if self._stdout.may_tear(len(piece)):
-                checkpoint.tear()
-            self._write_bytes(piece)
-        shown = self._pipeline.take_written(left_out)
-        checkpoint.wrote(each for each in shown if each.event == "message")
-
-    def _write_bytes(self, data: bytes) -> None:
-        unwritten = memoryview(data)
-        # Just after a wait nothing else needs to be looked for: an own pipe tells if it is full.
-        room, self._fresh = self._fresh and self._stdout.at_most > select.PIPE_BUF, False
-        while unwritten:
-            # A write without room would block, and then nothing could end it.
-            if not room and not self._wait(for_room=True):
-                continue
-            room = False
-            if written := self._stdout.write(unwritten):
-                self._shutdown.note_taken()
-                unwritten = unwritten[written:]
 
     def _wait(self, *, for_room: bool = False, at_most: float = _LONGEST_POLL) -> bool:
         """Wait for room in stdout or else for items, and in both cases for what ends the tail.
@@ -424,21 +350,22 @@ class Tail:
         now = time.monotonic()
         held = not for_room and self._live_waits
         if for_room:
-            self._shutdown.note_blocked(now)
+            self._shutdown.note_blocked(now, self._writer.stdout.written)
         idles = not for_room
         if self._backfill and self._backfill.busy:
             idles = False  # what is still to come is no idleness
             self._time_limits.note_line(now)
         seconds = max(0.0, self._due(now, for_room, held, idles=idles) - now)
         spool = None if for_room or held else self._spool
-        room = _poll(min(seconds, at_most), self._stdout, self._alarm, spool, for_room=for_room)
-        self._fresh = not for_room
+        stdout = self._writer.stdout
+        room = _poll(min(seconds, at_most), stdout, self._alarm, spool, for_room=for_room)
+        self._writer.just_polled = not for_room
         self._answer_request()
         now = time.monotonic()
         self._look_due = now + _LOOK_EVERY
         self._end_if_asked(now, idles=idles)
         if for_room and not room and now >= self._shutdown.gives_up_at:
-            raise _ReaderStalled
+            raise StdoutStalled
         return room
 
     def _due(self, now: float, for_room: bool, held: bool, *, idles: bool) -> float:
@@ -497,21 +424,3 @@ def _events(count: int) -> str:
 def _without(failure: str, left: int) -> str:
     """Return what failed, and what it cost."""
     return f"{failure}; {_events(left)} not written" if left else failure
-
-
-def _count_beyond(lines: Sequence[bytes], written: int) -> int:
-    """Return how many lines are not whole within the first `written` bytes of all."""
-    return sum([end > written for end in accumulate(map(len, lines))])
-
-
-def _pieces(lines: Sequence[bytes], at_most: int) -> Iterator[bytes]:
-    """Join lines, as many as are not longer than `at_most` together, and at least one."""
-    piece: list[bytes] = []
-    size = 0
-    for line in lines:
-        if piece and size + len(line) > at_most:
-            yield b"".join(piece)
-            piece, size = [], 0
-        piece.append(line)
-        size += len(line)
-    yield b"".join(piece)

@@ -27,7 +27,7 @@ def test_idleness_counts_from_the_last_line_and_only_while_it_idles() -> None:
 
 def test_before_the_end_is_asked_for_a_reader_may_take_nothing_for_ever() -> None:
     shutdown = Shutdown()
-    shutdown.note_blocked(1.0)
+    shutdown.note_blocked(1.0, 0)
     assert not shutdown.asked
     assert shutdown.goodbye_ends == shutdown.gives_up_at == inf
     assert shutdown.goodbye_left(1.0) == GOODBYE
@@ -38,12 +38,11 @@ def test_a_reader_that_lives_is_waited_for() -> None:
     shutdown = Shutdown()
     shutdown.ask(0.0)
     now = 0.0
-    for _ in range(100):
-        shutdown.note_blocked(now)
+    for written in range(100):
+        shutdown.note_blocked(now, written)
         now += STALL - 0.1
         assert now < shutdown.gives_up_at
-        shutdown.note_taken()
-    shutdown.note_blocked(now)
+    shutdown.note_blocked(now, 100)
     assert shutdown.gives_up_at == now + STALL
 
 
@@ -52,21 +51,21 @@ def test_what_was_not_offered_cannot_be_taken() -> None:
     shutdown = Shutdown()
     shutdown.ask(0.0)
     assert shutdown.gives_up_at == inf
-    shutdown.note_blocked(1000.0)
-    shutdown.note_blocked(1005.0)
+    shutdown.note_blocked(1000.0, 7)
+    shutdown.note_blocked(1005.0, 7)
     assert shutdown.gives_up_at == 1000.0 + STALL
 
 
 def test_a_reader_that_stalled_before_gets_the_same_time() -> None:
     shutdown = Shutdown()
-    shutdown.note_blocked(0.0)
+    shutdown.note_blocked(0.0, 7)
     shutdown.ask(1000.0)
     assert shutdown.gives_up_at == 1000.0 + STALL
 
 
 def test_asked_again_it_only_gets_less_patient() -> None:
     shutdown = Shutdown()
-    shutdown.note_blocked(0.0)
+    shutdown.note_blocked(0.0, 7)
     shutdown.ask(0.0)
     shutdown.ask(5.0, 1.0)
     assert (shutdown.gives_up_at, shutdown.patience) == (6.0, 1.0)

@@ -7,18 +7,16 @@ socket's thread nothing.
 
 import select
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from math import inf
 
 import msgspec
-from msgspec.structs import replace
 
 from ..errors import ExitStatus, OutputError
 from ..history.checkpoint import Checkpoint
-from ..history.gap_filler import BackfillBug, GapFiller, Reached
+from ..history.gap_delivery import GapDelivery
+from ..history.gap_filler import BackfillBug, GapFiller
 from ..items import (
-    RENEWED,
     ChannelEvent,
     ConnectionWarning,
     FrameTrace,
@@ -27,7 +25,6 @@ from ..items import (
     Status,
     StopCause,
     Stopped,
-    Subscribed,
     Watermarks,
 )
 from ..pusher.connection import Connection
@@ -126,11 +123,9 @@ class Tail:
         self._limits = limits
         self._heartbeat = heartbeat
         self._on_request = on_request
-        self._backfill = backfill
+        self._gaps = GapDelivery(backfill, checkpoint)
         self._progress = progress
-        self._checkpoint = checkpoint
         self._rest: Sequence[Item] = ()
-        self._recovered: Counter[str] = Counter()
         self._requested = False
         self._writer = LineWriter(
             Stdout(stdout, resumed=checkpoint is not None),
@@ -223,39 +218,21 @@ class Tail:
             raise
 
     def _take_status(self, status: Status | Gap | Watermarks) -> None:
-        if self._checkpoint:
-            self._note_status(self._checkpoint, status)
+        self._gaps.note(status)
         if isinstance(status, Watermarks):
             return
-        if isinstance(status, Gap) and self._backfill:
-            reached = self._backfill.reached(status)
-            if self._checkpoint and reached is Reached.OPEN:
-                self._checkpoint.hold(status)
-            if reached is not Reached.NOT_READ:
-                return
-        if isinstance(status, Gap) and status.reason == RENEWED:
-            return  # nobody can tell whether it is one
-        if isinstance(status, Stopped):
-            for gap in self._backfill.unfinished() if self._backfill else ():
-                if gap.reason == RENEWED and not self._recovered[gap.channel]:
-                    continue
-                recovered = self._recovered.pop(gap.channel, 0)
-                why = "it ended before all of history was read"
-                self._say(replace(gap, recovered=recovered, missing=why))
-        self._say(status)
-        if not isinstance(status, Stopped):
+        if isinstance(status, Gap) and not self._gaps.reach(status):
             return
+        if not isinstance(status, Stopped):
+            self._say(status)
+            return
+        for gap in self._gaps.unfinished():
+            self._say(gap)
+        self._say(status)
         if status.cause is StopCause.ASKED:
             self._end = self._asked_end()
         else:
             self._end = End(_STATUS_OF[status.cause], cause=status.cause, reason=status.reason)
-
-    def _note_status(self, checkpoint: Checkpoint, status: Status | Gap | Watermarks) -> None:
-        match status:
-            case Subscribed(at, channel):
-                checkpoint.begin(channel, at)
-            case Watermarks(until):
-                checkpoint.cover(until)
 
     def _say(self, status: Status | Gap) -> None:
         self._tell(status)
@@ -270,14 +247,12 @@ class Tail:
     @property
     def _live_waits(self) -> bool:
         """Whether live events wait in the spool until history has filled the gap before them."""
-        if self._backfill is None or self._patience_ends < inf:
-            return False
-        return self._backfill.holds
+        return self._gaps.holds and not self._shutdown.asked
 
     def _take_history(self) -> bool:
         """Write what history has for a gap that was reached; return whether there was anything."""
         try:
-            news = self._backfill.take() if self._backfill and self._patience_ends == inf else None
+            news = None if self._shutdown.asked else self._gaps.take()
         except BackfillBug as bug:
             self._end = End(ExitStatus.BUG, cause=StopCause.BUG, reason=str(bug))
             return True
@@ -285,22 +260,24 @@ class Tail:
             return False
         self._progress(False)
         if isinstance(news, Gap):
-            recovered = self._recovered.pop(news.channel, 0)
-            if recovered or news.given_up or news.reason != RENEWED:
-                self._say(replace(news, recovered=recovered))
-            if self._checkpoint:
-                self._checkpoint.release(news)
-            return True
+            if gap := self._gaps.report(news):
+                self._say(gap)
+            self._gaps.release(news)
+        else:
+            self._write_history(news)
+        return True
+
+    def _write_history(self, messages: Sequence[ChannelEvent]) -> None:
         lines: list[bytes] = []
-        for event in news:
-            found = self._pipeline.process_history(event)
-            lines += found
-            self._recovered[event.channel or ""] += bool(found)
+        for message in messages:
+            message_lines = self._pipeline.process_history(message)
+            lines += message_lines
+            if message_lines:
+                self._gaps.count_recovered(message)
             if len(lines) >= self._writer.batch_size:
                 self._write(lines)
                 lines = []
         self._write(lines)
-        return True
 
     def _tell(self, status: Status | Gap) -> None:
         self._readiness.note(status)
@@ -352,7 +329,7 @@ class Tail:
         if for_room:
             self._shutdown.note_blocked(now, self._writer.stdout.written)
         idles = not for_room
-        if self._backfill and self._backfill.busy:
+        if self._gaps.busy:
             idles = False  # what is still to come is no idleness
             self._time_limits.note_line(now)
         seconds = max(0.0, self._due(now, for_room, held, idles=idles) - now)
@@ -375,7 +352,7 @@ class Tail:
             due = min(due, self._time_limits.until(idles=idles))
         # The goodbye is over when all is written.
         due = min(due, self._shutdown.gives_up_at if for_room else self._shutdown.goodbye_ends)
-        return min(due, self._backfill.due) if held and self._backfill else due
+        return min(due, self._gaps.due) if held else due
 
     def _beat(self, now: float) -> float:
         """Beat if it is time, unless the socket's thread died; return when to beat again."""

@@ -6,11 +6,33 @@ Moments are monotonic seconds, given by the caller.
 from collections.abc import Callable
 from math import inf
 
+import msgspec
+
 GOODBYE = 1.0
 """Seconds for which the end waits for the connection's last item."""
 _LEAST = 0.1
 STALL = 10.0
 """Seconds without a byte taken after which the end no longer waits for stdout's reader."""
+_CHECK_EVERY = 0.1
+"""Seconds after which a busy tail looks for what may end it, or is asked of it."""
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """When to stop by ourselves, whichever comes first.
+
+    After `count` lines, after `duration` seconds, after `idle` seconds without a line.
+    """
+
+    count: int | None = None
+    duration: float | None = None
+    idle: float | None = None
+
+    @property
+    def shortest(self) -> float:
+        """Seconds after which nothing at all has come and it is over; inf without a limit."""
+        return min(
+            [limit for limit in (self.duration, self.idle) if limit is not None], default=inf
+        )
 
 
 class TimeLimits:
@@ -93,3 +115,46 @@ class Heartbeat:
             self._beat()
             self._due = now + self._interval
         return self._due
+
+
+class Deadlines:
+    """When the main thread acts even if no item comes: its limits, and its shutdown."""
+
+    def __init__(self, limits: Limits, now: float) -> None:
+        self.limits = limits
+        self.shutdown = Shutdown()
+        self.check_due = 0.0
+        """When `check` is called next, however many items there are."""
+        self._time_limits = TimeLimits(limits.duration, limits.idle, now)
+        self._interrupt_patience = inf
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a signal asked for the end."""
+        return self._interrupt_patience < inf
+
+    def interrupt(self, patience: float) -> None:
+        """Have the next `check` ask for the end; for a signal handler."""
+        self._interrupt_patience = patience
+
+    def note_line(self, now: float) -> None:
+        """Begin to count idleness."""
+        self._time_limits.note_line(now)
+
+    def due(self, *, idles: bool, for_room: bool) -> float:
+        """Return the next deadline of a wait: for room in stdout, or else for items.
+
+        While lines wait for room, the connection's last item is not waited for.
+        """
+        due = self.shutdown.gives_up_at if for_room else self.shutdown.goodbye_ends
+        return due if self.shutdown.asked else min(due, self._time_limits.until(idles=idles))
+
+    def check(self, now: float, *, idles: bool, failed: bool) -> bool:
+        """Ask for the end if it is time or something `failed`; return whether it begins now."""
+        self.check_due = now + _CHECK_EVERY
+        was_asked = self.shutdown.asked
+        if self.interrupted:
+            self.shutdown.ask(now, self._interrupt_patience)
+        elif failed or now >= self._time_limits.until(idles=idles):
+            self.shutdown.ask(now)
+        return self.shutdown.asked and not was_asked

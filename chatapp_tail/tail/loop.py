@@ -34,37 +34,17 @@ from ..reporting.summary import span
 from ..sinks.stdout import BrokenPipe, Stdout
 from ..spool import Spool, count_events
 from ..threads import Waker
-from .deadlines import Heartbeat, Shutdown, TimeLimits
+from .deadlines import Deadlines, Heartbeat, Limits
 from .line_writer import LineWriter, StdoutStalled
 from .pipeline import Pipeline
 
 _DEAD = select.POLLERR | select.POLLHUP | select.POLLNVAL
 _LONGEST_POLL = 3600.0
-_LOOK_EVERY = 0.1
-"""Seconds after which a busy tail looks for what may end it, or is asked of it."""
 Listener = Callable[[Status | Gap], None]
 """Told of every status change and gap, in order with the events."""
 
 Meta = Callable[[Status | Gap], bytes]
 """A status change or gap -> its line for stdout."""
-
-
-class Limits(msgspec.Struct, frozen=True):
-    """When to stop by ourselves, whichever comes first.
-
-    After `count` lines, after `duration` seconds, after `idle` seconds without a line.
-    """
-
-    count: int | None = None
-    duration: float | None = None
-    idle: float | None = None
-
-    @property
-    def shortest(self) -> float:
-        """Seconds after which nothing at all has come and it is over; inf without a limit."""
-        return min(
-            [limit for limit in (self.duration, self.idle) if limit is not None], default=inf
-        )
 
 
 class End(msgspec.Struct, frozen=True):
@@ -120,7 +100,6 @@ class Tail:
         self._pipeline = pipeline
         self._listeners = listeners
         self._meta = meta
-        self._limits = limits
         self._heartbeat = heartbeat
         self._on_request = on_request
         self._gaps = GapDelivery(backfill, checkpoint)
@@ -134,16 +113,13 @@ class Tail:
             count=limits.count,
             wait_for_room=lambda: self._wait(for_room=True),
         )
-        self._interrupted = inf
         self._end: End | None = None
-        self._time_limits = TimeLimits(limits.duration, limits.idle, time.monotonic())
-        self._shutdown = Shutdown()
+        self._deadlines = Deadlines(limits, time.monotonic())
         self._readiness = Readiness()
-        self._look_due = 0.0
 
     def interrupt(self, patience: float) -> None:
-        """End as soon as what was received is written, or stdout took nothing for so long."""
-        self._interrupted = patience
+        """End once all events received are written, or stdout takes nothing for so many seconds."""
+        self._deadlines.interrupt(patience)
         self._alarm.wake()
 
     def request(self) -> None:
@@ -170,13 +146,13 @@ class Tail:
             self._progress(None)
             self._writer.stdout.close()
             self._connection.stop()
-            if self._connection.join(self._shutdown.goodbye_left(time.monotonic())):
+            if self._connection.join(self._deadlines.shutdown.goodbye_left(time.monotonic())):
                 self._spool.close()
                 self._alarm.close()
 
     def _follow(self) -> End:
         while self._end is None:
-            if time.monotonic() >= self._look_due:
+            if time.monotonic() >= self._deadlines.check_due:
                 self._wait(at_most=0.0)
             # By turns, once live events no longer wait: neither keeps the other from coming.
             took = self._take_history()
@@ -186,7 +162,7 @@ class Tail:
             elif batch := self._rest or self._spool.take():
                 self._rest = ()
                 self._handle(batch)
-            elif time.monotonic() >= self._patience_ends:
+            elif time.monotonic() >= self._deadlines.shutdown.goodbye_ends:
                 self._end = self._asked_end()
             elif not took:
                 self._wait()
@@ -240,19 +216,14 @@ class Tail:
             self._writer.write_meta(self._meta(status))
 
     @property
-    def _patience_ends(self) -> float:
-        """Until when the connection's last item is waited for; inf before the end is asked for."""
-        return self._shutdown.goodbye_ends
-
-    @property
     def _live_waits(self) -> bool:
         """Whether live events wait in the spool until history has filled the gap before them."""
-        return self._gaps.holds and not self._shutdown.asked
+        return self._gaps.holds and not self._deadlines.shutdown.asked
 
     def _take_history(self) -> bool:
         """Write what history has for a gap that was reached; return whether there was anything."""
         try:
-            news = None if self._shutdown.asked else self._gaps.take()
+            news = None if self._deadlines.shutdown.asked else self._gaps.take()
         except BackfillBug as bug:
             self._end = End(ExitStatus.BUG, cause=StopCause.BUG, reason=str(bug))
             return True
@@ -288,12 +259,12 @@ class Tail:
         """Return the end that was asked for: by a signal, the spool, or the clock."""
         if self._spool.failure:
             raise OutputError(_without(self._spool.failure, self.events_left))
-        if self._interrupted < inf:
+        if self._deadlines.interrupted:
             return End(ExitStatus.DONE)
         if not self._readiness.reached:
-            reason = self._readiness.explain(self._limits.shortest)
+            reason = self._readiness.explain(self._deadlines.limits.shortest)
             return End(ExitStatus.UNREACHABLE, reason=reason)
-        short = self._limits.count is not None
+        short = self._deadlines.limits.count is not None
         return End(ExitStatus.COUNT_NOT_REACHED if short else ExitStatus.DONE)
 
     def _stalled_end(self, taken: int) -> End:
@@ -301,9 +272,9 @@ class Tail:
         left = taken + self.events_left
         if self._spool.failure:
             raise OutputError(_without(self._spool.failure, left))
-        stalled = f"the reader of stdout took nothing for {span(self._shutdown.patience)}"
+        stalled = f"the reader of stdout took nothing for {span(self._deadlines.shutdown.patience)}"
         reason = f"ended with {_events(left)} not written: {stalled}"
-        status = ExitStatus.DONE if self._interrupted < inf else ExitStatus.OUTPUT_FAILED
+        status = ExitStatus.DONE if self._deadlines.interrupted else ExitStatus.OUTPUT_FAILED
         return End(status, reason=reason)
 
     @property
@@ -314,7 +285,7 @@ class Tail:
     def _write(self, lines: list[bytes]) -> None:
         """Write whole lines, never more than are wanted, waiting for room as long as it takes."""
         if self._writer.write(lines):
-            self._time_limits.note_line(time.monotonic())
+            self._deadlines.note_line(time.monotonic())
         if self._writer.complete:
             self._end = self._end or End(ExitStatus.DONE)
 
@@ -326,49 +297,41 @@ class Tail:
         self.turns += 1
         now = time.monotonic()
         held = not for_room and self._live_waits
-        if for_room:
-            self._shutdown.note_blocked(now, self._writer.stdout.written)
-        idles = not for_room
+        idles = not for_room and not self._gaps.busy
         if self._gaps.busy:
-            idles = False  # what is still to come is no idleness
-            self._time_limits.note_line(now)
+            self._deadlines.note_line(now)  # messages to come are no idleness
+        stdout = self._writer.stdout
+        if for_room:
+            self._deadlines.shutdown.note_blocked(now, stdout.written)
         seconds = max(0.0, self._due(now, for_room, held, idles=idles) - now)
         spool = None if for_room or held else self._spool
-        stdout = self._writer.stdout
         room = _poll(min(seconds, at_most), stdout, self._alarm, spool, for_room=for_room)
         self._writer.just_polled = not for_room
         self._answer_request()
         now = time.monotonic()
-        self._look_due = now + _LOOK_EVERY
-        self._end_if_asked(now, idles=idles)
-        if for_room and not room and now >= self._shutdown.gives_up_at:
+        if self._deadlines.check(now, idles=idles, failed=bool(self._spool.failure)):
+            self._begin_shutdown()
+        if for_room and not room and now >= self._deadlines.shutdown.gives_up_at:
             raise StdoutStalled
         return room
 
     def _due(self, now: float, for_room: bool, held: bool, *, idles: bool) -> float:
-        """Return the moment at which there is something to do, whatever comes until then."""
-        due = min(self._beat(now), now + self._progress(held))
-        if not self._shutdown.asked:
-            due = min(due, self._time_limits.until(idles=idles))
-        # The goodbye is over when all is written.
-        due = min(due, self._shutdown.gives_up_at if for_room else self._shutdown.goodbye_ends)
+        """Return when there is something to do even if nothing comes until then."""
+        due = min(
+            self._beat(now),
+            now + self._progress(held),
+            self._deadlines.due(idles=idles, for_room=for_room),
+        )
         return min(due, self._gaps.due) if held else due
 
     def _beat(self, now: float) -> float:
         """Beat if it is time, unless the socket's thread died; return when to beat again."""
-        if self._heartbeat and (self._connection.alive or self._shutdown.asked):
+        if self._heartbeat and (self._connection.alive or self._deadlines.shutdown.asked):
             return self._heartbeat.beat_if_due(now)
         return inf
 
-    def _end_if_asked(self, now: float, *, idles: bool) -> None:
-        """Stop the connection once; its last item ends the tail, or else our patience does."""
-        was_asked = self._shutdown.asked
-        if self._interrupted < inf:
-            self._shutdown.ask(now, self._interrupted)
-        elif self._spool.failure or now >= self._time_limits.until(idles=idles):
-            self._shutdown.ask(now)
-        if was_asked or not self._shutdown.asked:
-            return
+    def _begin_shutdown(self) -> None:
+        """Stop the connection, whose last item ends the tail if it comes in time."""
         if self._spool.failure:
             self._tell(ConnectionWarning(time.time_ns(), self._spool.failure))
         self._connection.stop()

@@ -4,7 +4,15 @@ from math import inf
 
 import pytest
 
-from chatapp_tail.tail.deadlines import GOODBYE, STALL, Heartbeat, Shutdown, TimeLimits
+from chatapp_tail.tail.deadlines import (
+    GOODBYE,
+    STALL,
+    Deadlines,
+    Heartbeat,
+    Limits,
+    Shutdown,
+    TimeLimits,
+)
 
 # --- limits
 
@@ -92,3 +100,48 @@ def test_it_beats_at_its_interval() -> None:
     assert heart.beat_if_due(11.0) == 12.0
     assert heart.beat_if_due(12.5) == 14.5
     assert len(beats) == 2
+
+
+# --- all of them
+
+
+def test_the_shutdown_begins_once_at_the_first_limit() -> None:
+    deadlines = Deadlines(Limits(duration=60.0, idle=5.0), 100.0)
+    assert deadlines.due(idles=True, for_room=False) == 105.0
+    assert not deadlines.check(104.0, idles=True, failed=False)
+    deadlines.note_line(104.0)
+    assert not deadlines.check(108.0, idles=True, failed=False)
+    assert deadlines.check(109.0, idles=True, failed=False)
+    assert not deadlines.check(110.0, idles=True, failed=False)
+    assert not deadlines.interrupted
+    assert deadlines.due(idles=True, for_room=False) == 109.0 + GOODBYE
+
+
+def test_a_wait_for_room_ends_when_the_reader_stalls_and_is_no_idleness() -> None:
+    deadlines = Deadlines(Limits(duration=60.0, idle=5.0), 100.0)
+    assert deadlines.due(idles=False, for_room=True) == 160.0
+    deadlines.check(160.0, idles=False, failed=False)
+    deadlines.shutdown.note_blocked(161.0, 0)
+    assert deadlines.due(idles=False, for_room=True) == 161.0 + STALL
+
+
+def test_a_failure_begins_the_shutdown() -> None:
+    deadlines = Deadlines(Limits(), 100.0)
+    assert deadlines.check(101.0, idles=True, failed=True)
+    assert deadlines.shutdown.patience == STALL
+
+
+def test_a_signal_begins_the_shutdown_at_the_next_check() -> None:
+    deadlines = Deadlines(Limits(), 100.0)
+    deadlines.interrupt(2.0)
+    assert deadlines.interrupted
+    assert not deadlines.shutdown.asked
+    assert deadlines.check(101.0, idles=True, failed=False)
+    assert deadlines.shutdown.patience == 2.0
+
+
+def test_a_check_is_due_a_moment_after_the_last() -> None:
+    deadlines = Deadlines(Limits(), 100.0)
+    assert deadlines.check_due <= 100.0
+    deadlines.check(100.0, idles=True, failed=False)
+    assert 100.0 < deadlines.check_due < 101.0

@@ -23,7 +23,8 @@ from chatapp_tail.pusher.connection import Connection, Endpoint, Settings, Timin
 from chatapp_tail.reporting.summary import Summary
 from chatapp_tail.sandbox import Sandbox
 from chatapp_tail.spool import Spool
-from chatapp_tail.tail.loop import Limits, Tail
+from chatapp_tail.tail.deadlines import Limits
+from chatapp_tail.tail.loop import Tail
 from chatapp_tail.tail.pipeline import Pipeline
 from chatapp_tail.threads import Waker
 from tests.conftest import TIMEOUT_SCALE, wait_until

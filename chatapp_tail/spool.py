@@ -147,6 +147,12 @@ class Spool:
                 self._available.clear()
             return items
 
+    def put_back(self, items: Sequence[Item]) -> None:
+        """Have the next `take` return the last items taken once more; for the taker."""
+        if items:
+            with self._lock:
+                self._head.appendleft((0, items))
+
     @property
     def events_left(self) -> int:
         """How many events were put and not taken, those after a failure with them."""

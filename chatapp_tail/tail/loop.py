@@ -104,7 +104,6 @@ class Tail:
         self._on_request = on_request
         self._gaps = GapDelivery(backfill, checkpoint)
         self._progress = progress
-        self._rest: Sequence[Item] = ()
         self._requested = False
         self._writer = LineWriter(
             Stdout(stdout, resumed=checkpoint is not None),
@@ -159,8 +158,7 @@ class Tail:
             if self._live_waits:
                 if not took:
                     self._wait()
-            elif batch := self._rest or self._spool.take():
-                self._rest = ()
+            elif batch := self._spool.take():
                 self._handle(batch)
             elif time.monotonic() >= self._deadlines.shutdown.goodbye_ends:
                 self._end = self._asked_end()
@@ -183,7 +181,7 @@ class Tail:
                 if not isinstance(item, ChannelEvent):
                     self._take_status(item)
                     if self._live_waits:
-                        self._rest = batch[number:]
+                        self._spool.put_back(batch[number:])
                         break
                 if self._end:
                     break
@@ -280,7 +278,7 @@ class Tail:
     @property
     def events_left(self) -> int:
         """How many events wait to be written, beside those that are being written."""
-        return self._spool.events_left + count_events(self._rest)
+        return self._spool.events_left
 
     def _write(self, lines: list[bytes]) -> None:
         """Write whole lines, never more than are wanted, waiting for room as long as it takes."""

@@ -74,7 +74,9 @@ def test_order_is_kept_over_memory_disk_and_back(steps: list[Operation], memory:
     with opened(memory=memory) as (spool, _):
         for step in steps:
             if step is None:
-                taken += numbers(spool.take())
+                batch = spool.take()
+                spool.put_back(batch[1:])
+                taken += numbers(batch[:1])
             else:
                 spool.put([event(put + at, size) for at, size in enumerate(step)])
                 put += len(step)
@@ -82,6 +84,18 @@ def test_order_is_kept_over_memory_disk_and_back(steps: list[Operation], memory:
         taken += numbers(drain(spool))
         assert spool.failure is None
     assert taken == list(range(put))
+
+
+def test_items_put_back_are_taken_once_more_before_all_others() -> None:
+    with opened(memory=PLENTY) as (spool, _):
+        spool.put([event(1), event(2)])
+        batch = spool.take()
+        spool.put([event(3)])
+        spool.put_back(batch[1:])
+        assert spool.events_left == 2
+        assert numbers(drain(spool)) == [2, 3]
+        spool.put_back([])
+        assert (spool.take(), awake(spool)) == ([], False)
 
 
 EVERY_KIND: list[Item] = [

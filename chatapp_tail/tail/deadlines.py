@@ -1,6 +1,6 @@
-"""When a tail ends by itself, and how long it takes to end once it is asked to.
+"""The limits that end a tail, and the deadlines of its shutdown.
 
-Moments are monotonic seconds, given by the caller.
+Times are monotonic seconds, passed in by the caller.
 """
 
 from collections.abc import Callable
@@ -8,19 +8,20 @@ from math import inf
 
 import msgspec
 
-GOODBYE = 1.0
-"""Seconds for which the end waits for the connection's last item."""
-_LEAST = 0.1
+CLOSE_TIMEOUT = 1.0
+"""Seconds for which the shutdown waits for the connection's last item."""
+_MIN_JOIN_TIMEOUT = 0.1
+"""Seconds that the connection's thread has at least to end."""
 STALL = 10.0
-"""Seconds without a byte taken after which the end no longer waits for stdout's reader."""
+"""Seconds without a byte written after which the shutdown gives up stdout's reader."""
 _CHECK_EVERY = 0.1
-"""Seconds after which a busy tail looks for what may end it, or is asked of it."""
+"""Seconds between two checks of a loop that never waits, for limits and signals."""
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """When to stop by ourselves, whichever comes first.
+    """What ends a tail without a signal: the first of these limits.
 
-    After `count` lines, after `duration` seconds, after `idle` seconds without a line.
+    `count` lines, `duration` seconds, or `idle` seconds without a line.
     """
 
     count: int | None = None
@@ -29,14 +30,14 @@ class Limits(msgspec.Struct, frozen=True):
 
     @property
     def shortest(self) -> float:
-        """Seconds after which nothing at all has come and it is over; inf without a limit."""
+        """Seconds after which a tail without any event ends; inf without a limit."""
         return min(
             [limit for limit in (self.duration, self.idle) if limit is not None], default=inf
         )
 
 
 class TimeLimits:
-    """Over `duration` seconds after `now`, or `idle` seconds after a line; None is never."""
+    """A limit `duration` seconds after `now`, and one `idle` seconds after the last line."""
 
     def __init__(self, duration: float | None, idle: float | None, now: float) -> None:
         self._idle = inf if idle is None else idle
@@ -44,58 +45,62 @@ class TimeLimits:
         self._idle_until = now + self._idle
 
     def note_line(self, now: float) -> None:
-        """Begin to count idleness."""
+        """Restart the idle limit."""
         self._idle_until = now + self._idle
 
     def until(self, *, idles: bool) -> float:
-        """Return when the first limit is reached; without `idles` it is not waiting for a line."""
+        """Return the first limit; the idle limit counts only where the tail `idles`."""
         return min(self._ends, self._idle_until) if idles else self._ends
 
 
 class Shutdown:
-    """What is waited for once the end is asked for: the server's last item, and stdout's reader.
+    """What a requested end still waits for: the connection's last item, and stdout's reader.
 
-    A slow reader may take its time to the last byte, but must not stall: the time in which it took
-    nothing is measured, and only while there is something for it to take.
+    The reader may be slow but must not stall: only the time without a byte written counts, and only
+    while there are bytes to write.
     """
 
     def __init__(self) -> None:
-        self.goodbye_ends = inf
-        """Until when the connection's last item is waited for; inf before the end is asked for."""
+        self.close_deadline = inf
+        """When the connection's last item is given up; inf before the end is requested."""
         self._asked_at = inf
+        """When the end was last requested with a shorter patience."""
         self._patience = inf
+        """Seconds for which stdout may take nothing."""
         self._blocked_since = inf
+        """Since when stdout has taken nothing."""
         self._written = -1
+        """Bytes written by then."""
 
     @property
     def asked(self) -> bool:
-        """Whether the end was asked for."""
-        return self.goodbye_ends < inf
+        """Whether the end is requested."""
+        return self.close_deadline < inf
 
     @property
     def patience(self) -> float:
-        """Seconds for which stdout may take nothing; inf before the end is asked for."""
+        """Seconds for which stdout may take nothing; inf before the end is requested."""
         return self._patience
 
     def ask(self, now: float, patience: float = STALL) -> None:
-        """Begin to end; asked again, it only may become less patient."""
+        """Request the end; another request can only shorten the patience."""
         if not self.asked:
-            self.goodbye_ends = now + GOODBYE
+            self.close_deadline = now + CLOSE_TIMEOUT
         if patience < self._patience:
             self._asked_at, self._patience = now, patience
 
-    def goodbye_left(self, now: float) -> float:
-        """Return for how many seconds the connection's thread may still take to end."""
-        return max(_LEAST, self.goodbye_ends - now) if self.asked else GOODBYE
+    def close_timeout_left(self, now: float) -> float:
+        """Return the seconds that the connection's thread may still take to end."""
+        return max(_MIN_JOIN_TIMEOUT, self.close_deadline - now) if self.asked else CLOSE_TIMEOUT
 
     def note_blocked(self, now: float, written: int) -> None:
-        """Note that stdout has no room, after so many bytes."""
+        """Note that a write waits for room, `written` bytes after the start."""
         if written != self._written:
             self._blocked_since, self._written = now, written
 
     @property
     def gives_up_at(self) -> float:
-        """When stdout's reader is no longer waited for."""
+        """When stdout's reader is given up."""
         if self._blocked_since == inf:
             return inf
         return max(self._asked_at, self._blocked_since) + self._patience
@@ -110,7 +115,7 @@ class Heartbeat:
         self._due = 0.0
 
     def beat_if_due(self, now: float) -> float:
-        """Beat if it is time; return when to call this again."""
+        """Beat if due; return when to call this again."""
         if now >= self._due:
             self._beat()
             self._due = now + self._interval
@@ -118,39 +123,39 @@ class Heartbeat:
 
 
 class Deadlines:
-    """When the main thread acts even if no item comes: its limits, and its shutdown."""
+    """When the main thread acts even if no item arrives: at its limits, and in its shutdown."""
 
     def __init__(self, limits: Limits, now: float) -> None:
         self.limits = limits
         self.shutdown = Shutdown()
         self.check_due = 0.0
-        """When `check` is called next, however many items there are."""
+        """When to call `check` even while items keep arriving."""
         self._time_limits = TimeLimits(limits.duration, limits.idle, now)
         self._interrupt_patience = inf
 
     @property
     def interrupted(self) -> bool:
-        """Whether a signal asked for the end."""
+        """Whether a signal requested the end."""
         return self._interrupt_patience < inf
 
     def interrupt(self, patience: float) -> None:
-        """Have the next `check` ask for the end; for a signal handler."""
+        """Have the next `check` request the end; for a signal handler."""
         self._interrupt_patience = patience
 
     def note_line(self, now: float) -> None:
-        """Begin to count idleness."""
+        """Restart the idle limit."""
         self._time_limits.note_line(now)
 
     def due(self, *, idles: bool, for_room: bool) -> float:
-        """Return the next deadline of a wait: for room in stdout, or else for items.
+        """Return the next deadline of a wait, for room in stdout or else for items.
 
-        While lines wait for room, the connection's last item is not waited for.
+        The close deadline applies only once all lines are written.
         """
-        due = self.shutdown.gives_up_at if for_room else self.shutdown.goodbye_ends
+        due = self.shutdown.gives_up_at if for_room else self.shutdown.close_deadline
         return due if self.shutdown.asked else min(due, self._time_limits.until(idles=idles))
 
     def check(self, now: float, *, idles: bool, failed: bool) -> bool:
-        """Ask for the end if it is time or something `failed`; return whether it begins now."""
+        """Request the end at a limit or if the spool `failed`; return whether it begins now."""
         self.check_due = now + _CHECK_EVERY
         was_asked = self.shutdown.asked
         if self.interrupted:

@@ -1,8 +1,8 @@
-"""The pipeline of the main thread: take, decode, filter, format, write, count.
+"""The loop of the main thread: take items, decode, filter, format and write them.
 
-It waits in one place, `_wait`, for whatever comes first: items, history, room in stdout, the end of
-stdout's reader, a deadline, a signal. So a blocked or dead stdout is seen while idle, and costs the
-socket's thread nothing.
+The loop waits in one place, `_wait`, for the first of: items, history, room in stdout, the end of
+stdout's reader, a deadline, a signal. A blocked or closed stdout is therefore noticed while the
+tail is idle, and never delays the socket's thread.
 """
 
 import select
@@ -40,17 +40,18 @@ from .pipeline import Pipeline
 
 _DEAD = select.POLLERR | select.POLLHUP | select.POLLNVAL
 _LONGEST_POLL = 3600.0
+
 Listener = Callable[[Status | Gap], None]
-"""Told of every status change and gap, in order with the events."""
+"""Receives every status change and gap, in order with the events."""
 
 Meta = Callable[[Status | Gap], bytes]
-"""A status change or gap -> its line for stdout."""
+"""Returns the line for stdout of a status change or gap."""
 
 
 class End(msgspec.Struct, frozen=True):
-    """How the tail ended; `reason` is set where a person should know why.
+    """How the tail ended.
 
-    `cause` too when the connection gave up by itself.
+    `reason` is set where the user needs an explanation, and `cause` where the connection gave up.
     """
 
     status: ExitStatus
@@ -70,7 +71,7 @@ _STATUS_OF = {
 
 
 class Tail:
-    """One run, from connecting to an `End`. `stdout` is a file descriptor.
+    """One run, from the connection's start to an `End`. `stdout` is a file descriptor.
 
     `interrupt` and `request` may be called from a signal handler.
     """
@@ -93,18 +94,29 @@ class Tail:
         checkpoint: Checkpoint | None = None,
     ) -> None:
         self.turns = 0
-        """How often it waited or looked around; what does not grow is stuck in a call."""
+        """How many times the loop has waited or checked; a constant number means a blocked call."""
         self._connection = connection
+        """The socket's thread, which puts items into the spool."""
         self._spool = spool
+        """Items that are not yet taken, in wire order."""
         self._alarm = alarm
+        """Ends a wait: history has news, the spool failed, or a signal arrived."""
         self._pipeline = pipeline
+        """Decodes, filters and formats events."""
         self._listeners = listeners
+        """Receive every status change and gap."""
         self._meta = meta
+        """Encodes status changes and gaps for stdout; None where they are not written."""
         self._heartbeat = heartbeat
+        """The watchdog's; None where there is no watchdog."""
         self._on_request = on_request
+        """Prints the summary that `request` asks for."""
         self._gaps = GapDelivery(backfill, checkpoint)
+        """Messages from history, and what they hold back."""
         self._progress = progress
+        """Shows how much of history is read; returns the seconds until its next call."""
         self._requested = False
+        """Whether `request` was called and not yet answered."""
         self._writer = LineWriter(
             Stdout(stdout, resumed=checkpoint is not None),
             pipeline,
@@ -112,17 +124,21 @@ class Tail:
             count=limits.count,
             wait_for_room=lambda: self._wait(for_room=True),
         )
+        """Writes lines and commits them to the checkpoint."""
         self._end: End | None = None
+        """Set once the loop is to end."""
         self._deadlines = Deadlines(limits, time.monotonic())
+        """The user's limits, and how long the shutdown takes."""
         self._readiness = Readiness()
+        """Whether every channel was ever confirmed, which decides the exit status."""
 
     def interrupt(self, patience: float) -> None:
-        """End once all events received are written, or stdout takes nothing for so many seconds."""
+        """End once all received events are written, or no byte is for `patience` seconds."""
         self._deadlines.interrupt(patience)
         self._alarm.wake()
 
     def request(self) -> None:
-        """Have `on_request` called soon, from the main thread; for a signal handler."""
+        """Have the main thread call `on_request` soon."""
         self._requested = True
         self._alarm.wake()
 
@@ -132,7 +148,7 @@ class Tail:
             self._on_request()
 
     def run(self) -> End:
-        """Tail until something ends it; OutputError when stdout fails."""
+        """Run until the end; raises OutputError when stdout fails."""
         self._connection.start()
         try:
             self._writer.end_partial_line()
@@ -145,7 +161,7 @@ class Tail:
             self._progress(None)
             self._writer.stdout.close()
             self._connection.stop()
-            if self._connection.join(self._deadlines.shutdown.goodbye_left(time.monotonic())):
+            if self._connection.join(self._deadlines.shutdown.close_timeout_left(time.monotonic())):
                 self._spool.close()
                 self._alarm.close()
 
@@ -153,21 +169,21 @@ class Tail:
         while self._end is None:
             if time.monotonic() >= self._deadlines.check_due:
                 self._wait(at_most=0.0)
-            # By turns, once live events no longer wait: neither keeps the other from coming.
-            took = self._take_history()
+            # In turns once live events no longer wait, so that neither starves the other.
+            had_history = self._take_history()
             if self._live_waits:
-                if not took:
+                if not had_history:
                     self._wait()
             elif batch := self._spool.take():
                 self._handle(batch)
-            elif time.monotonic() >= self._deadlines.shutdown.goodbye_ends:
+            elif time.monotonic() >= self._deadlines.shutdown.close_deadline:
                 self._end = self._asked_end()
-            elif not took:
+            elif not had_history:
                 self._wait()
         return self._end
 
     def _handle(self, batch: Sequence[Item]) -> None:
-        """Write the records of a batch in one call where no status stands between them."""
+        """Write the lines of a batch, all lines between two statuses in one write."""
         lines: list[bytes] = []
         process_live, batch_size = self._pipeline.process_live, self._writer.batch_size
         try:
@@ -219,7 +235,7 @@ class Tail:
         return self._gaps.holds and not self._deadlines.shutdown.asked
 
     def _take_history(self) -> bool:
-        """Write what history has for a gap that was reached; return whether there was anything."""
+        """Write messages of a gap that was reached, or report it; return whether there were any."""
         try:
             news = None if self._deadlines.shutdown.asked else self._gaps.take()
         except BackfillBug as bug:
@@ -254,7 +270,7 @@ class Tail:
             listener(status)
 
     def _asked_end(self) -> End:
-        """Return the end that was asked for: by a signal, the spool, or the clock."""
+        """Return the end requested by a signal, a spool failure or a time limit."""
         if self._spool.failure:
             raise OutputError(_without(self._spool.failure, self.events_left))
         if self._deadlines.interrupted:
@@ -266,7 +282,7 @@ class Tail:
         return End(ExitStatus.COUNT_NOT_REACHED if short else ExitStatus.DONE)
 
     def _stalled_end(self, taken: int) -> End:
-        """Return the end when stdout takes nothing; `taken` events are lost beside the spool's."""
+        """Return the end after a stall; besides the spool's events, `taken` ones are lost."""
         left = taken + self.events_left
         if self._spool.failure:
             raise OutputError(_without(self._spool.failure, left))
@@ -277,27 +293,27 @@ class Tail:
 
     @property
     def events_left(self) -> int:
-        """How many events wait to be written, beside those that are being written."""
+        """How many events are not yet taken from the spool."""
         return self._spool.events_left
 
     def _write(self, lines: list[bytes]) -> None:
-        """Write whole lines, never more than are wanted, waiting for room as long as it takes."""
+        """Write whole lines; end when as many are written as the user wants."""
         if self._writer.write(lines):
             self._deadlines.note_line(time.monotonic())
         if self._writer.complete:
             self._end = self._end or End(ExitStatus.DONE)
 
     def _wait(self, *, for_room: bool = False, at_most: float = _LONGEST_POLL) -> bool:
-        """Wait for room in stdout or else for items, and in both cases for what ends the tail.
+        """Wait, for room in stdout or else for items; return whether there is room.
 
-        For so many seconds. Returns whether there is room.
+        A wait also ends when a deadline is due, a signal arrives or stdout's reader is gone.
         """
         self.turns += 1
         now = time.monotonic()
         held = not for_room and self._live_waits
         idles = not for_room and not self._gaps.busy
         if self._gaps.busy:
-            self._deadlines.note_line(now)  # messages to come are no idleness
+            self._deadlines.note_line(now)  # reading history is not idleness
         stdout = self._writer.stdout
         if for_room:
             self._deadlines.shutdown.note_blocked(now, stdout.written)
@@ -314,7 +330,7 @@ class Tail:
         return room
 
     def _due(self, now: float, for_room: bool, held: bool, *, idles: bool) -> float:
-        """Return when there is something to do even if nothing comes until then."""
+        """Return the next deadline of anything that the loop does by the clock."""
         due = min(
             self._beat(now),
             now + self._progress(held),
@@ -323,13 +339,13 @@ class Tail:
         return min(due, self._gaps.due) if held else due
 
     def _beat(self, now: float) -> float:
-        """Beat if it is time, unless the socket's thread died; return when to beat again."""
+        """Beat if due, unless the socket's thread died; return when the next beat is due."""
         if self._heartbeat and (self._connection.alive or self._deadlines.shutdown.asked):
             return self._heartbeat.beat_if_due(now)
         return inf
 
     def _begin_shutdown(self) -> None:
-        """Stop the connection, whose last item ends the tail if it comes in time."""
+        """Stop the connection; its last item ends the loop, or else the close deadline does."""
         if self._spool.failure:
             self._tell(ConnectionWarning(time.time_ns(), self._spool.failure))
         self._connection.stop()
@@ -338,7 +354,7 @@ class Tail:
 def _poll(
     seconds: float, stdout: Stdout, alarm: Waker, spool: Spool | None, *, for_room: bool
 ) -> bool:
-    """Wait for descriptors; return whether stdout has room. BrokenPipe when it never will."""
+    """Wait for descriptors; return whether stdout has room. BrokenPipe if its reader is gone."""
     room = False
     waits = select.poll()
     waits.register(alarm, select.POLLIN)
@@ -360,5 +376,5 @@ def _events(count: int) -> str:
 
 
 def _without(failure: str, left: int) -> str:
-    """Return what failed, and what it cost."""
+    """Return the failure and how many events it cost."""
     return f"{failure}; {_events(left)} not written" if left else failure

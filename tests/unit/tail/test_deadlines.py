@@ -5,7 +5,7 @@ from math import inf
 import pytest
 
 from chatapp_tail.tail.deadlines import (
-    GOODBYE,
+    CLOSE_TIMEOUT,
     STALL,
     Deadlines,
     Heartbeat,
@@ -37,8 +37,8 @@ def test_before_the_end_is_asked_for_a_reader_may_take_nothing_for_ever() -> Non
     shutdown = Shutdown()
     shutdown.note_blocked(1.0, 0)
     assert not shutdown.asked
-    assert shutdown.goodbye_ends == shutdown.gives_up_at == inf
-    assert shutdown.goodbye_left(1.0) == GOODBYE
+    assert shutdown.close_deadline == shutdown.gives_up_at == inf
+    assert shutdown.close_timeout_left(1.0) == CLOSE_TIMEOUT
 
 
 @pytest.mark.defect("A.12")
@@ -80,14 +80,14 @@ def test_asked_again_it_only_gets_less_patient() -> None:
     shutdown.ask(5.5, 10.0)
     shutdown.ask(5.5, 1.0)
     assert shutdown.gives_up_at == 6.0
-    assert shutdown.goodbye_ends == GOODBYE
+    assert shutdown.close_deadline == CLOSE_TIMEOUT
 
 
-def test_the_goodbye_is_over_at_its_end_but_for_a_moment() -> None:
+def test_the_close_timeout_is_over_at_its_deadline_but_for_a_moment() -> None:
     shutdown = Shutdown()
     shutdown.ask(10.0)
-    assert shutdown.goodbye_left(10.25) == GOODBYE - 0.25
-    assert 0 < shutdown.goodbye_left(1000.0) < 0.2
+    assert shutdown.close_timeout_left(10.25) == CLOSE_TIMEOUT - 0.25
+    assert 0 < shutdown.close_timeout_left(1000.0) < 0.2
 
 
 # --- beats
@@ -114,7 +114,7 @@ def test_the_shutdown_begins_once_at_the_first_limit() -> None:
     assert deadlines.check(109.0, idles=True, failed=False)
     assert not deadlines.check(110.0, idles=True, failed=False)
     assert not deadlines.interrupted
-    assert deadlines.due(idles=True, for_room=False) == 109.0 + GOODBYE
+    assert deadlines.due(idles=True, for_room=False) == 109.0 + CLOSE_TIMEOUT
 
 
 def test_a_wait_for_room_ends_when_the_reader_stalls_and_is_no_idleness() -> None:

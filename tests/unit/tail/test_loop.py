@@ -239,7 +239,7 @@ def test_a_tail_that_never_was_ready_says_so(run: Run) -> None:
 def test_a_connection_that_hangs_is_not_waited_for(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deadlines, "GOODBYE", 0.05)
+    monkeypatch.setattr(deadlines, "CLOSE_TIMEOUT", 0.05)
     run.connection.hangs = True
     run.put(READY)
     assert run.tail(limits=Limits(duration=0.05)).run() == End(ExitStatus.DONE)
@@ -275,7 +275,7 @@ def test_a_spool_that_keeps_nothing_more_ends_it(run: Run, monkeypatch: pytest.M
     run.put(READY, event(1))
     run.spool.failure = "the disk is full"
     run.put(event(2), event(3))
-    monkeypatch.setattr(deadlines, "GOODBYE", 0.05)
+    monkeypatch.setattr(deadlines, "CLOSE_TIMEOUT", 0.05)
     with pytest.raises(OutputError, match="the disk is full; 2 events not written"):
         run.tail().run()
     assert run.events() == [1]

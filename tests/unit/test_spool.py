@@ -368,16 +368,16 @@ class Impatient(threading.Event):
 
 def test_little_is_not_waited_for() -> None:
     with opened(memory=module.MEMORY) as (spool, _):
-        spool._little_left = waited = Impatient()
+        spool._below_low_water = waited = Impatient()
         for number in range(1000):
-            spool.put([event(number, module._PLENTY - 1000)])
+            spool.put([event(number, module._LOW_WATER - 1000)])
             spool.take()
         assert waited.waits == 0
 
 
 def test_a_taker_that_takes_nothing_is_waited_for_once() -> None:
     with opened(memory=module.MEMORY) as (spool, _):
-        spool._little_left = waited = Impatient()
+        spool._below_low_water = waited = Impatient()
         for number in range(60):
             spool.put([event(number, MEBIBYTE)])
         assert waited.waits == 1
@@ -387,7 +387,7 @@ def test_a_taker_that_takes_nothing_is_waited_for_once() -> None:
 
 def test_a_taker_that_goes_on_is_waited_for_again() -> None:
     with opened(memory=module.MEMORY) as (spool, _):
-        spool._little_left = waited = Impatient()
+        spool._below_low_water = waited = Impatient()
         for number in range(4):
             spool.put([event(number, MEBIBYTE)])
         assert waited.waits == 1
@@ -398,14 +398,14 @@ def test_a_taker_that_goes_on_is_waited_for_again() -> None:
 
 def test_what_goes_to_disk_is_not_waited_for() -> None:
     with opened() as (spool, _):
-        spool._little_left = waited = Impatient()
+        spool._below_low_water = waited = Impatient()
         for number in range(10):
             spool.put([event(number, MEBIBYTE)])
         assert waited.waits == 0
 
 
 def test_the_wait_ends_when_little_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MOMENT", 60 * TIMEOUT_SCALE)
+    monkeypatch.setattr(module, "_YIELD_TIMEOUT", 60 * TIMEOUT_SCALE)
     with opened(memory=module.MEMORY) as (spool, _):
         batch = [event(0, 3 * MEBIBYTE)]
         putter = threading.Thread(target=spool.put, args=(batch,))

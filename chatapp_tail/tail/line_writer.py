@@ -36,12 +36,14 @@ class LineWriter:
         wait_for_room: Callable[[], bool],
     ) -> None:
         self.stdout = stdout
+        """The descriptor, to be polled and closed by the caller."""
         self.just_polled = False
         """Whether the caller has polled since the last write, so that the next needs no poll."""
         self._pipeline = pipeline
         self._checkpoint = checkpoint
         self._wait_for_room = wait_for_room
         self._wanted = inf if count is None else count
+        """Lines that are still to be written."""
 
     @property
     def complete(self) -> bool:

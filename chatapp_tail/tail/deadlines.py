@@ -36,23 +36,6 @@ class Limits(msgspec.Struct, frozen=True):
         )
 
 
-class TimeLimits:
-    """A limit `duration` seconds after `now`, and one `idle` seconds after the last line."""
-
-    def __init__(self, duration: float | None, idle: float | None, now: float) -> None:
-        self._idle = inf if idle is None else idle
-        self._ends = now + (inf if duration is None else duration)
-        self._idle_until = now + self._idle
-
-    def note_line(self, now: float) -> None:
-        """Restart the idle limit."""
-        self._idle_until = now + self._idle
-
-    def until(self, *, idles: bool) -> float:
-        """Return the first limit; the idle limit counts only where the tail `idles`."""
-        return min(self._ends, self._idle_until) if idles else self._ends
-
-
 class Shutdown:
     """What a requested end still waits for: the connection's last item, and stdout's reader.
 
@@ -127,11 +110,19 @@ class Deadlines:
 
     def __init__(self, limits: Limits, now: float) -> None:
         self.limits = limits
+        """What ends the tail without a signal."""
         self.shutdown = Shutdown()
+        """What a requested end waits for."""
         self.check_due = 0.0
         """When to call `check` even while items keep arriving."""
-        self._time_limits = TimeLimits(limits.duration, limits.idle, now)
+        self._duration_ends = now + (inf if limits.duration is None else limits.duration)
+        """When the tail ends in any case."""
+        self._idle = inf if limits.idle is None else limits.idle
+        """Seconds without a line after which the tail ends."""
+        self._idle_ends = now + self._idle
+        """When the tail ends without another line."""
         self._interrupt_patience = inf
+        """The patience given by a signal."""
 
     @property
     def interrupted(self) -> bool:
@@ -144,7 +135,7 @@ class Deadlines:
 
     def note_line(self, now: float) -> None:
         """Restart the idle limit."""
-        self._time_limits.note_line(now)
+        self._idle_ends = now + self._idle
 
     def due(self, *, idles: bool, for_room: bool) -> float:
         """Return the next deadline of a wait, for room in stdout or else for items.
@@ -152,7 +143,7 @@ class Deadlines:
         The close deadline applies only once all lines are written.
         """
         due = self.shutdown.gives_up_at if for_room else self.shutdown.close_deadline
-        return due if self.shutdown.asked else min(due, self._time_limits.until(idles=idles))
+        return due if self.shutdown.asked else min(due, self._limit(idles=idles))
 
     def check(self, now: float, *, idles: bool, failed: bool) -> bool:
         """Request the end at a limit or if the spool `failed`; return whether it begins now."""
@@ -160,6 +151,10 @@ class Deadlines:
         was_asked = self.shutdown.asked
         if self.interrupted:
             self.shutdown.ask(now, self._interrupt_patience)
-        elif failed or now >= self._time_limits.until(idles=idles):
+        elif failed or now >= self._limit(idles=idles):
             self.shutdown.ask(now)
         return self.shutdown.asked and not was_asked
+
+    def _limit(self, *, idles: bool) -> float:
+        """Return the first time limit; that of idleness counts only where the tail `idles`."""
+        return min(self._duration_ends, self._idle_ends) if idles else self._duration_ends

@@ -293,7 +293,7 @@ class Tail:
 
     @property
     def events_left(self) -> int:
-        """How many events are not yet taken from the spool."""
+        """How many events wait to be written, besides those that are being written."""
         return self._spool.events_left
 
     def _write(self, lines: list[bytes]) -> None:

@@ -11,23 +11,23 @@ from chatapp_tail.tail.deadlines import (
     Heartbeat,
     Limits,
     Shutdown,
-    TimeLimits,
 )
 
 # --- limits
 
 
 def test_without_limits_nothing_ends_it() -> None:
-    limits = TimeLimits(None, None, 100.0)
-    assert limits.until(idles=True) == limits.until(idles=False) == inf
+    deadlines = Deadlines(Limits(), 100.0)
+    assert deadlines.due(idles=True, for_room=False) == inf
+    assert deadlines.due(idles=False, for_room=True) == inf
 
 
 def test_idleness_counts_from_the_last_line_and_only_while_it_idles() -> None:
-    limits = TimeLimits(60.0, 5.0, 100.0)
-    assert limits.until(idles=True) == 105.0
-    assert limits.until(idles=False) == 160.0
-    limits.note_line(158.0)
-    assert limits.until(idles=True) == 160.0
+    deadlines = Deadlines(Limits(duration=60.0, idle=5.0), 100.0)
+    assert deadlines.due(idles=True, for_room=False) == 105.0
+    assert deadlines.due(idles=False, for_room=False) == 160.0
+    deadlines.note_line(158.0)
+    assert deadlines.due(idles=True, for_room=False) == 160.0
 
 
 # --- the end

@@ -35,10 +35,10 @@ TIMING = Timing(audit_interval=0.3)
 
 
 class Running:
-    """A tail whose subscriptions are audited every 0.3 s, and what it has said and written."""
+    """A tail whose subscriptions are audited every 0.3 s, and the statuses it reported."""
 
     def __init__(self, sandbox: Sandbox) -> None:
-        self.said: list[Status | Gap] = []
+        self.statuses: list[Status | Gap] = []
         alarm = Waker()
         spool = Spool(2**20, alarm)
         api = Api(Http(sandbox.api_url), StaticToken(Secret(sandbox.token)))
@@ -55,7 +55,7 @@ class Running:
             pipeline=Pipeline(
                 by_event([], []), by_record(), format_ndjson, Summary(), Deduplicator()
             ),
-            listeners=[self.said.append],
+            listeners=[self.statuses.append],
             meta=None,
             limits=Limits(),
             stdout=writer,
@@ -76,7 +76,7 @@ class Running:
                 return [json.loads(line) for line in self._written.splitlines()]
 
     def gaps(self) -> list[Gap]:
-        return [status for status in self.said if isinstance(status, Gap)]
+        return [status for status in self.statuses if isinstance(status, Gap)]
 
     def stop(self) -> None:
         self._tail.interrupt(1.0)
@@ -90,7 +90,7 @@ class Running:
 def running() -> Iterator[tuple[Sandbox, Running]]:
     with Sandbox(licenses={1229: ("telegram",)}) as sandbox:
         tail = Running(sandbox)
-        wait_until(lambda: any(isinstance(s, Ready) for s in tail.said), "ready")
+        wait_until(lambda: any(isinstance(status, Ready) for status in tail.statuses), "ready")
         yield sandbox, tail
         tail.stop()
 

@@ -13,11 +13,11 @@ from typing import NoReturn, Protocol
 
 from .startup import requests
 
-_PATIENCE = {signal.SIGINT: 1.0, signal.SIGTERM: 10.0}
+_STALL_TIMEOUTS = {signal.SIGINT: 1.0, signal.SIGTERM: 10.0}
 """Signal -> seconds for which stdout may take nothing before unwritten events are given up. A user
 at the keyboard should not wait; a supervisor can, so that a slow reader gets everything."""
 _SLACK = 0.5
-"""Seconds beyond the patience after which a task that has not ended is stuck."""
+"""Seconds beyond the timeout after which a task that has not ended is stuck."""
 _CHECK_EVERY = 0.1
 """Seconds between two checks whether the task is stuck."""
 _SAME_SIGNAL = 0.1
@@ -31,11 +31,11 @@ class Interruptible(Protocol):
 
     turns: int
 
-    def interrupt(self, patience: float) -> None:
-        """End soon; stdout may take nothing for `patience` seconds. Called by signal handlers."""
+    def interrupt(self, stall_timeout: float) -> None:
+        """End soon; stdout may take nothing for so many seconds. For signal handlers."""
 
     def request(self) -> None:
-        """Print a summary soon. Called by signal handlers."""
+        """Print a summary soon. For signal handlers."""
 
 
 class KilledBySignal(Exception):
@@ -81,10 +81,12 @@ def interrupted_by_signals(
             kill_self(signum)
         if not received:
             received.append(signum)
-            task.interrupt(_PATIENCE[signal.Signals(signum)])
+            task.interrupt(_STALL_TIMEOUTS[signal.Signals(signum)])
 
     watcher = _Watcher(task, say_stuck)
-    handled = [signum for signum in _PATIENCE if signal.getsignal(signum) is not signal.SIG_IGN]
+    handled = [
+        signum for signum in _STALL_TIMEOUTS if signal.getsignal(signum) is not signal.SIG_IGN
+    ]
     before = {signum: signal.signal(signum, handle) for signum in handled}
     before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, lambda *_: task.request())
     if requests:
@@ -134,7 +136,7 @@ class _Watcher:
 
     def _run(self) -> None:
         for signum in iter(self._next, None):
-            if signum in _PATIENCE:
+            if signum in _STALL_TIMEOUTS:
                 self._wait_until_stuck(signum)
                 self._say_stuck()
                 kill_self(signum)
@@ -148,7 +150,7 @@ class _Watcher:
 
     def _wait_until_stuck(self, first: int) -> None:
         """Wait until the task makes no turn for too long; a second signal ends the process."""
-        grace = _PATIENCE[signal.Signals(first)] + _SLACK
+        grace = _STALL_TIMEOUTS[signal.Signals(first)] + _SLACK
         second = _SecondSignal()
         turns, since = -1, time.monotonic()
         second.is_second(since)
@@ -156,5 +158,5 @@ class _Watcher:
             if self._task.turns != turns:
                 turns, since = self._task.turns, time.monotonic()
             signum = self._next(_CHECK_EVERY)
-            if signum in _PATIENCE and second.is_second(time.monotonic()):
+            if signum in _STALL_TIMEOUTS and second.is_second(time.monotonic()):
                 kill_self(signum)

@@ -12,7 +12,7 @@ CLOSE_TIMEOUT = 1.0
 """Seconds for which the shutdown waits for the connection's last item."""
 _MIN_JOIN_TIMEOUT = 0.1
 """Seconds that the connection's thread has at least to end."""
-STALL = 10.0
+STALL_TIMEOUT = 10.0
 """Seconds without a byte written after which the shutdown gives up stdout's reader."""
 _CHECK_EVERY = 0.1
 """Seconds between two checks of a loop that never waits, for limits and signals."""
@@ -46,9 +46,9 @@ class Shutdown:
     def __init__(self) -> None:
         self.close_deadline = inf
         """When the connection's last item is given up; inf before the end is requested."""
-        self._asked_at = inf
-        """When the end was last requested with a shorter patience."""
-        self._patience = inf
+        self._requested_at = inf
+        """When the end was last requested with a shorter timeout."""
+        self._stall_timeout = inf
         """Seconds for which stdout may take nothing."""
         self._blocked_since = inf
         """Since when stdout has taken nothing."""
@@ -56,25 +56,27 @@ class Shutdown:
         """Bytes written by then."""
 
     @property
-    def asked(self) -> bool:
+    def requested(self) -> bool:
         """Whether the end is requested."""
         return self.close_deadline < inf
 
     @property
-    def patience(self) -> float:
+    def stall_timeout(self) -> float:
         """Seconds for which stdout may take nothing; inf before the end is requested."""
-        return self._patience
+        return self._stall_timeout
 
-    def ask(self, now: float, patience: float = STALL) -> None:
-        """Request the end; another request can only shorten the patience."""
-        if not self.asked:
+    def request(self, now: float, stall_timeout: float = STALL_TIMEOUT) -> None:
+        """Request the end; another request can only shorten the timeout."""
+        if not self.requested:
             self.close_deadline = now + CLOSE_TIMEOUT
-        if patience < self._patience:
-            self._asked_at, self._patience = now, patience
+        if stall_timeout < self._stall_timeout:
+            self._requested_at, self._stall_timeout = now, stall_timeout
 
     def close_timeout_left(self, now: float) -> float:
         """Return the seconds that the connection's thread may still take to end."""
-        return max(_MIN_JOIN_TIMEOUT, self.close_deadline - now) if self.asked else CLOSE_TIMEOUT
+        if not self.requested:
+            return CLOSE_TIMEOUT
+        return max(_MIN_JOIN_TIMEOUT, self.close_deadline - now)
 
     def note_blocked(self, now: float, written: int) -> None:
         """Note that a write waits for room, `written` bytes after the start."""
@@ -82,11 +84,11 @@ class Shutdown:
             self._blocked_since, self._written = now, written
 
     @property
-    def gives_up_at(self) -> float:
+    def stall_deadline(self) -> float:
         """When stdout's reader is given up."""
         if self._blocked_since == inf:
             return inf
-        return max(self._asked_at, self._blocked_since) + self._patience
+        return max(self._requested_at, self._blocked_since) + self._stall_timeout
 
 
 class Heartbeat:
@@ -121,17 +123,17 @@ class Deadlines:
         """Seconds without a line after which the tail ends."""
         self._idle_ends = now + self._idle
         """When the tail ends without another line."""
-        self._interrupt_patience = inf
-        """The patience given by a signal."""
+        self._interrupt_timeout = inf
+        """The stall timeout given by a signal; inf before it."""
 
     @property
     def interrupted(self) -> bool:
         """Whether a signal requested the end."""
-        return self._interrupt_patience < inf
+        return self._interrupt_timeout < inf
 
-    def interrupt(self, patience: float) -> None:
+    def interrupt(self, stall_timeout: float) -> None:
         """Have the next `check` request the end; for a signal handler."""
-        self._interrupt_patience = patience
+        self._interrupt_timeout = stall_timeout
 
     def note_line(self, now: float) -> None:
         """Restart the idle limit."""
@@ -142,18 +144,18 @@ class Deadlines:
 
         The close deadline applies only once all lines are written.
         """
-        due = self.shutdown.gives_up_at if for_room else self.shutdown.close_deadline
-        return due if self.shutdown.asked else min(due, self._limit(idles=idles))
+        due = self.shutdown.stall_deadline if for_room else self.shutdown.close_deadline
+        return due if self.shutdown.requested else min(due, self._limit(idles=idles))
 
     def check(self, now: float, *, idles: bool, failed: bool) -> bool:
         """Request the end at a limit or if the spool `failed`; return whether it begins now."""
         self.check_due = now + _CHECK_EVERY
-        was_asked = self.shutdown.asked
+        was_requested = self.shutdown.requested
         if self.interrupted:
-            self.shutdown.ask(now, self._interrupt_patience)
+            self.shutdown.request(now, self._interrupt_timeout)
         elif failed or now >= self._limit(idles=idles):
-            self.shutdown.ask(now)
-        return self.shutdown.asked and not was_asked
+            self.shutdown.request(now)
+        return self.shutdown.requested and not was_requested
 
     def _limit(self, *, idles: bool) -> float:
         """Return the first time limit; that of idleness counts only where the tail `idles`."""

@@ -132,9 +132,9 @@ class Tail:
         self._readiness = Readiness()
         """Whether every channel was ever confirmed, which decides the exit status."""
 
-    def interrupt(self, patience: float) -> None:
-        """End once all received events are written, or no byte is for `patience` seconds."""
-        self._deadlines.interrupt(patience)
+    def interrupt(self, stall_timeout: float) -> None:
+        """End once all received events are written, or no byte is for `stall_timeout` seconds."""
+        self._deadlines.interrupt(stall_timeout)
         self._alarm.wake()
 
     def request(self) -> None:
@@ -177,7 +177,7 @@ class Tail:
             elif batch := self._spool.take():
                 self._handle(batch)
             elif time.monotonic() >= self._deadlines.shutdown.close_deadline:
-                self._end = self._asked_end()
+                self._end = self._requested_end()
             elif not had_history:
                 self._wait()
         return self._end
@@ -220,7 +220,7 @@ class Tail:
             self._say(gap)
         self._say(status)
         if status.cause is StopCause.ASKED:
-            self._end = self._asked_end()
+            self._end = self._requested_end()
         else:
             self._end = End(_STATUS_OF[status.cause], cause=status.cause, reason=status.reason)
 
@@ -232,12 +232,12 @@ class Tail:
     @property
     def _live_waits(self) -> bool:
         """Whether live events wait in the spool until history has filled the gap before them."""
-        return self._gaps.holds and not self._deadlines.shutdown.asked
+        return self._gaps.holds and not self._deadlines.shutdown.requested
 
     def _take_history(self) -> bool:
         """Write messages of a gap that was reached, or report it; return whether there were any."""
         try:
-            news = None if self._deadlines.shutdown.asked else self._gaps.take()
+            news = None if self._deadlines.shutdown.requested else self._gaps.take()
         except BackfillBug as bug:
             self._end = End(ExitStatus.BUG, cause=StopCause.BUG, reason=str(bug))
             return True
@@ -269,7 +269,7 @@ class Tail:
         for listener in self._listeners:
             listener(status)
 
-    def _asked_end(self) -> End:
+    def _requested_end(self) -> End:
         """Return the end requested by a signal, a spool failure or a time limit."""
         if self._spool.failure:
             raise OutputError(_without(self._spool.failure, self.events_left))
@@ -286,8 +286,11 @@ class Tail:
         left = taken + self.events_left
         if self._spool.failure:
             raise OutputError(_without(self._spool.failure, left))
-        stalled = f"the reader of stdout took nothing for {span(self._deadlines.shutdown.patience)}"
-        reason = f"ended with {_events(left)} not written: {stalled}"
+        seconds = span(self._deadlines.shutdown.stall_timeout)
+        reason = (
+            f"ended with {_events(left)} not written:"
+            f" the reader of stdout took nothing for {seconds}"
+        )
         status = ExitStatus.DONE if self._deadlines.interrupted else ExitStatus.OUTPUT_FAILED
         return End(status, reason=reason)
 
@@ -325,7 +328,7 @@ class Tail:
         now = time.monotonic()
         if self._deadlines.check(now, idles=idles, failed=bool(self._spool.failure)):
             self._begin_shutdown()
-        if for_room and not room and now >= self._deadlines.shutdown.gives_up_at:
+        if for_room and not room and now >= self._deadlines.shutdown.stall_deadline:
             raise StdoutStalled
         return room
 
@@ -340,7 +343,7 @@ class Tail:
 
     def _beat(self, now: float) -> float:
         """Beat if due, unless the socket's thread died; return when the next beat is due."""
-        if self._heartbeat and (self._connection.alive or self._deadlines.shutdown.asked):
+        if self._heartbeat and (self._connection.alive or self._deadlines.shutdown.requested):
             return self._heartbeat.beat_if_due(now)
         return inf
 

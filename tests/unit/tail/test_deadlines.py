@@ -6,7 +6,7 @@ import pytest
 
 from chatapp_tail.tail.deadlines import (
     CLOSE_TIMEOUT,
-    STALL,
+    STALL_TIMEOUT,
     Deadlines,
     Heartbeat,
     Limits,
@@ -36,56 +36,56 @@ def test_idleness_counts_from_the_last_line_and_only_while_it_idles() -> None:
 def test_before_the_end_is_asked_for_a_reader_may_take_nothing_for_ever() -> None:
     shutdown = Shutdown()
     shutdown.note_blocked(1.0, 0)
-    assert not shutdown.asked
-    assert shutdown.close_deadline == shutdown.gives_up_at == inf
+    assert not shutdown.requested
+    assert shutdown.close_deadline == shutdown.stall_deadline == inf
     assert shutdown.close_timeout_left(1.0) == CLOSE_TIMEOUT
 
 
 @pytest.mark.defect("A.12")
 def test_a_reader_that_lives_is_waited_for() -> None:
     shutdown = Shutdown()
-    shutdown.ask(0.0)
+    shutdown.request(0.0)
     now = 0.0
     for written in range(100):
         shutdown.note_blocked(now, written)
-        now += STALL - 0.1
-        assert now < shutdown.gives_up_at
+        now += STALL_TIMEOUT - 0.1
+        assert now < shutdown.stall_deadline
     shutdown.note_blocked(now, 100)
-    assert shutdown.gives_up_at == now + STALL
+    assert shutdown.stall_deadline == now + STALL_TIMEOUT
 
 
 @pytest.mark.defect("A.19")
 def test_what_was_not_offered_cannot_be_taken() -> None:
     shutdown = Shutdown()
-    shutdown.ask(0.0)
-    assert shutdown.gives_up_at == inf
+    shutdown.request(0.0)
+    assert shutdown.stall_deadline == inf
     shutdown.note_blocked(1000.0, 7)
     shutdown.note_blocked(1005.0, 7)
-    assert shutdown.gives_up_at == 1000.0 + STALL
+    assert shutdown.stall_deadline == 1000.0 + STALL_TIMEOUT
 
 
 def test_a_reader_that_stalled_before_gets_the_same_time() -> None:
     shutdown = Shutdown()
     shutdown.note_blocked(0.0, 7)
-    shutdown.ask(1000.0)
-    assert shutdown.gives_up_at == 1000.0 + STALL
+    shutdown.request(1000.0)
+    assert shutdown.stall_deadline == 1000.0 + STALL_TIMEOUT
 
 
-def test_asked_again_it_only_gets_less_patient() -> None:
+def test_asked_again_it_only_gets_less_time() -> None:
     shutdown = Shutdown()
     shutdown.note_blocked(0.0, 7)
-    shutdown.ask(0.0)
-    shutdown.ask(5.0, 1.0)
-    assert (shutdown.gives_up_at, shutdown.patience) == (6.0, 1.0)
-    shutdown.ask(5.5, 10.0)
-    shutdown.ask(5.5, 1.0)
-    assert shutdown.gives_up_at == 6.0
+    shutdown.request(0.0)
+    shutdown.request(5.0, 1.0)
+    assert (shutdown.stall_deadline, shutdown.stall_timeout) == (6.0, 1.0)
+    shutdown.request(5.5, 10.0)
+    shutdown.request(5.5, 1.0)
+    assert shutdown.stall_deadline == 6.0
     assert shutdown.close_deadline == CLOSE_TIMEOUT
 
 
 def test_the_close_timeout_is_over_at_its_deadline_but_for_a_moment() -> None:
     shutdown = Shutdown()
-    shutdown.ask(10.0)
+    shutdown.request(10.0)
     assert shutdown.close_timeout_left(10.25) == CLOSE_TIMEOUT - 0.25
     assert 0 < shutdown.close_timeout_left(1000.0) < 0.2
 
@@ -122,22 +122,22 @@ def test_a_wait_for_room_ends_when_the_reader_stalls_and_is_no_idleness() -> Non
     assert deadlines.due(idles=False, for_room=True) == 160.0
     deadlines.check(160.0, idles=False, failed=False)
     deadlines.shutdown.note_blocked(161.0, 0)
-    assert deadlines.due(idles=False, for_room=True) == 161.0 + STALL
+    assert deadlines.due(idles=False, for_room=True) == 161.0 + STALL_TIMEOUT
 
 
 def test_a_failure_begins_the_shutdown() -> None:
     deadlines = Deadlines(Limits(), 100.0)
     assert deadlines.check(101.0, idles=True, failed=True)
-    assert deadlines.shutdown.patience == STALL
+    assert deadlines.shutdown.stall_timeout == STALL_TIMEOUT
 
 
 def test_a_signal_begins_the_shutdown_at_the_next_check() -> None:
     deadlines = Deadlines(Limits(), 100.0)
     deadlines.interrupt(2.0)
     assert deadlines.interrupted
-    assert not deadlines.shutdown.asked
+    assert not deadlines.shutdown.requested
     assert deadlines.check(101.0, idles=True, failed=False)
-    assert deadlines.shutdown.patience == 2.0
+    assert deadlines.shutdown.stall_timeout == 2.0
 
 
 def test_a_check_is_due_a_moment_after_the_last() -> None:

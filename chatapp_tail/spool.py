@@ -1,11 +1,13 @@
 """The queue between the socket's reader and stdout's writer, so that neither waits for the other.
 
-A reader that stops reading loses the link (no ping goes out) and, on soketi, loses events while
-all looks well. So whatever stdout does, `put` takes what came: up to 32 MiB in memory, then on disk
-in unlinked files, up to a limit that ends the program loudly. Order is kept throughout.
+A reader that stops reading loses the connection, because it sends no ping, and on soketi it loses
+events without a sign. `put` therefore takes every item, whatever stdout does: up to 32 MiB in
+memory, then on disk in unlinked files, up to a limit that ends the program with an error. Order is
+kept throughout.
 
-A writer that is merely busy gets a moment to catch up: two threads share one interpreter, and what
-the reader wins by being faster would only go through the disk. One that waits for stdout does not.
+Backpressure is slight: while more than the low-water mark is in memory, `put` yields to a busy
+consumer for a moment, because two threads share one interpreter and a backlog would only pass
+through the disk. It does not yield to a consumer that waits for stdout.
 """
 
 import os
@@ -19,34 +21,39 @@ from .items import ChannelEvent, Item
 from .threads import Waker
 
 MEMORY = 32 * 1024 * 1024
+"""Bytes of items kept in memory."""
 _CHUNK = 1024 * 1024
+"""Bytes of items written to disk at once."""
 _SEGMENT = 64 * 1024 * 1024
-_TAKE = 256 * 1024
-_PLENTY = 256 * 1024
-"""Bytes up to which nobody waits: with more than this ahead, what is read has left the processor's
-cache before it is written."""
-_MOMENT = 0.02
+"""Bytes per file, which is deleted when all of it is read."""
+_BATCH = 256 * 1024
+"""Bytes of items that `take` returns."""
+_LOW_WATER = 256 * 1024
+"""Bytes up to which `put` never yields; a longer backlog leaves the processor's cache before it is
+written."""
+_YIELD_TIMEOUT = 0.02
 _OVERHEAD = 250
-"""Bytes an item takes beside its data, roughly."""
+"""Approximate bytes per item besides its data."""
 
 _encode = msgspec.msgpack.encode
 _decode = msgspec.msgpack.Decoder(list[Item]).decode
 
 
 class _Segment:
-    """One unlinked file of chunks, written once, read once, then given back to the disk."""
+    """One unlinked file of chunks, each written once and read once."""
 
     def __init__(self) -> None:
         import tempfile
 
         self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - see close()
         self._chunks: deque[tuple[int, int]] = deque()
-        """(bytes, events) of each chunk that was not read yet."""
+        """(bytes, events) of each chunk that is not yet read."""
         self._read_to = 0
         self.size = 0
+        """Bytes written."""
 
     def append(self, chunk: bytes, events: int) -> None:
-        """Write a whole chunk that holds so many events; OSError leaves the segment as it was."""
+        """Write a chunk of `events` events; OSError leaves the segment as it was."""
         view, at = memoryview(chunk), self.size
         while view:
             written = os.pwrite(self._file.fileno(), view, at)
@@ -55,7 +62,7 @@ class _Segment:
         self.size = at
 
     def pop(self) -> bytes:
-        """Read the oldest chunk left."""
+        """Read the oldest chunk."""
         length, _ = self._chunks.popleft()
         chunk = os.pread(self._file.fileno(), length, self._read_to)
         self._read_to += length
@@ -74,41 +81,51 @@ class _Segment:
 
 
 class Spool:
-    """Unbounded by memory, bounded by `limit` bytes on disk; one thread puts, another takes.
+    """A queue for one producer and one consumer, bounded by `limit` bytes on disk.
 
-    `alarm` is woken on a failure: a taker that waits for room in stdout should know.
+    `alarm` is woken on a failure, so that a consumer that waits for room in stdout learns of it.
     """
 
     def __init__(self, limit: int, alarm: Waker, memory: int = MEMORY) -> None:
         self.failure: str | None = None
-        """Why items can no longer be kept, once that is so; those kept can still be taken."""
+        """Why no more items are kept; those kept before can still be taken."""
         self.peak = 0
+        """The most bytes that ever waited."""
         self._limit = limit
-        self._memory = memory
+        """Bytes on disk at most."""
+        self._memory_limit = memory
+        """Bytes in memory at most."""
         self._lock = threading.Lock()
-        # Oldest to newest: batches in memory, chunks on disk, and the chunk being filled.
-        self._head: deque[tuple[int, Sequence[Item]]] = deque()
-        self._head_size = 0
-        self._segments: deque[_Segment] = deque()
+        """Guards all regions and their sizes."""
+        self._memory: deque[tuple[int, Sequence[Item]]] = deque()
+        """The oldest items: batches, each with its size."""
+        self._memory_size = 0
+        """Bytes of them."""
+        self._disk: deque[_Segment] = deque()
+        """The items after them, in chunks."""
         self._disk_size = 0
-        self._tail: list[Item] = []
-        self._tail_size = 0
+        """Bytes of them."""
+        self._pending: list[Item] = []
+        """The newest items: the chunk that goes to disk next."""
+        self._pending_size = 0
+        """Bytes of them."""
         self._refused = 0
-        # Whether the taker took something since it last was waited for, and that little is left.
-        self._taking = True
-        self._little_left = threading.Event()
+        """Events that came after the failure."""
+        self._consumer_active = True
+        """Whether the consumer took items since the producer last yielded in vain."""
+        self._below_low_water = threading.Event()
+        """Set when the consumer has taken all but a little from memory."""
         self._alarm = alarm
+        """Ends the consumer's wait on a failure."""
         self._available = Waker()
+        """Readable while there may be items to take."""
 
     def fileno(self) -> int:
-        """Return the descriptor that is readable when `take` may have something."""
+        """Return the descriptor that is readable while `take` may return items."""
         return self._available.fileno()
 
     def put(self, batch: Sequence[Item]) -> None:
-        """Keep a batch; waits for a busy taker for a moment, for one that takes nothing only once.
-
-        After a failure nothing more is kept.
-        """
+        """Keep a batch, unless the spool failed; may yield to a busy consumer for a moment."""
         if not batch:
             return
         size = _size(batch)
@@ -116,75 +133,89 @@ class Spool:
             if self.failure:
                 self._refused += count_events(batch)
                 return
-            was_empty = not self._head and not self._segments and not self._tail
-            if not self._segments and not self._tail and self._head_size + size <= self._memory:
-                self._head.append((size, batch))
-                self._head_size += size
-                if self._head_size > _PLENTY:
-                    self._little_left.clear()
+            was_empty = not self._memory and not self._disk and not self._pending
+            if (
+                not self._disk
+                and not self._pending
+                and self._memory_size + size <= self._memory_limit
+            ):
+                self._memory.append((size, batch))
+                self._memory_size += size
+                if self._memory_size > _LOW_WATER:
+                    self._below_low_water.clear()
             else:
-                self._tail += batch
-                self._tail_size += size
-                if self._tail_size >= _CHUNK:
+                self._pending += batch
+                self._pending_size += size
+                if self._pending_size >= _CHUNK:
                     self._spill()
-            self.peak = max(self.peak, self._head_size + self._disk_size + self._tail_size)
+            self.peak = max(self.peak, self._memory_size + self._disk_size + self._pending_size)
         if was_empty:
             self._available.wake()
         if self.failure:
             self._alarm.wake()
-        if self._taking and self._head_size > _PLENTY:
-            self._taking = self._little_left.wait(_MOMENT)
+        self._yield_to_consumer()
 
     def take(self) -> list[Item]:
-        """Return the oldest items, some at a time; nothing when there are none. Never waits."""
+        """Return a batch of the oldest items, empty when there are none; never waits."""
         with self._lock:
-            if self._head:
+            if self._memory:
                 return self._take_from_memory()
-            if self._segments:
+            if self._disk:
                 return self._take_from_disk()
-            items, self._tail, self._tail_size = self._tail, [], 0
+            items, self._pending, self._pending_size = self._pending, [], 0
             if not items:
                 self._available.clear()
             return items
 
+    def put_back(self, items: Sequence[Item]) -> None:
+        """Have `take` return the last of the items taken once more; for the consumer."""
+        if items:
+            with self._lock:
+                self._memory.appendleft((0, items))
+
     @property
     def events_left(self) -> int:
-        """How many events were put and not taken, those after a failure with them."""
+        """How many events were put and not taken, including those after a failure."""
         with self._lock:
-            in_memory = sum(count_events(batch) for _, batch in self._head)
-            on_disk = sum(segment.events_left for segment in self._segments)
-            return in_memory + on_disk + count_events(self._tail) + self._refused
+            in_memory = sum(count_events(batch) for _, batch in self._memory)
+            on_disk = sum(segment.events_left for segment in self._disk)
+            return in_memory + on_disk + count_events(self._pending) + self._refused
 
     def close(self) -> None:
-        """Give back descriptors and disk; what was not taken is gone."""
+        """Release descriptors and disk; items that were not taken are lost."""
         self._available.close()
-        for segment in self._segments:
+        for segment in self._disk:
             segment.close()
+
+    def _yield_to_consumer(self) -> None:
+        """Wait for a moment above the low-water mark, unless the consumer is blocked."""
+        if self._consumer_active and self._memory_size > _LOW_WATER:
+            self._consumer_active = self._below_low_water.wait(_YIELD_TIMEOUT)
 
     def _take_from_memory(self) -> list[Item]:
         items: list[Item] = []
         taken = 0
-        while self._head and taken < _TAKE:
-            size, batch = self._head.popleft()
+        while self._memory and taken < _BATCH:
+            size, batch = self._memory.popleft()
             items += batch
             taken += size
-        self._head_size -= taken
-        self._taking = True
-        if self._head_size <= _PLENTY:
-            self._little_left.set()
+        self._memory_size -= taken
+        self._consumer_active = True
+        if self._memory_size <= _LOW_WATER:
+            self._below_low_water.set()
         return items
 
     def _take_from_disk(self) -> list[Item]:
-        segment = self._segments[0]
+        segment = self._disk[0]
         chunk = segment.pop()
         self._disk_size -= len(chunk)
         if segment.exhausted:
-            self._segments.popleft().close()
+            self._disk.popleft().close()
         return _decode(chunk)
 
     def _write(self, chunk: bytes, events: int) -> None:
-        if self._segments and self._segments[-1].size < _SEGMENT:
-            self._segments[-1].append(chunk, events)
+        if self._disk and self._disk[-1].size < _SEGMENT:
+            self._disk[-1].append(chunk, events)
             return
         segment = _Segment()
         try:
@@ -192,10 +223,10 @@ class Spool:
         except OSError:
             segment.close()
             raise
-        self._segments.append(segment)
+        self._disk.append(segment)
 
     def _spill(self) -> None:
-        chunk = _encode(self._tail)
+        chunk = _encode(self._pending)
         if self._disk_size + len(chunk) > self._limit:
             self.failure = (
                 f"the reader of stdout is too slow: {self._disk_size} bytes wait on disk, and the"
@@ -203,16 +234,16 @@ class Spool:
             )
             return
         try:
-            self._write(chunk, count_events(self._tail))
+            self._write(chunk, count_events(self._pending))
         except OSError as error:
             self.failure = f"cannot keep what stdout does not take yet: {error.strerror}"
             return
         self._disk_size += len(chunk)
-        self._tail, self._tail_size = [], 0
+        self._pending, self._pending_size = [], 0
 
 
 def import_tempfile() -> None:
-    """Import what spilling needs, as long as there is time: it takes 2 ms, and files go away."""
+    """Import tempfile early: it takes 2 ms, and its file may be gone after an upgrade."""
     import tempfile  # noqa: F401
 
 

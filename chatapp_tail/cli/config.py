@@ -22,7 +22,7 @@ from ..pusher.connection import Endpoint, Timing
 from ..pusher.connection import Settings as ConnectionSettings
 from ..reporting.notices import Level, LogFormat
 from ..reporting.summary import Summary
-from ..tail.loop import Limits
+from ..tail.deadlines import Limits
 from ..tail.pipeline import Pipeline
 from .access import check_proxy
 

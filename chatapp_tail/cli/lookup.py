@@ -13,7 +13,7 @@ from ..errors import ApiError, ChannelsError
 from ..items import ConnectionWarning
 from ..pusher.backoff import Backoff, Retry
 from ..reporting.summary import span
-from ..tail.loop import Limits
+from ..tail.deadlines import Limits
 from ..threads import DaemonThreadPool
 from .config import Settings
 

@@ -1,4 +1,4 @@
-"""The process around a command: its descriptors, and how it ends."""
+"""Runs a command as a process: standard descriptors, errors, exit status."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ from .signals import KilledBySignal, kill_self
 from .stderr import StderrWriter
 
 STDERR_PATIENCE = 1.0
-"""Seconds for which what ends the program waits for room in stderr."""
+"""Seconds for which the last lines wait for room in stderr."""
 _STDOUT_FAILS = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO, errno.EBADF)
 _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 
@@ -34,14 +34,14 @@ def run_process() -> NoReturn:
 
 
 def _status_of(error: OSError) -> ExitStatus:
-    """Say what an error of the system means and return the status for it; raise what is a bug."""
+    """Print an operating system error and return its exit status; raise an unexpected one."""
     arguments = sys.argv[1:]
     if error.errno in _NO_DESCRIPTORS:
-        said = f"cannot open another file or socket: {error.strerror}; raise ulimit -n"
-        return _failed(said, ExitStatus.UNREACHABLE, arguments)
+        sentence = f"cannot open another file or socket: {error.strerror}; raise ulimit -n"
+        return _failed(sentence, ExitStatus.UNREACHABLE, arguments)
     if error.errno in _STDOUT_FAILS:
-        said = f"cannot write to stdout: {error.strerror}"
-        return _failed(said, ExitStatus.OUTPUT_FAILED, arguments)
+        sentence = f"cannot write to stdout: {error.strerror}"
+        return _failed(sentence, ExitStatus.OUTPUT_FAILED, arguments)
     raise error
 
 
@@ -51,10 +51,12 @@ def _run(arguments: list[str]) -> int:
     if sys.stdout is None:
         closed = "stdout is closed; give it a file, a pipe or a terminal"
         return _failed(closed, ExitStatus.OUTPUT_FAILED, arguments)
-    # For what is not a record: a terminal or a file may have any encoding.
+    # For text other than records: a terminal or a file may have any encoding.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        with command.make_context("chatapp-tail", [*arguments]) as context:  # it empties it
+        with command.make_context(
+            "chatapp-tail", [*arguments]
+        ) as context:  # parsing empties the list
             return int(command.invoke(context) or 0)
     except click.exceptions.Exit as end:
         return end.exit_code
@@ -76,20 +78,22 @@ def _failed(sentence: str, status: ExitStatus, arguments: list[str]) -> ExitStat
 
 
 def _sentence(error: click.ClickException) -> str:
-    """Return what is wrong with the command line, naming a variable where one is to blame."""
-    said = error.format_message()
+    """Return the error in the command line, or in a variable that stands for an option."""
+    sentence = error.format_message()
     if isinstance(error, click.BadParameter) and error.ctx and error.param and error.param.name:
         source = error.ctx.get_parameter_source(error.param.name)
         variables = error.param.envvar
         if source is click.core.ParameterSource.ENVIRONMENT and variables:
             names = [variables] if isinstance(variables, str) else variables
             variable = next((name for name in names if name in os.environ), names[0])
-            said = f"{variable}: {error.message}"
-    return said if "Did you mean" in said else f"{said} (chatapp-tail --help shows all options)"
+            sentence = f"{variable}: {error.message}"
+    if "Did you mean" in sentence:
+        return sentence
+    return f"{sentence} (chatapp-tail --help shows all options)"
 
 
 def one_line(error: ChatAppTailError) -> str:
-    """Return what an error says, on one line unless it is only ours: servers write line breaks."""
+    """Return an error's message, on one line unless it is a usage error: servers send newlines."""
     from ..escape import escape_line
     from ..redaction import redact
 
@@ -97,7 +101,7 @@ def one_line(error: ChatAppTailError) -> str:
 
 
 def print_error(sentence: str) -> None:
-    """Say to a person what went wrong; some of it may be a server's words."""
+    """Print an error for people, whose text may come from a server."""
     from ..escape import escape_text
     from ..redaction import redact
 
@@ -105,7 +109,7 @@ def print_error(sentence: str) -> None:
 
 
 def write_line(line: str) -> None:
-    """Write one line to stderr, waiting a moment for room; nobody listening is not an error."""
+    """Write one line to stderr, waiting a moment for room; a closed stderr is not an error."""
     writer = open_stderr()
     writer.write(line)
     writer.finish(STDERR_PATIENCE)
@@ -118,8 +122,8 @@ def open_stderr() -> StderrWriter:
 
 
 def _drop(stream: TextIO) -> None:
-    """Send what a stream still holds to nowhere, lest the interpreter fails with it at its end."""
-    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - os.devnull is no path of ours
+    """Redirect a stream to /dev/null, so that the flush at exit cannot fail."""
+    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a device
         os.dup2(nowhere.fileno(), stream.fileno())
 
 
@@ -132,9 +136,9 @@ def _silence_unwritten() -> None:
 
 
 def _fill_standard_descriptors() -> None:
-    """Open what the caller closed, lest a socket becomes descriptor 1 and is written to as stdout.
+    """Open standard descriptors that the caller closed, so that no socket becomes stdout.
 
-    Python already set the stream to None then, so nobody takes /dev/null for a real stdout.
+    Python has set such a stream to None already, so /dev/null is not mistaken for a real stdout.
     """
     for descriptor in (0, 1, 2):
         try:

@@ -1,4 +1,4 @@
-"""Joins the parts of a tail and runs it."""
+"""Assembles the parts of a tail and runs it."""
 
 import os
 import sys
@@ -39,14 +39,14 @@ from .process import STDERR_PATIENCE, one_line, open_stderr
 from .signals import interrupted_by_signals
 from .stderr import StderrWriter
 
-_IMPORTED_AFTER = 3.0
+_IMPORT_DELAY = 3.0
+"""Seconds after all channels are ready at which the modules below are imported."""
 _NEEDED_LATER = (
     "chatapp_tail.history.reader",
     "chatapp_tail.history.rate_limit",
     "chatapp_tail.history.recovery",
     "filelock",
 )
-
 
 _SET_BACK = (
     "the clock was set back since the last run, so nobody knows when that ended; history is read"
@@ -55,7 +55,7 @@ _SET_BACK = (
 
 
 def run(settings: Settings) -> ExitStatus:
-    """Tail until the end; returns the exit status, having said why where that helps."""
+    """Tail until the end; return the exit status, having printed the reason where there is one."""
     stderr = open_stderr()
     notices = Notices(stderr.write, settings.level, settings.log_format)
     stderr.line_of = notices.warning_line
@@ -88,7 +88,7 @@ def _run(settings: Settings, notices: Notices, stderr: StderrWriter) -> ExitStat
             warn=notices.warn,
         )
         if settings.selection.needs_licenses:
-            from .lookup import with_channels  # 1 ms, which a pair need not wait for
+            from .lookup import with_channels  # 1 ms, only for those who need it
 
             settings = with_channels(settings, lambda: api.licenses(patient=False), notices.say)
         systemd = Notifier(os.environ)
@@ -110,7 +110,7 @@ def _run(settings: Settings, notices: Notices, stderr: StderrWriter) -> ExitStat
 
 
 def _end_of(tail: Tail) -> End:
-    """Run a tail; an output that failed is an end too, so that a signal does not hide it."""
+    """Run a tail; an output failure becomes an End too, so that a signal does not hide it."""
     try:
         return tail.run()
     except OutputError as error:
@@ -125,7 +125,7 @@ def _assemble(
     checkpoint: Checkpoint | None,
     retry_notices: Callable[[], float],
 ) -> tuple[Tail, Callable[[], None]]:
-    """Return the tail, and what says how it went: when asked by a signal, and at the end."""
+    """Return the tail, and a function that prints the summary."""
     summary = Summary()
     alarm = Waker()
     queue = spool.Spool(settings.spool_limit, alarm)
@@ -179,7 +179,7 @@ def _assemble(
 
 
 def _progress_of(filling: BackfillSetup, settings: Settings, notices: Notices) -> ShowProgress:
-    """Return what shows how far history is read; nothing where gaps are not filled."""
+    """Return a function that shows how far history is read, if gaps are filled."""
     if filling.reader is None:
         return lambda _: inf
     with_bar = sys.stderr.isatty() and settings.log_format is LogFormat.TEXT
@@ -188,13 +188,13 @@ def _progress_of(filling: BackfillSetup, settings: Settings, notices: Notices) -
 
 
 def _importing_ahead(api: Api) -> Listener:
-    """Return what imports, while the first dial waits for the network, what comes after it.
+    """Return a listener that imports modules while the program would only wait.
 
-    15 ms of CPU, and 70 when requests is needed for a proxy, that DNS, TCP and TLS leave time for.
-    And once all is ready, what only a hard time needs; of that most some seconds later, which short
-    runs are over by, for the first events should not wait for it.
+    During the first dial, 15 ms of CPU, and 70 with requests for a proxy, fit beside DNS, TCP and
+    TLS. Modules for gaps, renewals and the end follow some seconds after all channels are ready, so
+    that they delay neither the first events nor a short run.
     """
-    later = threading.Timer(_IMPORTED_AFTER, _import_all, (api,))
+    later = threading.Timer(_IMPORT_DELAY, _import_all, (api,))
     later.daemon = True
 
     def listen(status: Status | Gap) -> None:
@@ -210,10 +210,10 @@ def _importing_ahead(api: Api) -> Listener:
 
 
 def _import_all(api: Api) -> None:
-    """Import what a gap, a renewal and the end of a long run need.
+    """Import the modules that a gap, a renewal and the end of a long run need.
 
-    An upgrade in place may replace it, and a lack of descriptors keep it from being read. Where
-    this fails already, the code that needs it will say so.
+    Later an upgrade may have replaced them, or no descriptor may be left to read them. A failure
+    here is ignored; the code that needs the module reports it.
     """
     with suppress(ImportError, OSError):
         api.prepare_all()
@@ -237,7 +237,7 @@ def _with_sandbox(settings: Settings, stack: ExitStack) -> tuple[Settings, Token
 
 
 def _explain(end: End, channels: Sequence[str]) -> str:
-    """Return the last line: what was tried, what came back, what to do next."""
+    """Return the last line: the attempt, its result and the next step."""
     reason = with_short_names(escape_line(redact(end.reason)), channels)
     match end.cause:
         case StopCause.CREDENTIALS:

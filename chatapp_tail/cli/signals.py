@@ -1,4 +1,4 @@
-"""What SIGINT, SIGTERM and SIGUSR1 do to a task, and death by one of them."""
+"""SIGINT and SIGTERM interrupt a task and end the process; SIGUSR1 requests a summary."""
 
 import contextlib
 import os
@@ -13,39 +13,40 @@ from typing import NoReturn, Protocol
 
 from .startup import requests
 
-_PATIENCE = {signal.SIGINT: 1.0, signal.SIGTERM: 10.0}
-"""Signal -> seconds for which stdout may take nothing before what is left is given up. A person at
-the keyboard does not wait; a supervisor does, so that a reader that lives gets everything."""
+_STALL_TIMEOUTS = {signal.SIGINT: 1.0, signal.SIGTERM: 10.0}
+"""Signal -> seconds for which stdout may take nothing before unwritten events are given up. A user
+at the keyboard should not wait; a supervisor can, so that a slow reader gets everything."""
 _SLACK = 0.5
-"""Seconds after which a task that should have ended by itself is taken to be stuck."""
-_LOOK_EVERY = 0.1
-_TWICE = 0.1
-"""Seconds in which a signal that comes again is the same one."""
+"""Seconds beyond the timeout after which a task that has not ended is stuck."""
+_CHECK_EVERY = 0.1
+"""Seconds between two checks whether the task is stuck."""
+_SAME_SIGNAL = 0.1
+"""Seconds within which a repeated signal is the same one."""
 _DELIVERY = 0.1
-"""Seconds in which a signal that a process sends itself has ended it."""
+"""Seconds within which a signal that a process sends itself ends it."""
 
 
 class Interruptible(Protocol):
-    """What a signal asks to end; `turns` grows as long as it is not stuck in a call."""
+    """A task that signals interrupt; `turns` grows unless the task is stuck in a call."""
 
     turns: int
 
-    def interrupt(self, patience: float) -> None:
-        """End soon, without waiting for stdout longer than that; called from a signal handler."""
+    def interrupt(self, stall_timeout: float) -> None:
+        """End soon; stdout may take nothing for so many seconds. For signal handlers."""
 
     def request(self) -> None:
-        """Say how it goes; called from a signal handler."""
+        """Print a summary soon. For signal handlers."""
 
 
 class KilledBySignal(Exception):
-    """Everything is written; die as the signal wants it, so that a shell sees 130 or 143."""
+    """A task ended after a signal, by which the process is to die: a shell shows 130 or 143."""
 
     def __init__(self, signum: int) -> None:
         self.signum = signum
 
 
 def kill_self(signum: int) -> NoReturn:
-    """End the process by the signal itself, or as process 1 with the status a shell would show."""
+    """End the process by the signal itself, or as process 1 with the status that shells show."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signum, signal.SIG_DFL)
     os.kill(os.getpid(), signum)
@@ -55,7 +56,7 @@ def kill_self(signum: int) -> NoReturn:
 
 @contextlib.contextmanager
 def interruptible_prompt() -> Iterator[None]:
-    """Let Ctrl-C be an exception while a prompt hides what is typed: the echo must come back."""
+    """Make Ctrl-C an exception during a hidden prompt, so that the terminal's echo is restored."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
@@ -69,21 +70,23 @@ def interrupted_by_signals(
 ) -> Iterator[list[int]]:
     """Let SIGINT and SIGTERM interrupt `task`; raise `KilledBySignal` once it has ended.
 
-    Yields a list that will hold the first signal. A second one ends the process at once. A task
-    that is stuck in a call is not waited for: that is said, and the process ends.
+    Yields a list that will hold the first signal. A second signal ends the process immediately. If
+    the task is stuck in a call, `say_stuck` is called and the process ends.
     """
     received: list[int] = []
     second = _SecondSignal()
 
     def handle(signum: int, _: FrameType | None) -> None:
-        if second.is_it(time.monotonic()):
+        if second.is_second(time.monotonic()):
             kill_self(signum)
         if not received:
             received.append(signum)
-            task.interrupt(_PATIENCE[signal.Signals(signum)])
+            task.interrupt(_STALL_TIMEOUTS[signal.Signals(signum)])
 
     watcher = _Watcher(task, say_stuck)
-    handled = [signum for signum in _PATIENCE if signal.getsignal(signum) is not signal.SIG_IGN]
+    handled = [
+        signum for signum in _STALL_TIMEOUTS if signal.getsignal(signum) is not signal.SIG_IGN
+    ]
     before = {signum: signal.signal(signum, handle) for signum in handled}
     before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, lambda *_: task.request())
     if requests:
@@ -100,22 +103,22 @@ def interrupted_by_signals(
 
 
 class _SecondSignal:
-    """Tells a second signal from one sent twice, as timeout(1) does: to us and to our group."""
+    """Tells a second signal from one sent twice, as timeout(1) does: to a process and its group."""
 
     def __init__(self) -> None:
         self._first = inf
 
-    def is_it(self, now: float) -> bool:
-        """Return whether a signal that came now is another one than the first."""
+    def is_second(self, now: float) -> bool:
+        """Return whether a signal at `now` is another one than the first."""
         self._first = min(self._first, now)
-        return now > self._first + _TWICE
+        return now > self._first + _SAME_SIGNAL
 
 
 class _Watcher:
-    """A thread that ends the process when the main thread does not come to handle signals.
+    """A thread that ends the process after a signal if the main thread is stuck.
 
-    Python tells it of each signal through a pipe, also while the main thread is stuck. It starts
-    before there is one: a handler may interrupt the start of another thread, which holds a lock.
+    Python writes each signal's number into a pipe even while the main thread is stuck. The thread
+    starts before any signal: a handler may interrupt the start of a thread, which holds a lock.
     """
 
     def __init__(self, task: Interruptible, say_stuck: Callable[[], None]) -> None:
@@ -127,36 +130,33 @@ class _Watcher:
         signal.set_wakeup_fd(self._sender, warn_on_full_buffer=False)
 
     def stop(self) -> None:
-        """End the thread; the process goes on."""
+        """End the thread; the process continues."""
         signal.set_wakeup_fd(-1)
         os.close(self._sender)
 
     def _run(self) -> None:
         for signum in iter(self._next, None):
-            if signum in _PATIENCE:
+            if signum in _STALL_TIMEOUTS:
                 self._wait_until_stuck(signum)
                 self._say_stuck()
                 kill_self(signum)
         os.close(self._signals)
 
     def _next(self, timeout: float | None = None) -> int | None:
-        """Return the number of the next signal, None when there is none within `timeout` seconds.
-
-        And after the last.
-        """
+        """Return the number of the next signal; None after `timeout` seconds or after `stop`."""
         readable, _, _ = select.select([self._signals], [], [], timeout)
         received = os.read(self._signals, 1) if readable else b""
         return received[0] if received else None
 
     def _wait_until_stuck(self, first: int) -> None:
-        """Wait until the task has made no turn for longer than it should; or for another signal."""
-        grace = _PATIENCE[signal.Signals(first)] + _SLACK
+        """Wait until the task makes no turn for too long; a second signal ends the process."""
+        grace = _STALL_TIMEOUTS[signal.Signals(first)] + _SLACK
         second = _SecondSignal()
         turns, since = -1, time.monotonic()
-        second.is_it(since)
+        second.is_second(since)
         while time.monotonic() < since + grace:
             if self._task.turns != turns:
                 turns, since = self._task.turns, time.monotonic()
-            signum = self._next(_LOOK_EVERY)
-            if signum in _PATIENCE and second.is_it(time.monotonic()):
+            signum = self._next(_CHECK_EVERY)
+            if signum in _STALL_TIMEOUTS and second.is_second(time.monotonic()):
                 kill_self(signum)

@@ -1,8 +1,8 @@
-"""Takes over signals as the first thing that the program does; imports nothing slow for that."""
+"""Installs signal handlers before anything slow is imported."""
 
 import os
 
-# What `signal` is made of; that itself takes milliseconds, in which Ctrl-C would be a traceback.
+# `signal` itself takes milliseconds to import, during which Ctrl-C would print a traceback.
 from _signal import (  # type: ignore[import-not-found]
     SIG_DFL,
     SIGINT,
@@ -14,20 +14,20 @@ from _signal import (  # type: ignore[import-not-found]
 )
 
 requests: list[int] = []
-"""Each SIGUSR1 that came while there was no task to answer it."""
+"""Every SIGUSR1 received before there is a task to answer it."""
 
 
 def take_over_signals() -> None:
-    """Let SIGINT and SIGTERM end the process at once, also in the middle of imports.
+    """Let SIGINT and SIGTERM end the process immediately, even during imports.
 
-    What the parent told us to ignore (a job in the background of a script) stays ignored. SIGUSR1
-    is remembered.
+    A signal that the parent process ignores, as a script does for a background job, stays ignored.
+    SIGUSR1 is remembered.
     """
-    # The kernel withholds signals without a handler from process 1, that of a container.
-    at_once = _exit_as_killed if os.getpid() == 1 else SIG_DFL
+    # Process 1, as in a container, receives only signals for which it has a handler.
+    default = _exit_as_killed if os.getpid() == 1 else SIG_DFL
     for signum in (SIGINT, SIGTERM):
         if getsignal(signum) in (SIG_DFL, default_int_handler):
-            signal(signum, at_once)
+            signal(signum, default)
     signal(SIGUSR1, lambda signum, _: requests.append(signum))
 
 

@@ -1,7 +1,7 @@
-"""Writes lines to stderr without waiting for whoever reads it.
+"""Writes lines to stderr without blocking on its reader.
 
-Events go on while a pager is paused or a parent process leaves the pipe full: what finds no room is
-kept up to a bound, the oldest lines are dropped first, and how many were is said before the rest.
+The tail continues while a pager is paused or a parent process leaves the pipe full. Lines without
+room are kept up to a bound; beyond it the oldest are dropped, and their number is reported.
 """
 
 import errno
@@ -14,57 +14,61 @@ from math import inf
 
 from ..sinks.stdout import open_without_blocking
 
-_MOMENT = 0.05
-"""Seconds for which a line waits for room; without room before that, the next ones do not wait."""
-_KEPT = 256 * 1024
+_WRITE_TIMEOUT = 0.05
+"""Seconds for which a line waits for room; after a timeout, the next lines do not wait."""
+_MAX_WAITING = 256 * 1024
 """Bytes of lines that wait for room."""
-_TRY_AGAIN = 1.0
-_NOBODY = (errno.EPIPE, errno.EBADF, errno.ECONNRESET)
+_RETRY_EVERY = 1.0
+_CLOSED = (errno.EPIPE, errno.EBADF, errno.ECONNRESET)
 
 
 class StderrWriter:
-    """Lines for `descriptor`, in `encoding`; for one thread.
+    """Writes lines to `descriptor` in `encoding`; for one thread.
 
-    The descriptor's own flags are left as they are: other processes share them.
+    The flags of the descriptor stay unchanged, because other processes share them.
     """
 
-    def __init__(
-        self,
-        descriptor: int,
-        encoding: str = "utf-8",
-    ) -> None:
+    def __init__(self, descriptor: int, encoding: str = "utf-8") -> None:
         self._own = open_without_blocking(descriptor)
+        """The descriptor reopened with O_NONBLOCK; None where that is not possible."""
         self._descriptor = descriptor if self._own is None else self._own
+        """The descriptor to write to."""
         self._encoding = encoding
+        """For characters that it lacks, escapes are written."""
         self.line_of: Callable[[str], str] = "chatapp-tail: {}".format
-        """Makes a line of a sentence about lines that were dropped."""
+        """Formats the sentence about dropped lines."""
         self._waiting: deque[bytes] = deque()
+        """Lines without room, oldest first."""
         self._size = 0
+        """Bytes of them."""
         self._begun = b""
-        """What is left of a line of which some is written."""
+        """The rest of a partially written line."""
         self._dropped = 0
+        """Lines dropped and not yet reported."""
         self._stuck = False
+        """Whether the last write found no room, so that the next does not wait."""
         self._gone = False
+        """Whether nobody can read stderr any more."""
 
     def write(self, line: str) -> None:
-        """Write a line, or keep it until there is room; waits for a moment at most."""
+        """Write a line, or keep it if there is no room within a moment."""
         if not self._gone:
             self._keep(self._encoded(line))
-            self._flush(0.0 if self._stuck else _MOMENT)
+            self._flush(0.0 if self._stuck else _WRITE_TIMEOUT)
 
     def retry(self) -> float:
-        """Write what waits, as far as there is room; return in how many seconds to call again."""
+        """Write waiting lines as far as there is room; return the seconds until the next call."""
         if not self._unfinished:
             return inf
         self._flush(0.0)
-        return _TRY_AGAIN if self._unfinished else inf
+        return _RETRY_EVERY if self._unfinished else inf
 
     def finish(self, seconds: float) -> None:
-        """Write what waits; what finds no room for as long as that is given up."""
+        """Write waiting lines; give up those without room after `seconds`."""
         self._flush(seconds)
 
     def close(self) -> None:
-        """Release the descriptor, if it is an own one."""
+        """Close the reopened descriptor, if there is one."""
         if self._own is not None:
             os.close(self._own)
         self._own, self._gone = None, True
@@ -79,7 +83,7 @@ class StderrWriter:
     def _keep(self, line: bytes) -> None:
         self._waiting.append(line)
         self._size += len(line)
-        while self._size > _KEPT and len(self._waiting) > 1:
+        while self._size > _MAX_WAITING and len(self._waiting) > 1:
             self._size -= len(self._waiting.popleft())
             self._dropped += 1
 
@@ -107,13 +111,13 @@ class StderrWriter:
         return bool(waits.poll(max(0.0, until - time.monotonic()) * 1000))
 
     def _write_some(self) -> bool:
-        """Write as much as cannot block once there is room; return whether to go on."""
+        """Write as much as cannot block once there is room; return whether to continue."""
         try:
             written = os.write(self._descriptor, self._begun[: select.PIPE_BUF])
-        except BlockingIOError:  # another process was faster
+        except BlockingIOError:  # another process took the room
             written = 0
         except OSError as error:
-            self._gone = error.errno in _NOBODY
-            return False  # a full disk may have room again
+            self._gone = error.errno in _CLOSED
+            return False  # a full disk may have room later
         self._begun = self._begun[written:]
         return True

@@ -1,1 +1,1 @@
-"""Listeners that are told of every status: people, systemd, the final summary."""
+"""Listeners for status changes: notices on stderr, systemd, the final summary, progress."""

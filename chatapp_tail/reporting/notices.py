@@ -1,7 +1,7 @@
-"""What the connection says, as lines for people on stderr.
+"""Writes status changes as lines for people on stderr.
 
-Trouble and what ends it are always said; progress (connecting, ready) only where a person looks on,
-so that a script's stderr stays empty when all is well. Text from the server is escaped.
+Warnings and errors are always written; progress (connecting, ready) only on a terminal, so that a
+script's stderr stays empty while all is well. Text from the server is escaped.
 """
 
 import time
@@ -17,11 +17,11 @@ from ..redaction import redact
 from .summary import span
 
 _LONGEST = 1000
-"""Characters of a notice; what a server says may have any length."""
+"""Characters per notice; a server's text may have any length."""
 
 
 class Level(IntEnum):
-    """How much is said; each level includes the ones before it."""
+    """How much is written; each level includes the ones before it."""
 
     QUIET = 0
     TROUBLE = 1
@@ -31,28 +31,30 @@ class Level(IntEnum):
 
 
 class LogFormat(StrEnum):
-    """What `--log-format` takes."""
+    """The values of `--log-format`."""
 
     TEXT = "text"
     JSON = "json"
 
 
 class Notices:
-    """Writes what `level` allows, one line each, through `write`."""
+    """Passes a line to `write` per notice that `level` allows."""
 
     def __init__(self, write: Callable[[str], None], level: Level, log_format: LogFormat) -> None:
         self._write = write
         self._level = level
         self._as_json = log_format is LogFormat.JSON
         self._lost: items.Lost | None = None
+        """The last loss since all channels were ready."""
         self._troubled = False
+        """Whether a warning was written that a notice of being ready should follow."""
 
     def say(self, status: items.Status | items.Gap) -> None:
-        """Say a status change, if it is worth a line at this level."""
+        """Write a line about a status change if the level allows it."""
         level, sentence = self._sentence(status)
         if level > self._level:
             return
-        # Much of it is text of the server: reasons, and names in channels.
+        # Reasons and channel names are the server's text.
         sentence = escape_line(redact(sentence))
         if self._as_json:
             self._write_json(describe(status) | ({"message": sentence} if sentence else {}))
@@ -60,13 +62,13 @@ class Notices:
             self._write(f"chatapp-tail: {sentence[:_LONGEST]}")
 
     def warn(self, reason: str) -> None:
-        """Say what is unsafe, or went wrong beside the connection; by any thread."""
+        """Warn of something other than the connection; from any thread."""
         troubled = self._troubled
         self.say(items.ConnectionWarning(time.time_ns(), reason))
         self._troubled = troubled
 
     def end(self, sentence: str, status: int) -> None:
-        """Say what ends the program; at every level."""
+        """Write why the program ends; at every level."""
         if self._as_json:
             error = {"v": 1, "type": "error", "message": sentence, "exit_status": status}
             self._write_json(error)
@@ -74,18 +76,18 @@ class Notices:
             self._write(f"chatapp-tail: {escape_text(redact(sentence))}")
 
     def summary(self, sentence: str, figures: dict[str, object]) -> None:
-        """Say what the run did."""
+        """Write the counts of a run."""
         if self._as_json:
             self._write_json({"v": 1, "type": "summary", **figures, "message": sentence})
         else:
-            # The names of events and channels are the server's.
+            # Names of events and channels are the server's text.
             self._write(f"chatapp-tail: {escape_line(redact(sentence))[:_LONGEST]}")
 
     def warning_line(self, sentence: str) -> str:
-        """Return the line of a warning that is not the connection's."""
+        """Return the line of a warning without writing it."""
         if self._as_json:
-            trouble = describe(items.ConnectionWarning(time.time_ns(), sentence))
-            return encode_record(trouble | {"message": sentence}).decode()
+            warning = describe(items.ConnectionWarning(time.time_ns(), sentence))
+            return encode_record(warning | {"message": sentence}).decode()
         return f"chatapp-tail: {sentence}"
 
     def _write_json(self, record: dict[str, object]) -> None:
@@ -116,7 +118,7 @@ class Notices:
             case items.FrameTrace(_, direction, text):
                 return Level.FRAMES, f"{direction} {text}"
             case items.Idle():
-                return Level.DETAIL, _quiet(status)
+                return Level.DETAIL, _idle(status)
             case items.Lost():
                 self._lost, self._troubled = status, True
                 return Level.TROUBLE, ""
@@ -141,42 +143,42 @@ def _ready(channels: list[str], refused: list[str]) -> str:
 
 def _gap_level(gap: items.Gap) -> Level:
     if gap.final:
-        return Level.DETAIL  # what ends the program says enough
+        return Level.DETAIL  # the reason of the end follows
     all_well = gap.reason == items.ASKED and gap.missing is None
     return Level.PROGRESS if all_well else Level.TROUBLE
 
 
 def describe_progress(fetching: items.Fetching) -> str:
-    """Return how far reading history is, for people; what a server said in it is not escaped."""
-    said = "reading history"
-    said += f": {fetching.chats_read} of {fetching.chats} chats" if fetching.chats else ""
+    """Return how far reading history is, for people; the server's text in it is not escaped."""
+    sentence = "reading history"
+    sentence += f": {fetching.chats_read} of {fetching.chats} chats" if fetching.chats else ""
     if fetching.messages:
-        said += f", {fetching.messages} messages so far"
+        sentence += f", {fetching.messages} messages so far"
     if fetching.trouble:
-        said += f"; asking again, since {fetching.trouble}"
-    return said
+        sentence += f"; asking again, since {fetching.trouble}"
+    return sentence
 
 
 def _gap(gap: items.Gap) -> str:
-    """Return what is missing, and what came back of it."""
+    """Return a gap, what was recovered of it and what is missing."""
     length = span((gap.until - gap.since) / 1e9)
-    hole = f"{short_name(gap.channel)} from {_clock(gap.since)} to {_clock(gap.until)} ({length})"
+    period = f"{short_name(gap.channel)} from {_clock(gap.since)} to {_clock(gap.until)} ({length})"
     messages = f"{gap.recovered} message{'' if gap.recovered == 1 else 's'}"
     if gap.reason == items.ASKED:
         lacks = "it has no statuses and tags" if gap.missing is None else gap.missing
-        return f"history: {messages} of {hole}; {lacks}"
+        return f"history: {messages} of {period}; {lacks}"
     if gap.missing is None:
-        return f"gap: {hole}: recovered {messages}; statuses, tags and edits cannot be recovered"
+        return f"gap: {period}: recovered {messages}; statuses, tags and edits cannot be recovered"
     if gap.missing == items.NOT_FETCHED:
-        return f"gap: events of {hole} may be missing"
-    return f"gap: events of {hole} may be missing: recovered {messages}; {gap.missing}"
+        return f"gap: events of {period} may be missing"
+    return f"gap: events of {period} may be missing: recovered {messages}; {gap.missing}"
 
 
-def _quiet(quiet: items.Idle) -> str:
-    pong = "none yet" if quiet.last_pong is None else f"{span(quiet.last_pong)} ago"
+def _idle(idle: items.Idle) -> str:
+    pong = "none yet" if idle.last_pong is None else f"{span(idle.last_pong)} ago"
     return (
-        f"quiet: no event for {span(quiet.last_event)};"
-        f" last frame {span(quiet.last_frame)} ago, last pong {pong}"
+        f"quiet: no event for {span(idle.last_event)};"
+        f" last frame {span(idle.last_frame)} ago, last pong {pong}"
     )
 
 
@@ -191,7 +193,7 @@ def _in(delay: float) -> str:
 
 
 def _clock(nanoseconds: int) -> str:
-    """Return the time of day, and the day if it is another one."""
+    """Return the time of day, preceded by the date unless it is today."""
     moment = time.localtime(nanoseconds / 1e9)
     today = time.strftime("%F", moment) == time.strftime("%F")
     return time.strftime("%T" if today else "%F %T", moment)

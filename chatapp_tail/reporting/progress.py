@@ -1,4 +1,4 @@
-"""Shows how far reading history is: as a bar on a terminal, else as a line now and then."""
+"""Shows how far reading history is: as a bar on a terminal, else as a line every ten seconds."""
 
 import sys
 import time
@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 _SHOWN_AFTER = 2.0
+"""Seconds of reading after which it is shown."""
 _BAR_EVERY, _LINE_EVERY = 0.2, 10.0
+"""Seconds between two updates."""
 
 ShowProgress = Callable[[bool | None], float]
-"""Shows how far history is, or no longer does; told at every wait whether live events wait for it,
-and None at the end. Returns after how many seconds it wants to be asked again."""
+"""Shows or hides how far history is; called before every wait with whether live events wait for
+history, and with None at the end. Returns the seconds until its next call."""
 
 
 class Reader(Protocol):
@@ -28,13 +30,13 @@ class Reader(Protocol):
     since: float
 
     def state(self) -> Fetching:
-        """Return how far it is."""
+        """Return the counts so far."""
 
 
 class HistoryProgress:
-    """Shows what takes longer than two seconds: as a bar on a terminal while live events wait.
+    """Shows reading that takes longer than two seconds.
 
-    Elsewhere, and when they no longer do, as a line now and then.
+    As a bar on a terminal while live events wait, otherwise as a line every ten seconds.
     """
 
     def __init__(self, reader: Reader, say: Callable[[Fetching], None], *, bar: bool) -> None:
@@ -45,14 +47,14 @@ class HistoryProgress:
         self._line_due = 0.0
 
     def __call__(self, held: bool | None) -> float:
-        """Show or hide it; return in how many seconds to call again. None hides it for good."""
+        """Show or hide the progress; return the seconds until the next call."""
         if not held and self._bar:
             self._bar.stop()
             self._bar = None
         now = time.monotonic()
         left = self._reader.since + _SHOWN_AFTER - now
         if left > 0 or held is None:
-            # Reading may begin while the caller waits.
+            # Reading may begin during the caller's wait.
             return min(left, _BAR_EVERY if held else inf)
         if held and self._with_bar:
             self._draw(self._reader.state())

@@ -1,19 +1,20 @@
-"""Whether a tail ever was ready, and what kept it from being so."""
+"""Whether a tail was ever ready, and what last prevented it."""
 
 from ..items import Connected, Connecting, ConnectionWarning, Gap, Lost, Ready, Refused, Status
 from .summary import span
 
 
 class Readiness:
-    """To be told of every status change."""
+    """Learns from every status change."""
 
     def __init__(self) -> None:
         self.reached = False
+        """Whether all channels were ever confirmed or refused."""
         self.obstacle = ""
-        """What came last between us and being ready."""
+        """The last reason for not being ready."""
 
     def explain(self, seconds: float) -> str:
-        """Return why it was not ready after so many seconds."""
+        """Return why the tail was not ready after `seconds`."""
         obstacle = f": {self.obstacle}" if self.obstacle else ""
         return f"never ready within {span(seconds)}{obstacle}"
 

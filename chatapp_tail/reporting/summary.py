@@ -1,4 +1,4 @@
-"""Counts what a run did, for the line at its end."""
+"""Counts records, reconnects and gaps, for the summary at the end of a run."""
 
 import time
 from collections import Counter
@@ -6,14 +6,15 @@ from collections import Counter
 from .. import items
 from ..chatapp.channels import short_name
 
-_MOST = 8
-_KEPT = 1000
-"""Pairs of event and channel that are counted apart: servers and accounts may have any number."""
+_LISTED = 8
+"""Counts listed in the sentence."""
+_MAX_TALLIES = 1000
+"""Pairs of event and channel with a count of their own; a server may send any number."""
 _OTHERS = ("others", "others")
 
 
 class Tally:
-    """How many records were shown."""
+    """A count of records that can be passed around."""
 
     __slots__ = ("records",)
 
@@ -22,10 +23,10 @@ class Tally:
 
 
 class _Tallies(dict[tuple[str, str | None], Tally]):
-    """(event, channel) -> its tally; the same one for all pairs that come late."""
+    """(event, channel) -> its tally; all pairs beyond the maximum share one."""
 
     def __missing__(self, key: tuple[str, str | None]) -> Tally:
-        if len(self) >= _KEPT:
+        if len(self) >= _MAX_TALLIES:
             key = _OTHERS
             if key in self:
                 return self[key]
@@ -34,16 +35,20 @@ class _Tallies(dict[tuple[str, str | None], Tally]):
 
 
 class Summary:
-    """What was shown, by event and channel, what was filtered out, and what the link did."""
+    """Counts per event and channel, and of filtered records, reconnects and gaps."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
         self.tallies = _Tallies()
+        """Records shown."""
         self.filtered = 0
+        """Records filtered out, or events where their name decides."""
         self._reconnects = 0
         self._gaps = 0
         self._recovered = 0
+        """Messages of gaps that came from history."""
         self._lost = False
+        """Whether an established connection was lost and all channels are not yet ready again."""
 
     def note(self, status: items.Status | items.Gap) -> None:
         """Count reconnects and gaps."""
@@ -58,7 +63,7 @@ class Summary:
                 self._recovered += status.recovered
 
     def figures(self, spool_peak: int) -> dict[str, object]:
-        """Return the counts by name; `seconds` the run has lasted, `spool_peak` in bytes."""
+        """Return the counts by name; `seconds` is the run's duration, `spool_peak` is in bytes."""
         events: Counter[str] = Counter()
         channels: Counter[str] = Counter()
         for (event, channel), tally in self.tallies.items():
@@ -77,25 +82,25 @@ class Summary:
         }
 
     def sentence(self, spool_peak: int) -> str:
-        """Return the counts as one line for a person."""
+        """Return the counts as one line for people."""
         figures = self.figures(spool_peak)
         records = sum(tally.records for tally in self.tallies.values())
-        said = [_counted(records, "record") + _most(figures["events"])]
+        parts = [_counted(records, "record") + _most(figures["events"])]
         channels = figures["channels"]
         if isinstance(channels, dict) and len(channels) > 1:
             short = {short_name(name): count for name, count in channels.items()}
-            said.append(_counted(len(short), "channel") + _most(short))
+            parts.append(_counted(len(short), "channel") + _most(short))
         if self.filtered:
-            said.append(f"{self.filtered} filtered out")
+            parts.append(f"{self.filtered} filtered out")
         if self._reconnects:
-            said.append(_counted(self._reconnects, "reconnect"))
+            parts.append(_counted(self._reconnects, "reconnect"))
         if self._gaps:
-            said.append(_counted(self._gaps, "gap"))
+            parts.append(_counted(self._gaps, "gap"))
         if self._recovered:
-            said.append(f"{_counted(self._recovered, 'message')} recovered from history")
+            parts.append(f"{_counted(self._recovered, 'message')} recovered from history")
         if spool_peak >= 1024 * 1024:
-            said.append(f"{spool_peak / 1024 / 1024:.0f} MiB waited for stdout at the most")
-        return f"{span(time.monotonic() - self._began)}: {'; '.join(said)}"
+            parts.append(f"{spool_peak / 1024 / 1024:.0f} MiB waited for stdout at the most")
+        return f"{span(time.monotonic() - self._began)}: {'; '.join(parts)}"
 
 
 def _counted(number: int, what: str) -> str:
@@ -103,15 +108,15 @@ def _counted(number: int, what: str) -> str:
 
 
 def _most(counts: object) -> str:
-    """Return the largest counts in brackets."""
+    """Return the largest counts in parentheses."""
     if not isinstance(counts, dict) or not counts:
         return ""
-    shown = [f"{name} {count}" for name, count in list(counts.items())[:_MOST]]
-    return f" ({', '.join(shown)}{', ...' if len(counts) > _MOST else ''})"
+    shown = [f"{name} {count}" for name, count in list(counts.items())[:_LISTED]]
+    return f" ({', '.join(shown)}{', ...' if len(counts) > _LISTED else ''})"
 
 
 def span(seconds: float) -> str:
-    """Return seconds as a person says them: `0.4 s`, `12 s`, `3m 12s`, `2h 05m`."""
+    """Return a duration for people: `0.4 s`, `12 s`, `3m 12s`, `2h 05m`."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     if seconds < 59.5:

@@ -1,4 +1,4 @@
-"""Tells systemd how we are, when it asks to be told (sd_notify(3), `Type=notify`)."""
+"""Notifies systemd of the state of the service (sd_notify(3), `Type=notify`)."""
 
 import os
 import socket
@@ -8,12 +8,13 @@ from .. import items
 from ..redaction import redact
 
 _LONGEST = 200
+"""Characters of a reason in STATUS."""
 
 
 class Notifier:
-    """Sends READY once every channel is decided, STATUS on losses, WATCHDOG on `beat`.
+    """Sends READY once every channel is confirmed or refused, STATUS on losses, WATCHDOG on `beat`.
 
-    `interval` is how often `beat` should be called, in seconds; None when nobody watches.
+    `interval` is the seconds between two calls of `beat`; None without a watchdog.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -27,7 +28,7 @@ class Notifier:
             self.interval = int(microseconds) / 1e6 / 2
 
     def say(self, status: items.Status | items.Gap) -> None:
-        """Pass on a status change."""
+        """Notify of a status change."""
         match status:
             case items.Ready(_, channels, refused):
                 text = f"ready: {len(channels)} channels, {len(refused)} refused"
@@ -36,11 +37,11 @@ class Notifier:
                 self._send("STATUS=lost: " + " ".join(redact(reason).split())[:_LONGEST])
 
     def stopping(self) -> None:
-        """Tell that the program ends."""
+        """Notify that the program ends."""
         self._send("STOPPING=1")
 
     def beat(self) -> None:
-        """Tell the watchdog that the program lives."""
+        """Reset the watchdog's timer."""
         self._send("WATCHDOG=1")
 
     def _send(self, state: str) -> None:
@@ -51,4 +52,4 @@ class Notifier:
             try:
                 sock.sendto(state.encode(errors="replace"), self._address)
             except OSError:
-                return  # nobody listens (any more): not a reason to stop delivering events
+                return  # no listener is not a reason to stop delivering events

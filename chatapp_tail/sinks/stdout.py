@@ -1,4 +1,4 @@
-"""Writes to stdout, and tells a reader that is gone from a disk that is full."""
+"""Writes to stdout; tells a closed pipe, which is no error, from a failure such as a full disk."""
 
 import fcntl
 import os
@@ -13,33 +13,34 @@ from ..errors import OutputError
 
 
 class BrokenPipe(Exception):
-    """Nobody reads stdout any more; that is no error."""
+    """The reader of stdout has closed it, which is no error."""
 
 
-_WHOLE = 1024 * 1024
-_ROOM = 256 * 1024
+_LARGE_WRITE = 1024 * 1024
+"""Bytes per write where a write never blocks."""
+_PIPE_SIZE = 256 * 1024
 
 
 def open_nonblocking(descriptor: int, *, atomically: bool = False) -> tuple[int, int]:
-    """Return another descriptor of `descriptor`'s file, and how many bytes to write to it at once.
+    """Return another descriptor of `descriptor`'s file, and how many bytes to write at once.
 
-    `atomically`: so few that a pipe takes all of them or none, whatever kills the process.
-
-    So many never block once poll says that there is room; where the file cannot be opened without
-    blocking, POSIX promises as much up to PIPE_BUF bytes.
+    A write of so many bytes does not block after poll reported room; where the file cannot be
+    opened with O_NONBLOCK, POSIX guarantees this up to PIPE_BUF bytes. With `atomically` a pipe
+    takes all of these bytes or none, even if the process is killed.
     """
     mode = os.fstat(descriptor).st_mode
     own = open_without_blocking(descriptor)
     if own is None:
-        return os.dup(descriptor), _WHOLE if stat.S_ISREG(mode) else select.PIPE_BUF
-    return own, _WHOLE if stat.S_ISFIFO(mode) and not atomically else select.PIPE_BUF
+        return os.dup(descriptor), _LARGE_WRITE if stat.S_ISREG(mode) else select.PIPE_BUF
+    return own, _LARGE_WRITE if stat.S_ISFIFO(mode) and not atomically else select.PIPE_BUF
 
 
 def open_without_blocking(descriptor: int) -> int | None:
-    """Open the pipe or terminal behind a descriptor once more, with O_NONBLOCK.
+    """Reopen the pipe or terminal behind a descriptor with O_NONBLOCK.
 
-    Set on the descriptor itself, everybody who shares it would have that flag. None for other files
-    and where it cannot be opened: no /proc, or a pipe or terminal of another user.
+    Set on the descriptor itself, the flag would apply to all processes that share its open file
+    description. None for other files, and where reopening fails: without /proc, or for a pipe or
+    terminal of another user.
     """
     if not (stat.S_ISFIFO(os.fstat(descriptor).st_mode) or os.isatty(descriptor)):
         return None
@@ -51,19 +52,19 @@ def open_without_blocking(descriptor: int) -> int | None:
 
 
 def grow_pipe(pipe: int) -> None:
-    """Let a pipe hold 256 KiB in place of the 64 it has on Linux: fewer turns with its reader.
+    """Grow a pipe from the 64 KiB of Linux to 256, which means fewer switches to its reader.
 
-    Not for everybody: what it holds is lost with its reader, and the system gives one user as much
-    as 256 such pipes need.
+    Only for a pipe that was full: its content is lost with its reader, and the system limits a user
+    to the size of 256 such pipes.
     """
     if sys.platform == "linux":
-        with suppress(OSError):  # it is no pipe, or the user's share is used up
-            if fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ) < _ROOM:
-                fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _ROOM)
+        with suppress(OSError):  # not a pipe, or the user's limit is reached
+            if fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ) < _PIPE_SIZE:
+                fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
 
 
 def write_some(descriptor: int, data: memoryview) -> int:
-    """Write what is taken of `data` and return how much; 0 when there is no room just now."""
+    """Write a prefix of `data` and return its length; 0 when there is no room."""
     try:
         return os.write(descriptor, data)
     except BlockingIOError:
@@ -75,9 +76,9 @@ def write_some(descriptor: int, data: memoryview) -> int:
 
 
 def ends_with_partial_line(descriptor: int, *, if_appended: bool = False) -> bool:
-    """Return whether what is written goes behind half a line; only a file that we may read tells.
+    """Return whether the next write continues a partial line; False unless in a readable file.
 
-    `if_appended`: False too for a file that is not opened to append to.
+    With `if_appended` also False for a file that is not open for appending.
     """
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         return False
@@ -85,20 +86,20 @@ def ends_with_partial_line(descriptor: int, *, if_appended: bool = False) -> boo
         appends = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_APPEND
         if if_appended and not appends:
             return False
-        at = os.lseek(descriptor, 0, os.SEEK_END if appends else os.SEEK_CUR)
+        offset = os.lseek(descriptor, 0, os.SEEK_END if appends else os.SEEK_CUR)
         with _open_to_read(descriptor) as file:
-            return at > 0 and os.pread(file.fileno(), 1, at - 1) not in (b"\n", b"")
+            return offset > 0 and os.pread(file.fileno(), 1, offset - 1) not in (b"\n", b"")
     except OSError:
         return False
 
 
 def _open_to_read(descriptor: int) -> BinaryIO:
-    """Open the file behind a descriptor; OSError when it is not ours to read."""
+    """Open the file behind a descriptor; OSError without permission to read it."""
     return Path(f"/dev/fd/{descriptor}").open("rb")
 
 
 def _hides_its_end(descriptor: int) -> bool:
-    """Return whether this is a file that can be written and not read, as systemd opens them."""
+    """Return whether this is a file with permission to write and not to read, as of systemd."""
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         return False
     try:
@@ -109,17 +110,17 @@ def _hides_its_end(descriptor: int) -> bool:
 
 
 class Stdout:
-    """A descriptor of our own for the file behind `descriptor`, which blocks no write if it can.
+    """Another descriptor for the file behind `descriptor`, non-blocking where possible.
 
-    `resumed`: a later run goes on behind what is written, so it matters what a kill leaves.
+    `resumed`: a later run continues the output, so a kill must not leave a partial line unnoticed.
     """
 
     def __init__(self, descriptor: int, *, resumed: bool) -> None:
         self.written = 0
         """Bytes so far."""
         self._descriptor, self.at_most = open_nonblocking(descriptor, atomically=resumed)
-        # What a pipe holds counts for a later run, so then it stays as it is.
-        self._wide = resumed
+        # A later run counts the content of the pipe as written, so the pipe is not grown.
+        self._may_grow = not resumed
         self._hides_its_end = resumed and _hides_its_end(descriptor)
 
     def fileno(self) -> int:
@@ -127,16 +128,16 @@ class Stdout:
         return self._descriptor
 
     def write(self, data: memoryview) -> int:
-        """Write some of `data` as far as there is room, and return how much."""
+        """Write a prefix of `data` as far as there is room, and return its length."""
         written = write_some(self._descriptor, data[: self.at_most])
-        if written < len(data) and not self._wide:
-            self._wide = True
+        if written < len(data) and self._may_grow:
+            self._may_grow = False
             grow_pipe(self._descriptor)
         self.written += written
         return written
 
     def may_tear(self, size: int) -> bool:
-        """Return whether a kill may leave part of so many bytes that the next run cannot see."""
+        """Return whether a kill may leave part of `size` bytes that the next run cannot detect."""
         return size > self.at_most or self._hides_its_end
 
     def close(self) -> None:
@@ -145,7 +146,7 @@ class Stdout:
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Write all of `data`, however long its reader takes."""
+    """Write all of `data`, waiting for room without a timeout."""
     unwritten = memoryview(data)
     while unwritten:
         written = write_some(descriptor, unwritten)

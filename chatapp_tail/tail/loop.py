@@ -1,25 +1,22 @@
-"""The pipeline of the main thread: take, decode, filter, format, write, count.
+"""The loop of the main thread: take items, decode, filter, format and write them.
 
-It waits in one place, `_wait`, for whatever comes first: items, history, room in stdout, the end of
-stdout's reader, a deadline, a signal. So a blocked or dead stdout is seen while idle, and costs the
-socket's thread nothing.
+The loop waits in one place, `_wait`, for the first of: items, history, room in stdout, the end of
+stdout's reader, a deadline, a signal. A blocked or closed stdout is therefore noticed while the
+tail is idle, and never delays the socket's thread.
 """
 
 import select
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from itertools import accumulate
+from collections.abc import Callable, Sequence
 from math import inf
 
 import msgspec
-from msgspec.structs import replace
 
 from ..errors import ExitStatus, OutputError
 from ..history.checkpoint import Checkpoint
-from ..history.gap_filler import BackfillBug, GapFiller, Reached
+from ..history.gap_delivery import GapDelivery
+from ..history.gap_filler import BackfillBug, GapFiller
 from ..items import (
-    RENEWED,
     ChannelEvent,
     ConnectionWarning,
     FrameTrace,
@@ -28,57 +25,33 @@ from ..items import (
     Status,
     StopCause,
     Stopped,
-    Subscribed,
     Watermarks,
 )
 from ..pusher.connection import Connection
 from ..reporting.progress import ShowProgress
 from ..reporting.readiness import Readiness
 from ..reporting.summary import span
-from ..sinks.stdout import BrokenPipe, Stdout, ends_with_partial_line
+from ..sinks.stdout import BrokenPipe, Stdout
 from ..spool import Spool, count_events
 from ..threads import Waker
-from .deadlines import Heartbeat, Shutdown, TimeLimits
+from .deadlines import Deadlines, Heartbeat, Limits
+from .line_writer import LineWriter, StdoutStalled
 from .pipeline import Pipeline
 
 _DEAD = select.POLLERR | select.POLLHUP | select.POLLNVAL
 _LONGEST_POLL = 3600.0
-_LOOK_EVERY = 0.1
-"""Seconds after which a busy tail looks for what may end it, or is asked of it."""
-_NOTED_AT_ONCE = 16
-"""With a checkpoint, how many lines are written before that is noted: a kill in between doubles
-them."""
-
 
 Listener = Callable[[Status | Gap], None]
-"""Told of every status change and gap, in order with the events."""
+"""Receives every status change and gap, in order with the events."""
 
 Meta = Callable[[Status | Gap], bytes]
-"""A status change or gap -> its line for stdout."""
-
-
-class Limits(msgspec.Struct, frozen=True):
-    """When to stop by ourselves, whichever comes first.
-
-    After `count` lines, after `duration` seconds, after `idle` seconds without a line.
-    """
-
-    count: int | None = None
-    duration: float | None = None
-    idle: float | None = None
-
-    @property
-    def shortest(self) -> float:
-        """Seconds after which nothing at all has come and it is over; inf without a limit."""
-        return min(
-            [limit for limit in (self.duration, self.idle) if limit is not None], default=inf
-        )
+"""Returns the line for stdout of a status change or gap."""
 
 
 class End(msgspec.Struct, frozen=True):
-    """How the tail ended; `reason` is set where a person should know why.
+    """How the tail ended.
 
-    `cause` too when the connection gave up by itself.
+    `reason` is set where the user needs an explanation, and `cause` where the connection gave up.
     """
 
     status: ExitStatus
@@ -97,15 +70,8 @@ _STATUS_OF = {
 }
 
 
-class _ReaderStalled(Exception):
-    """The reader of stdout takes nothing; `events` were taken from the spool and not written."""
-
-    def __init__(self) -> None:
-        self.events = 0
-
-
 class Tail:
-    """One run, from connecting to an `End`. `stdout` is a file descriptor.
+    """One run, from the connection's start to an `End`. `stdout` is a file descriptor.
 
     `interrupt` and `request` may be called from a signal handler.
     """
@@ -128,39 +94,51 @@ class Tail:
         checkpoint: Checkpoint | None = None,
     ) -> None:
         self.turns = 0
-        """How often it waited or looked around; what does not grow is stuck in a call."""
+        """How many times the loop has waited or checked; a constant number means a blocked call."""
         self._connection = connection
+        """The socket's thread, which puts items into the spool."""
         self._spool = spool
+        """Items that are not yet taken, in wire order."""
         self._alarm = alarm
+        """Ends a wait: history has news, the spool failed, or a signal arrived."""
         self._pipeline = pipeline
+        """Decodes, filters and formats events."""
         self._listeners = listeners
+        """Receive every status change and gap."""
         self._meta = meta
-        self._limits = limits
+        """Encodes status changes and gaps for stdout; None where they are not written."""
         self._heartbeat = heartbeat
+        """The watchdog's; None where there is no watchdog."""
         self._on_request = on_request
-        self._backfill = backfill
+        """Prints the summary that `request` asks for."""
+        self._gaps = GapDelivery(backfill, checkpoint)
+        """Messages from history, and what they hold back."""
         self._progress = progress
-        self._checkpoint = checkpoint
-        self._rest: Sequence[Item] = ()
-        self._recovered: Counter[str] = Counter()
+        """Shows how much of history is read; returns the seconds until its next call."""
         self._requested = False
-        self._stdout = Stdout(stdout, resumed=checkpoint is not None)
-        self._fresh = False
-        self._lines = 0
-        self._interrupted = inf
+        """Whether `request` was called and not yet answered."""
+        self._writer = LineWriter(
+            Stdout(stdout, resumed=checkpoint is not None),
+            pipeline,
+            checkpoint,
+            count=limits.count,
+            wait_for_room=lambda: self._wait(for_room=True),
+        )
+        """Writes lines and commits them to the checkpoint."""
         self._end: End | None = None
-        self._time_limits = TimeLimits(limits.duration, limits.idle, time.monotonic())
-        self._shutdown = Shutdown()
+        """Set once the loop is to end."""
+        self._deadlines = Deadlines(limits, time.monotonic())
+        """The user's limits, and how long the shutdown takes."""
         self._readiness = Readiness()
-        self._look_due = 0.0
+        """Whether every channel was ever confirmed, which decides the exit status."""
 
-    def interrupt(self, patience: float) -> None:
-        """End as soon as what was received is written, or stdout took nothing for so long."""
-        self._interrupted = patience
+    def interrupt(self, stall_timeout: float) -> None:
+        """End once all received events are written, or no byte is for `stall_timeout` seconds."""
+        self._deadlines.interrupt(stall_timeout)
         self._alarm.wake()
 
     def request(self) -> None:
-        """Have `on_request` called soon, from the main thread; for a signal handler."""
+        """Have the main thread call `on_request` soon."""
         self._requested = True
         self._alarm.wake()
 
@@ -170,145 +148,96 @@ class Tail:
             self._on_request()
 
     def run(self) -> End:
-        """Tail until something ends it; OutputError when stdout fails."""
+        """Run until the end; raises OutputError when stdout fails."""
         self._connection.start()
         try:
-            self._mend_torn_line()
+            self._writer.end_partial_line()
             return self._follow()
         except BrokenPipe:
             return End(ExitStatus.DONE, reader_gone=True)
-        except _ReaderStalled as stalled:
+        except StdoutStalled as stalled:
             return self._stalled_end(stalled.events)
         finally:
             self._progress(None)
-            self._stdout.close()
+            self._writer.stdout.close()
             self._connection.stop()
-            if self._connection.join(self._shutdown.goodbye_left(time.monotonic())):
+            if self._connection.join(self._deadlines.shutdown.close_timeout_left(time.monotonic())):
                 self._spool.close()
                 self._alarm.close()
 
-    def _mend_torn_line(self) -> None:
-        """End a line that the last run was killed in, lest it spoils the next one."""
-        if self._checkpoint is None:
-            if ends_with_partial_line(self._stdout.fileno(), if_appended=True):
-                self._write_bytes(b"\n")
-        elif self._checkpoint.torn or ends_with_partial_line(self._stdout.fileno()):
-            self._write_bytes(b"\n")
-            self._checkpoint.wrote(())
-
     def _follow(self) -> End:
         while self._end is None:
-            if time.monotonic() >= self._look_due:
+            if time.monotonic() >= self._deadlines.check_due:
                 self._wait(at_most=0.0)
-            # By turns, once live events no longer wait: neither keeps the other from coming.
-            took = self._take_history()
+            # In turns once live events no longer wait, so that neither starves the other.
+            had_history = self._take_history()
             if self._live_waits:
-                if not took:
+                if not had_history:
                     self._wait()
-            elif batch := self._rest or self._spool.take():
-                self._rest = ()
+            elif batch := self._spool.take():
                 self._handle(batch)
-            elif time.monotonic() >= self._patience_ends:
-                self._end = self._asked_end()
-            elif not took:
+            elif time.monotonic() >= self._deadlines.shutdown.close_deadline:
+                self._end = self._requested_end()
+            elif not had_history:
                 self._wait()
         return self._end
 
     def _handle(self, batch: Sequence[Item]) -> None:
-        """Write the records of a batch in one call where no status stands between them."""
+        """Write the lines of a batch, all lines between two statuses in one write."""
         lines: list[bytes] = []
-        process_live, full = self._pipeline.process_live, self._full
+        process_live, batch_size = self._pipeline.process_live, self._writer.batch_size
         try:
             for number, item in enumerate(batch, 1):
                 if type(item) is ChannelEvent:
                     lines += process_live(item)
-                    if len(lines) < full:
+                    if len(lines) < batch_size:
                         continue
                 self._write(lines)
                 lines = []
                 if not isinstance(item, ChannelEvent):
                     self._take_status(item)
                     if self._live_waits:
-                        self._rest = batch[number:]
+                        self._spool.put_back(batch[number:])
                         break
                 if self._end:
                     break
-                full = self._full
+                batch_size = self._writer.batch_size
             self._write(lines)
-        except _ReaderStalled as stalled:
+        except StdoutStalled as stalled:
             stalled.events += count_events(batch[number:])
             raise
 
-    @property
-    def _full(self) -> float:
-        """How many lines there may be before they are written: all that are wanted, or few."""
-        wanted = self._enough - self._lines
-        return wanted if self._checkpoint is None else min(wanted, _NOTED_AT_ONCE)
-
     def _take_status(self, status: Status | Gap | Watermarks) -> None:
-        if self._checkpoint:
-            self._note_status(self._checkpoint, status)
+        self._gaps.note(status)
         if isinstance(status, Watermarks):
             return
-        if isinstance(status, Gap) and self._backfill:
-            reached = self._backfill.reached(status)
-            if self._checkpoint and reached is Reached.OPEN:
-                self._checkpoint.hold(status)
-            if reached is not Reached.NOT_READ:
-                return
-        if isinstance(status, Gap) and status.reason == RENEWED:
-            return  # nobody can tell whether it is one
-        if isinstance(status, Stopped):
-            for gap in self._backfill.unfinished() if self._backfill else ():
-                if gap.reason == RENEWED and not self._recovered[gap.channel]:
-                    continue
-                recovered = self._recovered.pop(gap.channel, 0)
-                why = "it ended before all of history was read"
-                self._say(replace(gap, recovered=recovered, missing=why))
-        self._say(status)
-        if not isinstance(status, Stopped):
+        if isinstance(status, Gap) and not self._gaps.reach(status):
             return
+        if not isinstance(status, Stopped):
+            self._say(status)
+            return
+        for gap in self._gaps.unfinished():
+            self._say(gap)
+        self._say(status)
         if status.cause is StopCause.ASKED:
-            self._end = self._asked_end()
+            self._end = self._requested_end()
         else:
             self._end = End(_STATUS_OF[status.cause], cause=status.cause, reason=status.reason)
-
-    def _note_status(self, checkpoint: Checkpoint, status: Status | Gap | Watermarks) -> None:
-        match status:
-            case Subscribed(at, channel):
-                checkpoint.begin(channel, at)
-            case Watermarks(until):
-                checkpoint.cover(until)
 
     def _say(self, status: Status | Gap) -> None:
         self._tell(status)
         if self._meta and not isinstance(status, FrameTrace):
-            self._write_meta(self._meta(status))
-
-    def _write_meta(self, line: bytes) -> None:
-        if self._checkpoint is None or not self._stdout.may_tear(len(line)):
-            self._write_bytes(line)
-            return
-        self._checkpoint.tear()
-        self._write_bytes(line)
-        self._checkpoint.wrote(())
-
-    @property
-    def _patience_ends(self) -> float:
-        """Until when the connection's last item is waited for; inf before the end is asked for."""
-        return self._shutdown.goodbye_ends
+            self._writer.write_meta(self._meta(status))
 
     @property
     def _live_waits(self) -> bool:
         """Whether live events wait in the spool until history has filled the gap before them."""
-        if self._backfill is None or self._patience_ends < inf:
-            return False
-        return self._backfill.holds
+        return self._gaps.holds and not self._deadlines.shutdown.requested
 
     def _take_history(self) -> bool:
-        """Write what history has for a gap that was reached; return whether there was anything."""
+        """Write messages of a gap that was reached, or report it; return whether there were any."""
         try:
-            news = self._backfill.take() if self._backfill and self._patience_ends == inf else None
+            news = None if self._deadlines.shutdown.requested else self._gaps.take()
         except BackfillBug as bug:
             self._end = End(ExitStatus.BUG, cause=StopCause.BUG, reason=str(bug))
             return True
@@ -316,155 +245,110 @@ class Tail:
             return False
         self._progress(False)
         if isinstance(news, Gap):
-            recovered = self._recovered.pop(news.channel, 0)
-            if recovered or news.given_up or news.reason != RENEWED:
-                self._say(replace(news, recovered=recovered))
-            if self._checkpoint:
-                self._checkpoint.release(news)
-            return True
+            if gap := self._gaps.report(news):
+                self._say(gap)
+            self._gaps.release(news)
+        else:
+            self._write_history(news)
+        return True
+
+    def _write_history(self, messages: Sequence[ChannelEvent]) -> None:
         lines: list[bytes] = []
-        for event in news:
-            found = self._pipeline.process_history(event)
-            lines += found
-            self._recovered[event.channel or ""] += bool(found)
-            if len(lines) >= self._full:
+        for message in messages:
+            message_lines = self._pipeline.process_history(message)
+            lines += message_lines
+            if message_lines:
+                self._gaps.count_recovered(message)
+            if len(lines) >= self._writer.batch_size:
                 self._write(lines)
                 lines = []
         self._write(lines)
-        return True
 
     def _tell(self, status: Status | Gap) -> None:
         self._readiness.note(status)
         for listener in self._listeners:
             listener(status)
 
-    def _asked_end(self) -> End:
-        """Return the end that was asked for: by a signal, the spool, or the clock."""
+    def _requested_end(self) -> End:
+        """Return the end requested by a signal, a spool failure or a time limit."""
         if self._spool.failure:
             raise OutputError(_without(self._spool.failure, self.events_left))
-        if self._interrupted < inf:
+        if self._deadlines.interrupted:
             return End(ExitStatus.DONE)
         if not self._readiness.reached:
-            reason = self._readiness.explain(self._limits.shortest)
+            reason = self._readiness.explain(self._deadlines.limits.shortest)
             return End(ExitStatus.UNREACHABLE, reason=reason)
-        short = self._limits.count is not None
+        short = self._deadlines.limits.count is not None
         return End(ExitStatus.COUNT_NOT_REACHED if short else ExitStatus.DONE)
 
     def _stalled_end(self, taken: int) -> End:
-        """Return the end when stdout takes nothing; `taken` events are lost beside the spool's."""
+        """Return the end after a stall; besides the spool's events, `taken` ones are lost."""
         left = taken + self.events_left
         if self._spool.failure:
             raise OutputError(_without(self._spool.failure, left))
-        stalled = f"the reader of stdout took nothing for {span(self._shutdown.patience)}"
-        reason = f"ended with {_events(left)} not written: {stalled}"
-        status = ExitStatus.DONE if self._interrupted < inf else ExitStatus.OUTPUT_FAILED
+        seconds = span(self._deadlines.shutdown.stall_timeout)
+        reason = (
+            f"ended with {_events(left)} not written:"
+            f" the reader of stdout took nothing for {seconds}"
+        )
+        status = ExitStatus.DONE if self._deadlines.interrupted else ExitStatus.OUTPUT_FAILED
         return End(status, reason=reason)
 
     @property
     def events_left(self) -> int:
-        """How many events wait to be written, beside those that are being written."""
-        return self._spool.events_left + count_events(self._rest)
-
-    @property
-    def _enough(self) -> float:
-        return inf if self._limits.count is None else self._limits.count
+        """How many events wait to be written, besides those that are being written."""
+        return self._spool.events_left
 
     def _write(self, lines: list[bytes]) -> None:
-        """Write whole lines, never more than are wanted, waiting for room as long as it takes."""
-        left_out = max(0, self._lines + len(lines) - self._enough)
-        if self._lines + len(lines) >= self._enough:
-            del lines[int(self._enough) - self._lines :]
-            self._pipeline.leave_out(int(left_out))
+        """Write whole lines; end when as many are written as the user wants."""
+        if self._writer.write(lines):
+            self._deadlines.note_line(time.monotonic())
+        if self._writer.complete:
             self._end = self._end or End(ExitStatus.DONE)
-        if not lines:
-            return
-        self._lines += len(lines)
-        before = self._stdout.written
-        try:
-            if self._checkpoint is None:
-                self._write_bytes(b"".join(lines))
-            else:
-                self._write_and_note(lines, int(left_out), self._checkpoint)
-        except _ReaderStalled as stalled:
-            stalled.events += _count_beyond(lines, self._stdout.written - before)
-            raise
-        self._time_limits.note_line(time.monotonic())
-
-    def _write_and_note(self, lines: list[bytes], left_out: int, checkpoint: Checkpoint) -> None:
-        """Write lines in pieces that a kill finds whole or absent, then note what was shown.
-
-        Where a kill may tear one all the same, that is noted before it begins.
-        """
-        for piece in _pieces(lines, self._stdout.at_most):
-            if self._stdout.may_tear(len(piece)):
-                checkpoint.tear()
-            self._write_bytes(piece)
-        shown = self._pipeline.take_written(left_out)
-        checkpoint.wrote(each for each in shown if each.event == "message")
-
-    def _write_bytes(self, data: bytes) -> None:
-        unwritten = memoryview(data)
-        # Just after a wait nothing else needs to be looked for: an own pipe tells if it is full.
-        room, self._fresh = self._fresh and self._stdout.at_most > select.PIPE_BUF, False
-        while unwritten:
-            # A write without room would block, and then nothing could end it.
-            if not room and not self._wait(for_room=True):
-                continue
-            room = False
-            if written := self._stdout.write(unwritten):
-                self._shutdown.note_taken()
-                unwritten = unwritten[written:]
 
     def _wait(self, *, for_room: bool = False, at_most: float = _LONGEST_POLL) -> bool:
-        """Wait for room in stdout or else for items, and in both cases for what ends the tail.
+        """Wait, for room in stdout or else for items; return whether there is room.
 
-        For so many seconds. Returns whether there is room.
+        A wait also ends when a deadline is due, a signal arrives or stdout's reader is gone.
         """
         self.turns += 1
         now = time.monotonic()
         held = not for_room and self._live_waits
+        idles = not for_room and not self._gaps.busy
+        if self._gaps.busy:
+            self._deadlines.note_line(now)  # reading history is not idleness
+        stdout = self._writer.stdout
         if for_room:
-            self._shutdown.note_blocked(now)
-        idles = not for_room
-        if self._backfill and self._backfill.busy:
-            idles = False  # what is still to come is no idleness
-            self._time_limits.note_line(now)
+            self._deadlines.shutdown.note_blocked(now, stdout.written)
         seconds = max(0.0, self._due(now, for_room, held, idles=idles) - now)
         spool = None if for_room or held else self._spool
-        room = _poll(min(seconds, at_most), self._stdout, self._alarm, spool, for_room=for_room)
-        self._fresh = not for_room
+        room = _poll(min(seconds, at_most), stdout, self._alarm, spool, for_room=for_room)
+        self._writer.just_polled = not for_room
         self._answer_request()
         now = time.monotonic()
-        self._look_due = now + _LOOK_EVERY
-        self._end_if_asked(now, idles=idles)
-        if for_room and not room and now >= self._shutdown.gives_up_at:
-            raise _ReaderStalled
+        if self._deadlines.check(now, idles=idles, failed=bool(self._spool.failure)):
+            self._begin_shutdown()
+        if for_room and not room and now >= self._deadlines.shutdown.stall_deadline:
+            raise StdoutStalled
         return room
 
     def _due(self, now: float, for_room: bool, held: bool, *, idles: bool) -> float:
-        """Return the moment at which there is something to do, whatever comes until then."""
-        due = min(self._beat(now), now + self._progress(held))
-        if not self._shutdown.asked:
-            due = min(due, self._time_limits.until(idles=idles))
-        # The goodbye is over when all is written.
-        due = min(due, self._shutdown.gives_up_at if for_room else self._shutdown.goodbye_ends)
-        return min(due, self._backfill.due) if held and self._backfill else due
+        """Return the next deadline of anything that the loop does by the clock."""
+        due = min(
+            self._beat(now),
+            now + self._progress(held),
+            self._deadlines.due(idles=idles, for_room=for_room),
+        )
+        return min(due, self._gaps.due) if held else due
 
     def _beat(self, now: float) -> float:
-        """Beat if it is time, unless the socket's thread died; return when to beat again."""
-        if self._heartbeat and (self._connection.alive or self._shutdown.asked):
+        """Beat if due, unless the socket's thread died; return when the next beat is due."""
+        if self._heartbeat and (self._connection.alive or self._deadlines.shutdown.requested):
             return self._heartbeat.beat_if_due(now)
         return inf
 
-    def _end_if_asked(self, now: float, *, idles: bool) -> None:
-        """Stop the connection once; its last item ends the tail, or else our patience does."""
-        was_asked = self._shutdown.asked
-        if self._interrupted < inf:
-            self._shutdown.ask(now, self._interrupted)
-        elif self._spool.failure or now >= self._time_limits.until(idles=idles):
-            self._shutdown.ask(now)
-        if was_asked or not self._shutdown.asked:
-            return
+    def _begin_shutdown(self) -> None:
+        """Stop the connection; its last item ends the loop, or else the close deadline does."""
         if self._spool.failure:
             self._tell(ConnectionWarning(time.time_ns(), self._spool.failure))
         self._connection.stop()
@@ -473,7 +357,7 @@ class Tail:
 def _poll(
     seconds: float, stdout: Stdout, alarm: Waker, spool: Spool | None, *, for_room: bool
 ) -> bool:
-    """Wait for descriptors; return whether stdout has room. BrokenPipe when it never will."""
+    """Wait for descriptors; return whether stdout has room. BrokenPipe if its reader is gone."""
     room = False
     waits = select.poll()
     waits.register(alarm, select.POLLIN)
@@ -495,23 +379,5 @@ def _events(count: int) -> str:
 
 
 def _without(failure: str, left: int) -> str:
-    """Return what failed, and what it cost."""
+    """Return the failure and how many events it cost."""
     return f"{failure}; {_events(left)} not written" if left else failure
-
-
-def _count_beyond(lines: Sequence[bytes], written: int) -> int:
-    """Return how many lines are not whole within the first `written` bytes of all."""
-    return sum([end > written for end in accumulate(map(len, lines))])
-
-
-def _pieces(lines: Sequence[bytes], at_most: int) -> Iterator[bytes]:
-    """Join lines, as many as are not longer than `at_most` together, and at least one."""
-    piece: list[bytes] = []
-    size = 0
-    for line in lines:
-        if piece and size + len(line) > at_most:
-            yield b"".join(piece)
-            piece, size = [], 0
-        piece.append(line)
-        size += len(line)
-    yield b"".join(piece)

@@ -1,4 +1,4 @@
-"""What happens to an event between its frame and its lines: filter, format, count."""
+"""Turns an event into its lines: decode, filter, remove duplicates, format, count."""
 
 from collections.abc import Sequence
 
@@ -12,10 +12,10 @@ from ..reporting.summary import Summary, Tally
 
 
 class Pipeline:
-    """The same for live events and saved ones.
+    """Turns live events, events of history and saved ones into lines.
 
-    `deduplicator` remembers what can come in two ways, `times` what the messages' times tell of the
-    service's clock; with `collects`, what is shown can be taken.
+    `deduplicator` drops messages that come both live and from history, `times` learns the service's
+    clock from messages; with `collects`, `take_written` returns the records of lines.
     """
 
     def __init__(
@@ -30,17 +30,26 @@ class Pipeline:
         collects: bool = False,
     ) -> None:
         self._keep_event = keep_event
+        """Decides by an event's name, before it is decoded."""
         self._keep_record = keep_record
+        """Decides by a record; None keeps all."""
         self._format = format
+        """Turns the records kept of an event into lines."""
         self._summary = summary
+        """Counts what is shown and filtered out."""
         self._deduplicator = deduplicator
+        """Drops messages already shown; None where none can come twice."""
         self._times = times
+        """Learns the service's clock; None where history is not read."""
         self._collects = collects
+        """Whether records are kept for `take_written`."""
         self._shown: list[tuple[int, Sequence[Record]]] = []
+        """Per event since the last `take_written`: its number of lines, and its records."""
         self._tally = Tally()
+        """The count to which the last event shown belongs."""
 
     def process_live(self, event: ChannelEvent) -> list[bytes]:
-        """Return the lines of a live event; one whose name is filtered is not even decoded."""
+        """Return the lines of a live event; one filtered by name is not decoded."""
         if not self._keep_event(event.event):
             self._summary.filtered += 1
             return []
@@ -50,23 +59,23 @@ class Pipeline:
         return self._render(decoded)
 
     def process_saved(self, decoded: Decoded) -> list[bytes]:
-        """Return the lines of an event decoded before."""
+        """Return the lines of an event that is decoded already."""
         if not self._keep_event(decoded.records[0].event):
             self._summary.filtered += 1
             return []
         return self._render(decoded)
 
     def process_history(self, event: ChannelEvent) -> list[bytes]:
-        """Return the lines of a message that came from history; none if it is from before."""
+        """Return the lines of a message from history; none if it is older than wanted."""
         decoded = decode(event, Source.BACKFILL)
         if self._times is not None and not self._times.wants(decoded.records[0]):
             return []
         return self._render(decoded)
 
     def take_written(self, left_out: int) -> list[Record]:
-        """Return the records of the lines returned since the last call, without the last few lines.
+        """Return the records of the lines since the last call, except the last `left_out` lines.
 
-        A line that holds several records, as those of `-o raw` do, goes with all of them.
+        A line of several records, as with `-o raw`, is left out with all of them.
         """
         shown, self._shown = self._shown, []
         while shown and left_out >= shown[-1][0]:
@@ -75,7 +84,7 @@ class Pipeline:
         return records[: len(records) - left_out]
 
     def leave_out(self, lines: int) -> None:
-        """Do not count the last lines returned; all of them are of one event."""
+        """Uncount the last `lines` lines, which are all of one event."""
         self._tally.records -= lines
 
     def _render(self, decoded: Decoded) -> list[bytes]:

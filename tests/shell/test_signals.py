@@ -214,10 +214,12 @@ def test_a_request_is_answered_amid_a_filtered_flood(
     tail = start_tail(*SELECT, "-w", SLOW_WHERE, env=env)
     subscribed(sandbox)
     publish_slow(sandbox, 120)
-    for count in (1, 2):
+    for count in range(1, 200):
         tail.send_signal(signal.SIGUSR1)
         tail.stderr.wait_for("0 records", count=count, timeout=2)
-    filtered = [int(found) for found in re.findall(r"(\d+) filtered out", tail.stderr.text)]
+        if "filtered out" in tail.stderr.text:  # the first answers may precede the first event
+            break
+    filtered = [int(number) for number in re.findall(r"(\d+) filtered out", tail.stderr.text)]
     assert filtered
     assert max(filtered) < 120, "the flood was over before it was asked"
 

@@ -46,18 +46,18 @@ def awake(waker: Waker | Spool) -> bool:
 
 
 def drain(spool: Spool) -> list[Item]:
-    found: list[Item] = []
+    drained: list[Item] = []
     while batch := spool.take():
-        found += batch
-    return found
+        drained += batch
+    return drained
 
 
 def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def numbers(found: list[Item]) -> list[int]:
-    return [item.received for item in found if isinstance(item, ChannelEvent)]
+def numbers(drained: list[Item]) -> list[int]:
+    return [item.received for item in drained if isinstance(item, ChannelEvent)]
 
 
 # --- order --------------------------------------------------------------------------------------
@@ -74,7 +74,9 @@ def test_order_is_kept_over_memory_disk_and_back(steps: list[Operation], memory:
     with opened(memory=memory) as (spool, _):
         for step in steps:
             if step is None:
-                taken += numbers(spool.take())
+                batch = spool.take()
+                spool.put_back(batch[1:])
+                taken += numbers(batch[:1])
             else:
                 spool.put([event(put + at, size) for at, size in enumerate(step)])
                 put += len(step)
@@ -82,6 +84,18 @@ def test_order_is_kept_over_memory_disk_and_back(steps: list[Operation], memory:
         taken += numbers(drain(spool))
         assert spool.failure is None
     assert taken == list(range(put))
+
+
+def test_items_put_back_are_taken_once_more_before_all_others() -> None:
+    with opened(memory=PLENTY) as (spool, _):
+        spool.put([event(1), event(2)])
+        batch = spool.take()
+        spool.put([event(3)])
+        spool.put_back(batch[1:])
+        assert spool.events_left == 2
+        assert numbers(drain(spool)) == [2, 3]
+        spool.put_back([])
+        assert (spool.take(), awake(spool)) == ([], False)
 
 
 EVERY_KIND: list[Item] = [
@@ -111,8 +125,8 @@ def test_every_kind_of_item_comes_back_from_disk_as_it_was() -> None:
     with opened() as (spool, _):
         spool.put([*EVERY_KIND, event(99, MEBIBYTE)])
         spool.put(EVERY_KIND)
-        found = drain(spool)
-    assert found == [*EVERY_KIND, event(99, MEBIBYTE), *EVERY_KIND]
+        taken = drain(spool)
+    assert taken == [*EVERY_KIND, event(99, MEBIBYTE), *EVERY_KIND]
 
 
 @pytest.mark.parametrize("code", [0, 1006, 65535])
@@ -149,10 +163,10 @@ def test_descriptors_and_disk_are_given_back_as_it_is_read() -> None:
         for number in range(150):
             spool.put([event(number, MEBIBYTE)])
         assert descriptors() == before + 3
-        found = [number for _ in range(70) for number in numbers(spool.take())]
+        taken = [number for _ in range(70) for number in numbers(spool.take())]
         assert descriptors() == before + 2
-        found += numbers(drain(spool))
-        assert found == list(range(150))
+        taken += numbers(drain(spool))
+        assert taken == list(range(150))
         assert descriptors() == before
 
 
@@ -250,14 +264,14 @@ def test_a_full_disk_is_said_and_what_was_kept_can_be_taken(kept: int, room: int
 def test_no_descriptor_left_is_said_and_what_was_kept_can_be_taken() -> None:
     with opened(memory=1000) as (spool, alarm):
         spool.put([event(0)])
-        highest = max(int(each.name) for each in Path("/proc/self/fd").iterdir())
+        highest = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
         holders = [os.dup(0) for _ in range(highest)]
         try:
             with limited(resource.RLIMIT_NOFILE, 3):
                 spool.put([event(1, MEBIBYTE)])
         finally:
-            for each in holders:
-                os.close(each)
+            for descriptor in holders:
+                os.close(descriptor)
         assert awake(alarm)
         assert spool.failure is not None
         assert numbers(drain(spool)) == [0, 1]
@@ -309,12 +323,12 @@ def test_no_wake_up_is_lost_between_threads(memory: int) -> None:
         waits = select.poll()
         waits.register(spool, select.POLLIN)
         writer.start()
-        found = 0
-        while found < count:
-            assert waits.poll(deadline), f"asleep after {found} of {count}"
+        count_taken = 0
+        while count_taken < count:
+            assert waits.poll(deadline), f"asleep after {count_taken} of {count}"
             for number in numbers(spool.take()):
-                assert number == found
-                found += 1
+                assert number == count_taken
+                count_taken += 1
         writer.join()
         assert drain(spool) == []
         assert not awake(spool)
@@ -354,16 +368,16 @@ class Impatient(threading.Event):
 
 def test_little_is_not_waited_for() -> None:
     with opened(memory=module.MEMORY) as (spool, _):
-        spool._little_left = waited = Impatient()
+        spool._below_low_water = waited = Impatient()
         for number in range(1000):
-            spool.put([event(number, module._PLENTY - 1000)])
+            spool.put([event(number, module._LOW_WATER - 1000)])
             spool.take()
         assert waited.waits == 0
 
 
 def test_a_taker_that_takes_nothing_is_waited_for_once() -> None:
     with opened(memory=module.MEMORY) as (spool, _):
-        spool._little_left = waited = Impatient()
+        spool._below_low_water = waited = Impatient()
         for number in range(60):
             spool.put([event(number, MEBIBYTE)])
         assert waited.waits == 1
@@ -373,7 +387,7 @@ def test_a_taker_that_takes_nothing_is_waited_for_once() -> None:
 
 def test_a_taker_that_goes_on_is_waited_for_again() -> None:
     with opened(memory=module.MEMORY) as (spool, _):
-        spool._little_left = waited = Impatient()
+        spool._below_low_water = waited = Impatient()
         for number in range(4):
             spool.put([event(number, MEBIBYTE)])
         assert waited.waits == 1
@@ -384,21 +398,21 @@ def test_a_taker_that_goes_on_is_waited_for_again() -> None:
 
 def test_what_goes_to_disk_is_not_waited_for() -> None:
     with opened() as (spool, _):
-        spool._little_left = waited = Impatient()
+        spool._below_low_water = waited = Impatient()
         for number in range(10):
             spool.put([event(number, MEBIBYTE)])
         assert waited.waits == 0
 
 
 def test_the_wait_ends_when_little_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MOMENT", 60 * TIMEOUT_SCALE)
+    monkeypatch.setattr(module, "_YIELD_TIMEOUT", 60 * TIMEOUT_SCALE)
     with opened(memory=module.MEMORY) as (spool, _):
         batch = [event(0, 3 * MEBIBYTE)]
         putter = threading.Thread(target=spool.put, args=(batch,))
         putter.start()
-        found: list[Item] = []
-        while not found:
-            found = spool.take()
+        taken: list[Item] = []
+        while not taken:
+            taken = spool.take()
         putter.join(10 * TIMEOUT_SCALE)
         assert not putter.is_alive()
-        assert found == batch
+        assert taken == batch

@@ -11,7 +11,7 @@ from chatapp_tail.formats.colors import ColorMode
 from chatapp_tail.formats.times import TimeStyle
 from chatapp_tail.pusher.connection import Endpoint, Timing
 from chatapp_tail.reporting.notices import Level, LogFormat
-from chatapp_tail.tail.loop import Limits
+from chatapp_tail.tail.deadlines import Limits
 
 TYPED: dict[str, Any] = {
     "licenses": (1229,),

@@ -37,15 +37,15 @@ class Pipe:
             os.set_blocking(self.writer, True)
 
     def read(self) -> str:
-        found = b""
+        output = b""
         while True:
             try:
                 data = os.read(self.reader, 65536)
             except BlockingIOError:
-                return found.decode()
+                return output.decode()
             if not data:
-                return found.decode()
-            found += data
+                return output.decode()
+            output += data
 
 
 @pytest.fixture
@@ -66,10 +66,10 @@ def writer(pipe: Pipe) -> Iterator[StderrWriter]:
 
 def read_rest(pipe: Pipe, writer: StderrWriter) -> str:
     """Read what waits for room."""
-    found = ""
+    output = ""
     while writer.retry() < inf:
-        found += pipe.read()
-    return found + pipe.read()
+        output += pipe.read()
+    return output + pipe.read()
 
 
 def lines(count: int) -> list[str]:
@@ -132,12 +132,12 @@ def test_the_line_about_dropped_ones_has_the_format_of_the_others(
 @pytest.mark.defect("A2.13")
 def test_a_reader_that_is_slow_gets_everything(pipe: Pipe, writer: StderrWriter) -> None:
     os.set_blocking(pipe.reader, True)
-    found: list[str] = []
+    received: list[str] = []
 
     def read_slowly() -> None:
         with os.fdopen(os.dup(pipe.reader)) as stream:
             while line := stream.readline():
-                found.append(line.removesuffix("\n"))
+                received.append(line.removesuffix("\n"))
                 time.sleep(0.0002)
 
     reader = threading.Thread(target=read_slowly)
@@ -148,7 +148,7 @@ def test_a_reader_that_is_slow_gets_everything(pipe: Pipe, writer: StderrWriter)
     writer.close()
     os.close(pipe.writer)
     reader.join()
-    assert found == lines(1000)
+    assert received == lines(1000)
 
 
 @pytest.mark.defect("A2.13")
@@ -158,12 +158,12 @@ def test_the_end_waits_for_room_and_not_for_ever(pipe: Pipe, writer: StderrWrite
     began = time.monotonic()
     writer.finish(0.2)
     assert 0.2 <= time.monotonic() - began < 1 * TIMEOUT_SCALE
-    found: list[str] = []
-    reader = threading.Timer(0.1, lambda: found.append(pipe.read()))
+    received: list[str] = []
+    reader = threading.Timer(0.1, lambda: received.append(pipe.read()))
     reader.start()
     writer.finish(10 * TIMEOUT_SCALE)
     reader.join()
-    assert (found[0] + pipe.read()).endswith("the last words\n")
+    assert (received[0] + pipe.read()).endswith("the last words\n")
 
 
 @pytest.mark.defect("A.22")

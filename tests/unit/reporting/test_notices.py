@@ -22,7 +22,7 @@ NEVER = items.Lost(AT, "wss://h:6001: Connection refused", None, None)
 GAP = Gap(CHANNEL, AT, AT + 12_000_000_000, "lost")
 
 
-def said(
+def notices_of(
     *statuses: Status | Gap, level: Level = Level.DETAIL, log_format: LogFormat = LogFormat.TEXT
 ) -> list[str]:
     lines: list[str] = []
@@ -112,12 +112,12 @@ SENTENCES: dict[str, tuple[list[Status | Gap], str, Level]] = {
 def test_each_sentence_at_its_level_and_not_below(
     statuses: list[Status | Gap], sentence: str, level: Level
 ) -> None:
-    assert said(*statuses, level=level) == [f"chatapp-tail: {sentence}"]
-    assert said(*statuses, level=Level(level - 1)) == []
+    assert notices_of(*statuses, level=level) == [f"chatapp-tail: {sentence}"]
+    assert notices_of(*statuses, level=Level(level - 1)) == []
 
 
 def test_a_gap_names_channel_and_span() -> None:
-    (line,) = said(GAP, level=Level.TROUBLE)
+    (line,) = notices_of(GAP, level=Level.TROUBLE)
     assert re.fullmatch(
         r"chatapp-tail: gap: events of 1229/telegram from [-\d]{10} [:\d]{8} to [-\d]{10} [:\d]{8}"
         r" \(12 s\) may be missing",
@@ -152,19 +152,21 @@ FILLED = {
 
 @pytest.mark.parametrize(("gap", "sentence"), FILLED.values(), ids=FILLED)
 def test_a_gap_says_what_came_back_and_what_cannot(gap: Gap, sentence: str) -> None:
-    (line,) = said(gap, level=Level.PROGRESS)
+    (line,) = notices_of(gap, level=Level.PROGRESS)
     assert re.fullmatch(f"chatapp-tail: {sentence}", line)
 
 
 def test_only_what_was_asked_for_and_came_is_no_trouble() -> None:
     asked = replace(GAP, reason=items.ASKED, missing=None)
-    assert said(asked, level=Level.TROUBLE) == []
-    assert said(replace(asked, missing="403"), replace(GAP, missing=None), level=Level.TROUBLE)
+    assert notices_of(asked, level=Level.TROUBLE) == []
+    assert notices_of(
+        replace(asked, missing="403"), replace(GAP, missing=None), level=Level.TROUBLE
+    )
 
 
 def test_a_gap_of_today_has_no_date() -> None:
     now = time.time_ns()
-    (line,) = said(Gap(CHANNEL, now, now, "lost"), level=Level.TROUBLE)
+    (line,) = notices_of(Gap(CHANNEL, now, now, "lost"), level=Level.TROUBLE)
     assert time.strftime("%F") not in line
 
 
@@ -176,8 +178,8 @@ def test_ready_after_trouble_is_said_as_loudly_as_the_trouble() -> None:
         items.Connecting(AT, "ws://h"),
         ready,
     ]
-    assert said(*trouble, level=Level.TROUBLE)[-1] == "chatapp-tail: ready: 1229/telegram"
-    assert len(said(*trouble, ready, level=Level.TROUBLE)) == 2
+    assert notices_of(*trouble, level=Level.TROUBLE)[-1] == "chatapp-tail: ready: 1229/telegram"
+    assert len(notices_of(*trouble, ready, level=Level.TROUBLE)) == 2
 
 
 def test_quiet_says_nothing_but_the_end() -> None:
@@ -208,7 +210,7 @@ FROM_THE_SERVER: dict[str, Callable[[str], list[Status | Gap]]] = {
 def test_text_of_the_server_is_one_safe_line(
     statuses: Callable[[str], list[Status | Gap]], log_format: LogFormat, text: str
 ) -> None:
-    lines = said(*statuses(text), level=Level.FRAMES, log_format=log_format)
+    lines = notices_of(*statuses(text), level=Level.FRAMES, log_format=log_format)
     assert lines
     for line in lines:
         assert not re.search("[\x00-\x1f\x7f]", line)
@@ -224,7 +226,7 @@ EVERY: list[Status | Gap] = [
 
 
 def test_as_json_every_line_is_a_record() -> None:
-    lines = said(*EVERY, level=Level.FRAMES, log_format=LogFormat.JSON)
+    lines = notices_of(*EVERY, level=Level.FRAMES, log_format=LogFormat.JSON)
     records = [json.loads(line) for line in lines]
     assert len(records) == len(EVERY)
     assert {record["type"] for record in records} == {"status", "gap"}
@@ -252,15 +254,15 @@ def test_as_json_the_end_and_the_frames_are_records_too() -> None:
 
 def test_as_json_frames_are_only_said_when_asked_for() -> None:
     frame = items.FrameTrace(AT, "<", "{}")
-    assert said(frame, level=Level.DETAIL, log_format=LogFormat.JSON) == []
-    assert len(said(frame, level=Level.FRAMES, log_format=LogFormat.JSON)) == 1
+    assert notices_of(frame, level=Level.DETAIL, log_format=LogFormat.JSON) == []
+    assert len(notices_of(frame, level=Level.FRAMES, log_format=LogFormat.JSON)) == 1
 
 
 def test_a_sentence_has_an_end_and_a_record_has_all() -> None:
     frame = items.FrameTrace(AT, ">", "x" * 5000)
-    (line,) = said(frame, level=Level.FRAMES)
+    (line,) = notices_of(frame, level=Level.FRAMES)
     assert line == "chatapp-tail: > " + "x" * 998
-    (line,) = said(frame, level=Level.FRAMES, log_format=LogFormat.JSON)
+    (line,) = notices_of(frame, level=Level.FRAMES, log_format=LogFormat.JSON)
     assert json.loads(line)["text"] == "x" * 5000
 
 
@@ -301,4 +303,4 @@ def test_names_in_a_summary_are_the_servers_and_made_safe() -> None:
 
 @given(st.floats(min_value=0, max_value=1e12))
 def test_any_wait_can_be_said(delay: float) -> None:
-    assert len(said(LOST, items.Reconnecting(AT, delay))) == 1
+    assert len(notices_of(LOST, items.Reconnecting(AT, delay))) == 1

@@ -27,8 +27,8 @@ class Shown:
 
     def __init__(self, ago: float | None, *, bar: bool = False) -> None:
         self.reader = MadeReader()
-        self.said: list[Fetching] = []
-        self.progress = HistoryProgress(self.reader, self.said.append, bar=bar)
+        self.lines: list[Fetching] = []
+        self.progress = HistoryProgress(self.reader, self.lines.append, bar=bar)
         if ago is not None:
             self.reader.since = time.monotonic() - ago
 
@@ -37,7 +37,7 @@ def test_nothing_is_shown_when_nothing_is_read() -> None:
     shown = Shown(None, bar=True)
     assert shown.progress(False) == inf
     assert 0 < shown.progress(True) <= 1.0, "reading may begin meanwhile"
-    assert shown.said == []
+    assert shown.lines == []
 
 
 @pytest.mark.parametrize("held", [True, False])
@@ -45,7 +45,7 @@ def test_nothing_is_shown_when_nothing_is_read() -> None:
 def test_what_is_over_soon_is_not_shown(held: bool, bar: bool) -> None:
     shown = Shown(0.5, bar=bar)
     assert 0 < shown.progress(held) <= 1.5
-    assert shown.said == []
+    assert shown.lines == []
 
 
 @pytest.mark.parametrize(("held", "bar"), [(True, False), (False, False), (False, True)])
@@ -53,12 +53,12 @@ def test_what_takes_longer_is_said_in_a_line_now_and_then(held: bool, bar: bool)
     shown = Shown(3.0, bar=bar)
     first = shown.progress(held)
     assert 9.0 < first < 10.1
-    assert len(shown.said) == 1
+    assert len(shown.lines) == 1
     assert 0 < shown.progress(held) <= first
-    assert len(shown.said) == 1, "not at every wake-up"
+    assert len(shown.lines) == 1, "not at every wake-up"
     shown.progress._line_due = time.monotonic()
     shown.progress(held)
-    assert len(shown.said) == 2
+    assert len(shown.lines) == 2
 
 
 # --- the bar
@@ -85,11 +85,11 @@ def test_a_bar_while_live_events_wait_and_a_line_when_they_no_longer_do(
     shown = Shown(3.0, bar=True)
     try:
         assert shown.progress(True) < 1.0
-        assert shown.said == []
+        assert shown.lines == []
         assert "reading history" in plain(capsys.readouterr().err)
     finally:
         shown.progress(False)
-    assert len(shown.said) == 1
+    assert len(shown.lines) == 1
     assert "\x1b[?25h" in capsys.readouterr().err, "the cursor is there again"
 
 
@@ -99,7 +99,7 @@ def test_the_bar_goes_when_reading_ends(capsys: pytest.CaptureFixture[str]) -> N
     shown.progress(True)
     shown.reader.since = inf
     assert shown.progress(False) == inf
-    assert shown.said == []
+    assert shown.lines == []
     out, err = capsys.readouterr()
     assert out == ""
     assert err.endswith(("\x1b[2K", "\r", "\x1b[?25h", "\x1b[1A\x1b[2K"))

@@ -1,4 +1,4 @@
-"""Whether it ever was ready, and what is said to have been in the way."""
+"""Whether a tail was ever ready, and the reason reported when it was not."""
 
 import pytest
 

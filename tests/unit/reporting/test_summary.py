@@ -132,7 +132,7 @@ def test_figures_are_of_the_moment_and_change_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shown", "said"),
+    ("shown", "sentence"),
     [
         ({}, "0 records"),
         ({"message": 1}, "1 record (message 1)"),
@@ -148,12 +148,12 @@ def test_figures_are_of_the_moment_and_change_nothing() -> None:
         ),
     ],
 )
-def test_records_in_the_sentence(shown: dict[str, int], said: str) -> None:
-    assert summary_of(**shown).sentence(0) == f"0.0 s: {said}"
+def test_records_in_the_sentence(shown: dict[str, int], sentence: str) -> None:
+    assert summary_of(**shown).sentence(0) == f"0.0 s: {sentence}"
 
 
 @pytest.mark.parametrize(
-    ("statuses", "filtered", "spool_peak", "said"),
+    ("statuses", "filtered", "spool_peak", "sentence"),
     [
         ([], 0, 0, ""),
         ([], 3, 0, "; 3 filtered out"),
@@ -175,10 +175,10 @@ def test_records_in_the_sentence(shown: dict[str, int], said: str) -> None:
     ],
 )
 def test_only_what_happened_is_in_the_sentence(
-    statuses: list[Status | Gap], filtered: int, spool_peak: int, said: str
+    statuses: list[Status | Gap], filtered: int, spool_peak: int, sentence: str
 ) -> None:
     summary = summary_of(*statuses, filtered=filtered, message=1)
-    assert summary.sentence(spool_peak) == f"0.0 s: 1 record (message 1){said}"
+    assert summary.sentence(spool_peak) == f"0.0 s: 1 record (message 1){sentence}"
 
 
 def test_channels_are_named_as_people_type_them_when_there_are_several() -> None:

@@ -31,12 +31,12 @@ class Systemd:
     def waiting(self) -> list[str]:
         """What lies there already; sending is done when the call that sends returns."""
         self.sock.setblocking(False)
-        found = []
+        notifications = []
         try:
             while True:
-                found.append(self.sock.recv(65536).decode())
+                notifications.append(self.sock.recv(65536).decode())
         except BlockingIOError:
-            return found
+            return notifications
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -90,9 +90,9 @@ def test_what_is_not_said(systemd: Systemd, status: items.Status | items.Gap) ->
 )
 def test_what_a_server_says_is_one_harmless_line(systemd: Systemd, reason: str) -> None:
     notifier(systemd).say(items.Lost(1, reason, None, None))
-    (said,) = systemd.waiting()
-    assert said.startswith("STATUS=lost: ")
-    assert said.count("\n") == 0
+    (notification,) = systemd.waiting()
+    assert notification.startswith("STATUS=lost: ")
+    assert notification.count("\n") == 0
 
 
 def test_a_reason_of_any_length_does_no_harm(systemd: Systemd) -> None:

@@ -56,10 +56,10 @@ class Line:
         return [record.data + b"\n" for record in kept]
 
 
-def through(line: Line, each: ChannelEvent, *, saved: bool) -> list[bytes]:
+def through(line: Line, channel_event: ChannelEvent, *, saved: bool) -> list[bytes]:
     if saved:
-        return line.pipeline.process_saved(decode(each, Source.REPLAY))
-    return line.pipeline.process_live(each)
+        return line.pipeline.process_saved(decode(channel_event, Source.REPLAY))
+    return line.pipeline.process_live(channel_event)
 
 
 @pytest.mark.defect("U9")
@@ -98,9 +98,9 @@ def test_a_live_event_whose_name_is_not_wanted_is_not_even_decoded(
 ) -> None:
     decoded: list[str] = []
 
-    def noted(each: ChannelEvent) -> Decoded:
-        decoded.append(each.event)
-        return decode(each)
+    def noted(channel_event: ChannelEvent) -> Decoded:
+        decoded.append(channel_event.event)
+        return decode(channel_event)
 
     monkeypatch.setattr(module, "decode", noted)
     line = Line(keep_event="message".__eq__)
@@ -138,8 +138,8 @@ def test_a_format_is_not_asked_when_nothing_is_kept(saved: bool) -> None:
 
 def test_counts_are_by_event_and_channel_and_add_up() -> None:
     line = Line()
-    for each in (event(1), event(2, 3), event(4, name="chatTag"), event(5, channel=None)):
-        line.pipeline.process_live(each)
+    for channel_event in (event(1), event(2, 3), event(4, name="chatTag"), event(5, channel=None)):
+        line.pipeline.process_live(channel_event)
     assert counted(line.summary) == {
         ("message", CHANNEL): 3,
         ("chatTag", CHANNEL): 1,
@@ -169,15 +169,15 @@ def test_what_history_has_too_comes_once() -> None:
 
 @pytest.mark.defect("A2.5")
 def test_two_chats_with_the_same_message_id_lose_nothing() -> None:
-    said = [event({"id": 696, "chat": {"id": f"group-{number}"}}) for number in range(6)]
+    messages = [event({"id": 696, "chat": {"id": f"group-{number}"}}) for number in range(6)]
     line = Line(deduplicator=Deduplicator())
-    assert line.pipeline.process_live(said[0])
-    assert all(line.pipeline.process_history(each) for each in said[1:4])
-    assert all(line.pipeline.process_live(each) for each in said[4:])
-    earlier = Deduplicator([line.given[0][1][0].id], now=said[0].received)
+    assert line.pipeline.process_live(messages[0])
+    assert all(line.pipeline.process_history(message) for message in messages[1:4])
+    assert all(line.pipeline.process_live(message) for message in messages[4:])
+    earlier = Deduplicator([line.given[0][1][0].id], now=messages[0].received)
     next_run = Line(deduplicator=earlier)
-    assert not next_run.pipeline.process_history(said[0])
-    assert next_run.pipeline.process_history(said[1])
+    assert not next_run.pipeline.process_history(messages[0])
+    assert next_run.pipeline.process_history(messages[1])
 
 
 def test_of_a_frame_only_what_is_no_double_is_shown() -> None:

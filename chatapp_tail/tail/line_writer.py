@@ -1,0 +1,137 @@
+"""Writes lines to stdout, up to a count, and commits to the checkpoint what is written."""
+
+import select
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
+from math import inf
+
+from ..history.checkpoint import Checkpoint
+from ..sinks.stdout import Stdout, ends_with_partial_line
+from .pipeline import Pipeline
+
+_LINES_PER_COMMIT = 16
+"""With a checkpoint, lines per write and commit; a SIGKILL in between duplicates at most these."""
+
+
+class StdoutStalled(Exception):
+    """The reader of stdout takes nothing; `events` were taken from the spool and not written."""
+
+    def __init__(self) -> None:
+        self.events = 0
+
+
+class LineWriter:
+    """Writes whole lines that the pipeline returned, at most `count` of them.
+
+    `wait_for_room` waits, then returns whether stdout has room; StdoutStalled when it gives up.
+    """
+
+    def __init__(
+        self,
+        stdout: Stdout,
+        pipeline: Pipeline,
+        checkpoint: Checkpoint | None,
+        *,
+        count: int | None,
+        wait_for_room: Callable[[], bool],
+    ) -> None:
+        self.stdout = stdout
+        """The descriptor, to be polled and closed by the caller."""
+        self.just_polled = False
+        """Whether the caller has polled since the last write, so that the next needs no poll."""
+        self._pipeline = pipeline
+        self._checkpoint = checkpoint
+        self._wait_for_room = wait_for_room
+        self._wanted = inf if count is None else count
+        """Lines that are still to be written."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether as many lines are written as are wanted."""
+        return self._wanted <= 0
+
+    @property
+    def batch_size(self) -> float:
+        """How many lines to collect before they are written."""
+        return self._wanted if self._checkpoint is None else min(self._wanted, _LINES_PER_COMMIT)
+
+    def end_partial_line(self) -> None:
+        """End a line in the middle of which the last run was killed."""
+        if self._checkpoint is None:
+            if ends_with_partial_line(self.stdout.fileno(), if_appended=True):
+                self._write_bytes(b"\n")
+        elif self._checkpoint.torn or ends_with_partial_line(self.stdout.fileno()):
+            self._write_bytes(b"\n")
+            self._checkpoint.wrote(())
+
+    def write(self, lines: list[bytes]) -> bool:
+        """Write lines, without those beyond the count; return whether there were any."""
+        surplus = int(max(0, len(lines) - self._wanted))
+        if surplus:
+            del lines[-surplus:]
+            self._pipeline.leave_out(surplus)
+        if not lines:
+            return False
+        self._wanted -= len(lines)
+        before = self.stdout.written
+        try:
+            if self._checkpoint is None:
+                self._write_bytes(b"".join(lines))
+            else:
+                self._write_and_commit(lines, surplus, self._checkpoint)
+        except StdoutStalled as stalled:
+            stalled.events += _count_unwritten(lines, self.stdout.written - before)
+            raise
+        return True
+
+    def write_meta(self, line: bytes) -> None:
+        """Write a line that is no event's and does not count."""
+        if self._checkpoint is None or not self.stdout.may_tear(len(line)):
+            self._write_bytes(line)
+            return
+        self._checkpoint.tear()
+        self._write_bytes(line)
+        self._checkpoint.wrote(())
+
+    def _write_and_commit(self, lines: list[bytes], surplus: int, checkpoint: Checkpoint) -> None:
+        """Write lines in pieces that a kill leaves whole or absent, then commit their messages.
+
+        A piece that a kill may tear all the same is marked as partial before it is written.
+        """
+        for piece in _pieces(lines, self.stdout.at_most):
+            if self.stdout.may_tear(len(piece)):
+                checkpoint.tear()
+            self._write_bytes(piece)
+        records = self._pipeline.take_written(surplus)
+        checkpoint.wrote(record for record in records if record.event == "message")
+
+    def _write_bytes(self, data: bytes) -> None:
+        unwritten = memoryview(data)
+        # Right after a poll nothing else is due, and a non-blocking pipe tells that it is full.
+        has_room = self.just_polled and self.stdout.at_most > select.PIPE_BUF
+        self.just_polled = False
+        while unwritten:
+            # A write without room would block, and then nothing could end it.
+            if not has_room and not self._wait_for_room():
+                continue
+            has_room = False
+            if written := self.stdout.write(unwritten):
+                unwritten = unwritten[written:]
+
+
+def _count_unwritten(lines: Sequence[bytes], written: int) -> int:
+    """Return how many lines are not whole within the first `written` bytes of all."""
+    return sum([end > written for end in accumulate(map(len, lines))])
+
+
+def _pieces(lines: Sequence[bytes], at_most: int) -> Iterator[bytes]:
+    """Join lines, as many as are not longer than `at_most` together, and at least one."""
+    piece: list[bytes] = []
+    size = 0
+    for line in lines:
+        if piece and size + len(line) > at_most:
+            yield b"".join(piece)
+            piece, size = [], 0
+        piece.append(line)
+        size += len(line)
+    yield b"".join(piece)

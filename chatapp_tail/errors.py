@@ -1,7 +1,9 @@
-"""What can go wrong, the exit status each kind ends in, and the word that was meant."""
+"""Every failure with its exit status, and how a wrong value on the command line is shown."""
 
 from collections.abc import Iterable
 from enum import IntEnum
+
+from .escape import escape_line
 
 
 class ExitStatus(IntEnum):
@@ -85,6 +87,19 @@ class OutputError(ChatAppTailError):
 
 def suggest(word: str, known: Iterable[str]) -> str | None:
     """Return the known word that is closest, None when none is close."""
-    from difflib import get_close_matches  # 1 ms, for who misspells
+    from difflib import get_close_matches  # 1 ms
 
     return next(iter(get_close_matches(word, list(known), 1)), None)
+
+
+def error_at(option: str, reason: str, value: str, position: int) -> UsageError:
+    """Return the error that quotes the `value` of an option with a caret under `position`."""
+    before, after = escape_line(value[:position]), escape_line(value[position:])
+    return UsageError(f"{option}: {reason}\n  {before}{after}\n  {' ' * _display_width(before)}^")
+
+
+def _display_width(text: str) -> int:
+    """Return the number of terminal cells that a text on one line takes."""
+    from unicodedata import combining, east_asian_width
+
+    return sum(2 if east_asian_width(char) in "WF" else not combining(char) for char in text)

@@ -11,14 +11,11 @@ from enum import StrEnum
 from functools import lru_cache
 from operator import attrgetter
 from typing import TypeGuard
-from unicodedata import combining, east_asian_width
 
 import msgspec
 
 from ..chatapp.records import Record
-from ..errors import UsageError
-from ..escape import escape_line
-from .ndjson import timestamp
+from .timestamps import timestamp
 
 
 class Direction(StrEnum):
@@ -210,16 +207,3 @@ ITEM_FIELDS: dict[str, Field] = {
 }
 
 FIELDS = RECORD_FIELDS | ITEM_FIELDS
-
-
-# What is wrong in a text that one of these fields is named in.
-
-
-def error_at(option: str, why: str, typed: str, position: int) -> UsageError:
-    """Return the error that quotes what was `typed` with a caret under `position`."""
-    before, after = escape_line(typed[:position]), escape_line(typed[position:])
-    return UsageError(f"{option}: {why}\n  {before}{after}\n  {' ' * _cells(before)}^")
-
-
-def _cells(shown: str) -> int:
-    return sum(2 if east_asian_width(each) in "WF" else not combining(each) for each in shown)

@@ -1,12 +1,11 @@
 """`-o json`: one JSON object a line, version 1, with the item byte for byte."""
 
-import time
 from collections.abc import Sequence
-from functools import lru_cache
 
 import msgspec
 
 from ..chatapp.records import Decoded, Record
+from .timestamps import timestamp
 
 _encode = msgspec.json.encode
 _MOST_REMEMBERED = 4096
@@ -67,15 +66,3 @@ def _pieces(names: _Names) -> tuple[bytes, bytes, bytes]:
             _remembered.clear()
         _remembered[names] = pieces
     return pieces
-
-
-@lru_cache(maxsize=16)
-def timestamp(nanoseconds: int) -> bytes:
-    """Return a moment as RFC 3339 in UTC with microseconds: `2026-11-22T08:39:00.123456Z`."""
-    seconds, rest = divmod(nanoseconds, 1_000_000_000)
-    return b"%b.%06dZ" % (_second(seconds), rest // 1000)
-
-
-@lru_cache(maxsize=16)
-def _second(seconds: int) -> bytes:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)).encode()

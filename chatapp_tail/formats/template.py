@@ -12,9 +12,9 @@ import re
 from collections.abc import Callable, Sequence
 
 from ..chatapp.records import Decoded, Record, Source
-from ..errors import suggest
+from ..errors import error_at, suggest
 from ..escape import escape_line
-from .fields import FIELDS, RECORD_FIELDS, error_at, read
+from .fields import FIELDS, RECORD_FIELDS, read
 from .times import Clock
 
 NAMES = ("time", *FIELDS)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 
 from . import TimeStyle as TimeStyle
-from .ndjson import timestamp
+from .timestamps import timestamp
 
 Clock = Callable[[int], str]
 """A moment in nanoseconds since the epoch -> text; asked once a record, as one may count from the

@@ -1,33 +1,25 @@
 """What an item says, whatever it is."""
 
-import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatapp_tail.chatapp.records import Record, decode
-from chatapp_tail.formats.fields import FIELDS, RECORD_FIELDS, Direction, direction, error_at, read
+from chatapp_tail.chatapp.records import decode
+from chatapp_tail.formats.fields import FIELDS, RECORD_FIELDS, Direction, direction, read
 from chatapp_tail.items import ChannelEvent
 from chatapp_tail.sandbox.events import LiveEvents
+from tests.factories import CHANNEL, decoded
 
-CHANNEL = "private-v1.licenses.1229.messengers.telegram"
 PERSON = {"id": 1480000001, "username": "username_test", "name": "Test Test", "phone": "7000000000"}
 CHAT = {**PERSON, "id": "private-1480000001h1360000000000000001", "type": "private"}
 FILE = {"link": "https://example.invalid/a", "name": "a.pdf"}
 OTHER_FILE = {"link": "https://example.invalid/b", "name": "b.pdf"}
 
 
-def record(item: object, event: str = "message") -> Record:
-    envelope = {"queue": "Telegram.Broadcast.Message", "payload": {"data": [item]}}
-    received = 1637319283_123456789
-    (made,) = decode(ChannelEvent(received, event, CHANNEL, json.dumps(envelope).encode())).records
-    return made
-
-
 def field(name: str, item: object, event: str = "message") -> str:
-    made = record(item, event)
+    made = decoded(item, event)
     return FIELDS[name](made, read(made.data))
 
 
@@ -151,7 +143,7 @@ values = st.recursive(
 
 @given(values, st.sampled_from(["message", "messageStatus", "chatTag", "other"]))
 def test_any_item_has_every_field_as_text(item: object, event: str) -> None:
-    made = record(item, event)
+    made = decoded(item, event)
     parsed = read(made.data)
     assert all(type(str(say(made, parsed))) is str for say in FIELDS.values())
     assert all(say(made, None) == say(made, parsed) for say in RECORD_FIELDS.values())
@@ -168,17 +160,3 @@ def test_the_events_of_the_sandbox_say_what_they_should() -> None:
             assert (direction(item) in tuple(Direction)) == (event.name == "message")
             assert ("status" in told) == (event.name == "messageStatus")
             assert ("tag" in told) == (event.name == "chatTag")
-
-
-CARETS = [
-    ("abc", 1, "  abc\n   ^"),
-    ("", 0, "  \n  ^"),
-    ("日本x", 2, "  日本x\n      ^"),
-    ("e\u0301x", 2, "  e\u0301x\n   ^"),
-    ("a\x1bb", 2, "  a\\x1bb\n       ^"),
-]
-
-
-@pytest.mark.parametrize(("typed", "position", "shown"), CARETS)
-def test_a_caret_stands_under_the_fault(typed: str, position: int, shown: str) -> None:
-    assert str(error_at("--where", "wrong", typed, position)) == f"--where: wrong\n{shown}"

@@ -16,7 +16,7 @@ from wcwidth import wcwidth
 
 from chatapp_tail.chatapp.records import Decoded, Record, Source
 from chatapp_tail.escape import escape_text
-from chatapp_tail.filters import compile_grep
+from chatapp_tail.filters.grep import compile_grep
 from chatapp_tail.formats.pretty import LINE_LIMIT, Pretty, moved
 from chatapp_tail.formats.times import TimeStyle, make_clock
 

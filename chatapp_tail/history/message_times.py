@@ -16,9 +16,9 @@ from .. import raw_json
 from ..chatapp.records import Record
 
 _SECOND = 10**9
-_ODD = 600 * _SECOND
+_FUTURE_TOLERANCE = 600 * _SECOND
 """Nanoseconds by which a time may be ahead of our clock and still be meant."""
-_SOON = 60.0
+_START_WINDOW = 60.0
 """Seconds after the begin of a channel in which live messages tell when that was."""
 
 
@@ -49,7 +49,7 @@ class MessageTimes:
         self.newest = dict(newest or {})
         self.begins = dict(begins or {})
         self._begun: dict[str, _Begin] = {}
-        self._looked_at: dict[str | None, int] = {}
+        self._last_look: dict[str | None, int] = {}
 
     def begin(self, channel: str, at: int) -> None:
         """Note that a channel is tailed from now on, which is `at` by our clock (nanoseconds)."""
@@ -67,7 +67,7 @@ class MessageTimes:
 
     def note(self, record: Record) -> None:
         """Take the time of a live message into account; once a second is enough."""
-        if not 0 <= record.received - self._looked_at.get(record.channel, 0) < _SECOND:
+        if not 0 <= record.received - self._last_look.get(record.channel, 0) < _SECOND:
             self._look(record)
 
     def wants(self, record: Record) -> bool:
@@ -81,15 +81,15 @@ class MessageTimes:
     def _look(self, record: Record) -> None:
         channel, moment = record.channel, _time_of(record.data)
         if channel is None or moment is None:
-            self._looked_at[channel] = record.received
+            self._last_look[channel] = record.received
             return
         self._note_newest(channel, moment, record.received)
         self._note_begin(channel, moment, record.received)
         if moment >= self.newest.get(channel, 0):  # else an edit of an old one: the next may tell
-            self._looked_at[channel] = record.received
+            self._last_look[channel] = record.received
 
     def _note_newest(self, channel: str, moment: int, received: int) -> None:
-        if moment * _SECOND <= received + _ODD:
+        if moment * _SECOND <= received + _FUTURE_TOLERANCE:
             self.newest[channel] = max(moment, self.newest.get(channel, 0))
 
     def _note_begin(self, channel: str, moment: int, received: int) -> None:
@@ -98,9 +98,9 @@ class MessageTimes:
         if begin is None or moment * _SECOND > received + _SECOND:
             return
         elapsed = max((received - begin.at) / _SECOND, time.monotonic() - begin.since)
-        if elapsed <= _SOON:
-            found = moment - ceil(elapsed)
-            self.begins[channel] = max(found, self.begins.get(channel, found))
+        if elapsed <= _START_WINDOW:
+            start = moment - ceil(elapsed)
+            self.begins[channel] = max(start, self.begins.get(channel, start))
 
 
 def _time_of(item: bytes) -> int | None:

@@ -19,30 +19,30 @@ from typing import NamedTuple
 
 from ..errors import ChatAppTailError
 from ..threads import DaemonThreadPool
-from .answers import PAGE, Line, Message, Page
-from .chat_listing import ChatListing, Listed, path_of
+from .answers import PAGE, Message, MessengerRef, Page
+from .chat_listing import ChatListing, Listed, chats_path
 from .chat_reading import ChatReading
 from .rate_limit import RateLimiter
-from .requests import AT_ONCE, Ask, Clock, HistoryRequests, Refusal
+from .requests import MAX_IN_FLIGHT, Ask, Clock, HistoryRequests, Refusal
 from .store import HistoryStore, remove_store
 
-__all__ = ["PAGE", "Ask", "Clock", "Failed", "History", "Line", "Message", "Span"]
+__all__ = ["PAGE", "Ask", "Clock", "History", "Message", "MessengerRef", "OnFailure", "TimeRange"]
 
-_AHEAD = 2 * AT_ONCE
+_MAX_PAGES_IN_FLIGHT = 2 * MAX_IN_FLIGHT
 """Pages that are asked for, or came and are not kept yet."""
 
-Failed = Callable[[Line, str, bool], None]
+OnFailure = Callable[[MessengerRef, str, bool], None]
 """Told why some of a line cannot be read, and whether a later run may find that mended."""
 
 
-class Span(NamedTuple):
+class TimeRange(NamedTuple):
     """From when on the messages of a line are wanted, in whole seconds since the epoch.
 
     `ours` is that moment by our own clock, `service` by the clock of the messages' own times, where
     that is known: the earlier of them counts. Before `floor`, by our clock, nothing is wanted.
     """
 
-    line: Line
+    ref: MessengerRef
     ours: int
     service: int | None = None
     floor: int | None = None
@@ -78,7 +78,7 @@ class History:
         self._limiter = limiter
         self._store = store
         self._requests = HistoryRequests(ask, limiter, clock)
-        self._call = call or DaemonThreadPool("chatapp-tail-history", AT_ONCE).call
+        self._call = call or DaemonThreadPool("chatapp-tail-history", MAX_IN_FLIGHT).call
 
     @property
     def trouble(self) -> str | None:
@@ -88,9 +88,11 @@ class History:
     @property
     def requests(self) -> int:
         """How many requests were made so far."""
-        return self._limiter.begun
+        return self._limiter.count
 
-    def messages(self, spans: Sequence[Span], failed: Failed) -> Iterator[Message]:
+    def messages(
+        self, time_ranges: Sequence[TimeRange], on_failure: OnFailure
+    ) -> Iterator[Message]:
         """Yield the messages of all spans in the order of their time, and nothing twice.
 
         What can be read is, also when something else of the same line cannot. Several spans of a
@@ -98,24 +100,24 @@ class History:
         """
         self.chats = self.chats_read = self.found = 0
         self._requests.begin()
-        lines: dict[Line, list[Span]] = {}
-        for span in spans:
-            lines.setdefault(span.line, []).append(span)
-        to_be_tried_again: set[Line] = set()
+        ranges: dict[MessengerRef, list[TimeRange]] = {}
+        for time_range in time_ranges:
+            ranges.setdefault(time_range.ref, []).append(time_range)
+        retry_later: set[MessengerRef] = set()
 
-        def note(line: Line, why: str, may_pass: bool) -> None:
-            to_be_tried_again.update([line] if may_pass else [])
-            failed(line, why, may_pass)
+        def note(ref: MessengerRef, reason: str, transient: bool) -> None:
+            retry_later.update([ref] if transient else [])
+            on_failure(ref, reason, transient)
 
         try:
             with closing(HistoryStore(self._store)) as store:
-                for message in _Reading(self, self._requests, store, lines, note).run():
+                for message in _Reading(self, self._requests, store, ranges, note).run():
                     self.found += 1
                     yield message
         except sqlite3.Error as error:
-            for line in lines:
-                note(line, f"what history has cannot be kept on disk: {error}", True)
-        if self._store and not to_be_tried_again:
+            for ref in ranges:
+                note(ref, f"what history has cannot be kept on disk: {error}", True)
+        if self._store and not retry_later:
             remove_store(self._store)  # what people wrote stays there no longer than it has to
 
     def call(self, work: Callable[[], None]) -> None:
@@ -123,10 +125,10 @@ class History:
         self._call(work)
 
 
-class _Came(NamedTuple):
+class _Result(NamedTuple):
     """What came of a call: of listing a line's chats, or of asking for a page of one."""
 
-    of: Line | ChatReading
+    source: MessengerRef | ChatReading
     result: Listed | Page | Exception
 
 
@@ -138,95 +140,97 @@ class _Reading:
         history: History,
         requests: HistoryRequests,
         store: HistoryStore,
-        lines: Mapping[Line, Sequence[Span]],
-        failed: Failed,
+        ranges: Mapping[MessengerRef, Sequence[TimeRange]],
+        on_failure: OnFailure,
     ) -> None:
         self._history = history
         self._requests = requests
         self._store = store
-        self._lines = lines
-        self._failed = failed
-        self._listings = len(lines)
-        self._came: SimpleQueue[_Came] = SimpleQueue()
+        self._ranges = ranges
+        self._on_failure = on_failure
+        self._listings = len(ranges)
+        self._results: SimpleQueue[_Result] = SimpleQueue()
         self._waiting: list[tuple[float, int, ChatReading]] = []
-        self._under_way: set[ChatReading] = set()
+        self._in_flight: set[ChatReading] = set()
         self._numbers = count()
 
     def run(self) -> Iterator[Message]:
         """Yield the messages; those go out that are older than anything still to come."""
-        for line in self._lines:
-            self._history.call(partial(self._settle, line, partial(self._list, line)))
-        while self._listings or self._waiting or self._under_way:
+        for ref in self._ranges:
+            self._history.call(partial(self._run_into_queue, ref, partial(self._list, ref)))
+        while self._listings or self._waiting or self._in_flight:
             self._ask_ahead()
-            self._accept(*self._came.get())
+            self._accept(*self._results.get())
             if not self._listings:
                 yield from self._store.take(self._position())
         yield from self._store.take(inf)
 
     def _position(self) -> float:
         """Return the time up to which everything has come."""
-        positions = [reading.position for reading in self._under_way]
+        positions = [reading.position for reading in self._in_flight]
         return min(positions + [place for place, _, _ in self._waiting[:1]], default=inf)
 
     # In the threads that ask.
 
-    def _settle(
-        self, of: Line | ChatReading, work: Callable[[], Listed] | Callable[[], Page]
+    def _run_into_queue(
+        self, source: MessengerRef | ChatReading, work: Callable[[], Listed] | Callable[[], Page]
     ) -> None:
         try:
-            self._came.put(_Came(of, work()))
+            self._results.put(_Result(source, work()))
         except Exception as error:
-            self._came.put(_Came(of, error))
+            self._results.put(_Result(source, error))
 
-    def _list(self, line: Line) -> Listed:
+    def _list(self, ref: MessengerRef) -> Listed:
         listing = ChatListing(
-            self._requests, line, partial(self._since, line), partial(self._failed, line)
+            self._requests, ref, partial(self._since, ref), partial(self._on_failure, ref)
         )
         return listing.read()
 
-    def _since(self, line: Line) -> int:
-        return min(span.since(self._requests.skew) for span in self._lines[line])
+    def _since(self, ref: MessengerRef) -> int:
+        return min(time_range.since(self._requests.skew) for time_range in self._ranges[ref])
 
     def _page(self, reading: ChatReading, query: Mapping[str, str]) -> Page:
         fixed = {"limit": str(PAGE), "includeSystemMessages": "1"}
-        path = f"{path_of(reading.line)}/{reading.name}/messages"
+        path = f"{chats_path(reading.ref)}/{reading.name}/messages"
         return self._requests.page(path, {**fixed, **query})
 
     # In the thread that waits.
 
     def _ask_ahead(self) -> None:
         """Ask for pages of the chats that are furthest behind, so many that no thread idles."""
-        while self._waiting and len(self._under_way) < _AHEAD:
+        while self._waiting and len(self._in_flight) < _MAX_PAGES_IN_FLIGHT:
             _, _, reading = heappop(self._waiting)
             query = dict(reading.next_query(self._history.clock.wall()))
-            self._under_way.add(reading)
+            self._in_flight.add(reading)
             work = partial(self._page, reading, query)
-            self._history.call(partial(self._settle, reading, work))
+            self._history.call(partial(self._run_into_queue, reading, work))
 
-    def _accept(self, of: Line | ChatReading, result: Listed | Page | Exception) -> None:
-        if isinstance(of, ChatReading):
-            self._accept_page(of, result)
+    def _accept(
+        self, source: MessengerRef | ChatReading, result: Listed | Page | Exception
+    ) -> None:
+        if isinstance(source, ChatReading):
+            self._accept_page(source, result)
         elif isinstance(result, Listed):
-            self._accept_listing(of, result)
+            self._accept_listing(source, result)
         else:
             assert isinstance(result, Exception)
             raise result
 
-    def _accept_listing(self, line: Line, listed: Listed) -> None:
+    def _accept_listing(self, ref: MessengerRef, listed: Listed) -> None:
         self._listings -= 1
-        timeless = self._requests.answers and not self._requests.heard_date
-        if timeless and any(span.service is None for span in self._lines[line]):
-            self._failed(line, "nothing tells the time of the service", False)
-        since, now = self._since(line), self._history.clock.wall()
-        known = self._store.begin(line, since)
+        timeless = self._requests.answers and not self._requests.date_seen
+        if timeless and any(time_range.service is None for time_range in self._ranges[ref]):
+            self._on_failure(ref, "nothing tells the time of the service", False)
+        since, now = self._since(ref), self._history.clock.wall()
+        known = self._store.begin(ref, since)
         for name, last_time in listed.chats.items():
             self._history.chats += 1
             chat = known.get(name)
-            reading = ChatReading(line, name, last_time, since, chat, now, self._requests.skew)
+            reading = ChatReading(ref, name, last_time, since, chat, now, self._requests.skew)
             self._queue(reading, begun=False)
 
     def _accept_page(self, reading: ChatReading, result: Listed | Page | Exception) -> None:
-        self._under_way.discard(reading)
+        self._in_flight.discard(reading)
         if isinstance(result, Page):
             self._keep(reading, result)
         elif isinstance(result, ChatAppTailError):
@@ -238,17 +242,17 @@ class _Reading:
 
     def _keep(self, reading: ChatReading, page: Page) -> None:
         items, times = reading.wanted(page)
-        new = self._store.add(reading.line, reading.name, items, times, reading.progress.leg)
-        reading.advance(page, items, new, partial(self._failed, reading.line))
-        self._store.note(reading.line, reading.name, reading.progress)
+        new = self._store.add(reading.ref, reading.name, items, times, reading.progress.leg)
+        reading.advance(page, items, new, partial(self._on_failure, reading.ref))
+        self._store.note(reading.ref, reading.name, reading.progress)
 
     def _note_failure(self, reading: ChatReading, error: ChatAppTailError) -> None:
         if isinstance(error, Refusal):
             if not reading.refused():
-                self._failed(reading.line, str(error), False)
+                self._on_failure(reading.ref, str(error), False)
         else:
             reading.give_up()
-            self._failed(reading.line, str(error), True)
+            self._on_failure(reading.ref, str(error), True)
 
     def _queue(self, reading: ChatReading, *, begun: bool) -> None:
         """Let a chat wait for its next turn, if it has one; count it when it is `begun`."""

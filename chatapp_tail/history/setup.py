@@ -33,12 +33,12 @@ def start_positions(
 
     A line that came to the account between two runs of `--all` begins where the other ones do.
     """
-    marks = checkpoint.marks if checkpoint else {}
-    last = max((mark.until for mark in marks.values()), default=None) if everything else None
+    watermarks = checkpoint.watermarks if checkpoint else {}
+    last = max((mark.until for mark in watermarks.values()), default=None) if everything else None
     found: dict[str, tuple[int, str]] = {}
     for channel in channels:
-        if channel in marks:
-            found[channel] = (marks[channel].until, NOT_RUNNING)
+        if channel in watermarks:
+            found[channel] = (watermarks[channel].until, NOT_RUNNING)
         elif since is not None:
             found[channel] = (since, ASKED)
         elif last is not None:
@@ -48,9 +48,9 @@ def start_positions(
 
 def began(places: StartPositions, checkpoint: Checkpoint | None) -> dict[str, int]:
     """Return when each of these channels was tailed first, as far as history may be read."""
-    marks = checkpoint.marks if checkpoint else {}
+    watermarks = checkpoint.watermarks if checkpoint else {}
     return {
-        channel: marks[channel].began if channel in marks else since
+        channel: watermarks[channel].began if channel in watermarks else since
         for channel, (since, _) in places.items()
     }
 
@@ -143,7 +143,7 @@ def set_up_backfill(
     times = checkpoint.times if checkpoint else MessageTimes()
     reader = HistoryReader(api, checkpoint.history_store if checkpoint else None)
     backfill = GapFiller(
-        reader, has_history, alarm, began=began(places, checkpoint), times=times, patience=wait
+        reader, has_history, alarm, began=began(places, checkpoint), times=times, timeout=wait
     )
     deduplicator = Deduplicator(
         checkpoint.written() if checkpoint else (),

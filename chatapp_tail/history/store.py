@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from .answers import Item, Line, Message
+from .answers import Item, Message, MessengerRef
 
 _VERSION = 1
 _CHUNK = 200
@@ -82,7 +82,7 @@ class HistoryStore:
         self._database.commit()
         self._last_place = 0
 
-    def begin(self, line: Line, since: int) -> dict[str, Progress]:
+    def begin(self, ref: MessengerRef, since: int) -> dict[str, Progress]:
         """Return how far the chats of a line were read, by name; what is older is dropped.
 
         What is there of the line will be handed out, once more if it was before: who has it from an
@@ -90,24 +90,24 @@ class HistoryStore:
         """
         execute = self._database.execute
         of_line = "license = ? AND messenger = ?"
-        execute(f"DELETE FROM message WHERE {of_line} AND time < ?", (*line, since))
+        execute(f"DELETE FROM message WHERE {of_line} AND time < ?", (*ref, since))
         execute(
             "INSERT OR IGNORE INTO waiting"
             f" SELECT time, number, place FROM message WHERE {of_line}",
-            line,
+            ref,
         )
-        rows = execute(f"SELECT chat, state FROM chat WHERE {of_line}", line).fetchall()
+        rows = execute(f"SELECT chat, state FROM chat WHERE {of_line}", ref).fetchall()
         found = {chat: state for chat, text in rows if (state := _state(text)) is not None}
         old = [chat for chat, _ in rows if chat not in found or found[chat].is_older(since)]
         for chat in old:
-            execute(f"DELETE FROM chat WHERE {of_line} AND chat = ?", (*line, chat))
+            execute(f"DELETE FROM chat WHERE {of_line} AND chat = ?", (*ref, chat))
             found.pop(chat, None)
         (self._last_place,) = execute("SELECT ifnull(max(place), 0) FROM message").fetchone()
         self._database.commit()
         return found
 
     def add(
-        self, line: Line, chat: str, items: Sequence[Item], times: Sequence[int], leg: int
+        self, ref: MessengerRef, chat: str, items: Sequence[Item], times: Sequence[int], leg: int
     ) -> list[bool]:
         """Add a page of a chat; return which items this leg did not have before.
 
@@ -115,7 +115,7 @@ class HistoryStore:
         """
         execute, new = self._database.execute, []
         for item, time in zip(items, times, strict=True):
-            row = (*line, chat, item.key, leg, time, item.number, item.item)
+            row = (*ref, chat, item.key, leg, time, item.number, item.item)
             added = execute(_ADD, row)
             new.append(added.rowcount > 0)
             # One that was there may have been handed out; a new one has the next place.
@@ -124,10 +124,10 @@ class HistoryStore:
                 self._last_place = place
         return new
 
-    def note(self, line: Line, chat: str, state: Progress) -> None:
+    def note(self, ref: MessengerRef, chat: str, state: Progress) -> None:
         """Note how far a chat is read, together with the page that was added last."""
         self._database.execute(
-            "INSERT OR REPLACE INTO chat VALUES (?, ?, ?, ?)", (*line, chat, _encode(state))
+            "INSERT OR REPLACE INTO chat VALUES (?, ?, ?, ?)", (*ref, chat, _encode(state))
         )
         self._database.commit()
 
@@ -140,7 +140,7 @@ class HistoryStore:
             )
             self._database.commit()
             for time, number, _, license_id, messenger, item in rows:
-                yield Message(time, number, Line(license_id, messenger), item)
+                yield Message(time, number, MessengerRef(license_id, messenger), item)
 
     def close(self) -> None:
         """Close it; a temporary one is gone then."""

@@ -17,7 +17,7 @@ OF_RFC_850 = "%A, %d-%b-%y %H:%M:%S GMT"
 
 @pytest.fixture(autouse=True)
 def _a_clock_that_stands(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chatapp_tail.retry_after.time", SimpleNamespace(time=lambda: NOW))
+    monkeypatch.setattr("chatapp_tail.net.time", SimpleNamespace(time=lambda: NOW))
 
 
 @pytest.mark.parametrize(

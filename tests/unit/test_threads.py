@@ -92,7 +92,7 @@ def test_calls_from_several_threads() -> None:
 
 HANGS = """
 import threading
-from chatapp_tail.daemons import DaemonThreadPool
+from chatapp_tail.threads import DaemonThreadPool
 daemons = DaemonThreadPool("made-up", 2)
 begun = threading.Semaphore(0)
 def hang():

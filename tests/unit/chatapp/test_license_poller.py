@@ -36,7 +36,7 @@ class Running:
         api = Api(Http(sandbox.api_url), StaticToken(Secret(sandbox.token)))
         self.alarm = Waker()
         self.reading = Reading(api)
-        self.backfill = GapFiller(self.reading, has_history, self.alarm, began={}, patience=WAIT)
+        self.backfill = GapFiller(self.reading, has_history, self.alarm, began={}, timeout=WAIT)
         sink = BackfillSetup({}, self.backfill).before(self._take)
         settings = Settings((Endpoint.parse(sandbox.ws_url),), sandbox.app_key, (OLD,))
         self.connection = Connection(settings, api.authorise, sink)

@@ -626,8 +626,8 @@ def test_without_a_license_the_channel_tells_messages_apart() -> None:
 
 SCRIPT = """
 import json, sys
-from chatapp_tail.chatapp.events import decode
-from chatapp_tail.pusher.items import ChannelEvent
+from chatapp_tail.chatapp.records import decode
+from chatapp_tail.items import ChannelEvent
 for name, channel, data in json.load(sys.stdin):
     for record in decode(ChannelEvent(1, name, channel, data.encode())).records:
         print(record.id)

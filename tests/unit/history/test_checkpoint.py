@@ -52,7 +52,7 @@ def reopened(checkpoint: Checkpoint) -> Checkpoint:
 
 
 def test_a_new_one_knows_nothing(checkpoint: Checkpoint) -> None:
-    assert checkpoint.marks == {}
+    assert checkpoint.watermarks == {}
     assert checkpoint.written() == []
     assert not checkpoint.torn
 
@@ -62,7 +62,7 @@ def test_marks_are_there_again(checkpoint: Checkpoint) -> None:
     checkpoint.begin("b", T + 1)
     checkpoint.cover({"a": T + 5})
     with closing(reopened(checkpoint)) as again:
-        assert again.marks == {"a": Watermark(T, T + 5), "b": Watermark(T + 1, T + 1)}
+        assert again.watermarks == {"a": Watermark(T, T + 5), "b": Watermark(T + 1, T + 1)}
 
 
 def test_a_channel_begins_once(checkpoint: Checkpoint) -> None:
@@ -71,7 +71,7 @@ def test_a_channel_begins_once(checkpoint: Checkpoint) -> None:
     checkpoint.begin("a", T + 20)
     with closing(reopened(checkpoint)) as again:
         again.begin("a", T + 30)
-        assert again.marks == {"a": Watermark(T, T + 9)}
+        assert again.watermarks == {"a": Watermark(T, T + 9)}
 
 
 def test_a_mark_goes_back_with_a_clock_that_ran_ahead(checkpoint: Checkpoint) -> None:
@@ -79,16 +79,16 @@ def test_a_mark_goes_back_with_a_clock_that_ran_ahead(checkpoint: Checkpoint) ->
     checkpoint.begin("a", T)
     checkpoint.cover({"a": T + 9})
     checkpoint.cover({"a": T + 3})
-    assert checkpoint.marks["a"].until == T + 3
+    assert checkpoint.watermarks["a"].until == T + 3
     with closing(reopened(checkpoint)) as again:
-        assert again.marks["a"].until == T + 3
+        assert again.watermarks["a"].until == T + 3
 
 
 def test_what_never_began_is_not_covered(checkpoint: Checkpoint) -> None:
     checkpoint.begin("a", T)
     checkpoint.cover({"a": T + 1, "b": T + 1})
     checkpoint.cover({})
-    assert checkpoint.marks == {"a": Watermark(T, T + 1)}
+    assert checkpoint.watermarks == {"a": Watermark(T, T + 1)}
 
 
 def test_a_mark_is_held_while_messages_of_a_gap_are_to_come(checkpoint: Checkpoint) -> None:
@@ -96,11 +96,11 @@ def test_a_mark_is_held_while_messages_of_a_gap_are_to_come(checkpoint: Checkpoi
     checkpoint.begin("b", T)
     checkpoint.hold(gap("a"))
     checkpoint.cover({"a": T + 5, "b": T + 5})
-    assert checkpoint.marks == {"a": Watermark(T, T), "b": Watermark(T, T + 5)}
+    assert checkpoint.watermarks == {"a": Watermark(T, T), "b": Watermark(T, T + 5)}
     checkpoint.release(gap("a"))
-    assert checkpoint.marks == {"a": Watermark(T, T + 5), "b": Watermark(T, T + 5)}
+    assert checkpoint.watermarks == {"a": Watermark(T, T + 5), "b": Watermark(T, T + 5)}
     checkpoint.cover({"a": T + 6, "b": T + 6})
-    assert checkpoint.marks == {"a": Watermark(T, T + 6), "b": Watermark(T, T + 6)}
+    assert checkpoint.watermarks == {"a": Watermark(T, T + 6), "b": Watermark(T, T + 6)}
 
 
 def test_a_mark_is_held_until_all_gaps_of_its_channel_are_filled(checkpoint: Checkpoint) -> None:
@@ -108,11 +108,11 @@ def test_a_mark_is_held_until_all_gaps_of_its_channel_are_filled(checkpoint: Che
     checkpoint.hold(gap("a", T))
     checkpoint.hold(gap("a", T + 2))
     checkpoint.cover({"a": T + 5})
-    assert checkpoint.marks["a"].until == T
+    assert checkpoint.watermarks["a"].until == T
     checkpoint.release(gap("a", T))
-    assert checkpoint.marks["a"].until == T + 2
+    assert checkpoint.watermarks["a"].until == T + 2
     checkpoint.release(gap("a", T + 2))
-    assert checkpoint.marks["a"].until == T + 5
+    assert checkpoint.watermarks["a"].until == T + 5
 
 
 @pytest.mark.defect("A2.7")
@@ -122,9 +122,9 @@ def test_gaps_that_begin_at_the_same_moment_are_held_each(checkpoint: Checkpoint
     checkpoint.hold(gap())
     checkpoint.cover({"a": T + 5})
     checkpoint.release(gap())
-    assert checkpoint.marks["a"].until == T
+    assert checkpoint.watermarks["a"].until == T
     checkpoint.release(gap())
-    assert checkpoint.marks["a"].until == T + 5
+    assert checkpoint.watermarks["a"].until == T + 5
 
 
 @pytest.mark.defect("A2.19a")
@@ -136,7 +136,7 @@ def test_what_a_gap_held_back_is_made_up_for_when_it_is_released(checkpoint: Che
     checkpoint.cover({"b": T + 9})
     checkpoint.release(gap())
     with closing(reopened(checkpoint)) as again:
-        assert again.marks["a"].until == T + 5
+        assert again.watermarks["a"].until == T + 5
 
 
 @pytest.mark.defect("A2.23b")
@@ -153,7 +153,7 @@ def test_a_gap_that_was_given_up_is_left_to_the_next_run(
     checkpoint.wrote([record("a", T + 1)])
     checkpoint.cover({"a": T + 10 * KEPT})
     with closing(reopened(checkpoint)) as again:
-        assert again.marks["a"] == Watermark(T, T + 1)
+        assert again.watermarks["a"] == Watermark(T, T + 1)
         assert again.written() == ["a"], "it may be read again"
 
 
@@ -166,9 +166,9 @@ def test_a_later_gap_that_is_read_makes_up_for_one_that_was_given_up(
     later = gap("a", T + 11)
     checkpoint.hold(later)
     checkpoint.cover({"a": T + 20})
-    assert checkpoint.marks["a"].until == T + 1
+    assert checkpoint.watermarks["a"].until == T + 1
     checkpoint.release(later)
-    assert checkpoint.marks["a"].until == T + 20
+    assert checkpoint.watermarks["a"].until == T + 20
 
 
 def test_a_mark_goes_back_to_where_history_has_to_be_read_from(checkpoint: Checkpoint) -> None:
@@ -176,14 +176,14 @@ def test_a_mark_goes_back_to_where_history_has_to_be_read_from(checkpoint: Check
     checkpoint.cover({"a": T + 9})
     checkpoint.hold(Gap("a", T + 9, T + 20, "lost", read_from=T + 3))
     with closing(reopened(checkpoint)) as again:
-        assert again.marks["a"] == Watermark(T, T + 3)
+        assert again.watermarks["a"] == Watermark(T, T + 3)
 
 
 def test_a_line_that_was_found_late_begins_with_its_gap(checkpoint: Checkpoint) -> None:
     checkpoint.begin("a", T)
     checkpoint.hold(gap("a", T - 300))
     with closing(reopened(checkpoint)) as again:
-        assert again.marks["a"] == Watermark(T - 300, T - 300)
+        assert again.watermarks["a"] == Watermark(T - 300, T - 300)
 
 
 def test_a_gap_is_released_as_it_comes_back(checkpoint: Checkpoint) -> None:
@@ -191,14 +191,14 @@ def test_a_gap_is_released_as_it_comes_back(checkpoint: Checkpoint) -> None:
     checkpoint.hold(gap())
     checkpoint.release(Gap("a", T, T + 5, "lost", recovered=3, missing=None))
     checkpoint.cover({"a": T + 5})
-    assert checkpoint.marks["a"].until == T + 5
+    assert checkpoint.watermarks["a"].until == T + 5
 
 
 def test_a_gap_that_was_never_held_can_be_released(checkpoint: Checkpoint) -> None:
     checkpoint.release(gap())
     checkpoint.begin("a", T)
     checkpoint.cover({"a": T + 5})
-    assert checkpoint.marks["a"].until == T + 5
+    assert checkpoint.watermarks["a"].until == T + 5
 
 
 def test_a_hold_does_not_outlast_the_process(checkpoint: Checkpoint) -> None:
@@ -207,9 +207,9 @@ def test_a_hold_does_not_outlast_the_process(checkpoint: Checkpoint) -> None:
     checkpoint.hold(gap())
     checkpoint.cover({"a": T + 5})
     with closing(reopened(checkpoint)) as again:
-        assert again.marks["a"].until == T
+        assert again.watermarks["a"].until == T
         again.cover({"a": T + 9})
-        assert again.marks["a"].until == T + 9
+        assert again.watermarks["a"].until == T + 9
 
 
 # --- the service's clock
@@ -222,7 +222,7 @@ def test_what_the_messages_times_tell_is_kept(checkpoint: Checkpoint) -> None:
     checkpoint.cover({"a": T + 5})
     checkpoint.times.newest["a"] += 1
     with closing(reopened(checkpoint)) as again:
-        assert again.marks == {"a": Watermark(T, T + 5, 1_700_000_001, 1_699_999_999)}
+        assert again.watermarks == {"a": Watermark(T, T + 5, 1_700_000_001, 1_699_999_999)}
         assert again.times.newest == {"a": 1_700_000_001}
         assert again.times.begins == {"a": 1_699_999_999}
 
@@ -236,7 +236,7 @@ def test_the_newest_message_is_kept_as_of_the_mark(checkpoint: Checkpoint) -> No
     checkpoint.times.newest["a"] = 9
     checkpoint.cover({"a": T + 2})
     with closing(reopened(checkpoint)) as again:
-        assert again.marks["a"].newest == 5
+        assert again.watermarks["a"].newest == 5
 
 
 NOW = T + 1000 * SECOND
@@ -268,17 +268,17 @@ def test_a_clock_that_was_set_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: Watermark, fixed: Watermark
 ) -> None:
     with closing(opened(tmp_path)) as made:
-        made.marks["a"] = mark
+        made.watermarks["a"] = mark
         made._save(["a"])
         if mark.newest is not None:
             made.times.newest["a"] = mark.newest
     monkeypatch.setattr(time, "time_ns", lambda: NOW)
     with closing(opened(tmp_path)) as again:
-        assert again.marks == {"a": fixed}
+        assert again.watermarks == {"a": fixed}
         assert again.set_back == (mark.until > NOW)
         again.wrote([record("new", NOW)])
         with closing(reopened(again)) as third:
-            assert third.marks == {"a": fixed}
+            assert third.watermarks == {"a": fixed}
             assert not third.set_back
 
 
@@ -370,7 +370,7 @@ def test_a_torn_line_is_remembered_until_more_is_written(checkpoint: Checkpoint)
 def test_names_are_kept_apart(tmp_path: Path) -> None:
     with closing(opened(tmp_path, "one")) as one, closing(opened(tmp_path, "other")) as other:
         one.begin("a", T)
-        assert other.marks == {}
+        assert other.watermarks == {}
         assert one.path != other.path
 
 
@@ -401,7 +401,7 @@ def test_nobody_else_may_read_it(tmp_path: Path) -> None:
 OPEN = """
 import sys
 from pathlib import Path
-from chatapp_tail.checkpoint import Checkpoint
+from chatapp_tail.history.checkpoint import Checkpoint
 from chatapp_tail.errors import ChatAppTailError
 try:
     checkpoint = Checkpoint(sys.argv[2], Path(sys.argv[1]))
@@ -414,8 +414,8 @@ sys.stdin.read()
 WRITE = """
 import sys
 from pathlib import Path
-from chatapp_tail.chatapp.events import Record, Source
-from chatapp_tail.checkpoint import Checkpoint
+from chatapp_tail.chatapp.records import Record, Source
+from chatapp_tail.history.checkpoint import Checkpoint
 checkpoint = Checkpoint("default", Path(sys.argv[1]))
 checkpoint.begin("a", 1)
 number = 0
@@ -466,7 +466,7 @@ def test_a_second_one_in_this_process_is_refused_too(checkpoint: Checkpoint) -> 
     with pytest.raises(UsageError):
         opened(checkpoint.path.parent)
     checkpoint.begin("a", T)
-    assert checkpoint.marks == {"a": Watermark(T, T)}
+    assert checkpoint.watermarks == {"a": Watermark(T, T)}
 
 
 def test_one_that_could_not_be_opened_keeps_nobody_out(tmp_path: Path) -> None:
@@ -475,7 +475,7 @@ def test_one_that_could_not_be_opened_keeps_nobody_out(tmp_path: Path) -> None:
         opened(tmp_path)
     (tmp_path / "default.sqlite").unlink()
     with closing(opened(tmp_path)) as made:
-        assert made.marks == {}
+        assert made.watermarks == {}
 
 
 @pytest.mark.parametrize("lines", [1, 40])
@@ -492,7 +492,7 @@ def test_killed_amid_writing_it_holds_all_that_was_noted(
         assert {f"{n}.{each}" for n in range(1, last + 1) for each in range(50)} <= set(found)
         assert len(found) % 50 == 0, "of what is noted at once, all or nothing"
         assert len(found) // 50 in (last, last + 1)
-        assert again.marks["a"].until in (last, last + 1)
+        assert again.watermarks["a"].until in (last, last + 1)
         again.wrote([record("more")])
         again.cover({"a": T})
 
@@ -520,7 +520,7 @@ def filled(directory: Path) -> Path:
 
 def all_of_it(directory: Path) -> tuple[dict[str, Watermark], list[str], bool]:
     with closing(opened(directory)) as made:
-        return made.marks, made.written(), made.torn
+        return made.watermarks, made.written(), made.torn
 
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
@@ -590,12 +590,12 @@ def test_a_file_of_version_1_is_taken_over(tmp_path: Path) -> None:
     database_of(tmp_path, VERSION_1)
     for _ in range(2):
         with closing(opened(tmp_path)) as made:
-            assert made.marks == {"a": Watermark(1, 2)}
+            assert made.watermarks == {"a": Watermark(1, 2)}
             assert made.written() == ["x"]
     with closing(opened(tmp_path)) as made:
         made.times.newest["a"] = 7
         made.cover({"a": 5})
-        assert made.marks == {"a": Watermark(1, 5, 7)}
+        assert made.watermarks == {"a": Watermark(1, 5, 7)}
 
 
 ODD_ROWS = [
@@ -644,11 +644,11 @@ def test_another_program_that_has_it_locked_is_waited_for(tmp_path: Path) -> Non
         made.begin("a", T)
         release.join()
     with closing(opened(tmp_path)) as again:
-        assert again.marks == {"a": Watermark(T, T)}
+        assert again.watermarks == {"a": Watermark(T, T)}
 
 
 def test_a_lock_that_stays_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_PATIENCE", 0.3)
+    monkeypatch.setattr(module, "_LOCK_TIMEOUT", 0.3)
     path = filled(tmp_path)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         with closing(opened(tmp_path)) as made:
@@ -681,4 +681,4 @@ def test_a_full_disk_is_told(checkpoint: Checkpoint) -> None:
     many = [record(f"{number}" + "x" * 100) for number in range(10_000)]
     with pytest.raises(OutputError, match="cannot write the checkpoint"):
         checkpoint.wrote(many)
-    assert checkpoint.marks == {"a": Watermark(T, T)}
+    assert checkpoint.watermarks == {"a": Watermark(T, T)}

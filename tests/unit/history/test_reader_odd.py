@@ -12,14 +12,14 @@ from chatapp_tail.chatapp.http import Response
 from chatapp_tail.errors import ApiError, CredentialsError
 from chatapp_tail.history.answers import Chat, read_chat, read_message, read_seconds
 from chatapp_tail.history.rate_limit import RateLimiter
-from chatapp_tail.history.reader import History, Line, Span
+from chatapp_tail.history.reader import History, MessengerRef, TimeRange
 from chatapp_tail.history.recovery import recover
 from chatapp_tail.items import ASKED, NOT_RUNNING, ChannelEvent, Gap
 from tests.unit.history.history_service import Choices, Form, World
 
 SECOND = 10**9
 T = 1_700_000_000
-TELEGRAM = Line(1229, "telegram")
+TELEGRAM = MessengerRef(1229, "telegram")
 CHANNEL = of_license(*TELEGRAM)
 SINCE, UNTIL = T - 100, T - 10
 
@@ -452,7 +452,9 @@ def test_a_messenger_is_quoted_in_the_path() -> None:
         return answer({"data": []})
 
     history = History(ask, RateLimiter(0.0))
-    assert list(history.messages([Span(Line(7, "a/../b?c#d"), T)], lambda *_: None)) == []
+    assert (
+        list(history.messages([TimeRange(MessengerRef(7, "a/../b?c#d"), T)], lambda *_: None)) == []
+    )
     assert set(paths) == {"/v1/licenses/7/messengers/a%2F..%2Fb%3Fc%23d/chats"}
 
 
@@ -491,16 +493,16 @@ MEMORY = """
 import json
 import time
 from email.utils import formatdate
-from chatapp_tail.chatapp.history import History, Line, Span
-from chatapp_tail.chatapp.http import Reply
-from chatapp_tail.chatapp.pace import Pace
+from chatapp_tail.chatapp.http import Response
+from chatapp_tail.history.rate_limit import RateLimiter
+from chatapp_tail.history.reader import History, MessengerRef, TimeRange
 
 CHATS, T = 2000, int(time.time()) - 5000
 TEXT = "x" * 900
 
-def page(items, following):
-    body = json.dumps({"success": True, "data": {"items": items, "nextPage": following}})
-    return Reply(200, body.encode(), {"Date": formatdate(usegmt=True)}, "GET", None, True)
+def page(items, next_page):
+    body = json.dumps({"success": True, "data": {"items": items, "nextPage": next_page}})
+    return Response(200, body.encode(), {"Date": formatdate(usegmt=True)}, "GET", None, True)
 
 def ask(path, query):
     if path.endswith("/chats"):
@@ -517,10 +519,10 @@ def peak():
     status = open("/proc/self/status").read()
     return int(status.partition("VmHWM:")[2].split()[0]) // 1024
 
-history = History(ask, Pace(0.0))
-list(history.messages([Span(Line(1, "telegram"), T + CHATS - 5)], print))
+history = History(ask, RateLimiter(0.0))
+list(history.messages([TimeRange(MessengerRef(1, "telegram"), T + CHATS - 5)], print))
 before = peak()
-count = sum(1 for _ in history.messages([Span(Line(1, "telegram"), T)], print))
+count = sum(1 for _ in history.messages([TimeRange(MessengerRef(1, "telegram"), T)], print))
 print(count, peak() - before)
 """
 

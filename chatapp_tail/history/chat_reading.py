@@ -201,7 +201,7 @@ def _next_progress(
         return Progress(known.since, now, last_time, now, query, known.leg + 1)
     if known.begun >= known.listed + _SAME_SECOND:
         return known
-    # What came in the same second as the last message shows in no list.
+    # Messages of the same second as the last one do not change the list.
     query = first_query(max(since, last))
     return Progress(known.since, now, last_time, known.listed, query, known.leg + 1)
 

@@ -1,12 +1,12 @@
-"""What was written to stdout so far, kept on disk, so that the next run can go on from there.
+"""The checkpoint of `--resume`: what was written to stdout, so that the next run continues there.
 
-Two things are kept under a name: for each channel the moment until which all of it was written, and
-the messages written, by id, as far back as the next run may read them again. Both are noted after
-the write and never before it, so every message is in the output at least once; one is there twice
-only when the process was killed between the two.
+It has a name and holds two things: for each channel the moment until which everything was written,
+and the ids of the messages written, as far back as the next run may read them again. Both are
+committed after the write and never before it, so every message is in the output at least once; it
+is there twice only when the process was killed between the two.
 
-SQLite in WAL mode: a commit is one append and safe against a kill at any instant. Nothing is synced
-at each commit, so after a loss of power it is the file system's affair what is left of both files.
+SQLite in WAL mode: a commit is one append and safe against SIGKILL at any instant. No commit is
+followed by fsync, so after a loss of power both files depend on the file system.
 """
 
 import time
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 _VERSION = 2
 _RETENTION = 900 * 10**9
-"""Nanoseconds before a channel's mark, and before its last message, for which ids are kept; history
-is read from five minutes before the mark on, and a gap may move that back by some more."""
+"""Nanoseconds before a channel's watermark, and before its last message, for which ids are kept;
+history is read from five minutes before the watermark, or from a gap somewhat earlier."""
 _DAY = 86_400 * 10**9
 _PRUNE_EVERY = 60.0
 _LOCK_TIMEOUT = 30.0
-"""Seconds to wait for another program that has the file locked."""
+"""Seconds to wait while another program has the database locked."""
 _BUSY_TIMEOUT = 0.25
 
 _ADVICE = "without the file, --since names where to begin"
@@ -52,10 +52,10 @@ ALTER TABLE mark ADD COLUMN floor INTEGER;
 
 
 class Watermark(msgspec.Struct, frozen=True):
-    """Of a channel: tailed first at `began`; all that happened until `until` is written.
+    """A channel was tailed first at `began`; everything that happened until `until` is written.
 
-    In wall-clock nanoseconds. `newest` is the time of the newest message as of then, and `floor`
-    when it was tailed first, both by the service's clock, in seconds, where they are known.
+    In wall-clock nanoseconds. `newest` is the time of the newest message by then, and `floor` the
+    begin, both in seconds by the service's clock, None while unknown.
     """
 
     began: int
@@ -65,19 +65,22 @@ class Watermark(msgspec.Struct, frozen=True):
 
 
 class Checkpoint:
-    """The checkpoint called `name`, for this process alone; UsageError when another one has it.
+    """The checkpoint called `name`, locked by this process; UsageError when another one has it.
 
-    OutputError when it cannot be read or written: going on would break what it promises.
-    `set_back` tells that a mark lay in the future, and was replaced by an earlier one.
+    OutputError when it cannot be read or written: without it, messages could be lost.
     """
 
     def __init__(self, name: str, directory: Path | None = None) -> None:
         self.path = (directory or _directory()) / f"{name}.sqlite"
         self._name = name
         self._pins: list[tuple[str, int]] = []
+        """(channel, begin) of open gaps: no watermark passes them."""
         self._given_up: dict[str, int] = {}
+        """Channel -> begin of a gap that was given up; it pins the watermark as well."""
         self._proven: dict[str, int] = {}
+        """Channel -> the moment until which everything is written, gaps aside."""
         self._prune_due = 0.0
+        """When to prune next (monotonic)."""
         with self._failing("open"):
             self._lock()
             self._open()
@@ -86,6 +89,7 @@ class Checkpoint:
         self.watermarks = {
             channel: _clamp_to_now(watermark, now) for channel, watermark in watermarks.items()
         }
+        # A watermark in the future was replaced by an earlier one.
         self.set_back = any(watermark.until > now for watermark in watermarks.values())
         self._save(
             name for name, watermark in watermarks.items() if watermark != self.watermarks[name]
@@ -149,7 +153,7 @@ class Checkpoint:
             raise self._damaged(error) from error
 
     def _query(self, statement: str, values: tuple[object, ...] = ()) -> list[Any]:
-        """Return the rows; a lock of another program is waited for."""
+        """Return the rows, waiting for a lock of another program."""
         import sqlite3
 
         deadline = time.monotonic() + _LOCK_TIMEOUT
@@ -192,7 +196,7 @@ class Checkpoint:
 
     @property
     def history_store(self) -> Path:
-        """Where what was read of history is kept for the next run, as long as it is not written."""
+        """The path at which fetched history is kept for the next run until it is written."""
         return Path(f"{self.path}-history")
 
     def written(self) -> list[str]:
@@ -206,30 +210,30 @@ class Checkpoint:
 
     @property
     def torn(self) -> bool:
-        """Whether the last run was killed amid a line longer than a pipe takes at once."""
+        """Whether the last run was killed within a line longer than a pipe accepts at once."""
         with self._failing("read"):
             return bool(self._query("SELECT 1 FROM torn"))
 
     def tear(self) -> None:
-        """Note that some of a line is written and the rest of it is not."""
+        """Record that a line is partially written."""
         with self._transaction() as database:
             database.execute("INSERT OR REPLACE INTO torn VALUES (1)")
 
     def wrote(self, records: Iterable[Record]) -> None:
-        """Note what has been written; a line that was torn is whole now."""
-        rows = [(each.id, each.channel, each.received) for each in records]
+        """Record what has been written; no line is partial any more."""
+        rows = [(record.id, record.channel, record.received) for record in records]
         with self._transaction() as database:
             database.executemany("INSERT OR REPLACE INTO written VALUES (?, ?, ?)", rows)
             database.execute("DELETE FROM torn")
 
     def begin(self, channel: str, at: int) -> None:
-        """Note that a channel is tailed from `at` on, if it never was before."""
+        """Record that a channel is tailed from `at` on, unless it was before."""
         if channel not in self.watermarks:
             self.watermarks[channel] = Watermark(at, at)
             self._save([channel])
 
     def hold(self, gap: Gap) -> None:
-        """Keep the mark of a channel from passing a gap: messages of it are still to come."""
+        """Keep the watermark of a channel from passing a gap whose messages are still to come."""
         self._pins.append((gap.channel, gap.begin))
         watermark = self.watermarks.get(gap.channel)
         if watermark and gap.begin < watermark.until:
@@ -238,10 +242,10 @@ class Checkpoint:
             self._save([gap.channel])
 
     def release(self, gap: Gap) -> None:
-        """Let the mark move on: what can be had of the gap is written.
+        """Let the watermark pass a gap whose messages are written.
 
-        A gap that was given up holds it until a later one of its channel is read, from where it
-        began on; if none is in this run, the next run reads it again.
+        A gap that was given up still pins it, until a later gap of the channel is read from the
+        same begin; if there is none in this run, the next run reads it again.
         """
         pin = (gap.channel, gap.begin)
         if pin in self._pins:
@@ -254,9 +258,9 @@ class Checkpoint:
         self._advance([gap.channel])
 
     def cover(self, until: Mapping[str, int]) -> None:
-        """Move marks: all that happened in these channels until then is written.
+        """Advance watermarks: everything that happened in these channels until then is written.
 
-        What a gap holds back is made up for when the gap is released.
+        A pinned watermark follows when its gap is released.
         """
         self._proven.update(until)
         self._advance(until)
@@ -278,7 +282,7 @@ class Checkpoint:
         self._save(moved)
 
     def _with_times(self, channel: str) -> Watermark:
-        """Bring what the messages' times tell into a mark; not the newest while a gap is open."""
+        """Update a watermark from the messages' times; `newest` only while no gap is open."""
         watermark = self.watermarks[channel]
         held = channel in self._given_up or any(name == channel for name, _ in self._pins)
         newest = watermark.newest if held else self.times.newest.get(channel)
@@ -295,9 +299,9 @@ class Checkpoint:
                 database.executemany("INSERT OR REPLACE INTO mark VALUES (?, ?, ?, ?, ?)", rows)
 
     def _prune(self) -> None:
-        """Forget messages that no later run will read again.
+        """Delete the ids of messages that no later run will read again.
 
-        That may begin at the last message, by the service's clock, however long ago it came.
+        A later run may begin at the last message, by the service's clock, however old it is.
         """
         with self._transaction() as database:
             ages = self._query("SELECT channel, min(at), max(at) FROM written GROUP BY channel")
@@ -308,7 +312,7 @@ class Checkpoint:
                     database.execute("DELETE FROM written WHERE channel = ? AND at < ?", values)
 
     def close(self) -> None:
-        """Let another process have it."""
+        """Save the watermarks and release the lock."""
         try:
             before = dict(self.watermarks)
             self._save(
@@ -320,10 +324,10 @@ class Checkpoint:
 
 
 def _clamp_to_now(watermark: Watermark, now: int) -> Watermark:
-    """Return a mark that is not in the future, where a clock that was set back may have left it.
+    """Return a watermark that is not in the future, where a clock that was set back may leave it.
 
-    Then nobody knows until when all is written by the clock of now: by that of the service, until
-    the newest message; where there was none, since the begin, or since any time at all.
+    Then the present clock does not tell until when everything is written. The best known moment
+    is the newest message's, by the service's clock; else the begin; else a day ago.
     """
     until = watermark.until
     if until > now:

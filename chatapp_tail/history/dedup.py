@@ -1,9 +1,9 @@
-"""Drops the second of two: a message that came live and stands in history comes out once.
+"""Drops duplicates: a message that comes live and from history is written once.
 
-Only messages can come from history. What the server sends live twice is shown twice: an edited
-message has the id it had before, and honest repeats are the server's to make. So a live message is
-a double of the copy that history gave only if both say the same; if not, it was edited, or the
-wording of the two differs and it comes twice.
+Only messages can come from history. A message that the server sends live twice is written twice: an
+edited message has the same id, and repetitions are the server's decision. So a live message is a
+duplicate of the copy from history only if the content of both is the same; if not, it was edited,
+or the two copies differ in form and both are written.
 """
 
 import json
@@ -15,11 +15,11 @@ from typing import NamedTuple
 from ..chatapp.records import Record, Source
 
 CAPACITY = 30_000
-"""How many ids are remembered of those shown live, and as many of those from history.
+"""Ids kept of live messages, and as many of messages from history.
 
-While a gap is read, more are of those shown live: all since the moment from which on history may
-have them too. Before a gap is known, that is some minutes: enough at a hundred messages per second.
-An id that is forgotten too early makes a double, never a loss.
+While a gap is read, all ids of live messages are kept from the moment on from which history may
+have them too. Otherwise the capacity is enough for some minutes at a hundred messages per second.
+An id that is dropped too early causes a duplicate, never a loss.
 """
 
 _LIVE = Source.LIVE
@@ -28,10 +28,10 @@ _NOTHING: tuple[object, ...] = (None, "", [], {})
 
 
 class Deduplicator:
-    """Remembers the messages shown of late; `seen` are ids of an earlier run, `now` counts them.
+    """Recently written ids; `seen` come from a checkpoint and are dated `now`.
 
-    `now` is in nanoseconds, as is the `received` of records. `keep_since` tells since when nothing
-    that was shown live may be forgotten; infinity where no gap is being read.
+    `now` is in nanoseconds, as is the `received` of records. `keep_since` returns the moment since
+    which no id of a live message may be dropped; infinity while no gap is read.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Deduplicator:
         self._capacity = self._prune_at = CAPACITY + len(self._live)
 
     def drop_duplicates(self, records: list[Record]) -> list[Record]:
-        """Return the records that are to be shown; they count as shown from now on."""
+        """Return the records that are to be written; they count as written from now on."""
         if len(records) == 1:  # nearly always, and a comprehension is a call
             return records if records[0].event != "message" or self._is_new(records[0]) else []
         return [record for record in records if record.event != "message" or self._is_new(record)]
@@ -76,7 +76,7 @@ class Deduplicator:
         return True
 
     def _prune(self) -> None:
-        """Forget the oldest of too many: some at once, since it takes time."""
+        """Drop the oldest ids beyond the capacity: a percentage at once, since it takes time."""
         live, keep_since, some = self._live, self._keep_since(), self._capacity // 100
         oldest = []
         for name, received in islice(live.items(), len(live) - self._capacity + some):
@@ -89,23 +89,23 @@ class Deduplicator:
 
 
 class _Fingerprint(NamedTuple):
-    """What a message said, as hashes: of its bytes, and of its content."""
+    """Hashes of a message: of its bytes, and of its content."""
 
     item: int
     content: int | None
 
 
 def _matches(item: bytes, fingerprint: _Fingerprint) -> bool:
-    """Return whether an item says what was said."""
+    """Return whether an item has the same content."""
     if hash(item) == fingerprint.item:
         return True
     return fingerprint.content is not None and _content_hash(item) == fingerprint.content
 
 
 def _content_hash(item: bytes) -> int | None:
-    """Return a hash of what a person sees of a message, of all of it where that is nothing.
+    """Return a hash of the content of a message, or of the whole message if it has none.
 
-    None of what is no object of JSON.
+    None if it is not a JSON object.
     """
     try:
         message = json.loads(item)
@@ -119,7 +119,7 @@ def _content_hash(item: bytes) -> int | None:
 
 
 def _normalised(value: object, name: str = "") -> object:
-    """Return a value without what is empty, and its links without what may be signed again."""
+    """Return a value without empty members, and links without a query, which may be a signature."""
     if isinstance(value, dict):
         members = {key: _normalised(member, key) for key, member in value.items()}
         return {key: member for key, member in members.items() if member not in _NOTHING}

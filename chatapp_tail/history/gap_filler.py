@@ -1,10 +1,10 @@
 """Fills gaps with what history has, while live events wait in the spool.
 
-The order is that of Pusher's own advice: subscribe first, fetch second. The socket's thread shows
-every batch to `watch`, so that fetching begins when a channel is confirmed; the main thread comes
-to the gap in its own time, through the spool, and only from then on are the messages handed out:
-what was received before the gap has been written by then. All channels that come back together are
-read together, so that their messages come in one order.
+The order is the one Pusher recommends: subscribe first, fetch second. The socket's thread passes
+every item to `watch`, so that fetching begins when a channel is confirmed. The main thread reaches
+the gap later, through the spool, and only from then on are the messages handed out: everything that
+was received before the gap has been written by then. Channels that are confirmed together are read
+together, so that their messages come in one order.
 """
 
 import threading
@@ -23,11 +23,11 @@ from ..threads import Waker
 from .message_times import MessageTimes
 
 _COLLECT_WINDOW = 2.0
-"""Seconds after the first gap in which others are read together with it, if it takes that long."""
+"""Gaps that end within so many seconds of the first one are fetched as one batch."""
 _MIN_WAIT = 1.0
 """Seconds that live events wait after a gap was reached, however long ago it ended."""
 _OVERLAP = 600 * 10**9
-"""Nanoseconds before a gap of which history is read at most, where the clocks agree."""
+"""Nanoseconds before a gap from which history is read, at most, while the clocks agree."""
 _MESSAGES_PER_RESULT = 100
 _RESULT_INTERVAL = 0.2
 _MAX_QUEUED_RESULTS = 50
@@ -35,43 +35,48 @@ _MAX_QUEUED_RESULTS = 50
 Fetch = Callable[
     [Sequence[Gap], Mapping[str, int], Mapping[str, int]], Iterator["ChannelEvent | Gap"]
 ]
-"""(gaps, when each channel was tailed first, in nanoseconds, the newest time of a message that came
-before the gap, in seconds by the service's clock) -> the messages of all of them in the order of
-their time, and at last each gap, its `missing` set to why some cannot be had, or None."""
+"""(gaps, when each channel was tailed first, in nanoseconds, the newest time of a message before
+the gap, in seconds by the service's clock) -> the messages of all gaps in the order of their time,
+and then each gap, with `missing` set to why some messages cannot be fetched, or to None."""
 
 
 class BackfillBug(Exception):
-    """The thread that fetches died; its text is the traceback."""
+    """The fetching thread failed with an unexpected exception; the text is its traceback."""
 
 
 class Reached(Enum):
-    """What is known of a gap when the main thread comes to it."""
+    """The state of a gap when the main thread reaches it."""
 
     NOT_READ = auto()
     """History is not read for it."""
     OPEN = auto()
-    """Its messages are still to be taken, and then the gap itself."""
+    """Its messages, and then the gap itself, are still to be taken."""
     FILLED = auto()
-    """All of it was taken before: it was read together with one that was reached earlier."""
+    """All of it was taken already: it was fetched together with a gap that was reached earlier."""
 
 
 class _Batch(msgspec.Struct, eq=False):
-    """Gaps that are read together, and how much of them was put into the queue and taken.
+    """Gaps that are fetched together, and how many results were queued and taken.
 
-    Those that end soon after one another are, and those that end while others are being read.
-    Live events wait until `due` (0: all of them may be no gap, so they need not wait), and as long
-    as any of the first `ready` news is still to be taken.
+    Gaps that end soon after one another are one batch, and so are those that end while another
+    batch is being fetched.
     """
 
     due: float = 0.0
+    """Live events wait until then (monotonic); 0 if all may be no gap, see `RENEWED`."""
     gaps: "list[_PendingGap]" = msgspec.field(default_factory=list)
     newest: dict[str, int] = msgspec.field(default_factory=dict)
+    """The newest time of a message by channel, as of the gap's end."""
     collected: threading.Event = msgspec.field(default_factory=threading.Event)
+    """Set when no further gap is expected, so that fetching begins at once."""
     started: bool = False
+    """Whether fetching has begun; a later gap belongs to the next batch."""
     complete: bool = False
+    """Whether all results are queued."""
     queued: int = 0
     taken: int = 0
     ready: int = 0
+    """Results that were queued when its first gap was reached: live events wait for these."""
 
     @property
     def holds(self) -> bool:
@@ -81,7 +86,7 @@ class _Batch(msgspec.Struct, eq=False):
 
 
 class _PendingGap(msgspec.Struct, eq=False):
-    """One gap: `is_reached` in the spool by the main thread, `is_fetched` when all of it came."""
+    """One gap: `is_reached` by the main thread, `is_fetched` when all of it was taken."""
 
     gap: Gap
     batch: _Batch
@@ -93,12 +98,12 @@ _Result = tuple[_Batch, "list[ChannelEvent] | Gap | BackfillBug"]
 
 
 class GapFiller:
-    """Reads the gaps of those channels that `has_history` says have one.
+    """Fetches the gaps of channels for which `has_history` is true.
 
-    `alarm` is woken when there is something to take. `began` has when channels were tailed first,
-    as far as that was before now; `times` is told of those that begin now. Live events should wait
-    for `timeout` seconds from the end of a gap on, and for a second at least from when it is
-    reached.
+    `alarm` is woken when there is a result to take. `began` has the time at which channels were
+    tailed first, if that was in an earlier run; `times` is told of channels that begin now. Live
+    events should wait for `timeout` seconds from the end of a gap, and for at least a second from
+    when it is reached.
     """
 
     def __init__(
@@ -118,22 +123,30 @@ class GapFiller:
         self._times = times or MessageTimes()
         self._timeout = timeout
         self._lock = threading.Lock()
+        """Held while `_open` and the last batch change."""
         self._collecting: _Batch | None = None
+        """The batch that takes further gaps until it is started."""
         self._batches: SimpleQueue[_Batch] = SimpleQueue()
+        """Batches to be fetched."""
         self._thread: threading.Thread | None = None
-        # In the order of the spool, which is the same for both threads.
+        """Fetches; started at the first gap."""
         self._upcoming: deque[_PendingGap] = deque()
+        """Gaps that are not reached, in the order of the spool, the same for both threads."""
         self._open: dict[_PendingGap, None] = {}
-        # Channel -> where its gap began (seconds since the epoch) that was given up.
+        """Gaps that are not fetched and taken, oldest first."""
         self._given_up: dict[str, int] = {}
+        """Channel -> begin (seconds since the epoch) of a gap that was given up."""
         self._results: Queue[_Result] = Queue(_MAX_QUEUED_RESULTS)
+        """What was fetched, for the main thread."""
         self._peeked: _Result | None = None
+        """The first result, while its batch is not reached."""
         self._active: set[_Batch] = set()
+        """Batches with a gap that was reached, as long as one of theirs is not fetched."""
 
     # --- the socket's thread
 
     def watch(self, items: Iterable[Item]) -> None:
-        """Begin to fetch the gaps in a batch; to be called before it goes into the spool."""
+        """Begin to fetch the gaps among these items; call it before they go into the spool."""
         for item in items:
             if type(item) is ChannelEvent:
                 continue
@@ -151,7 +164,7 @@ class GapFiller:
 
     def _collect(self, gap: Gap) -> None:
         if gap.begin < self._began.get(gap.channel, gap.begin):
-            # A line that was found late, or a clock that was set back.
+            # A new licence that was noticed late, or a clock that was set back.
             self._began[gap.channel] = gap.begin
             self._times.begin_earlier(gap.channel, gap.begin)
         with self._lock:
@@ -188,7 +201,7 @@ class GapFiller:
                 return
 
     def _hand_out(self, batch: _Batch) -> None:
-        """Fetch an episode and queue what comes: many messages at once, but none for long."""
+        """Fetch a batch and queue the results: many messages per result, but without delay."""
         messages: list[ChannelEvent] = []
         started_at = time.monotonic()
         missing = len(batch.gaps)
@@ -214,10 +227,10 @@ class GapFiller:
         self._alarm.wake()
 
     def _newest(self, batch: _Batch) -> dict[str, int]:
-        """Return the newest message times before the gaps of an episode.
+        """Return the newest message times before the gaps of a batch.
 
-        Where an earlier gap was given up, its begin takes their place: it is read again with the
-        next one of its channel, which the audit alone brings every few minutes.
+        Where an earlier gap was given up, its begin counts instead: it is read again with the next
+        gap of its channel, which the resubscribe check alone brings every few minutes.
         """
         newest = dict(batch.newest)
         for pending in batch.gaps:
@@ -242,9 +255,9 @@ class GapFiller:
     # --- the main thread
 
     def reached(self, gap: Gap) -> Reached:
-        """Note that all before this gap is written; return what is known of it.
+        """Note that everything before this gap is written; return the state of the gap.
 
-        To be called for each gap in the order in which `watch` saw them.
+        Call it for each gap in the order in which `watch` saw them.
         """
         if not self._upcoming or self._upcoming[0].gap != gap:
             return Reached.NOT_READ
@@ -261,12 +274,12 @@ class GapFiller:
         return Reached.OPEN
 
     def unfinished(self) -> list[Gap]:
-        """Return the gaps that were reached and are not filled."""
+        """Return the gaps that were reached and are not filled yet."""
         with self._lock:
             return [pending.gap for pending in self._open if pending.is_reached]
 
     def keep_since(self) -> float:
-        """Return since when (wall-clock nanoseconds) what came live may come from history too.
+        """Return since when (wall-clock nanoseconds) live messages may come from history as well.
 
         Infinity when no gap is to be filled.
         """
@@ -276,7 +289,7 @@ class GapFiller:
 
     @property
     def busy(self) -> bool:
-        """Whether a gap that was reached is still to be filled, one that surely is a gap."""
+        """Whether a gap that was reached and certainly is one is still to be filled."""
         return any(batch.due for batch in self._active)
 
     @property
@@ -290,7 +303,7 @@ class GapFiller:
         return max((batch.due for batch in self._active), default=0.0)
 
     def take(self) -> "list[ChannelEvent] | Gap | None":
-        """Return messages, or a gap of which all came that could be had; None: nothing just now.
+        """Return messages, or a gap whose messages have all been taken; None if there is no result.
 
         Never waits. Raises BackfillBug.
         """

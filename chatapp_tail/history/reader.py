@@ -1,9 +1,9 @@
-"""What ChatApp keeps of a line: the messages of its chats, read back to fill a gap.
+"""Reads ChatApp's history of messengers: the messages of their chats, to fill gaps.
 
-The protocol has no history. The API has one, of messages and nothing else, and no question such as
-"what is new since": the chats are listed, newest first, as far back as they moved, and each of them
-is read from a moment on, with no end: what came live as well is known by its id elsewhere. Where
-nothing says how the service means something, the careful way is taken.
+The protocol has no history. The API has one, of messages only, and no query such as "new since":
+the chats are listed, newest first, as far back as they were updated, and each of them is read from
+a moment on, to its end: messages that came live as well are dropped elsewhere, by their id. Where
+the service is not documented, the code errs on the side of reading more.
 """
 
 import sqlite3
@@ -29,17 +29,17 @@ from .store import HistoryStore, remove_store
 __all__ = ["PAGE", "Ask", "Clock", "History", "Message", "MessengerRef", "OnFailure", "TimeRange"]
 
 _MAX_PAGES_IN_FLIGHT = 2 * MAX_IN_FLIGHT
-"""Pages that are asked for, or came and are not kept yet."""
+"""Pages that are requested, or received and not stored yet."""
 
 OnFailure = Callable[[MessengerRef, str, bool], None]
-"""Told why some of a line cannot be read, and whether a later run may find that mended."""
+"""(messenger, why a part of it cannot be read, whether a later run may succeed)."""
 
 
 class TimeRange(NamedTuple):
-    """From when on the messages of a line are wanted, in whole seconds since the epoch.
+    """The messages of a messenger since a moment, in whole seconds since the epoch.
 
-    `ours` is that moment by our own clock, `service` by the clock of the messages' own times, where
-    that is known: the earlier of them counts. Before `floor`, by our clock, nothing is wanted.
+    `ours` is that moment by our clock, `service` by the clock of the messages' times, if known: the
+    earlier of them counts. Messages before `floor`, by our clock, are not wanted.
     """
 
     ref: MessengerRef
@@ -56,12 +56,11 @@ class TimeRange(NamedTuple):
 
 
 class History:
-    """Reads several lines at once, a few requests under way, at a polite pace.
+    """Reads several messengers at once, with a few concurrent requests and a rate limit.
 
-    Whoever reads waits, in a thread of its own. `chats`, `chats_read` and `found` tell others how
-    far it is, `trouble` what came back where it has to ask again. What is read is kept on disk
-    until its turn comes: at `store`, for the next run to go on from, or in a temporary file.
-    `call` makes calls that may take long; without it, threads do.
+    The caller waits. `chats`, `chats_read` and `found` (messages) are the progress. Messages are
+    kept on disk until they are handed out: at `store`, from which the next run continues, or in a
+    temporary file. `call` runs a request; without it, a thread pool does.
     """
 
     def __init__(
@@ -82,21 +81,21 @@ class History:
 
     @property
     def trouble(self) -> str | None:
-        """What came back, as long as something has to be asked for again."""
+        """The last failure, while a request is repeated."""
         return self._requests.trouble
 
     @property
     def requests(self) -> int:
-        """How many requests were made so far."""
+        """Requests so far."""
         return self._limiter.count
 
     def messages(
         self, time_ranges: Sequence[TimeRange], on_failure: OnFailure
     ) -> Iterator[Message]:
-        """Yield the messages of all spans in the order of their time, and nothing twice.
+        """Yield the messages of all time ranges in the order of their time, each once.
 
-        What can be read is, also when something else of the same line cannot. Several spans of a
-        line are read as one.
+        A failure does not keep other chats of the messenger from being read. Several time ranges
+        of one messenger are read as one.
         """
         self.chats = self.chats_read = self.found = 0
         self._requests.begin()
@@ -121,19 +120,19 @@ class History:
             remove_store(self._store)  # what people wrote stays there no longer than it has to
 
     def call(self, work: Callable[[], None]) -> None:
-        """Make a call that may take long; nobody waits for it here."""
+        """Start a request without waiting for it."""
         self._call(work)
 
 
 class _Result(NamedTuple):
-    """What came of a call: of listing a line's chats, or of asking for a page of one."""
+    """The result of listing the chats of a messenger, or of requesting a page of a chat."""
 
     source: MessengerRef | ChatReading
     result: Listed | Page | Exception
 
 
 class _Reading:
-    """Reads some lines once: lists their chats, and reads on where it is furthest behind."""
+    """Reads some messengers once: lists their chats, then reads those furthest behind first."""
 
     def __init__(
         self,
@@ -149,13 +148,18 @@ class _Reading:
         self._ranges = ranges
         self._on_failure = on_failure
         self._listings = len(ranges)
+        """Messengers whose list of chats is not complete."""
         self._results: SimpleQueue[_Result] = SimpleQueue()
+        """From the requesting threads to the waiting one."""
         self._waiting: list[tuple[float, int, ChatReading]] = []
+        """A heap of (position, number, chat): chats of which no page is requested."""
         self._in_flight: set[ChatReading] = set()
+        """Chats of which a page is requested."""
         self._numbers = count()
+        """Breaks ties in the heap."""
 
     def run(self) -> Iterator[Message]:
-        """Yield the messages; those go out that are older than anything still to come."""
+        """Yield messages as soon as they are older than every message still to be read."""
         for ref in self._ranges:
             self._history.call(partial(self._run_into_queue, ref, partial(self._list, ref)))
         while self._listings or self._waiting or self._in_flight:
@@ -166,11 +170,11 @@ class _Reading:
         yield from self._store.take(inf)
 
     def _position(self) -> float:
-        """Return the time up to which everything has come."""
+        """Return the time up to which everything has been read."""
         positions = [reading.position for reading in self._in_flight]
         return min(positions + [place for place, _, _ in self._waiting[:1]], default=inf)
 
-    # In the threads that ask.
+    # In the requesting threads.
 
     def _run_into_queue(
         self, source: MessengerRef | ChatReading, work: Callable[[], Listed] | Callable[[], Page]
@@ -194,10 +198,10 @@ class _Reading:
         path = f"{chats_path(reading.ref)}/{reading.name}/messages"
         return self._requests.page(path, {**fixed, **query})
 
-    # In the thread that waits.
+    # In the waiting thread.
 
     def _ask_ahead(self) -> None:
-        """Ask for pages of the chats that are furthest behind, so many that no thread idles."""
+        """Request pages of the chats that are furthest behind, enough to keep all threads busy."""
         while self._waiting and len(self._in_flight) < _MAX_PAGES_IN_FLIGHT:
             _, _, reading = heappop(self._waiting)
             query = dict(reading.next_query(self._history.clock.wall()))
@@ -255,7 +259,7 @@ class _Reading:
             self._on_failure(reading.ref, str(error), True)
 
     def _queue(self, reading: ChatReading, *, begun: bool) -> None:
-        """Let a chat wait for its next turn, if it has one; count it when it is `begun`."""
+        """Queue a chat for its next page, if there is one; count it as read once it has `begun`."""
         if not reading.counted and (reading.done or begun):
             reading.counted = True
             self._history.chats_read += 1

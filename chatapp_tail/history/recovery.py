@@ -1,4 +1,4 @@
-"""Gaps in, messages out: what of history belongs to a gap, in the shape of live events."""
+"""From gaps to their messages: which part of history belongs to a gap, as live events."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,17 +12,17 @@ from ..items import ASKED, NOT_RUNNING, ChannelEvent, Gap
 from .reader import History, Message, MessengerRef, TimeRange
 
 OVERLAP = 30
-"""Seconds read before a gap, since a message's own time is by another clock than ours."""
+"""Seconds read before a gap, since the times of messages are by another clock than ours."""
 
 _OVERLAPS = {ASKED: 0, NOT_RUNNING: 300}
-"""The same where a gap does not begin at an answered ping: not at all before the moment a user
-names; and for longer before an earlier run ended, since its server may have forgotten it."""
+"""The same for gaps that do not begin at an answered ping: none before the moment a user names;
+more before the end of an earlier run, since the server may have lost its subscription before."""
 
 _SKEW_TOLERANCE = 10
-"""Seconds by which a clock of ours that is ahead must not cost what came just after the start."""
+"""Seconds by which our clock may be ahead without losing the first messages after the start."""
 
 _UNKNOWN_START_OVERLAP = 3600
-"""Seconds read before the end of a gap of which nothing says when it began."""
+"""Seconds read before the end of a gap whose begin is unknown."""
 
 _SET_BACK = "the clock was set back, so it is not known since when"
 
@@ -37,11 +37,11 @@ def recover(
 ) -> Iterator[ChannelEvent | Gap]:
     """Yield the messages of all gaps in the order of their time, and then each gap, filled.
 
-    `began` has, by channel, when it was tailed first (nanoseconds): what is older is nobody's gap.
-    `newest` has the newest time of a message that came in a channel before its gap (seconds, by the
-    service's clock). Messages from after a gap are read too, since no clock tells where it ends. A
-    channel that had several gaps is read once, for all of them. A gap comes with `given_up` when
-    what it is missing may be there for a later run.
+    `began` has, by channel, when it was tailed first (nanoseconds): older messages belong to no
+    gap. `newest` has the newest time of a message in a channel before its gap (seconds, by the
+    service's clock). Messages after a gap are read too, since no clock tells exactly where it ends.
+    A channel with several gaps is read once for all of them. A gap has `given_up` set when a later
+    run may be able to read what is missing.
     """
     failures: dict[MessengerRef, list[str]] = {}
     given_up: set[MessengerRef] = set()
@@ -67,10 +67,10 @@ def recover(
 
 
 def _time_range(gap: Gap, began: int, newest: int | None, now: int) -> tuple[TimeRange, bool]:
-    """Return from when on to read for a gap, and whether it is known when that began.
+    """Return the time range to read for a gap, and whether its begin is known.
 
-    A moment that lies in the future, or after the end of the gap, was noted by a clock that was set
-    back since then, and says nothing.
+    A moment in the future, or after the end of the gap, comes from a clock that was set back since,
+    and is ignored.
     """
     overlap = _OVERLAPS.get(gap.reason, OVERLAP)
     until = min(now, gap.until // 10**9)
@@ -84,7 +84,7 @@ def _time_range(gap: Gap, began: int, newest: int | None, now: int) -> tuple[Tim
             ref, until - (overlap if known else _UNKNOWN_START_OVERLAP), service
         ), known
     since, began = min(possible), began // 10**9
-    # A service whose clock is behind ours gave what is newer than `began` an older time.
+    # If the service's clock is behind ours, messages newer than `began` have an older time.
     is_floor = began <= since and (newest is None or newest >= began)
     return TimeRange(
         ref, since - overlap, service, began - _SKEW_TOLERANCE if is_floor else None
@@ -102,7 +102,7 @@ _encode = msgspec.json.encode
 
 
 def _event(message: Message) -> ChannelEvent:
-    """Return a message in ChatApp's envelope, as it would have come, but for the queue's name."""
+    """Return a message in ChatApp's envelope, as it would have come live, without the queue."""
     ref = message.ref
     data = b'{"queue":null,"payload":{"data":[%b],"meta":%b}}' % (
         message.item,

@@ -1,7 +1,7 @@
 """Filter options → predicates, compiled once before any network.
 
-Kinds of filters combine with AND, cheap ones first; several of one kind with OR. They share one
-parse of the item (`formats.fields.read`).
+Filters of different kinds combine with AND, cheap ones first; several of one kind with OR. They
+share the parsed item (`formats.fields.parse_item`).
 """
 
 import re
@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterable, Sequence
 
 from ..chatapp.records import Record
 from ..errors import UsageError
-from ..formats.fields import Direction, at, direction, read, string
+from ..formats.fields import Direction, direction, get_path, parse_item, to_text
 from .grep import Grep
 
 KeepEvent = Callable[[str], bool]
-"""Event name -> whether to go on with it; asked before anything is decoded."""
+"""Event name -> whether to keep the event; called before decoding."""
 
 KeepRecord = Callable[[Record], bool]
-"""Record -> whether to go on with it; never fails, whatever its item is."""
+"""Record -> whether to keep it; never raises, whatever its item is."""
 
 
 def by_event(wanted: Iterable[str], unwanted: Iterable[str]) -> KeepEvent:
@@ -61,8 +61,8 @@ def _all_of(keeps: Sequence[KeepRecord]) -> KeepRecord:
 
 
 def by_direction(wanted: Direction) -> KeepRecord:
-    """Keep what went that way, and what has no direction: statuses, tags and the unknown."""
-    return lambda record: direction(read(record.data)) in (wanted, None)
+    """Keep messages of a direction, and items without one: statuses, tags and unknown ones."""
+    return lambda record: direction(parse_item(record.data)) in (wanted, None)
 
 
 def by_chat(wanted: Iterable[str]) -> KeepRecord:
@@ -71,21 +71,21 @@ def by_chat(wanted: Iterable[str]) -> KeepRecord:
     Names and usernames (with or without @) match in any case, phones by their digits.
     """
     wanted = tuple(wanted)
-    if not all(each.strip() for each in wanted):
+    if not all(name.strip() for name in wanted):
         raise UsageError("--chat: it is empty; give an id, phone, username or name")
     exact = frozenset(wanted)
     folded = frozenset(map(_folded, wanted))
-    usernames = frozenset(each.removeprefix("@") for each in folded) - {""}
-    phones = frozenset(_digits(each) for each in wanted if _PHONE.fullmatch(each)) - {""}
+    usernames = frozenset(name.removeprefix("@") for name in folded) - {""}
+    phones = frozenset(_digits(name) for name in wanted if _PHONE.fullmatch(name)) - {""}
 
     def keep(record: Record) -> bool:
-        chat = at(read(record.data), "chat")
+        chat = get_path(parse_item(record.data), "chat")
         return isinstance(chat, dict) and (
-            string(chat.get("id")) in exact
-            or string(chat.get("hash")) in exact
-            or _folded(string(chat.get("username"))).removeprefix("@") in usernames
-            or _folded(string(chat.get("name"))) in folded
-            or _digits(string(chat.get("phone"))) in phones
+            to_text(chat.get("id")) in exact
+            or to_text(chat.get("hash")) in exact
+            or _folded(to_text(chat.get("username"))).removeprefix("@") in usernames
+            or _folded(to_text(chat.get("name"))) in folded
+            or _digits(to_text(chat.get("phone"))) in phones
         )
 
     return keep

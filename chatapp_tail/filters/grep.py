@@ -8,24 +8,24 @@ import msgspec
 
 from ..chatapp.records import Record
 from ..errors import error_at
-from ..formats.fields import read, text
+from ..formats.fields import parse_item, text
 
 
 class Grep(msgspec.Struct, frozen=True):
-    """Keeps records whose item's text or caption one of `patterns` is found in."""
+    """Keeps records whose text or caption matches one of `patterns`."""
 
     patterns: tuple[re.Pattern[str], ...]
 
     def __call__(self, record: Record) -> bool:
-        """Tell whether the item has text and a pattern is found in it."""
-        said = text(read(record.data))
-        return bool(said) and any(pattern.search(said) for pattern in self.patterns)
+        """Return whether the item has text that a pattern matches."""
+        content = text(parse_item(record.data))
+        return bool(content) and any(pattern.search(content) for pattern in self.patterns)
 
-    def spans(self, shown: str) -> list[tuple[int, int]]:
-        """Return where the patterns match in a text: (start, end), in order, none overlapping."""
+    def spans(self, content: str) -> list[tuple[int, int]]:
+        """Return the matches in a text as (start, end), in order and without overlap."""
         merged: list[tuple[int, int]] = []
-        found = (match.span() for pattern in self.patterns for match in pattern.finditer(shown))
-        for start, end in sorted(span for span in found if span[0] < span[1]):
+        matches = (match for pattern in self.patterns for match in pattern.finditer(content))
+        for start, end in sorted(match.span() for match in matches if match[0]):
             if merged and start <= merged[-1][1]:
                 start, end = merged[-1][0], max(end, merged.pop()[1])
             merged.append((start, end))
@@ -33,9 +33,9 @@ class Grep(msgspec.Struct, frozen=True):
 
 
 def compile_grep(patterns: Iterable[str]) -> Grep:
-    """Compile regular expressions (Python's `re`, by lines); UsageError shows where one is wrong.
+    """Compile regular expressions (Python's `re`, multi-line); UsageError shows errors.
 
-    As in ripgrep, case counts only in a pattern with an upper-case letter of its own.
+    As with `--smart-case` of ripgrep, a pattern with an upper-case letter is case-sensitive.
     """
     return Grep(tuple(map(_compile_pattern, patterns)))
 
@@ -51,7 +51,7 @@ def _compile_pattern(pattern: str) -> re.Pattern[str]:
         raise error_at("--grep", f"too much for one pattern ({error})", pattern, 0) from None
 
 
-# \S is no upper-case letter, nor is the name of a group or of a character.
+# Escapes such as \S, and names of groups and characters, are not literal letters.
 _NOT_LITERAL = re.compile(
     r"\\(?:x..|u.{4}|U.{8}|N\{[^}]*\}|.)|\(\?P[<=][^>)]*[>)]|\(\?[a-zA-Z-]+[:)]", re.DOTALL
 )

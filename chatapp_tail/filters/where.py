@@ -6,20 +6,20 @@ from typing import Any
 
 from ..chatapp.records import Record
 from ..errors import UsageError, error_at, suggest
-from ..formats.fields import read
+from ..formats.fields import parse_item
 from ..formats.timestamps import timestamp
 
 
 def by_where(expressions: Iterable[str]) -> Callable[[Record], bool]:
-    """Keep records of which one of these JMESPath expressions is true, by JMESPath's rules.
+    """Keep records for which one of these JMESPath expressions is true, by JMESPath's rules.
 
-    An expression sees the record as `-o json` writes it, `data` parsed. One that fails on a record,
-    as by a function given the wrong type, is not true. UsageError shows where one is wrong.
+    An expression is evaluated on the record as `-o json` writes it. It is false if it fails, such
+    as by a function with an argument of the wrong type. UsageError shows an error's position.
     """
     parsed = [_compile_expression(expression) for expression in expressions]
     from jmespath.visitor import TreeInterpreter
 
-    # jmespath's own search() makes an interpreter each time, which costs more than most searches.
+    # search() of jmespath makes an interpreter per call, which costs more than most searches.
     visit = TreeInterpreter().visit
 
     def keep(record: Record) -> bool:
@@ -43,7 +43,7 @@ def _members(record: Record) -> dict[str, object]:
         "queue": record.queue,
         "part": record.part,
         "parts": record.parts,
-        "data": read(record.data),
+        "data": parse_item(record.data),
     }
     return members if record.encoding is None else members | {"encoding": record.encoding}
 
@@ -54,10 +54,10 @@ _MEMBERS = (
 )
 
 _ITEM_MEMBERS = {"message", "chat", "fromUser", "fromMe", "text", "error", "tag"}
-"""What people look for in the record though it stands in its item."""
+"""Members of items that users look for in the record."""
 
 _FAILURES = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""What jmespath lets through from values it did not expect, beside its own errors."""
+"""Exceptions that jmespath raises for unexpected values, besides its own."""
 
 _Node = Any
 """jmespath's {"type", "children", "value"}."""
@@ -98,23 +98,23 @@ def _compile_expression(expression: str) -> _Node:
 
 
 def _unexpected(error: Any) -> str:
-    """Return why jmespath's ParseError was raised."""
+    """Return the reason of a ParseError of jmespath."""
     if error.token_type == "NUMBER":
         return f"numbers are written in backticks: `{error.token_value}` (in single shell quotes)"
     return f"unexpected {error.token_value!r}" if error.token_value else "it ends too early"
 
 
 _DEEPEST = 300
-"""Levels of an expression; jmespath calls two functions per level, and Python allows 1,000."""
+"""Levels of an expression; jmespath makes two calls per level, and Python allows 1,000."""
 
 
 def _nested_too_deeply() -> UsageError:
-    """Return the error, without thousands of characters that were typed."""
+    """Return the error, without the expression, which may have thousands of characters."""
     return UsageError(f"--where: nested too deeply; at most {_DEEPEST} levels are possible")
 
 
 def _is_deeper(parsed: _Node, levels: int) -> bool:
-    """Return whether an expression has more levels, without recursion."""
+    """Return whether an expression has more than so many levels, without recursion."""
     level = [parsed]
     for _ in range(levels):
         # The children of a slice are numbers.
@@ -127,17 +127,17 @@ def _check_negations(expression: str, parsed: _Node) -> None:
     for node in _nodes(parsed):
         if node["type"] == "subexpression" and node["children"][0]["type"] == "not_expression":
             negated = node["children"][0]["children"][0].get("value", "what is next to it")
-            why = f"! applies to {negated} only; write !(…) around the whole"
-            raise error_at("--where", why, expression, expression.find("!"))
+            reason = f"! applies to {negated} only; write !(…) around the whole"
+            raise error_at("--where", reason, expression, expression.find("!"))
 
 
 def _check_members(expression: str, parsed: _Node) -> None:
-    """Refuse what can only be null: members that no record has."""
+    """Refuse members that no record has: they are always null."""
     for name in _first_names(parsed):
         if name not in _MEMBERS:
             position, quoted = _find(expression, name)
-            why = f"a record has no member {name!r}; {_instead_of(name, quoted)}"
-            raise error_at("--where", why, expression, position)
+            reason = f"a record has no member {name!r}; {_instead_of(name, quoted)}"
+            raise error_at("--where", reason, expression, position)
 
 
 def _instead_of(name: str, quoted: bool) -> str:
@@ -149,7 +149,7 @@ def _instead_of(name: str, quoted: bool) -> str:
     return f"members of the item are under data: data.{name}"
 
 
-# How many children of a node see the record itself; the others see what came before them.
+# The number of children evaluated on the record; the others are evaluated on their results.
 _SEE_RECORD = {
     **dict.fromkeys(("subexpression", "index_expression", "pipe", "flatten"), 1),
     **dict.fromkeys(("projection", "value_projection", "filter_projection"), 1),
@@ -168,8 +168,8 @@ def _check_functions(expression: str, parsed: _Node) -> None:
     for node in _nodes(parsed):
         if node["type"] != "function_expression":
             continue
-        if why := _wrong_call(node["value"], len(node["children"])):
-            raise error_at("--where", why, expression, _find(expression, node["value"])[0])
+        if reason := _wrong_call(node["value"], len(node["children"])):
+            raise error_at("--where", reason, expression, _find(expression, node["value"])[0])
 
 
 def _wrong_call(name: str, count: int) -> str:
@@ -196,9 +196,9 @@ def _nodes(node: _Node) -> Iterator[_Node]:
 
 
 def _find(expression: str, name: str) -> tuple[int, bool]:
-    """Return where a name first stands in an expression, and whether in double quotes.
+    """Return the position of a name in an expression, and whether it is in double quotes.
 
-    jmespath keeps positions of tokens but not of what it makes of them.
+    jmespath keeps the positions of tokens, but not of nodes.
     """
     from jmespath.lexer import Lexer
 

@@ -1,4 +1,4 @@
-"""`-o json`: one JSON object a line, version 1, with the item byte for byte."""
+"""`-o json`: one JSON object per line, version 1, with the item byte for byte."""
 
 from collections.abc import Sequence
 
@@ -17,14 +17,14 @@ _ONLY = b'1,"parts":1'
 
 
 def format_ndjson(_: Decoded, kept: Sequence[Record]) -> list[bytes]:
-    """Return one line a record."""
+    """Return one line per record."""
     if len(kept) == 1:  # nearly always, and a comprehension is a call
         return [encode(kept[0])]
     return [encode(record) for record in kept]
 
 
 def encode(record: Record) -> bytes:
-    """Return a record as its line; members in the documented order, `data` as it came."""
+    """Return the line of a record; members in the documented order, `data` as received."""
     names = (
         record.event,
         record.channel,
@@ -52,7 +52,7 @@ def encode(record: Record) -> bytes:
 
 
 def _pieces(names: _Names) -> tuple[bytes, bytes, bytes]:
-    """Return what stands before the id, after it and after the moment; thousands share them."""
+    """Return the parts before the id, after it and after the time; shared by many records."""
     event, channel, license_id, messenger, queue, source = names
     where = {"channel": channel, "license": license_id, "messenger": messenger}
     pieces = (
@@ -60,7 +60,7 @@ def _pieces(names: _Names) -> tuple[bytes, bytes, bytes]:
         b"," + _encode(where)[1:-1] + b',"received":"',
         b'","source":"%b","queue":%b,"part":' % (source.encode(), _encode(queue)),
     )
-    # Names of any length may come; only reasonable ones are worth remembering.
+    # Names may have any length; only short ones are cached.
     if sum(map(len, pieces)) < _LONGEST_REMEMBERED:
         if len(_remembered) >= _MOST_REMEMBERED:
             _remembered.clear()

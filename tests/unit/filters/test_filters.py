@@ -11,7 +11,7 @@ from chatapp_tail.errors import UsageError
 from chatapp_tail.filters import KeepRecord, by_chat, by_direction, by_event, by_record
 from chatapp_tail.filters.grep import compile_grep
 from chatapp_tail.filters.where import by_where
-from chatapp_tail.formats.fields import Direction, read
+from chatapp_tail.formats.fields import Direction, parse_item
 from tests.factories import decoded
 from tests.unit.filters.samples import ITEMS, MESSAGE, STATUS, says
 
@@ -137,10 +137,10 @@ def test_all_filters_share_one_parse() -> None:
         incoming=True, chats=["@username_test"], grep=compile_grep(["test"]), where=["data.id"]
     )
     made = decoded(MESSAGE)
-    read.cache_clear()
+    parse_item.cache_clear()
     assert keep
     assert keep(made)
-    assert read.cache_info().misses == 1
+    assert parse_item.cache_info().misses == 1
 
 
 def test_jmespath_is_imported_for_where_only() -> None:

@@ -120,7 +120,7 @@ def test_an_item_that_no_field_asks_for_is_not_parsed(monkeypatch: pytest.Monkey
     def refuse(_: bytes) -> object:
         raise AssertionError("parsed")
 
-    monkeypatch.setattr("chatapp_tail.formats.template.read", refuse)
+    monkeypatch.setattr("chatapp_tail.formats.template.parse_item", refuse)
     assert line("{event} {time} {data:.1}", {}) == "message 10:54:43 {\n"
 
 

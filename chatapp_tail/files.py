@@ -15,13 +15,13 @@ def new_file(path: Path) -> tuple[int, Path]:
     return descriptor, Path(name)
 
 
-def write_atomically(path: Path, content: bytes, *, synced: bool) -> None:
-    """Put a file in the place of `path`; `synced` that it also outlives a loss of power."""
+def write_atomically(path: Path, content: bytes, *, fsync: bool) -> None:
+    """Put a file in the place of `path`; `fsync` that it also outlives a loss of power."""
     descriptor, new = new_file(path)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-            if synced:
+            if fsync:
                 file.flush()
                 os.fsync(file.fileno())
         new.replace(path)

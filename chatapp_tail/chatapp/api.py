@@ -48,15 +48,15 @@ class _PairBody(msgspec.Struct):
 def make_tokens(http: Http, email: str, password: Secret, app_id: str) -> TokenPair:
     """Log in; CredentialsError when refused. 100 a day are allowed, so never call it unasked."""
     credentials = {"email": email, "password": password.reveal(), "appId": app_id}
-    reply = http.send("POST", "/v1/tokens", headers={}, json=credentials)
-    if reply.ok:
-        return _pair(reply)
-    if reply.passing:
-        wait = f"; it asks to wait {reply.retry_after:g} s" if reply.retry_after else ""
-        raise ApiError(f"{reply.said}{wait}; try again later (100 logins a day are allowed)")
-    if not _is_refusal(reply):
-        raise ApiError(f"{reply.said}; {_CHECK_URL}")
-    raise CredentialsError(f"{reply.said}; check email, password and appId")
+    response = http.send("POST", "/v1/tokens", headers={}, json=credentials)
+    if response.ok:
+        return _pair(response)
+    if response.retryable:
+        wait = f"; it asks to wait {response.retry_after:g} s" if response.retry_after else ""
+        raise ApiError(f"{response.summary}{wait}; try again later (100 logins a day are allowed)")
+    if not _is_refusal(response):
+        raise ApiError(f"{response.summary}; {_CHECK_URL}")
+    raise CredentialsError(f"{response.summary}; check email, password and appId")
 
 
 def refresh_tokens(http: Http, refresh: Secret) -> TokenPair:
@@ -64,26 +64,30 @@ def refresh_tokens(http: Http, refresh: Secret) -> TokenPair:
 
     CredentialsError only when ChatApp itself refuses it; ApiError for whatever may pass.
     """
-    reply = http.send("POST", "/v1/tokens/refresh", headers={"Refresh": refresh.reveal()})
-    if reply.ok:
-        return _pair(reply)
-    if reply.passing or not _is_refusal(reply):
-        raise ApiError(reply.said)
-    raise CredentialsError(f"{reply.said}; run chatapp-tail login")
+    response = http.send("POST", "/v1/tokens/refresh", headers={"Refresh": refresh.reveal()})
+    if response.ok:
+        return _pair(response)
+    if response.retryable or not _is_refusal(response):
+        raise ApiError(response.summary)
+    raise CredentialsError(f"{response.summary}; run chatapp-tail login")
 
 
-def _is_refusal(reply: Response) -> bool:
+def _is_refusal(response: Response) -> bool:
     """Return whether ChatApp itself refuses credentials: a gateway answers with other bodies."""
-    return reply.refuses and reply.status not in _NOT_CHATAPP and not 300 <= reply.status < 400
+    return (
+        response.refuses
+        and response.status not in _NOT_CHATAPP
+        and not 300 <= response.status < 400
+    )
 
 
-def _pair(reply: Response) -> TokenPair:
-    body = _read(reply, _PairBody)
+def _pair(response: Response) -> TokenPair:
+    body = _read(response, _PairBody)
     if body is None:
-        raise ApiError(f"{reply.said} without a token pair ({_CHECK_URL})")
+        raise ApiError(f"{response.summary} without a token pair ({_CHECK_URL})")
     pair = body.data
     if not (is_header_safe(pair.access_token) and is_header_safe(pair.refresh_token)):
-        raise ApiError(f"{reply.said} with tokens that no request can carry")
+        raise ApiError(f"{response.summary} with tokens that no request can carry")
     return TokenPair(
         access_token=pair.access_token,
         access_end=_seconds(pair.access_token_end_time),
@@ -107,7 +111,7 @@ class Api:
     def __init__(self, http: Http, source: TokenSource) -> None:
         self._http = http
         self._source = source
-        self._checked = _TtlCache(self._ask_whether_good)
+        self._token_checks = _TtlCache(self._check_token)
         self._licenses = _TtlCache(lambda _: self.licenses(patient=False))
 
     def prepare(self) -> None:
@@ -141,17 +145,17 @@ class Api:
 
     def check_token(self) -> None:
         """Return if the token is good; CredentialsError or ApiError if not."""
-        reply = self._get("/v1/tokens/check", patient=True)
-        if not reply.is_json:
-            raise ApiError(f"{reply.said} without JSON; {_CHECK_URL}")
+        response = self._get_ok("/v1/tokens/check", patient=True)
+        if not response.is_json:
+            raise ApiError(f"{response.summary} without JSON; {_CHECK_URL}")
 
     def licenses(self, *, patient: bool = True) -> list[License]:
         """Return the licences of the account; `patient` as for `Http.get_with_retries`."""
-        reply = self._get("/v1/licenses", patient=patient)
+        response = self._get_ok("/v1/licenses", patient=patient)
         try:
-            return read_licenses(reply.text)
+            return read_licenses(response.text)
         except ValueError as error:
-            raise ApiError(f"{reply.said} without JSON ({_CHECK_URL})") from error
+            raise ApiError(f"{response.summary} without JSON ({_CHECK_URL})") from error
 
     def ask(self, path: str, query: Mapping[str, str]) -> Response:
         """GET once, renewing the token if need be; CredentialsError, or ApiError for no answer."""
@@ -159,7 +163,7 @@ class Api:
             lambda token: self._http.send("GET", path, headers=_auth_headers(token), query=query)
         )
 
-    def _get(self, path: str, *, patient: bool) -> Response:
+    def _get_ok(self, path: str, *, patient: bool) -> Response:
         """Return a good answer; ApiError or CredentialsError."""
 
         def send(token: Secret) -> Response:
@@ -167,14 +171,16 @@ class Api:
                 return self._http.get_with_retries(path, headers=_auth_headers(token))
             return self._http.send("GET", path, headers=_auth_headers(token))
 
-        reply = self._with_token(send)
-        if reply.passing:
-            raise ApiError(f"{reply.said}; try again later", retry_after=reply.retry_after or 0.0)
-        if not reply.ok:
-            refused = reply.status in (401, 403) and not reply.foreign
+        response = self._with_token(send)
+        if response.retryable:
+            raise ApiError(
+                f"{response.summary}; try again later", retry_after=response.retry_after or 0.0
+            )
+        if not response.ok:
+            refused = response.status in (401, 403) and not response.foreign
             advice = "check what this account may see" if refused else _CHECK_URL
-            raise ApiError(f"{reply.said}; {advice}", lasting=not reply.foreign)
-        return reply
+            raise ApiError(f"{response.summary}; {advice}", lasting=not response.foreign)
+        return response
 
     def _with_token(self, send: Callable[[Secret], Response]) -> Response:
         """Return the answer to a request, sent again with a new token if the first one is dead.
@@ -182,57 +188,61 @@ class Api:
         ApiError, or CredentialsError when there is no token that is accepted.
         """
         token = self._source.current()
-        began = time.monotonic()
-        reply = send(token)
-        if self._is_dead(token, reply, began):
-            token = self._renewed(token, reply)
-            began = time.monotonic()
-            reply = send(token)
-            if self._is_dead(token, reply, began):
-                raise CredentialsError(f"{reply.said}, though the token is new")
-        return reply
+        sent_at = time.monotonic()
+        response = send(token)
+        if self._token_expired(token, response, sent_at):
+            token = self._refresh_token(token, response)
+            sent_at = time.monotonic()
+            response = send(token)
+            if self._token_expired(token, response, sent_at):
+                raise CredentialsError(f"{response.summary}, though the token is new")
+        return response
 
-    def _renewed(self, refused: Secret, reply: Response) -> Secret:
+    def _refresh_token(self, refused: Secret, response: Response) -> Secret:
         try:
-            return self._source.renew(refused)
+            return self._source.refresh(refused)
         except CredentialsError as error:
-            raise CredentialsError(f"the token is refused: {reply.said}; {error}") from error
+            raise CredentialsError(f"the token is refused: {response.summary}; {error}") from error
         except (OSError, ImportError) as error:
             # No descriptor is left, or an upgrade has just replaced the program.
-            raise ApiError(f"{reply.said}, and the token cannot be renewed: {error}") from error
+            raise ApiError(
+                f"{response.summary}, and the token cannot be renewed: {error}"
+            ) from error
 
-    def _is_dead(self, token: Secret, reply: Response, began: float) -> bool:
+    def _token_expired(self, token: Secret, response: Response, sent_at: float) -> bool:
         """Return whether a refusal is about the token rather than about the channel.
 
-        To a 401 says nothing what was known of the token before the refused request `began`.
+        To a 401 says nothing what was known of the token before the refused request `sent_at`.
         """
-        if reply.error_code == INVALID_TOKEN:
+        if response.error_code == INVALID_TOKEN:
             return True
-        if reply.status not in (401, 403) or reply.foreign:
+        if response.status not in (401, 403) or response.foreign:
             return False
-        since = began if reply.status == 401 else began - _CACHE_TTL
-        good = self._checked.get(token, since)
-        return reply.status == 401 if good is None else not good
+        newer_than = sent_at if response.status == 401 else sent_at - _CACHE_TTL
+        good = self._token_checks.get(token, newer_than)
+        return response.status == 401 if good is None else not good
 
-    def _ask_whether_good(self, token: Secret) -> bool | None:
+    def _check_token(self, token: Secret) -> bool | None:
         """Return what `/v1/tokens/check` says; None when it says nothing usable."""
-        reply = self._http.send("GET", "/v1/tokens/check", headers=_auth_headers(token))
-        if reply.token_refused:
+        response = self._http.send("GET", "/v1/tokens/check", headers=_auth_headers(token))
+        if response.token_refused:
             return False
-        return True if reply.ok else None
+        return True if response.ok else None
 
-    def _auth_answer(self, reply: Response, channel: str) -> AuthAnswer:
-        if reply.ok:
-            body = _read(reply, _Auth)
+    def _auth_answer(self, response: Response, channel: str) -> AuthAnswer:
+        if response.ok:
+            body = _read(response, _Auth)
             if body and body.auth:
                 register_signature(body.auth.rpartition(":")[2])
                 return Granted(body.auth)
-            return Unavailable(f"{reply.said} without a signature ({_CHECK_URL})")
-        if reply.passing or 300 <= reply.status < 400 or reply.status == 200:
-            return Unavailable(reply.said, reply.retry_after)
-        if not (reply.refuses or (reply.status in (401, 403) and not reply.foreign)):
-            return Unavailable(f"{reply.said}, which is not ChatApp's own answer; {_CHECK_URL}")
-        return Denied("; ".join(filter(None, (reply.said, self._explain(channel)))))
+            return Unavailable(f"{response.summary} without a signature ({_CHECK_URL})")
+        if response.retryable or 300 <= response.status < 400 or response.status == 200:
+            return Unavailable(response.summary, response.retry_after)
+        if not (response.refuses or (response.status in (401, 403) and not response.foreign)):
+            return Unavailable(
+                f"{response.summary}, which is not ChatApp's own answer; {_CHECK_URL}"
+            )
+        return Denied("; ".join(filter(None, (response.summary, self._explain(channel)))))
 
     def _explain(self, channel: str) -> str:
         recently = time.monotonic() - _CACHE_TTL
@@ -240,14 +250,14 @@ class Api:
         return explain_refusal(licenses, *license_and_messenger(channel)) if licenses else ""
 
 
-def _read(reply: Response, shape: type[Answer]) -> Answer | None:
+def _read(response: Response, shape: type[Answer]) -> Answer | None:
     """Return a body of a known shape, None when it has another."""
     try:
-        return msgspec.json.decode(reply.content, type=shape)
+        return msgspec.json.decode(response.content, type=shape)
     except raw_json.REFUSED:
         # Half an emoji in a member that nobody needs is refused as well.
         with suppress(ValueError, RecursionError, msgspec.ValidationError):
-            return msgspec.convert(json.loads(reply.text), shape)
+            return msgspec.convert(json.loads(response.text), shape)
         return None
 
 
@@ -257,19 +267,19 @@ class _TtlCache(Generic[Answer]):
     def __init__(self, ask: Callable[[Secret], Answer]) -> None:
         self._ask = ask
         self._lock = threading.Lock()
-        self._known: tuple[Secret, float, Answer | None] | None = None
+        self._entry: tuple[Secret, float, Answer | None] | None = None
 
-    def get(self, token: Secret, since: float) -> Answer | None:
-        """Return an answer for `token` not older than `since`; None when it cannot be had."""
+    def get(self, token: Secret, newer_than: float) -> Answer | None:
+        """Return an answer for `token` not older than `newer_than`; None when it cannot be had."""
         with self._lock:
-            if self._known and self._known[0] == token and self._known[1] >= since:
-                return self._known[2]
-            asked = time.monotonic()
+            if self._entry and self._entry[0] == token and self._entry[1] >= newer_than:
+                return self._entry[2]
+            asked_at = time.monotonic()
             try:
                 answer: Answer | None = self._ask(token)
             except (ApiError, CredentialsError):
                 answer = None
-            self._known = (token, asked, answer)
+            self._entry = (token, asked_at, answer)
             return answer
 
 

@@ -20,10 +20,10 @@ import msgspec
 
 from .sockets import connect
 
-_IN_A_PATH = "/%:@!$&'()*+,;=~"
+_SAFE_IN_PATH = "/%:@!$&'()*+,;=~"
 """What need not be quoted there, as far as letters, digits and `-._` are not either."""
 _BLOCK = 64 * 1024
-LARGEST_BODY = 16 * 1024 * 1024
+MAX_BODY_BYTES = 16 * 1024 * 1024
 """Most bytes of a body, as it is sent and as it is meant."""
 
 
@@ -42,7 +42,7 @@ class Call(NamedTuple):
     query: Mapping[str, str] | None
 
 
-class Answer(NamedTuple):
+class RawResponse(NamedTuple):
     """What came back; `content` may be encoded as the header `Content-Encoding` says."""
 
     status: int
@@ -50,7 +50,7 @@ class Answer(NamedTuple):
     content: bytes
 
 
-class AnswerStopped(Exception):
+class BodyTimeout(Exception):
     """A body stopped in its midst, which is not the same as no answer at all."""
 
 
@@ -70,24 +70,24 @@ class AuthConnections:
             connection.close()
 
     @staticmethod
-    def reaches(url: str) -> bool:
+    def supports(url: str) -> bool:
         """Return whether a URL needs nothing of what `requests` knows about URLs."""
         plain = r"https?://([A-Za-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]+)?(/[A-Za-z0-9/_-]*)?"
         return re.fullmatch(plain, url) is not None
 
-    def send(self, call: Call) -> Answer:
+    def send(self, call: Call) -> RawResponse:
         """Send a request; OSError, HTTPException or ValueError when no answer comes.
 
         A kept connection may end just as it is used. Then a new one is asked, once: what is read
         or signed twice does no harm. What would do harm is sent over a new one at first.
         """
-        if (call.method == "GET" or call.form is not None) and (kept := self._kept()):
+        if (call.method == "GET" or call.form is not None) and (kept := self._reusable()):
             with contextlib.suppress(ConnectionError):
                 return self._send_by(kept, call)
         return self._send_by(self._new_connection(), call)
 
-    def _send_by(self, connection: "_Connection", call: Call) -> Answer:
-        target = quote(self._parts.path + call.path, safe=_IN_A_PATH)
+    def _send_by(self, connection: "_Connection", call: Call) -> RawResponse:
+        target = quote(self._parts.path + call.path, safe=_SAFE_IN_PATH)
         target += f"?{urlencode(call.query)}" if call.query else ""
         headers, body = _body_of(call)
         try:
@@ -101,9 +101,9 @@ class AuthConnections:
             connection.close()
             raise
         self._idle.append(connection)
-        return Answer(response.status, cast("Mapping[str, str]", response.headers), content)
+        return RawResponse(response.status, cast("Mapping[str, str]", response.headers), content)
 
-    def _kept(self) -> "_Connection | None":
+    def _reusable(self) -> "_Connection | None":
         """Return the connection used last, unless the server ended it; other threads ask too."""
         try:
             connection = self._idle.pop()
@@ -166,15 +166,15 @@ def read_body(read: Callable[[int], bytes]) -> bytes:
 
 def check_size(size: int) -> None:
     """Raise OSError for a body that is larger than any answer can be meant to be."""
-    if size > LARGEST_BODY:
-        raise OSError(f"its answer is larger than {LARGEST_BODY // 2**20} MiB")
+    if size > MAX_BODY_BYTES:
+        raise OSError(f"its answer is larger than {MAX_BODY_BYTES // 2**20} MiB")
 
 
 def _read_block(read: Callable[[int], bytes]) -> bytes:
     try:
         return read(_BLOCK)
     except TimeoutError as error:
-        raise AnswerStopped from error
+        raise BodyTimeout from error
 
 
 def _is_readable(sock: socket.socket) -> bool:

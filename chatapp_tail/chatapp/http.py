@@ -25,7 +25,7 @@ from ..net import Proxy, parse_retry_after, proxy_for, split_base_url
 from ..raw_json import printable
 
 if TYPE_CHECKING:
-    from .auth_connections import Answer, AuthConnections
+    from .auth_connections import AuthConnections, RawResponse
     from .proxied import Session
 
 INVALID_TOKEN = "ApiInvalidTokenError"
@@ -34,10 +34,10 @@ _HEADERS = {"User-Agent": f"chatapp-tail/{__version__}", "Accept": "application/
 _RETRY_AFTER_MAX = 60.0
 _WAITS = (0.5, 1.0, 2.0, 4.0)
 _WAIT_FOR_CONNECTION = 2.0
-_PASSING = (408, 425, 429)
-_WHOLE = 3.0
+_RETRYABLE = (408, 425, 429)
+_EXCHANGE_WAITS = 3.0
 """How many times as long as one wait a whole exchange may take."""
-_SOON = 10.0
+_MAX_FAILED_ATTEMPT = 10.0
 """Seconds after which a request that failed is not repeated: it took long enough."""
 
 
@@ -58,7 +58,7 @@ _NO_BODY = _Body()
 
 
 class Response(msgspec.Struct, frozen=True):
-    """An HTTP answer. `said` tells a person what was asked and what came back.
+    """An HTTP answer. `summary` tells a person what was asked and what came back.
 
     `content` is decoded and valid UTF-8: what was none has replacement characters. `refuses` tells
     whether it holds an error of ChatApp's own: what stands in between answers with other bodies.
@@ -67,7 +67,7 @@ class Response(msgspec.Struct, frozen=True):
     status: int
     content: bytes
     headers: Mapping[str, str]
-    said: str
+    summary: str
     error_code: str | None
     is_json: bool
     refuses: bool = False
@@ -96,9 +96,9 @@ class Response(msgspec.Struct, frozen=True):
         return self.status >= 400 and bool(self.content) and not self.refuses
 
     @property
-    def passing(self) -> bool:
+    def retryable(self) -> bool:
         """Whether the same request may well succeed later."""
-        return self.status >= 500 or self.status in _PASSING
+        return self.status >= 500 or self.status in _RETRYABLE
 
     @property
     def retry_after(self) -> float | None:
@@ -131,7 +131,7 @@ class Http:
         self.trusted = False
         """Whether an answer ever came, over TLS from a server with a good certificate."""
         self._ca_file = ca_file
-        self._proxy = proxy
+        self._given_proxy = proxy
         self._timeout = timeout
 
     def prepare(self) -> None:
@@ -149,7 +149,7 @@ class Http:
             import_module(module)
         if not self._direct:
             _ = self._session
-        if self._through and self._through.scheme != "http":
+        if self._proxy and self._proxy.scheme != "http":
             import_module("socks")
 
     def send(
@@ -166,40 +166,40 @@ class Http:
 
         UntrustedError, which is one, when TLS finds that the server is another.
         """
-        asked = f"{method} {self.url}{path}"
-        begun = time.monotonic()
+        request = f"{method} {self.url}{path}"
+        start = time.monotonic()
         try:
             from .auth_connections import Call
             from .sockets import within
 
-            with within(self._timeout, self._timeout * _WHOLE):
+            with within(self._timeout, self._timeout * _EXCHANGE_WAITS):
                 call = Call(method, path, {**_HEADERS, **headers}, form, json, query)
                 answer = (self._direct or self._session).send(call)
-                reply = _reply(asked, answer)
+                response = _response(request, answer)
         except Exception as error:
             # Anything: an answer can make libraries raise what none of them documents, and an
             # upgrade in place or a lack of descriptors makes even an import fail.
-            raise self._failed(asked, error, time.monotonic() - begun) from error
+            raise self._failed(request, error, time.monotonic() - start) from error
         self.trusted = True
-        return reply
+        return response
 
-    def _failed(self, asked: str, error: Exception, took: float) -> ApiError:
-        through = f" (through the proxy {self._through})" if self._through else ""
-        failed = f"{asked} failed{through}: "
+    def _failed(self, request: str, error: Exception, elapsed: float) -> ApiError:
+        through = f" (through the proxy {self._proxy})" if self._proxy else ""
+        failed = f"{request} failed{through}: "
         if untrusted := _untrusted(error):
             return UntrustedError(f"{failed}its certificate is not trusted ({untrusted})")
-        if took >= self._timeout * _WHOLE:
-            why = f"no whole answer within {self._timeout * _WHOLE:g} s"
+        if elapsed >= self._timeout * _EXCHANGE_WAITS:
+            reason = f"no whole answer within {self._timeout * _EXCHANGE_WAITS:g} s"
         else:
-            why = _why(error, self._timeout)
-        return ApiError(f"{failed}{why}; check --api-url and the network")
+            reason = _describe_error(error, self._timeout)
+        return ApiError(f"{failed}{reason}; check --api-url and the network")
 
     @cached_property
     def _direct(self) -> "AuthConnections | None":
         """The short way to the API, if nothing is in it."""
         from .auth_connections import AuthConnections
 
-        if self._through or not AuthConnections.reaches(self.url):
+        if self._proxy or not AuthConnections.supports(self.url):
             return None
         return AuthConnections(self.url, lambda: self._tls)
 
@@ -208,7 +208,7 @@ class Http:
         from .proxied import Session
 
         tls = self._tls if self.url.startswith("https:") else None
-        return Session(self.url, self._through, tls)
+        return Session(self.url, self._proxy, tls)
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
@@ -229,26 +229,26 @@ class Http:
         on one that it can.
         """
         for wait in _WAITS:
-            begun = time.monotonic()
+            start = time.monotonic()
             try:
-                reply = self.send("GET", path, headers=headers)
+                response = self.send("GET", path, headers=headers)
             except UntrustedError:
                 raise
             except ApiError:
-                if wait >= _WAIT_FOR_CONNECTION or time.monotonic() - begun > _SOON:
+                if wait >= _WAIT_FOR_CONNECTION or time.monotonic() - start > _MAX_FAILED_ATTEMPT:
                     raise
-                asked = 0.0
+                delay = 0.0
             else:
-                if not reply.passing:
-                    return reply
-                asked = min(reply.retry_after or 0.0, _RETRY_AFTER_MAX)
-            time.sleep(max(wait, asked))
+                if not response.retryable:
+                    return response
+                delay = min(response.retry_after or 0.0, _RETRY_AFTER_MAX)
+            time.sleep(max(wait, delay))
         return self.send("GET", path, headers=headers)
 
     @cached_property
-    def _through(self) -> Proxy | None:
+    def _proxy(self) -> Proxy | None:
         parts = urlsplit(self.url)
-        return proxy_for(parts.scheme, parts.hostname or "", self._proxy)
+        return proxy_for(parts.scheme, parts.hostname or "", self._given_proxy)
 
 
 def named_authorities() -> Iterator[tuple[str, str]]:
@@ -258,18 +258,18 @@ def named_authorities() -> Iterator[tuple[str, str]]:
             yield variable, path
 
 
-def _reply(asked: str, answer: "Answer") -> Response:
+def _response(request: str, answer: "RawResponse") -> Response:
     content = _decoded(answer.content, answer.headers.get("Content-Encoding") or "")
     body, is_json = _body(content)
     error = _Error(message=body.error) if isinstance(body.error, str) else body.error or _Error()
     # A refusal that has no code still is one.
     code = error.code or ("no code" if body.success is False or body.error else None)
     detail = error.code or error.message or body.message
-    said = f"{asked} answered {answer.status}" + (f" ({detail})" if detail else "")
+    summary = f"{request} answered {answer.status}" + (f" ({detail})" if detail else "")
     if 300 <= answer.status < 400:
-        said += f", a redirect to {answer.headers.get('Location')}, which is not followed"
+        summary += f", a redirect to {answer.headers.get('Location')}, which is not followed"
     refuses = code is not None or body.message is not None
-    return Response(answer.status, content, answer.headers, said, code, is_json, refuses)
+    return Response(answer.status, content, answer.headers, summary, code, is_json, refuses)
 
 
 def _decoded(content: bytes, encoding: str) -> bytes:
@@ -286,7 +286,7 @@ def _decoded(content: bytes, encoding: str) -> bytes:
 def _inflated(content: bytes, encoding: str) -> bytes:
     import zlib
 
-    from .auth_connections import LARGEST_BODY, check_size
+    from .auth_connections import MAX_BODY_BYTES, check_size
 
     if encoding not in ("gzip", "x-gzip", "deflate"):
         raise OSError(f"its answer is encoded as {encoding}, which was not asked for")
@@ -294,7 +294,7 @@ def _inflated(content: bytes, encoding: str) -> bytes:
     while content:
         # 32: either header, gzip's or zlib's. A gzip body may have several members.
         part = zlib.decompressobj(zlib.MAX_WBITS | 32)
-        whole += part.decompress(content, LARGEST_BODY + 1 - len(whole))
+        whole += part.decompress(content, MAX_BODY_BYTES + 1 - len(whole))
         check_size(len(whole))
         if not part.eof:
             raise OSError("its answer is compressed and not whole")
@@ -353,7 +353,7 @@ def _untrusted(error: BaseException) -> str:
     return ""
 
 
-def _why(error: BaseException, timeout: float) -> str:
+def _describe_error(error: BaseException, timeout: float) -> str:
     """Return the cause a person can act on; libraries wrap it three levels deep."""
     causes = list(_causes(error))
     for cause in causes:
@@ -361,7 +361,7 @@ def _why(error: BaseException, timeout: float) -> str:
             return f"its name cannot be resolved: {cause.strerror}"
     cause = causes[-1]
     if isinstance(cause, TimeoutError):
-        stopped = any(type(known).__name__ == "AnswerStopped" for known in causes)
+        stopped = any(type(known).__name__ == "BodyTimeout" for known in causes)
         return f"{'its answer stopped for' if stopped else 'no answer within'} {timeout:g} s"
     if isinstance(cause, OSError | ImportError):
         return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__

@@ -10,7 +10,7 @@ from ..pusher.connection import Connection, Sink
 from .api import Api
 from .selection import Selection
 
-LOOK_EVERY = 300.0
+POLL_INTERVAL = 300.0
 """Seconds between two looks at the licences."""
 
 
@@ -26,7 +26,7 @@ class LicensePoller:
         self._selection = selection
         self._connection = connection
         self._sink = sink
-        self._looked = moment()
+        self._last_poll = moment()
 
     def start(self) -> None:
         """Begin; the thread is a daemon, since nothing it does must be finished."""
@@ -34,15 +34,15 @@ class LicensePoller:
 
     def _run(self) -> None:
         pause = threading.Event()
-        while not pause.wait(LOOK_EVERY):
-            self._look()
+        while not pause.wait(POLL_INTERVAL):
+            self._poll()
 
-    def _look(self) -> None:
-        looking = moment()
+    def _poll(self) -> None:
+        started = moment()
         try:
             licenses = self._api.licenses()
         except ChatAppTailError as error:
             self._sink([ConnectionWarning(time.time_ns(), f"cannot look for new lines: {error}")])
             return
-        self._connection.want(self._selection.channels(licenses), since=self._looked)
-        self._looked = looking
+        self._connection.want(self._selection.channels(licenses), since=self._last_poll)
+        self._last_poll = started

@@ -86,7 +86,7 @@ def parse_licenses(document: object) -> list[License]:
     """
     data = _member(document, "data")
     entries = data if isinstance(data, list) else _list(_member(data, "items"))
-    return [found for entry in entries if (found := _license(entry)) is not None]
+    return [parsed for entry in entries if (parsed := _license(entry)) is not None]
 
 
 def _license(entry: object) -> License | None:
@@ -94,13 +94,13 @@ def _license(entry: object) -> License | None:
     if number is None:
         return None
     active = _member(entry, "active")
-    messengers = [_messenger(each) for each in _list(_member(entry, "messenger"))]
+    messengers = [_messenger(member) for member in _list(_member(entry, "messenger"))]
     return License(
         number,
         _text(_member(entry, "licenseName")),
         active if isinstance(active, bool) else None,
         _whole(_member(entry, "licenseTo")),
-        tuple(each for each in messengers if each is not None),
+        tuple(messenger for messenger in messengers if messenger is not None),
     )
 
 
@@ -122,7 +122,7 @@ def explain_refusal(
     licenses = list(licenses)
     if missing := explain_missing_license(licenses, license_id):
         return missing
-    types = [kind for each in licenses if each.id == license_id for kind in each.types]
+    types = [kind for license_ in licenses if license_.id == license_id for kind in license_.types]
     if messenger in types:
         return ""
     return (
@@ -132,7 +132,7 @@ def explain_refusal(
 
 def explain_missing_license(licenses: Iterable[License], license_id: int) -> str:
     """Return what the account has in place of a licence, or that it is not active."""
-    known = {each.id: each for each in licenses}
+    known = {license_.id: license_ for license_ in licenses}
     if license_id not in known:
         numbers = _closest_first(map(str, known), str(license_id))
         return f"this account has no licence {license_id}; it has: {numbers}"
@@ -141,8 +141,8 @@ def explain_missing_license(licenses: Iterable[License], license_id: int) -> str
 
 def explain_missing_messenger(licenses: Iterable[License], messenger: str) -> str:
     """Return what the account has in place of a messenger that no active licence has."""
-    active = [each for each in licenses if each.active is not False]
-    types = dict.fromkeys(kind for each in active for kind in each.types)
+    active = [license_ for license_ in licenses if license_.active is not False]
+    types = dict.fromkeys(kind for license_ in active for kind in license_.types)
     if messenger in types:
         return ""
     has = _closest_first(types, messenger)
@@ -184,10 +184,15 @@ def write_completion_cache(
     path = cache_path(environment)
     if path is None:
         return
-    pairs = (f"{each.id} {kind}\n" for each in licenses for kind in each.types if _is_safe(kind))
+    pairs = (
+        f"{license_.id} {kind}\n"
+        for license_ in licenses
+        for kind in license_.types
+        if _is_safe(kind)
+    )
     with contextlib.suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_atomically(path, "".join(dict.fromkeys(pairs)).encode("ascii"), synced=False)
+        write_atomically(path, "".join(dict.fromkeys(pairs)).encode("ascii"), fsync=False)
 
 
 def cache_path(environment: Mapping[str, str]) -> Path | None:

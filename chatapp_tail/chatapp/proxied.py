@@ -17,7 +17,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from ..net import Proxy
-from .auth_connections import ENCODINGS, Answer, Call, read_body
+from .auth_connections import ENCODINGS, Call, RawResponse, read_body
 from .sockets import connect, connect_by_socks
 
 _CONNECTIONS = 8
@@ -38,7 +38,7 @@ class Session:
         if proxy and proxy.scheme == "http":
             self._proxies = {"http": proxy.url, "https": proxy.url}
 
-    def send(self, call: Call) -> Answer:
+    def send(self, call: Call) -> RawResponse:
         """Send a request; raises anything that `requests` and an odd answer can make it raise."""
         request = self._session.prepare_request(
             requests.Request(
@@ -58,7 +58,7 @@ class Session:
             content = read_body(lambda size: raw.read(size, decode_content=False))
         finally:
             response.close()
-        return Answer(response.status_code, response.headers, content)
+        return RawResponse(response.status_code, response.headers, content)
 
 
 class _Adapter(HTTPAdapter):

@@ -19,9 +19,9 @@ from .token_store import Login, TokenPair, TokenStore
 
 TOKEN_VARIABLE = "CHATAPP_TOKEN"
 _BCRYPT = re.compile(r"\$2[abxy]\$\d\d\$[./A-Za-z0-9]{53}")
-_REWRITING, _REREAD_EVERY = 3.0, 0.1
-_YOUNG = 300.0
-_SAVE_EVERY = 5.0
+_REWRITE_TIMEOUT, _REREAD_INTERVAL = 3.0, 0.1
+_MIN_REFRESH_INTERVAL = 300.0
+_SAVE_INTERVAL = 5.0
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 
 Refresh = Callable[[Secret], TokenPair]
@@ -39,7 +39,7 @@ class TokenSource(Protocol):
     def current(self) -> Secret:
         """Return the token to use now."""
 
-    def renew(self, refused: Secret) -> Secret:
+    def refresh(self, refused: Secret) -> Secret:
         """Return a token other than `refused`; CredentialsError with the next step if none is."""
 
 
@@ -54,7 +54,7 @@ class StaticToken:
         """Return the token."""
         return self._token
 
-    def renew(self, refused: Secret) -> Secret:
+    def refresh(self, refused: Secret) -> Secret:
         """Raise: nothing here can be renewed."""
         raise CredentialsError(
             f"{_advice(refused)}; a chatapp-tail login would have renewed it by itself"
@@ -74,20 +74,20 @@ class TokenFile:
         """Return the token read last."""
         return self._token
 
-    def renew(self, refused: Secret) -> Secret:
+    def refresh(self, refused: Secret) -> Secret:
         """Return what the file holds now, if that is another token.
 
         A file that is empty or changes while it is read is just being rewritten, so it is read
         again for a few seconds.
         """
         with self._lock:
-            self._token = self._settled()
+            self._token = self._read_settled()
         if self._token == refused:
             raise CredentialsError(f"{self._path} still holds it: {_advice(refused)}")
         return self._token
 
-    def _settled(self) -> Secret:
-        deadline = time.monotonic() + _REWRITING
+    def _read_settled(self) -> Secret:
+        deadline = time.monotonic() + _REWRITE_TIMEOUT
         before: Secret | None = None
         while True:
             try:
@@ -99,7 +99,7 @@ class TokenFile:
                 if token in (before, self._token) or time.monotonic() > deadline:
                     return token
                 before = token
-            time.sleep(_REREAD_EVERY)
+            time.sleep(_REREAD_INTERVAL)
 
 
 class StoredLogin:
@@ -132,15 +132,15 @@ class StoredLogin:
         """Return the access token known last."""
         return self._login.pair.access
 
-    def renew(self, refused: Secret) -> Secret:
+    def refresh(self, refused: Secret) -> Secret:
         """Return the token another process has stored meanwhile, or refresh the pair."""
         with self._lock, self._store.locked():
-            known = self._stored()
-            if known == self._unsaved:
-                known = self._login
+            login = self._stored()
+            if login == self._unsaved:
+                login = self._login
             else:
                 self._unsaved = None
-            self._login = self._refreshed(known) if known.pair.access == refused else known
+            self._login = self._refreshed(login) if login.pair.access == refused else login
             return self._login.pair.access
 
     def _stored(self) -> Login:
@@ -158,10 +158,10 @@ class StoredLogin:
         """Exchange the pair of a login; the new one is kept whatever happens."""
         now = time.time()
         age, is_over = now - login.refreshed, 0 < login.pair.access_end <= now
-        if 0 <= age < _YOUNG and not is_over:
+        if 0 <= age < _MIN_REFRESH_INTERVAL and not is_over:
             raise ApiError(
                 f"the login was refreshed {age:.0f} s ago and is refused again; it is not refreshed"
-                f" more than once in {_YOUNG / 60:g} minutes"
+                f" more than once in {_MIN_REFRESH_INTERVAL / 60:g} minutes"
             )
         self._store.check()
         pair = self._refresh(login.pair.refresh)
@@ -182,13 +182,13 @@ class StoredLogin:
                 " it can, or the login is lost when this process ends"
             )
             name = "chatapp-tail-login"
-            threading.Thread(target=self._save_in_time, name=name, daemon=True).start()
+            threading.Thread(target=self._save_until_done, name=name, daemon=True).start()
 
-    def _save_in_time(self) -> None:
-        while not self._saved():
-            time.sleep(_SAVE_EVERY)
+    def _save_until_done(self) -> None:
+        while not self._try_save():
+            time.sleep(_SAVE_INTERVAL)
 
-    def _saved(self) -> bool:
+    def _try_save(self) -> bool:
         """Save the pair in memory; True when there is nothing left to save."""
         with self._lock:
             if self._unsaved is None:
@@ -220,7 +220,7 @@ def choose_source(
     if token_file is not None:
         return TokenFile(token_file)
     if TOKEN_VARIABLE in environment:
-        return StaticToken(_checked(environment[TOKEN_VARIABLE], TOKEN_VARIABLE))
+        return StaticToken(_validated(environment[TOKEN_VARIABLE], TOKEN_VARIABLE))
     store = TokenStore()
     login = store.load(profile)
     if login is None:
@@ -237,7 +237,7 @@ def choose_source(
 
 
 def _token_in(path: Path) -> Secret:
-    return _checked(_read(path), f"the token file {path}")
+    return _validated(_read(path), f"the token file {path}")
 
 
 def _read(path: Path) -> str:
@@ -254,7 +254,7 @@ def is_header_safe(token: str) -> bool:
     return _HEADER_SAFE.fullmatch(token) is not None
 
 
-def _checked(text: str, where: str) -> Secret:
+def _validated(text: str, where: str) -> Secret:
     token = text.strip()
     if not token:
         raise CredentialsError(f"{where} is empty; it must hold an access token")

@@ -99,20 +99,20 @@ def read_page(reply: Response) -> Page:
     try:
         data = _decode_page(text.encode()).data
     except raw_json.REFUSED:
-        return _read_unusual_page(reply.said, text)
+        return _read_unusual_page(reply.summary, text)
     if isinstance(data, list):
         return _page([bytes(item) for item in data], msgspec.UNSET)
     return _page([bytes(item) for item in data.items], data.next_page)
 
 
-def _read_unusual_page(said: str, content: str) -> Page:
+def _read_unusual_page(summary: str, content: str) -> Page:
     """Read what msgspec refuses: half of a surrogate pair in a message."""
     try:
         data = raw_json.members(raw_json.members(content)["data"])
         items = [item.encode() for item in raw_json.elements(data["items"])]
         next_page = json.loads(data["nextPage"]) if "nextPage" in data else msgspec.UNSET
     except (ValueError, KeyError, RecursionError) as error:
-        raise ApiError(f"{said} without a list of items") from error
+        raise ApiError(f"{summary} without a list of items") from error
     return _page(items, next_page)
 
 

@@ -110,13 +110,13 @@ class HistoryRequests:
         except (ApiError, CredentialsError) as error:
             # A refused token may be refreshed in a moment, by this process or another.
             return _Failure(error)
-        if reply.passing:
+        if reply.retryable:
             retry_after = min(reply.retry_after or 0.0, _RETRY_AFTER_MAX)
             self._limiter.pause(retry_after)
-            return _Failure(ApiError(reply.said), retry_after)
+            return _Failure(ApiError(reply.summary), retry_after)
         if _is_refusal(reply):
             self._note_response(reply)
-            raise Refusal(reply.said)
+            raise Refusal(reply.summary)
         try:
             page = read_page(reply)
         except ApiError as error:

@@ -37,7 +37,7 @@ class Login:
     def current(self) -> Secret:
         return Secret(self.tokens[-1])
 
-    def renew(self, refused: Secret) -> Secret:
+    def refresh(self, refused: Secret) -> Secret:
         with self._lock:
             if refused == Secret(self.tokens[-1]):
                 self.tokens.append(f"made-up-{len(self.tokens)}")

@@ -254,7 +254,7 @@ def test_a_full_page_that_says_it_is_the_last_is_asked_about_once_more() -> None
         reply = ask(path, query)
         body = json.loads(reply.content)
         body["data"]["nextPage"] = None
-        return Response(200, json.dumps(body).encode(), reply.headers, reply.said, None, True)
+        return Response(200, json.dumps(body).encode(), reply.headers, reply.summary, None, True)
 
     world.ask = without_cursor  # type: ignore[method-assign]
     found, end = recovered(world)

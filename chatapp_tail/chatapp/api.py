@@ -1,4 +1,4 @@
-"""ChatApp's API as this program uses it: tokens, channel auth, licences; see also `history`."""
+"""The calls of ChatApp's API: tokens, channel authorisation, licences; see also `history`."""
 
 import json
 import threading
@@ -32,7 +32,7 @@ class _Auth(msgspec.Struct):
 
 
 class _Pair(msgspec.Struct, rename="camel"):
-    """Of any type, but for the tokens: a refresh voids the old pair, so a new one must be kept."""
+    """Only the tokens have a type: a refresh voids the old pair, so the new one must be read."""
 
     access_token: str
     refresh_token: str
@@ -46,7 +46,7 @@ class _PairBody(msgspec.Struct):
 
 
 def make_tokens(http: Http, email: str, password: Secret, app_id: str) -> TokenPair:
-    """Log in; CredentialsError when refused. 100 a day are allowed, so never call it unasked."""
+    """Log in; CredentialsError when refused. Only on request: 100 logins per day are allowed."""
     credentials = {"email": email, "password": password.reveal(), "appId": app_id}
     response = http.send("POST", "/v1/tokens", headers={}, json=credentials)
     if response.ok:
@@ -62,7 +62,7 @@ def make_tokens(http: Http, email: str, password: Secret, app_id: str) -> TokenP
 def refresh_tokens(http: Http, refresh: Secret) -> TokenPair:
     """Exchange a refresh token for a new pair, which voids the old one.
 
-    CredentialsError only when ChatApp itself refuses it; ApiError for whatever may pass.
+    CredentialsError only when ChatApp itself refuses it; ApiError for transient failures.
     """
     response = http.send("POST", "/v1/tokens/refresh", headers={"Refresh": refresh.reveal()})
     if response.ok:
@@ -73,7 +73,7 @@ def refresh_tokens(http: Http, refresh: Secret) -> TokenPair:
 
 
 def _is_refusal(response: Response) -> bool:
-    """Return whether ChatApp itself refuses credentials: a gateway answers with other bodies."""
+    """Return whether ChatApp itself refuses credentials: the bodies of a gateway differ."""
     return (
         response.refuses
         and response.status not in _NOT_CHATAPP
@@ -98,7 +98,7 @@ def _pair(response: Response) -> TokenPair:
 
 
 def _seconds(moment: object) -> int:
-    """Return a moment as whole seconds, 0 when it cannot be read."""
+    """Return a time as whole seconds, 0 when it cannot be parsed."""
     try:
         return int(float(moment)) if isinstance(moment, int | float | str) else 0
     except (ValueError, OverflowError):
@@ -115,18 +115,18 @@ class Api:
         self._licenses = _TtlCache(lambda _: self.licenses(patient=False))
 
     def prepare(self) -> None:
-        """Get ready to be asked; nothing is sent."""
+        """Import what the first calls need; nothing is sent."""
         self._http.prepare()
 
     def prepare_all(self) -> None:
-        """Import all that calls can ever need; nothing is sent."""
+        """Import everything that any call may need; nothing is sent."""
         self._http.prepare_all()
 
     def authorise(self, socket_id: str, channel: str) -> AuthAnswer:
         """Ask for the signature that lets `socket_id` join `channel`.
 
-        A dead token is renewed and the request repeated. Both a dead token and a channel of
-        somebody else can look like 401 or 403, so the token is checked to tell them apart.
+        An expired token is refreshed and the request repeated. Both an expired token and a channel
+        of another account can cause 401 or 403, so the token is checked to tell them apart.
         """
         form = {"socket_id": socket_id, "channel_name": channel}
 
@@ -136,7 +136,7 @@ class Api:
         try:
             return self._auth_answer(self._with_token(send), channel)
         except UntrustedError as error:
-            # After an answer that was trusted, it may be a passing interception.
+            # After a trusted response, it may be a transient interception.
             return Unavailable(str(error)) if self._http.trusted else Untrusted(error.reason)
         except ApiError as error:
             return Unavailable(str(error))
@@ -144,7 +144,7 @@ class Api:
             return TokenRefused(str(error))
 
     def check_token(self) -> None:
-        """Return if the token is good; CredentialsError or ApiError if not."""
+        """Return if the token is accepted; CredentialsError or ApiError if not."""
         response = self._get_ok("/v1/tokens/check", patient=True)
         if not response.is_json:
             raise ApiError(f"{response.summary} without JSON; {_CHECK_URL}")
@@ -158,13 +158,13 @@ class Api:
             raise ApiError(f"{response.summary} without JSON ({_CHECK_URL})") from error
 
     def ask(self, path: str, query: Mapping[str, str]) -> Response:
-        """GET once, renewing the token if need be; CredentialsError, or ApiError for no answer."""
+        """GET once, refreshing the token if needed; CredentialsError or ApiError on failure."""
         return self._with_token(
             lambda token: self._http.send("GET", path, headers=_auth_headers(token), query=query)
         )
 
     def _get_ok(self, path: str, *, patient: bool) -> Response:
-        """Return a good answer; ApiError or CredentialsError."""
+        """Return a successful response; else ApiError or CredentialsError."""
 
         def send(token: Secret) -> Response:
             if patient:
@@ -183,9 +183,9 @@ class Api:
         return response
 
     def _with_token(self, send: Callable[[Secret], Response]) -> Response:
-        """Return the answer to a request, sent again with a new token if the first one is dead.
+        """Return the response to a request, repeated once if the token has expired.
 
-        ApiError, or CredentialsError when there is no token that is accepted.
+        ApiError, or CredentialsError when no token is accepted.
         """
         token = self._source.current()
         sent_at = time.monotonic()
@@ -212,7 +212,7 @@ class Api:
     def _token_expired(self, token: Secret, response: Response, sent_at: float) -> bool:
         """Return whether a refusal is about the token rather than about the channel.
 
-        To a 401 says nothing what was known of the token before the refused request `sent_at`.
+        After a 401, a cached check from before `sent_at` does not count.
         """
         if response.error_code == INVALID_TOKEN:
             return True
@@ -223,7 +223,7 @@ class Api:
         return response.status == 401 if good is None else not good
 
     def _check_token(self, token: Secret) -> bool | None:
-        """Return what `/v1/tokens/check` says; None when it says nothing usable."""
+        """Return the result of `/v1/tokens/check`; None when the response is inconclusive."""
         response = self._http.send("GET", "/v1/tokens/check", headers=_auth_headers(token))
         if response.token_refused:
             return False
@@ -251,18 +251,18 @@ class Api:
 
 
 def _read(response: Response, shape: type[Answer]) -> Answer | None:
-    """Return a body of a known shape, None when it has another."""
+    """Return a body as `shape`, None when it does not match."""
     try:
         return msgspec.json.decode(response.content, type=shape)
     except raw_json.REFUSED:
-        # Half an emoji in a member that nobody needs is refused as well.
+        # A lone surrogate in an unused member is refused as well.
         with suppress(ValueError, RecursionError, msgspec.ValidationError):
             return msgspec.convert(json.loads(response.text), shape)
         return None
 
 
 class _TtlCache(Generic[Answer]):
-    """The last answer about a token, with when it was asked for; many channels share it."""
+    """The last result for a token and the time it was requested; many channels share it."""
 
     def __init__(self, ask: Callable[[Secret], Answer]) -> None:
         self._ask = ask
@@ -270,7 +270,7 @@ class _TtlCache(Generic[Answer]):
         self._entry: tuple[Secret, float, Answer | None] | None = None
 
     def get(self, token: Secret, newer_than: float) -> Answer | None:
-        """Return an answer for `token` not older than `newer_than`; None when it cannot be had."""
+        """Return a result for `token` not older than `newer_than`; None when the request fails."""
         with self._lock:
             if self._entry and self._entry[0] == token and self._entry[1] >= newer_than:
                 return self._entry[2]
@@ -284,5 +284,5 @@ class _TtlCache(Generic[Answer]):
 
 
 def _auth_headers(token: Secret) -> dict[str, str]:
-    """Return the header the vendor wants: the token as it is, without `Bearer`."""
+    """Return the header as documented by the vendor: the token alone, without `Bearer`."""
     return {"Authorization": token.reveal()}

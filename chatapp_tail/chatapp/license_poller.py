@@ -1,4 +1,4 @@
-"""Joins lines that appear while `--all` runs."""
+"""Polls for licences that are added while `--all` runs."""
 
 import threading
 import time
@@ -11,14 +11,13 @@ from .api import Api
 from .selection import Selection
 
 POLL_INTERVAL = 300.0
-"""Seconds between two looks at the licences."""
+"""Seconds between two polls."""
 
 
 class LicensePoller:
-    """Asks for the licences every few minutes and adds what is new to the connection.
+    """Requests the licences every few minutes and subscribes to new channels.
 
-    What happened in a new line since the look before is a gap. The first look is the caller's: it
-    has just been.
+    Events of a new channel since the poll before are a gap. The caller has made the first poll.
     """
 
     def __init__(self, api: Api, selection: Selection, connection: Connection, sink: Sink) -> None:
@@ -29,7 +28,7 @@ class LicensePoller:
         self._last_poll = moment()
 
     def start(self) -> None:
-        """Begin; the thread is a daemon, since nothing it does must be finished."""
+        """Start a daemon thread, since no poll has to be finished."""
         threading.Thread(target=self._run, name="chatapp-tail-lines", daemon=True).start()
 
     def _run(self) -> None:

@@ -1,4 +1,4 @@
-"""The licences of an account with their messengers, and the file that shells complete from.
+"""The licences of an account with their messengers, and the completion cache of shells.
 
 Older pages of the vendor say licence, newer ones line; the number is the same. The scripts in
 `completions/` read the file where this module writes it, as one `LICENCE MESSENGER` per line.
@@ -43,9 +43,9 @@ class License(msgspec.Struct, frozen=True):
 
 
 def read_licenses(text: str) -> list[License]:
-    """Return what the answer to `GET /v1/licenses` lists; ValueError when it is no JSON.
+    """Return the licences in the response to `GET /v1/licenses`; ValueError when it is not JSON.
 
-    What cannot be read (half an emoji in a name, nesting without end) hides its own member only.
+    A member that cannot be parsed (a lone surrogate, deep nesting) is left out alone.
     """
     try:
         return parse_licenses(msgspec.json.decode(text))
@@ -54,7 +54,7 @@ def read_licenses(text: str) -> list[License]:
 
 
 def _read_piecewise(text: str) -> object:
-    """Return the document with as much of its entries as can be read."""
+    """Return the document with as much of its entries as can be parsed."""
     data = raw_json.pieces(text.strip(), "{").get("data", "null")
     if data.startswith("{"):
         data = raw_json.pieces(data, "{").get("items", "null")
@@ -80,9 +80,9 @@ def _read_member(name: str, text: str) -> object:
 
 
 def parse_licenses(document: object) -> list[License]:
-    """Return the licences of a document; entries that cannot be read are left out.
+    """Return the licences of a document; invalid entries are left out.
 
-    `data` is a bare array there, while other lists of the API use `data.items`: both are taken.
+    `data` is an array, while other lists of the API use `data.items`: both are accepted.
     """
     data = _member(document, "data")
     entries = data if isinstance(data, list) else _list(_member(data, "items"))
@@ -116,7 +116,7 @@ def _messenger(entry: object) -> Messenger | None:
 def explain_refusal(
     licenses: Iterable[License], license_id: int | None, messenger: str | None
 ) -> str:
-    """Return what the account has in place of a refused line, the closest spelling first."""
+    """Return what the account has instead of a refused messenger, the closest spelling first."""
     if license_id is None or messenger is None:
         return ""
     licenses = list(licenses)
@@ -131,7 +131,7 @@ def explain_refusal(
 
 
 def explain_missing_license(licenses: Iterable[License], license_id: int) -> str:
-    """Return what the account has in place of a licence, or that it is not active."""
+    """Return what the account has instead of a licence, or that it is not active."""
     known = {license_.id: license_ for license_ in licenses}
     if license_id not in known:
         numbers = _closest_first(map(str, known), str(license_id))
@@ -140,7 +140,7 @@ def explain_missing_license(licenses: Iterable[License], license_id: int) -> str
 
 
 def explain_missing_messenger(licenses: Iterable[License], messenger: str) -> str:
-    """Return what the account has in place of a messenger that no active licence has."""
+    """Return what the account has instead of a messenger that no active licence has."""
     active = [license_ for license_ in licenses if license_.active is not False]
     types = dict.fromkeys(kind for license_ in active for kind in license_.types)
     if messenger in types:
@@ -180,7 +180,7 @@ def _whole(value: object) -> int | None:
 def write_completion_cache(
     licenses: Iterable[License], environment: Mapping[str, str] = os.environ
 ) -> None:
-    """Replace what shells complete; nothing is said when that fails, as nobody asked for it."""
+    """Replace the completion cache; a failure is ignored, as the user did not ask for it."""
     path = cache_path(environment)
     if path is None:
         return
@@ -196,14 +196,14 @@ def write_completion_cache(
 
 
 def cache_path(environment: Mapping[str, str]) -> Path | None:
-    """Return where the file is; None where no absolute XDG_CACHE_HOME or HOME tells."""
+    """Return the path of the cache; None without an absolute XDG_CACHE_HOME or HOME."""
     cache, home = environment.get("XDG_CACHE_HOME"), environment.get("HOME")
     directory = Path(cache) if cache else Path(home or "", ".cache")
     return directory / "chatapp-tail" / "lines" if directory.is_absolute() else None
 
 
 def _is_safe(kind: str) -> bool:
-    """Tell whether it can be typed as `--messenger`; what the service sends may be anything."""
+    """Return whether a type of the service is valid for `--messenger`."""
     try:
         parse_messenger(kind)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What a user asks for → channels; some of it only the account's licences can tell."""
+"""The channels that a user selects; some selections need the licences of the account."""
 
 from collections.abc import Iterable, Sequence
 from itertools import product
@@ -10,7 +10,7 @@ from .licenses import License, explain_missing_license, explain_missing_messenge
 
 
 class Selection(msgspec.Struct, frozen=True):
-    """Licences and messengers are combined; of one without the other, all of the other is meant.
+    """Licences and messengers are combined; one without the other selects all of the other.
 
     `names` are full channel names.
     """
@@ -22,21 +22,21 @@ class Selection(msgspec.Struct, frozen=True):
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is asked for."""
+        """Whether nothing is selected."""
         return not (self.licenses or self.messengers or self.names or self.everything)
 
     @property
     def needs_licenses(self) -> bool:
-        """Whether only the account's licences tell what is meant."""
+        """Whether the licences of the account are needed to tell the channels."""
         return self.everything or bool(self.licenses) != bool(self.messengers)
 
     def known_channels(self) -> tuple[str, ...]:
-        """Return the channels that are clear without asking, each once."""
+        """Return the channels that are known without the licences, each once."""
         combined = (of_license(*pair) for pair in product(self.licenses, self.messengers))
         return tuple(dict.fromkeys([*combined, *self.names]))
 
     def channels(self, licenses: Iterable[License]) -> tuple[str, ...]:
-        """Return all channels meant, given the account's licences; inactive ones are left out."""
+        """Return all selected channels, given the licences; inactive ones are left out."""
         if not self.needs_licenses:
             return self.known_channels()
         channels = [
@@ -55,9 +55,9 @@ class Selection(msgspec.Struct, frozen=True):
         return self.everything or not self.messengers or kind in self.messengers
 
     def explain_missing(self, licenses: Sequence[License]) -> tuple[str, ...]:
-        """Return one sentence for all that was asked for and is not there, or is not active.
+        """Return one sentence per selected item that does not exist or is not active.
 
-        The service's lists are open: it may know of more than it lists.
+        The service's lists are not complete: it may accept more than it lists.
         """
         channels = map(license_and_messenger, self.known_channels())
         reasons = [explain_refusal(licenses, *channel) for channel in channels]
@@ -68,7 +68,7 @@ class Selection(msgspec.Struct, frozen=True):
         return tuple(dict.fromkeys(filter(None, reasons)))
 
     def explain_nothing(self, licenses: Sequence[License]) -> str:
-        """Return why nothing was found, and what there is."""
+        """Return why no channel is selected, and what the account has."""
         active = [license_ for license_ in licenses if license_.active is not False]
         there = ", ".join(
             f"{license_.id} ({', '.join(license_.types) or 'none'})" for license_ in active[:8]

@@ -1,7 +1,7 @@
 """The file in which logins are kept: 0600, replaced atomically, changed under a lock.
 
-Several processes share it. A refresh voids the pair before it, so whoever refreshes holds the lock
-from reading to writing.
+Several processes share it. A refresh voids the pair before it, so the process that refreshes holds
+the lock from reading to writing.
 """
 
 import errno
@@ -21,13 +21,13 @@ _FILE, _VERSION = "tokens.json", 1
 _LOCK_TIMEOUT = 45.0
 """Seconds; the process that holds the lock refreshes under it, which takes 30 at most."""
 _TRANSIENT_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
-"""Errors of the system that others can mend while this program goes on."""
+"""Errors of the system that may go away while this program runs."""
 _LOGIN_SIZE = 4096
 """Bytes; more than a login takes in the file."""
 
 
 class TokenPair(msgspec.Struct, frozen=True, kw_only=True):
-    """What the service gives for a login or a refresh; end times in seconds since the epoch."""
+    """The tokens of a login or a refresh; end times in seconds since the epoch."""
 
     access_token: str
     access_end: int

@@ -1,7 +1,7 @@
-"""The access token: where it comes from, and how it is renewed once the service refuses it.
+"""The access token: its sources, and how it is refreshed once the service refuses it.
 
-The vendor's rule: use the access token until it is refused, then refresh, save and repeat. Nothing
-is refreshed on a schedule, and a login is never made again by itself (100 a day are allowed).
+The vendor's rule: use the access token until it is refused, then refresh, save and repeat. Tokens
+are not refreshed on a schedule, and the program never logs in by itself (100 per day are allowed).
 """
 
 import re
@@ -29,9 +29,9 @@ Refresh = Callable[[Secret], TokenPair]
 
 
 class TokenSource(Protocol):
-    """Gives the access token, and another one when the service no longer accepts it.
+    """Provides the access token, and another one when the service no longer accepts it.
 
-    Used by several threads at once. `origin` tells a person where the token comes from.
+    Used by several threads. `origin` names the source of the token for people.
     """
 
     origin: str
@@ -44,7 +44,7 @@ class TokenSource(Protocol):
 
 
 class StaticToken:
-    """CHATAPP_TOKEN: there is no other one when it dies."""
+    """CHATAPP_TOKEN: it cannot be refreshed."""
 
     def __init__(self, token: Secret) -> None:
         self.origin = TOKEN_VARIABLE
@@ -55,14 +55,14 @@ class StaticToken:
         return self._token
 
     def refresh(self, refused: Secret) -> Secret:
-        """Raise: nothing here can be renewed."""
+        """Raise CredentialsError: this token cannot be refreshed."""
         raise CredentialsError(
             f"{_advice(refused)}; a chatapp-tail login would have renewed it by itself"
         )
 
 
 class TokenFile:
-    """`--token-file`: read again when its token is refused, since another program may keep it."""
+    """`--token-file`: read again when its token is refused, since another program may update it."""
 
     def __init__(self, path: Path) -> None:
         self.origin = str(path)
@@ -75,10 +75,10 @@ class TokenFile:
         return self._token
 
     def refresh(self, refused: Secret) -> Secret:
-        """Return what the file holds now, if that is another token.
+        """Return the token in the file, if it is another one by now.
 
-        A file that is empty or changes while it is read is just being rewritten, so it is read
-        again for a few seconds.
+        A file that is empty or changes while it is read is being rewritten, so it is read again
+        for a few seconds.
         """
         with self._lock:
             self._token = self._read_settled()
@@ -105,9 +105,9 @@ class TokenFile:
 class StoredLogin:
     """A `chatapp-tail login`: refreshed under the store's lock, once for all processes.
 
-    A refresh voids the pair before it, so none is made that could not be kept, and none that would
-    be for nothing: a service that refuses what it gave a moment ago is at odds with itself. `warn`
-    is told when a pair cannot be saved all the same; it is then used from memory and saved later.
+    A refresh voids the pair before it. So a pair is refreshed only if the new one can be saved, and
+    not within minutes of the last refresh. If saving fails nevertheless, `warn` is called; the new
+    pair is used from memory and saved later.
     """
 
     def __init__(
@@ -126,14 +126,14 @@ class StoredLogin:
         self._warn = warn
         self._lock = threading.Lock()
         self._unsaved: Login | None = None
-        """What the file still has in the place of a newer login that could not be saved."""
+        """The login in the file while a newer one could not be saved."""
 
     def current(self) -> Secret:
         """Return the access token known last."""
         return self._login.pair.access
 
     def refresh(self, refused: Secret) -> Secret:
-        """Return the token another process has stored meanwhile, or refresh the pair."""
+        """Return the token that another process has stored meanwhile, or refresh the pair."""
         with self._lock, self._store.locked():
             login = self._stored()
             if login == self._unsaved:
@@ -155,7 +155,7 @@ class StoredLogin:
         return stored
 
     def _refreshed(self, login: Login) -> Login:
-        """Exchange the pair of a login; the new one is kept whatever happens."""
+        """Exchange the pair of a login; the new one is kept even if it cannot be saved."""
         now = time.time()
         age, is_over = now - login.refreshed, 0 < login.pair.access_end <= now
         if 0 <= age < _MIN_REFRESH_INTERVAL and not is_over:
@@ -189,13 +189,13 @@ class StoredLogin:
             time.sleep(_SAVE_INTERVAL)
 
     def _try_save(self) -> bool:
-        """Save the pair in memory; True when there is nothing left to save."""
+        """Save the pair in memory; return whether nothing is left to save."""
         with self._lock:
             if self._unsaved is None:
                 return True
             try:
                 with self._store.locked():
-                    # Another login has a right to its place.
+                    # A login made meanwhile is not overwritten.
                     if self._store.load(self._profile) == self._unsaved:
                         self._store.save(self._profile, self._login)
             except ChatAppTailError:
@@ -250,7 +250,7 @@ def _read(path: Path) -> str:
 
 
 def is_header_safe(token: str) -> bool:
-    """Return whether a text can stand in a header, as a token must."""
+    """Return whether a token can be sent in a header."""
     return _HEADER_SAFE.fullmatch(token) is not None
 
 
@@ -264,7 +264,7 @@ def _validated(text: str, where: str) -> Secret:
 
 
 def _advice(token: Secret) -> str:
-    """Return the next step for a user whose token was refused; says so if a shell mangled it."""
+    """Return the next step for a user whose token was refused, or that a shell mangled it."""
     if not _BCRYPT.fullmatch(token.reveal()):
         return (
             "it does not look like a ChatApp token ($2y$10$ and 53 more characters);"

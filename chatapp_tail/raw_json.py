@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import msgspec
 
-REFUSED = (msgspec.DecodeError, RecursionError)
+DECODE_ERRORS = (msgspec.DecodeError, RecursionError)
 """The exceptions of msgspec for JSON that it refuses."""
 
 
@@ -126,7 +126,7 @@ def _separators(text: str) -> Iterator[tuple[str, int]]:
             yield mark, token.start()
 
 
-def check(text: str) -> None:
+def validate(text: str) -> None:
     """Raise ValueError unless `text` is one JSON value."""
     _, end = _value(text, 0)
     if end != len(text):
@@ -138,9 +138,9 @@ def string(text: str | None) -> str | None:
     if text is None or not text.startswith('"'):
         return None
     value: str = json.loads(text)
-    return printable(value)
+    return replace_surrogates(value)
 
 
-def printable(text: str) -> str:
+def replace_surrogates(text: str) -> str:
     """Return a text that can be encoded: lone surrogates become question marks."""
     return text.encode("utf-8", "replace").decode()

@@ -364,7 +364,7 @@ def _frame(line: bytes, now: Callable[[], int]) -> Decoded:
     """Decode a line of `-o raw` as an event of the channel in its `meta`."""
     try:
         frame = _decode_frame(line)
-    except raw_json.REFUSED:
+    except raw_json.DECODE_ERRORS:
         frame = _unusual_frame(line)
     meta = frame.payload.meta or _Meta()
     event = meta.type or _EVENTS.get((frame.queue or "").partition(".Broadcast.")[2], "unknown")
@@ -391,7 +391,7 @@ def _unusual_frame(line: bytes) -> _Frame:
         raise ValueError("neither a record of -o json nor a frame of -o raw")
     try:
         meta = _decode_meta(inner.get("meta", "null"))
-    except raw_json.REFUSED:
+    except raw_json.DECODE_ERRORS:
         meta = None
     return _Frame(_Payload(meta), queue)
 

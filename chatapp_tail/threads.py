@@ -14,23 +14,23 @@ _LINGER = 0.1
 
 
 class DaemonThreadPool:
-    """Makes calls in order, up to `at_once` under way; threads end when there is nothing to do."""
+    """Makes calls in order, at most `max_workers` at once; idle threads end."""
 
-    def __init__(self, name: str, at_once: int) -> None:
+    def __init__(self, name: str, max_workers: int) -> None:
         self._name = name
-        self._at_once = at_once
+        self._max_workers = max_workers
         self._calls: deque[Callable[[], None]] = deque()
         self._changed = threading.Condition()
         self._running = self._idle = 0
 
-    def call(self, work: Callable[[], None]) -> None:
+    def submit(self, work: Callable[[], None]) -> None:
         """Queue a call, which must not raise; returns at once."""
         with self._changed:
             self._calls.append(work)
             if self._idle >= len(self._calls):
                 self._changed.notify()
                 return
-            if self._running == self._at_once:
+            if self._running == self._max_workers:
                 return
             self._running += 1
         threading.Thread(target=self._work, name=self._name, daemon=True).start()

@@ -157,7 +157,7 @@ class Api:
         except ValueError as error:
             raise ApiError(f"{response.summary} without JSON ({_CHECK_URL})") from error
 
-    def ask(self, path: str, query: Mapping[str, str]) -> Response:
+    def get(self, path: str, query: Mapping[str, str]) -> Response:
         """GET once, refreshing the token if needed; CredentialsError or ApiError on failure."""
         return self._with_token(
             lambda token: self._http.send("GET", path, headers=_auth_headers(token), query=query)
@@ -254,7 +254,7 @@ def _read(response: Response, shape: type[Answer]) -> Answer | None:
     """Return a body as `shape`, None when it does not match."""
     try:
         return msgspec.json.decode(response.content, type=shape)
-    except raw_json.REFUSED:
+    except raw_json.DECODE_ERRORS:
         # A lone surrogate in an unused member is refused as well.
         with suppress(ValueError, RecursionError, msgspec.ValidationError):
             return msgspec.convert(json.loads(response.text), shape)

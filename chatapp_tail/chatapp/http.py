@@ -22,7 +22,7 @@ import msgspec
 from .. import __version__
 from ..errors import ApiError, UntrustedError
 from ..net import Proxy, parse_retry_after, proxy_for, split_base_url
-from ..raw_json import printable
+from ..raw_json import replace_surrogates
 
 if TYPE_CHECKING:
     from .auth_connections import AuthConnections, RawResponse
@@ -329,7 +329,7 @@ def _odd_body(content: bytes) -> _Body:
 
 
 def _text(value: object) -> str | None:
-    return None if value is None else printable(str(value))
+    return None if value is None else replace_surrogates(str(value))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -49,7 +49,7 @@ def read_licenses(text: str) -> list[License]:
     """
     try:
         return parse_licenses(msgspec.json.decode(text))
-    except raw_json.REFUSED:
+    except raw_json.DECODE_ERRORS:
         return parse_licenses(_read_piecewise(text))
 
 
@@ -170,7 +170,7 @@ def _list(value: object) -> list[object]:
 
 
 def _text(value: object) -> str | None:
-    return raw_json.printable(value) if isinstance(value, str) else None
+    return raw_json.replace_surrogates(value) if isinstance(value, str) else None
 
 
 def _whole(value: object) -> int | None:

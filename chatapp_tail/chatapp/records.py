@@ -153,7 +153,7 @@ def decode(event: ChannelEvent, source: Source = Source.LIVE) -> Decoded:
     item = document[template.start : -template.end]
     try:
         identity = _decode_identity(item)
-    except raw_json.REFUSED:
+    except raw_json.DECODE_ERRORS:
         return _decode(event, document, source)
     if 10 in item or 13 in item:  # \n, \r
         return _decode(event, document, source)
@@ -227,7 +227,7 @@ def _remember(document: bytes, record: Record, id_prefix: str | None) -> None:
 def _read(document: bytes) -> _Content:
     try:
         envelope = _decode_envelope(document)
-    except raw_json.REFUSED:
+    except raw_json.DECODE_ERRORS:
         return _read_unusual(document)
     meta = envelope.payload.meta or _Meta()
     # An event with an empty list has one record: the whole data.
@@ -241,7 +241,7 @@ def _read_unusual(document: bytes) -> _Content:
     """Read data without the usual envelope, or data that msgspec refuses, part by part."""
     text = document.decode()
     try:
-        raw_json.check(text)
+        raw_json.validate(text)
     except ValueError:
         quoted = _encode(text)
         return _Content(quoted, [quoted], encoding="text")
@@ -325,7 +325,7 @@ def _identity(item: bytes) -> _Identity:
     """Return the members that identify an item, empty where there are none."""
     try:
         return _decode_identity(item)
-    except raw_json.REFUSED:
+    except raw_json.DECODE_ERRORS:
         return _identity_by_parts(item)
 
 
@@ -353,7 +353,7 @@ def _number(text: str) -> _Number:
     """Return the id of a message or a chat, None for an invalid one."""
     try:
         return _number_decoder.decode(text)
-    except raw_json.REFUSED:
+    except raw_json.DECODE_ERRORS:
         return raw_json.string(text)
 
 

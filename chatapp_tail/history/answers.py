@@ -98,7 +98,7 @@ def read_page(reply: Response) -> Page:
     text = reply.content.decode("utf-8", "replace")
     try:
         data = _decode_page(text.encode()).data
-    except raw_json.REFUSED:
+    except raw_json.DECODE_ERRORS:
         return _read_unusual_page(reply.summary, text)
     if isinstance(data, list):
         return _page([bytes(item) for item in data], msgspec.UNSET)
@@ -119,7 +119,7 @@ def _read_unusual_page(summary: str, content: str) -> Page:
 def _page(items: list[bytes], next_page: object) -> Page:
     """Return a page; a cursor of a type that no query can carry counts as none."""
     if isinstance(next_page, str | int) and not isinstance(next_page, bool):
-        cursor = raw_json.printable(str(next_page))
+        cursor = raw_json.replace_surrogates(str(next_page))
         return Page(items, cursor, not cursor)
     return Page(items, "", next_page is None)
 
@@ -161,7 +161,7 @@ def _identity(item: bytes) -> _Identity:
     """Return what identifies an item; nothing if it is not an object."""
     try:
         return _decode_identity(item)
-    except (*raw_json.REFUSED, UnicodeDecodeError):
+    except (*raw_json.DECODE_ERRORS, UnicodeDecodeError):
         try:
             members = raw_json.members(item.decode())
             values = (members.get(name) for name in ("id", "internalId", "lastTime", "time"))

@@ -109,6 +109,6 @@ def _time_of(item: bytes) -> int | None:
     """Return the time of a message, None where it has no valid one."""
     try:
         moment = _decode(item).time
-    except raw_json.REFUSED:
+    except raw_json.DECODE_ERRORS:
         return None
     return int(moment) if moment is not None and 0 <= moment < 2**33 else None

@@ -77,7 +77,7 @@ class History:
         self._limiter = limiter
         self._store = store
         self._requests = HistoryRequests(ask, limiter, clock)
-        self._call = call or DaemonThreadPool("chatapp-tail-history", MAX_IN_FLIGHT).call
+        self._call = call or DaemonThreadPool("chatapp-tail-history", MAX_IN_FLIGHT).submit
 
     @property
     def trouble(self) -> str | None:

@@ -26,7 +26,7 @@ _RETRY_AFTER_MAX = 300.0
 _SKEW_TOLERANCE = 5
 
 Ask = Callable[[str, Mapping[str, str]], Response]
-"""(path, query) -> the response, as `Api.ask` returns it."""
+"""(path, query) -> the response, as `Api.get` returns it."""
 
 
 class Clock(NamedTuple):

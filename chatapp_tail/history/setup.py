@@ -83,7 +83,7 @@ class HistoryReader:
             missing = f"history cannot be read: {error}"
             yield from (replace(gap, missing=missing, given_up=True) for gap in gaps)
             return
-        self._history = self._history or History(self._api.ask, RateLimiter(), store=self._store)
+        self._history = self._history or History(self._api.get, RateLimiter(), store=self._store)
         if any(gap.reason != RENEWED for gap in gaps):
             self.since = time.monotonic()
         yield from recover(self._history, gaps, began, newest)

@@ -33,7 +33,7 @@ class AuthorisationPool:
 
     def ask(self, request: AuthRequested) -> None:
         """Queue a request; a thread is started when fewer than eight are busy."""
-        self._daemons.call(partial(self._answer, request))
+        self._daemons.submit(partial(self._answer, request))
 
     def _answer(self, request: AuthRequested) -> None:
         # A lost link leaves requests behind that nobody waits for any more.

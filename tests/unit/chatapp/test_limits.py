@@ -121,7 +121,7 @@ def test_a_page_of_history_that_drips_is_given_up_in_time() -> None:
     with raw_server(DRIPS["a body"], pause=0.05) as server:
         begun = time.monotonic()
         with pytest.raises(ApiError, match="no whole answer"):
-            api_at(server.url).ask("/v1/licenses/1/messengers/x/chats", {"limit": "100"})
+            api_at(server.url).get("/v1/licenses/1/messengers/x/chats", {"limit": "100"})
         assert time.monotonic() - begun < IN_TIME
 
 
@@ -370,7 +370,7 @@ def test_no_call_of_the_api_raises_anything_else(
         for call in (
             lambda: api.licenses(patient=False),
             lambda: refresh_tokens(Http(server.url, timeout=5.0), Secret("old-refresh")),
-            lambda: api.ask("/v1/x", {}),
+            lambda: api.get("/v1/x", {}),
         ):
             with suppress(ApiError, CredentialsError):
                 call()

@@ -66,7 +66,7 @@ class Asked:
 
     def __call__(self, path: str, query: Mapping[str, str]) -> Response:
         self.before(path)
-        reply = self.api.ask(path, query)
+        reply = self.api.get(path, query)
         self.after(path)
         return reply
 
@@ -184,7 +184,7 @@ def test_a_message_is_as_the_server_sent_it(server: Server) -> None:
         ],
     }
     api = Api(Http(server.url), StaticToken(Secret("made-up-token")))
-    found = read(quick(api.ask), TimeRange(TELEGRAM, T))
+    found = read(quick(api.get), TimeRange(TELEGRAM, T))
     assert found.messages == [Message(T, 1, TELEGRAM, item.encode())]
     assert found.failures == []
     assert {each.headers["Authorization"] for each in server.asked} == {"made-up-token"}
@@ -701,7 +701,7 @@ def test_what_fails_for_ever_is_given_up(sandbox: Sandbox, monkeypatch: pytest.M
 def test_nobody_listens(closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_RETRY_TIMEOUT_ALL", 0.0)
     api = Api(Http(f"http://127.0.0.1:{closed_port}"), StaticToken(Secret("made-up-token")))
-    found = read(quick(api.ask), TimeRange(TELEGRAM, 0), TimeRange(WHATSAPP, 0))
+    found = read(quick(api.get), TimeRange(TELEGRAM, 0), TimeRange(WHATSAPP, 0))
     assert sorted(ref for ref, _, _ in found.failures) == sorted([TELEGRAM, WHATSAPP])
     assert all("refused" in why for why in found.reasons)
 

@@ -58,7 +58,7 @@ def recovered(
     sandbox: Sandbox, gaps: Sequence[Gap], began: Mapping[str, int] | None = None
 ) -> list[ChannelEvent | Gap]:
     api = Api(Http(sandbox.api_url), StaticToken(Secret(sandbox.token)))
-    return list(recover(History(api.ask, RateLimiter(0.0)), gaps, began or {}))
+    return list(recover(History(api.get, RateLimiter(0.0)), gaps, began or {}))
 
 
 def ids(found: Sequence[ChannelEvent | Gap]) -> list[object]:

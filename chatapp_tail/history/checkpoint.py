@@ -209,17 +209,17 @@ class Checkpoint:
             raise self._damaged(error) from error
 
     @property
-    def torn(self) -> bool:
+    def partial_line(self) -> bool:
         """Whether the last run was killed within a line longer than a pipe accepts at once."""
         with self._failing("read"):
             return bool(self._query("SELECT 1 FROM torn"))
 
-    def tear(self) -> None:
+    def mark_partial(self) -> None:
         """Record that a line is partially written."""
         with self._transaction() as database:
             database.execute("INSERT OR REPLACE INTO torn VALUES (1)")
 
-    def wrote(self, records: Iterable[Record]) -> None:
+    def commit(self, records: Iterable[Record]) -> None:
         """Record what has been written; no line is partial any more."""
         rows = [(record.id, record.channel, record.received) for record in records]
         with self._transaction() as database:
@@ -232,7 +232,7 @@ class Checkpoint:
             self.watermarks[channel] = Watermark(at, at)
             self._save([channel])
 
-    def hold(self, gap: Gap) -> None:
+    def pin(self, gap: Gap) -> None:
         """Keep the watermark of a channel from passing a gap whose messages are still to come."""
         self._pins.append((gap.channel, gap.begin))
         watermark = self.watermarks.get(gap.channel)
@@ -241,7 +241,7 @@ class Checkpoint:
             self.watermarks[gap.channel] = replace(watermark, began=began, until=gap.begin)
             self._save([gap.channel])
 
-    def release(self, gap: Gap) -> None:
+    def unpin(self, gap: Gap) -> None:
         """Let the watermark pass a gap whose messages are written.
 
         A gap that was given up still pins it, until a later gap of the channel is read from the
@@ -257,7 +257,7 @@ class Checkpoint:
             self._given_up.pop(gap.channel, None)
         self._advance([gap.channel])
 
-    def cover(self, until: Mapping[str, int]) -> None:
+    def advance(self, until: Mapping[str, int]) -> None:
         """Advance watermarks: everything that happened in these channels until then is written.
 
         A pinned watermark follows when its gap is released.

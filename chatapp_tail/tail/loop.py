@@ -192,9 +192,9 @@ class Tail:
         if self._checkpoint is None:
             if ends_with_partial_line(self._stdout.fileno(), if_appended=True):
                 self._write_bytes(b"\n")
-        elif self._checkpoint.torn or ends_with_partial_line(self._stdout.fileno()):
+        elif self._checkpoint.partial_line or ends_with_partial_line(self._stdout.fileno()):
             self._write_bytes(b"\n")
-            self._checkpoint.wrote(())
+            self._checkpoint.commit(())
 
     def _follow(self) -> End:
         while self._end is None:
@@ -253,7 +253,7 @@ class Tail:
         if isinstance(status, Gap) and self._backfill:
             reached = self._backfill.reached(status)
             if self._checkpoint and reached is Reached.OPEN:
-                self._checkpoint.hold(status)
+                self._checkpoint.pin(status)
             if reached is not Reached.NOT_READ:
                 return
         if isinstance(status, Gap) and status.reason == RENEWED:
@@ -278,7 +278,7 @@ class Tail:
             case Subscribed(at, channel):
                 checkpoint.begin(channel, at)
             case Watermarks(until):
-                checkpoint.cover(until)
+                checkpoint.advance(until)
 
     def _say(self, status: Status | Gap) -> None:
         self._tell(status)
@@ -289,9 +289,9 @@ class Tail:
         if self._checkpoint is None or not self._stdout.may_tear(len(line)):
             self._write_bytes(line)
             return
-        self._checkpoint.tear()
+        self._checkpoint.mark_partial()
         self._write_bytes(line)
-        self._checkpoint.wrote(())
+        self._checkpoint.commit(())
 
     @property
     def _patience_ends(self) -> float:
@@ -320,7 +320,7 @@ class Tail:
             if recovered or news.given_up or news.reason != RENEWED:
                 self._say(replace(news, recovered=recovered))
             if self._checkpoint:
-                self._checkpoint.release(news)
+                self._checkpoint.unpin(news)
             return True
         lines: list[bytes] = []
         for event in news:
@@ -397,10 +397,10 @@ class Tail:
         """
         for piece in _pieces(lines, self._stdout.at_most):
             if self._stdout.may_tear(len(piece)):
-                checkpoint.tear()
+                checkpoint.mark_partial()
             self._write_bytes(piece)
         shown = self._pipeline.take_written(left_out)
-        checkpoint.wrote(each for each in shown if each.event == "message")
+        checkpoint.commit(each for each in shown if each.event == "message")
 
     def _write_bytes(self, data: bytes) -> None:
         unwritten = memoryview(data)

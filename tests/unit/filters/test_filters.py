@@ -48,6 +48,7 @@ names = st.lists(st.text("abc", max_size=2), max_size=5)
 
 @given(names, names, st.text("abc", max_size=2))
 def test_the_rule(wanted: list[str], unwanted: list[str], event: str) -> None:
+    """An event is kept if it is wanted, or none is, and it is not excluded."""
     if wanted and set(wanted) <= set(unwanted):
         with pytest.raises(UsageError):
             by_event(iter(wanted), iter(unwanted))

@@ -381,6 +381,7 @@ def test_where_it_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_nobody_else_may_read_it(tmp_path: Path) -> None:
+    """All files of a checkpoint have mode 0600."""
     before = os.umask(0)
     try:
         with closing(opened(tmp_path / "resume")) as made:
@@ -470,6 +471,7 @@ def test_a_second_one_in_this_process_is_refused_too(checkpoint: Checkpoint) -> 
 
 
 def test_one_that_could_not_be_opened_keeps_nobody_out(tmp_path: Path) -> None:
+    """A failed open releases the lock."""
     (tmp_path / "default.sqlite").write_bytes(b"no database" * 100)
     with suppress(OutputError):
         opened(tmp_path)
@@ -482,6 +484,7 @@ def test_one_that_could_not_be_opened_keeps_nobody_out(tmp_path: Path) -> None:
 def test_killed_amid_writing_it_holds_all_that_was_noted(
     start: Start, tmp_path: Path, lines: int
 ) -> None:
+    """SIGKILL loses nothing that was committed."""
     writer = start(WRITE, str(tmp_path))
     writer.stdout.wait_for("[0-9]", count=lines)
     writer.send_signal(signal.SIGKILL)
@@ -527,6 +530,7 @@ def all_of_it(directory: Path) -> tuple[dict[str, Watermark], list[str], bool]:
 def test_a_damaged_file_is_said_to_be_and_is_left_as_it_is(
     tmp_path: Path, damage: Callable[[bytes], bytes]
 ) -> None:
+    """A damaged database is an OutputError, and the file is not changed."""
     path = filled(tmp_path)
     broken = damage(path.read_bytes())
     path.write_bytes(broken)
@@ -613,6 +617,7 @@ ODD_ROWS = [
 @pytest.mark.defect("A2.23f")
 @pytest.mark.parametrize("damage", ODD_ROWS)
 def test_odd_rows_are_damage_that_is_said(tmp_path: Path, damage: str) -> None:
+    """Rows of the wrong type are reported as damage."""
     path = database_of(tmp_path, VERSION_1 + damage)
     with pytest.raises(OutputError) as raised:
         all_of_it(tmp_path)
@@ -648,6 +653,7 @@ def test_another_program_that_has_it_locked_is_waited_for(tmp_path: Path) -> Non
 
 
 def test_a_lock_that_stays_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that another program keeps locked is an OutputError."""
     monkeypatch.setattr(module, "_LOCK_TIMEOUT", 0.3)
     path = filled(tmp_path)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:

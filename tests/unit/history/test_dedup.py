@@ -39,6 +39,7 @@ def test_what_came_from_history_comes_from_there_once() -> None:
 
 
 def test_the_live_twin_of_a_message_from_history_is_dropped_once() -> None:
+    """One live copy of a message from history is a duplicate; a second one is not."""
     deduplicator = Deduplicator()
     assert shows(deduplicator, "a", HISTORY)
     assert not shows(deduplicator, "a", LIVE)
@@ -333,6 +334,7 @@ def test_as_the_model_does(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_nothing_that_is_live_is_lost_but_one_twin_for_each_from_history(seed: int) -> None:
+    """At most one live message is dropped per message from history."""
     chance = random.Random(seed)
     deduplicator = Deduplicator(["0", "1"])
     live, twins = 0, 0

@@ -164,6 +164,7 @@ def test_what_is_missing_is_handed_on(reading: Reading, alarm: Waker) -> None:
 
 @pytest.mark.parametrize("odd", [Gap("a", 1, 6, "lost", final=True), gap("none")])
 def test_gaps_that_are_nobody_s(reading: Reading, alarm: Waker, odd: Gap) -> None:
+    """Final gaps, and gaps of channels without history, are not read."""
     backfill = made(reading, alarm)
     backfill.watch([odd, READY])
     assert backfill.reached(odd) is Reached.NOT_READ

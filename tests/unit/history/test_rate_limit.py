@@ -151,6 +151,7 @@ def test_threads_that_really_wait() -> None:
 
 
 def test_one_who_waits_keeps_nobody_from_pausing() -> None:
+    """A thread that waits for its turn does not hold the lock."""
     asleep, wake = threading.Event(), threading.Event()
 
     def sleep(_: float) -> None:

@@ -281,6 +281,7 @@ IDS = ["group/1@g.us ?x=%2F&é", "a+b", "100%", "%41", "#1", "a;b=c", "чат", 
 
 @pytest.mark.parametrize("name", IDS)
 def test_whatever_a_chat_is_called(sandbox: Sandbox, name: str) -> None:
+    """Any id of a chat is quoted in the path of its messages."""
     say(sandbox, 1, T, name)
     found = read_all(sandbox)
     assert found.failures == []
@@ -378,6 +379,7 @@ def test_half_a_surrogate_pair_beside_an_id_that_is_text(sandbox: Sandbox) -> No
 
 @pytest.mark.parametrize("number", ["null", "1.5"])
 def test_half_a_surrogate_pair_beside_an_odd_id(sandbox: Sandbox, number: str) -> None:
+    """A lone surrogate and an invalid id in one message do not prevent its being read."""
     say(sandbox, 1, T)
     odd = f'{{"id":{number},"time":{T + 7},"text":"{PAIR}"}}'
     sandbox.faults.answer_api("*/messages", 200, page(odd))
@@ -480,6 +482,7 @@ ODD_CHATS = ["{}", '{"id":"x"}', NEVER_USED, f'{{"lastTime":{T}}}', "null", "7"]
 
 @pytest.mark.parametrize("odd", ODD_CHATS)
 def test_an_odd_chat_is_told_or_read_and_costs_no_other(sandbox: Sandbox, odd: str) -> None:
+    """An invalid entry of the list of chats does not affect other chats."""
     say(sandbox, 1, T, "a")
     say(sandbox, 2, T + 1, "b")
     listed = page(chat("b", T + 1), odd, chat("a", T))
@@ -699,6 +702,7 @@ def test_what_fails_for_ever_is_given_up(sandbox: Sandbox, monkeypatch: pytest.M
 
 
 def test_nobody_listens(closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refused connection is reported for every messenger."""
     monkeypatch.setattr(module, "_RETRY_TIMEOUT_ALL", 0.0)
     api = Api(Http(f"http://127.0.0.1:{closed_port}"), StaticToken(Secret("made-up-token")))
     found = read(quick(api.get), TimeRange(TELEGRAM, 0), TimeRange(WHATSAPP, 0))
@@ -746,6 +750,7 @@ def test_a_token_that_dies_in_the_middle_is_renewed_once(
 def test_a_token_that_is_dead_for_good_ends_it(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A token that cannot be refreshed ends the reading."""
     monkeypatch.setattr(module, "_RETRY_TIMEOUT_ALL", 2.0 * TIMEOUT_SCALE)
     for number in range(20):
         say(sandbox, number, T + number, f"c{number}")

@@ -349,6 +349,7 @@ def test_a_moment_that_a_user_names_is_widened_by_the_date_alone() -> None:
 
 @pytest.mark.defect("A2.3")
 def test_with_nothing_to_tell_the_time_of_the_service_it_is_said() -> None:
+    """Without a Date header or a message time, a gap is reported as possibly incomplete."""
     found, end = recovered(world_of(20, date=None))
     assert len(found) == 20
     assert end.missing == "nothing tells the time of the service"

@@ -1,7 +1,9 @@
-"""What can go wrong, the exit status each kind ends in, and the word that was meant."""
+"""Every failure with its exit status, and how a wrong value on the command line is shown."""
 
 from collections.abc import Iterable
 from enum import IntEnum
+
+from .escape import escape_line
 
 
 class ExitStatus(IntEnum):
@@ -33,40 +35,40 @@ class ChatAppTailError(Exception):
 
 
 class UsageError(ChatAppTailError):
-    """The command line or the environment asks for something that cannot be."""
+    """The command line or the environment is invalid."""
 
     exit_status = ExitStatus.USAGE
 
 
 class CredentialsError(ChatAppTailError):
-    """No token, or the server does not accept it."""
+    """There is no token, or the server does not accept it."""
 
     exit_status = ExitStatus.CREDENTIALS
 
 
 class ChannelsError(ChatAppTailError):
-    """Nothing of what is wanted is there for this account."""
+    """The account has none of the selected channels."""
 
     exit_status = ExitStatus.CHANNELS_REFUSED
 
 
 class ApiError(ChatAppTailError):
-    """The HTTP API gave no usable answer.
+    """The HTTP API gave no usable response.
 
-    `lasting` tells that the same request will not succeed later either; `retry_after` is how many
+    `lasting` means that the same request will not succeed later either; `retry_after` are the
     seconds the server asks to wait.
     """
 
     exit_status = ExitStatus.UNREACHABLE
 
-    def __init__(self, said: str, *, lasting: bool = False, retry_after: float = 0.0) -> None:
-        super().__init__(said)
+    def __init__(self, message: str, *, lasting: bool = False, retry_after: float = 0.0) -> None:
+        super().__init__(message)
         self.lasting = lasting
         self.retry_after = retry_after
 
 
 class UntrustedError(ApiError):
-    """What answers in the API's place has a certificate that is not trusted.
+    """The server has a certificate that is not trusted.
 
     `reason` is the sentence without the next step.
     """
@@ -78,13 +80,26 @@ class UntrustedError(ApiError):
 
 
 class OutputError(ChatAppTailError):
-    """Standard output can no longer be written, for another reason than its reader being gone."""
+    """Standard output cannot be written, for another reason than a closed pipe."""
 
     exit_status = ExitStatus.OUTPUT_FAILED
 
 
 def suggest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that is closest, None when none is close."""
-    from difflib import get_close_matches  # 1 ms, for who misspells
+    """Return the closest known word, None when none is close."""
+    from difflib import get_close_matches  # 1 ms
 
     return next(iter(get_close_matches(word, list(known), 1)), None)
+
+
+def error_at(option: str, reason: str, value: str, position: int) -> UsageError:
+    """Return the error that quotes the `value` of an option with a caret under `position`."""
+    before, after = escape_line(value[:position]), escape_line(value[position:])
+    return UsageError(f"{option}: {reason}\n  {before}{after}\n  {' ' * _display_width(before)}^")
+
+
+def _display_width(text: str) -> int:
+    """Return the number of terminal cells that a text on one line takes."""
+    from unicodedata import combining, east_asian_width
+
+    return sum(2 if east_asian_width(char) in "WF" else not combining(char) for char in text)

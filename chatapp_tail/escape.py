@@ -1,22 +1,20 @@
-"""Makes text that strangers wrote safe to show on a terminal, and what is unsafe in it visible.
+"""Makes untrusted text safe to show on a terminal.
 
-What could act on the terminal or hide from the reader becomes an escape in Python's notation, such
-as `\\x1b` or `\\u202e`: controls (C0, DEL, C1), lone surrogates, direction overrides and isolates,
-and what is invisible. What writing systems and emoji need survives; a backslash stays as it is, as
-people type it.
+Characters that act on the terminal or cannot be seen become escapes in Python's notation, such as
+`\\x1b` or `\\u202e`: controls (C0, DEL, C1), lone surrogates, direction overrides and isolates, and
+invisible characters. Those that writing systems and emoji need are kept, and so are backslashes.
 """
 
 import re
 
-# Most text there is, and ten times faster to recognise than the rules are to apply: ASCII, Latin,
-# Greek, Cyrillic, dashes and quotes, kana, ideographs, Hangul.
+# Most text, and ten times faster to recognise than the rules are to apply: ASCII, Latin, Greek,
+# Cyrillic, dashes and quotes, kana, ideographs, Hangul.
 _ORDINARY = (
     "[ -~\xa0-\xac\xae-\u02ff\u0370-\u0482\u048a-\u058f\u2010-\u2027"
     "\u3001-\u3020\u3041-\u3096\u30a0-\u30ff\u4e00-\u9fff\uac00-\ud7a3]*"
 )
 
-# Patterns are compiled when they are first used, by `re`, which keeps them: most runs meet nothing
-# but ordinary text, and it takes 3 ms.
+# Not compiled at import, which takes 3 ms: most runs have only ordinary text. `re` caches patterns.
 
 _CONTROLS = "\x00-\x1f\x7f-\x9f"
 _SURROGATES = "\ud800-\udfff"
@@ -38,12 +36,12 @@ _RIGHT_TO_LEFT = (
 _DIRECTION_MARKS = "\u061c\u200e\u200f"
 
 _RULES = (
-    # The flags of England, Scotland and Wales are the one honest use of tag characters.
+    # The flags of England, Scotland and Wales are the only legitimate use of tag characters.
     "(?P<flag>\U0001f3f4[\U000e0020-\U000e007e]{1,7}\U000e007f)",
     # Persian and Indic words and joined emoji need joiners, but never after ASCII or one another.
     "(?<![^\x00-\x7f\u200c\u200d])[\u200c\u200d]",
     "\u200d(?![^\x00-\x7f])",
-    # Six marks on a letter is more than any language stacks; a tower of them covers other lines.
+    # No language stacks more than six marks on a letter; more of them would cover other lines.
     f"(?<=[{_STACKING_MARKS}]{{6}})[{_STACKING_MARKS}]",
 )
 _UNSAFE = f"{_CONTROLS}{_SURROGATES}{_DIRECTION_CHANGES}{_INVISIBLE}"
@@ -55,7 +53,7 @@ def escape_line(text: str) -> str:
     """Return `text` on one line, without a character that acts on a terminal or cannot be seen."""
     if (text.isascii() and text.isprintable()) or re.fullmatch(_ORDINARY, text):
         return text
-    # Direction marks belong to right-to-left writing; phones put them there. Elsewhere they hide.
+    # Phones put direction marks into right-to-left text; elsewhere they are escaped.
     right_to_left = re.search(_RIGHT_TO_LEFT, text)
     return re.sub(_IN_RIGHT_TO_LEFT if right_to_left else _IN_LEFT_TO_RIGHT, _visible, text)
 
@@ -66,5 +64,5 @@ def escape_text(text: str) -> str:
     return "\n".join(map(escape_line, lines))
 
 
-def _visible(found: re.Match[str]) -> str:
-    return found[0] if found["flag"] else ascii(found[0])[1:-1]
+def _visible(match: re.Match[str]) -> str:
+    return match[0] if match["flag"] else ascii(match[0])[1:-1]

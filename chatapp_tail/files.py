@@ -1,6 +1,6 @@
-"""Where this program keeps what must outlast it, and how it replaces small files: as a whole.
+"""The state directory, and atomic writes.
 
-A reader of such a file finds the old content or the new, never half of it.
+A reader of a file that is replaced finds the old content or the new, never a part of it.
 """
 
 import os
@@ -9,19 +9,19 @@ from pathlib import Path
 
 def new_file(path: Path) -> tuple[int, Path]:
     """Create a file beside `path` that only its owner may read; return its descriptor and path."""
-    from tempfile import mkstemp  # 2 ms, for what a run seldom does
+    from tempfile import mkstemp  # 2 ms, and seldom used
 
     descriptor, name = mkstemp(dir=path.parent, prefix=path.name)
     return descriptor, Path(name)
 
 
-def write_atomically(path: Path, content: bytes, *, synced: bool) -> None:
-    """Put a file in the place of `path`; `synced` that it also outlives a loss of power."""
+def write_atomically(path: Path, content: bytes, *, fsync: bool) -> None:
+    """Replace the file at `path`; with `fsync`, the content survives a loss of power."""
     descriptor, new = new_file(path)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-            if synced:
+            if fsync:
                 file.flush()
                 os.fsync(file.fileno())
         new.replace(path)
@@ -31,7 +31,7 @@ def write_atomically(path: Path, content: bytes, *, synced: bool) -> None:
 
 
 def state_directory() -> Path | None:
-    """Return the directory, which need not exist yet; None for a user who has no home."""
+    """Return the state directory, which need not exist yet; None without a home directory."""
     from platformdirs import user_state_path
 
     try:

@@ -1,7 +1,7 @@
-"""What crosses from the socket's thread to the main thread, in wire order.
+"""The items that the socket's thread passes to the main thread, in wire order.
 
-One small closed union, `Item`. All moments are wall-clock nanoseconds since the epoch, all spans
-are seconds. The structs are tagged, so that a spool can keep them on disk as msgpack and the
+A closed union, `Item`. All times are wall-clock nanoseconds since the epoch, all durations are
+seconds. The structs are tagged, so that a spool can keep them on disk as msgpack and the
 status and gap records can be encoded from the same types.
 """
 
@@ -12,9 +12,9 @@ import msgspec
 NOT_FETCHED = "history was not asked"
 NOT_RUNNING = "chatapp-tail was not running"
 ASKED = "asked for with --since"
-"""The reason of a gap that is none: the time before the start that a user wants to see."""
+"""Reason of a pseudo-gap: the period before the start, requested with --since."""
 RENEWED = "the server may have forgotten the subscription"
-"""The reason of a gap that may be none: it is one if history has messages of it that never came."""
+"""Reason of a possible gap: it is one if history has messages of it that were not received."""
 ADDED = "it was added to the account while chatapp-tail was running"
 
 
@@ -70,7 +70,7 @@ class Refused(msgspec.Struct, frozen=True, tag="refused", tag_field="item"):
 
 
 class ConnectionWarning(msgspec.Struct, frozen=True, tag="warning", tag_field="item"):
-    """Something a person should know and the connection survives."""
+    """A problem that a user should know and that does not end the connection."""
 
     at: int
     reason: str
@@ -106,7 +106,7 @@ class Reconnecting(msgspec.Struct, frozen=True, tag="reconnecting", tag_field="i
 
 
 class Idle(msgspec.Struct, frozen=True, tag="idle", tag_field="item"):
-    """No event for a while, on a link that lives; ages in seconds."""
+    """No event for a while, on a working connection; ages in seconds."""
 
     at: int
     last_event: float
@@ -115,9 +115,9 @@ class Idle(msgspec.Struct, frozen=True, tag="idle", tag_field="item"):
 
 
 class Fetching(msgspec.Struct, frozen=True, tag="fetching", tag_field="item"):
-    """History is being read and takes its time; counts so far.
+    """History is being read; counts so far.
 
-    `trouble` is what came back where something has to be asked again.
+    `trouble` is the last failure, while a request is repeated.
     """
 
     at: int
@@ -130,26 +130,29 @@ class Fetching(msgspec.Struct, frozen=True, tag="fetching", tag_field="item"):
 class Gap(msgspec.Struct, frozen=True, tag="gap", tag_field="item"):
     """Events of `channel` between two moments may be missing.
 
-    From the last proof that the lost link worked (see `coverage`) to the new confirmation, or,
-    when there will be none, to the end: then it is `final`. `recovered` messages of it came back
-    from history; `missing` is why others may not have, None when all did. `read_from` is where
-    history has to be read from when that is earlier than `since`; `given_up` is set when reading
-    failed in a way that a later run may find mended. Neither is part of the gap record.
+    `read_from` and `given_up` are not part of the gap record.
     """
 
     channel: str
     since: int
+    """When the lost connection was last proven to work, see `pusher.gaps`."""
     until: int
+    """When the new subscription was confirmed; the end of the run if it never was."""
     reason: str
     final: bool = False
+    """Whether it lasts until the end of the run."""
     recovered: int = 0
+    """Messages of it that were read from history."""
     missing: str | None = NOT_FETCHED
+    """Why other messages of it may be missing, None when all were read."""
     read_from: int | None = None
+    """Where to read history from, if that is earlier than `since`."""
     given_up: bool = False
+    """Whether reading failed in a way that a later run may not."""
 
     @property
     def begin(self) -> int:
-        """The moment from which on history has to be read."""
+        """The time from which history has to be read."""
         return self.since if self.read_from is None else min(self.since, self.read_from)
 
 

@@ -1,8 +1,8 @@
-"""The ways to the network: URLs a user gives, proxies, and the dates of HTTP.
+"""URLs, proxies and the dates of HTTP.
 
-One answer for the socket and for HTTP alike to which proxy a connection goes through: the one
-given, the environment's, or none, by the rules curl and most tools follow. `NO_PROXY` also exempts
-hosts from a proxy given by hand, and `ALL_PROXY` stands in for the others.
+The socket and HTTP use the same proxy: the one given, the environment's, or none, by the rules of
+curl. `NO_PROXY` also exempts hosts from a proxy given as an option, and `ALL_PROXY` is used for
+schemes without a variable of their own.
 """
 
 import os
@@ -22,7 +22,7 @@ _LIKE = {"ws": "http", "wss": "https"}
 
 
 class Proxy(msgspec.Struct, frozen=True):
-    """An HTTP proxy (used with CONNECT) or a SOCKS5 one; the host name is resolved by it."""
+    """An HTTP proxy (used with CONNECT) or a SOCKS5 one, which resolves host names."""
 
     scheme: str
     host: str
@@ -41,7 +41,7 @@ class Proxy(msgspec.Struct, frozen=True):
         if password:
             register_credentials(username or "", password)
             register(parts.password or "")
-        # socks5h everywhere: a name that only the proxy's side knows must work.
+        # Always socks5h: names that only the proxy can resolve must work.
         scheme = "http" if parts.scheme == "http" else "socks5h"
         port = parts.port or SCHEMES[parts.scheme]
         whole = parts._replace(scheme=scheme).geturl()
@@ -84,10 +84,10 @@ def split_base_url(url: str, schemes: Collection[str], *, user: bool = False) ->
     try:
         parts = urlsplit(url)
     except ValueError:
-        # Its own words repeat what was given.
+        # The message of urlsplit repeats the URL.
         raise ValueError("it is no URL") from None
     if parts.scheme not in schemes:
-        raise ValueError(f"it must start with {' or '.join(f'{each}://' for each in schemes)}")
+        raise ValueError(f"it must start with {' or '.join(f'{scheme}://' for scheme in schemes)}")
     if not parts.hostname:
         raise ValueError("it has no host")
     if "?" in url or "#" in url or (parts.username is not None and not user):
@@ -106,7 +106,7 @@ def split_base_url(url: str, schemes: Collection[str], *, user: bool = False) ->
 
 
 def parse_retry_after(text: str) -> float | None:
-    """Return the seconds to wait from now, None when the header is missing or unreadable."""
+    """Return the seconds to wait from now, None when the header is missing or invalid."""
     if text.isdecimal() and text.isascii():
         return float(text)
     moment = parse_http_date(text)
@@ -118,7 +118,7 @@ def parse_http_date(text: str) -> float | None:
     try:
         moment = parsedate_to_datetime(text)
         if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)  # the asctime form, which is in GMT
+            moment = moment.replace(tzinfo=UTC)  # the asctime form, in GMT
         return moment.timestamp()
     except (ValueError, TypeError, OverflowError):
         return None

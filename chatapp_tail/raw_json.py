@@ -1,6 +1,6 @@
-"""Cuts JSON text into the exact text of its parts, where msgspec refuses to.
+"""Splits JSON text into the exact text of its parts, where msgspec refuses it.
 
-msgspec is the fast way and handles nearly everything; it refuses escapes of lone surrogates
+msgspec is faster and handles nearly everything; it refuses escapes of lone surrogates
 (`"\\ud800"`), which RFC 8259 allows and phones do send. The standard library reads them, and its
 scanner tells where each value ends. `NaN` and `Infinity` are not JSON and are refused here too.
 """
@@ -12,23 +12,23 @@ from typing import NoReturn
 
 import msgspec
 
-REFUSED = (msgspec.DecodeError, RecursionError)
-"""What msgspec raises on what it refuses."""
+DECODE_ERRORS = (msgspec.DecodeError, RecursionError)
+"""The exceptions of msgspec for JSON that it refuses."""
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-# Numbers stay text: they may have more digits than Python converts.
+# Numbers are kept as text: they may have more digits than Python converts.
 _scan = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_refuse_constant).raw_decode
 _space = re.compile(r"[ \t\n\r]*").match
 
 
 def _after_space(text: str, start: int) -> int:
-    found = _space(text, start)
-    assert found is not None
-    return found.end()
+    space = _space(text, start)
+    assert space is not None
+    return space.end()
 
 
 def _value(text: str, start: int) -> tuple[str, int]:
@@ -76,12 +76,12 @@ def _whole(parts: list[tuple[str, str]], text: str, closing_at: int) -> list[tup
 
 
 def members(text: str) -> dict[str, str]:
-    """Return the members of a JSON object as they stand in `text`; ValueError if it is none."""
+    """Return the members of a JSON object as in `text`; ValueError if it is not an object."""
     return dict(_parts(text, "{", "}"))
 
 
 def elements(text: str) -> list[str]:
-    """Return the elements of a JSON array as they stand in `text`; ValueError if it is none."""
+    """Return the elements of a JSON array as in `text`; ValueError if it is not an array."""
     return [value for _, value in _parts(text, "[", "]")]
 
 
@@ -91,27 +91,27 @@ _tokens = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},:]', re.DOTALL).finditer
 def pieces(text: str, opening: str) -> dict[str, str]:
     """Return the values of an object by name, or of an array by position, however deep they nest.
 
-    They are cut apart at what stands between them, and not checked. ValueError when `text` does not
+    They are split at commas and colons, and not validated. ValueError when `text` does not
     begin with `opening` or has no end.
     """
     if not text.startswith(opening):
         raise ValueError(f"expected {opening}")
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     name, start = "", 1
     for mark, at in _separators(text):
         if mark == ":":
             name, start = string(text[start:at].strip()) or "", at + 1
             continue
         if piece := text[start:at].strip():
-            found[name or str(len(found))] = piece
+            values[name or str(len(values))] = piece
         name, start = "", at + 1
         if mark != ",":
-            return found
+            return values
     raise ValueError("no end")
 
 
 def _separators(text: str) -> Iterator[tuple[str, int]]:
-    """Yield what separates the parts of the outermost value, with its offset, and its end."""
+    """Yield the separators within the outermost value, and its end, with their offsets."""
     depth = 0
     for token in _tokens(text):
         mark = token[0]
@@ -126,7 +126,7 @@ def _separators(text: str) -> Iterator[tuple[str, int]]:
             yield mark, token.start()
 
 
-def check(text: str) -> None:
+def validate(text: str) -> None:
     """Raise ValueError unless `text` is one JSON value."""
     _, end = _value(text, 0)
     if end != len(text):
@@ -134,13 +134,13 @@ def check(text: str) -> None:
 
 
 def string(text: str | None) -> str | None:
-    """Return the JSON string in `text`, printable, or None when it is another value or absent."""
+    """Return the JSON string in `text` without lone surrogates, None for another value or none."""
     if text is None or not text.startswith('"'):
         return None
     value: str = json.loads(text)
-    return printable(value)
+    return replace_surrogates(value)
 
 
-def printable(text: str) -> str:
-    """Return a text that can leave the program: half a surrogate pair becomes a question mark."""
+def replace_surrogates(text: str) -> str:
+    """Return a text that can be encoded: lone surrogates become question marks."""
     return text.encode("utf-8", "replace").decode()

@@ -1,8 +1,8 @@
-"""Cuts known secrets out of what leaves the program, when others repeat them.
+"""Removes known secrets from output that repeats them.
 
-Servers and proxies quote in their errors what they were sent. So a secret is made known here where
-it comes in, and notices, records of `--meta` and findings of `doctor` are redacted where they go
-out; records of events never are.
+Servers and proxies quote requests in their errors. So secrets are registered where they come in,
+and notices, records of `--meta` and findings of `doctor` are redacted where they are written;
+records of events never are.
 """
 
 import json
@@ -11,7 +11,7 @@ from collections import deque
 from urllib.parse import quote
 
 _SHORTEST = 6
-"""Characters; what is shorter stands in ordinary text by chance."""
+"""Characters; a shorter secret may occur in ordinary text by chance."""
 _RECENT = 2048
 
 _lasting: set[str] = set()
@@ -19,27 +19,27 @@ _recent: deque[str] = deque(maxlen=_RECENT)
 
 
 def register(secret: str) -> None:
-    """Make a token or a password known, in each form in which it may be repeated."""
+    """Register a token or a password in every form in which it may be repeated."""
     if secret not in _lasting and len(secret) >= _SHORTEST:
         _lasting.update(_forms(secret))
 
 
 def register_signature(signature: str) -> None:
-    """Make known what is good for one connection only; the latest thousands are remembered."""
+    """Register the signature for one connection; only the latest thousands are kept."""
     if len(signature) >= _SHORTEST:
         _recent.append(signature)
 
 
 def register_credentials(username: str, password: str) -> None:
-    """Make known what a proxy is told: the password, and both as Basic credentials (RFC 7617)."""
+    """Register the credentials of a proxy: the password, and the Basic scheme (RFC 7617)."""
     register(password)
     register(b64encode(f"{username}:{password}".encode()).decode())
 
 
 def redact(text: str) -> str:
-    """Return a text without any secret that is known."""
-    found = [secret for secret in (*_lasting.copy(), *_recent.copy()) if secret in text]
-    for secret in sorted(found, key=len, reverse=True):
+    """Return a text without any registered secret."""
+    secrets = [secret for secret in (*_lasting.copy(), *_recent.copy()) if secret in text]
+    for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, "[secret]")
     return text
 

@@ -1,8 +1,8 @@
-"""Reads what was saved earlier: lines of `-o json` or `-o raw`, plain or compressed.
+"""Reads saved lines of `-o json` or `-o raw`, plain or compressed.
 
-A record of `-o json` comes back as it was, its item byte for byte; only its source is `replay` now.
-A frame of `-o raw` has no name, channel or time of its own: they are what its `meta` and queue say,
-and the moment it is read.
+A record of `-o json` is restored with its item byte for byte; only its source becomes `replay`. A
+frame of `-o raw` has no event name, channel or time: they are derived from its `meta` and queue,
+and the time is when it is read.
 """
 
 import json
@@ -27,11 +27,11 @@ from .errors import UsageError
 from .items import ChannelEvent
 
 LONGEST = 64 * 1024 * 1024
-"""Bytes of a line that are kept; the rest of it is passed over, and so it is broken."""
+"""Limit of a line in bytes; the rest of a longer one is skipped, so that it is broken."""
 
 _STDIN = "stdin"
 _CHUNK = 64 * 1024
-# Of logs, zstd makes a thousandth and less, and hands over all that it makes of what it is given.
+# zstd compresses logs to a thousandth or less, and returns all output of a chunk at once.
 _COMPRESSED_CHUNK = 512
 
 
@@ -44,7 +44,7 @@ class Broken(NamedTuple):
 
 
 class _Unreadable(Exception):
-    """The rest of a file is lost."""
+    """The rest of a file cannot be read."""
 
 
 OnBroken = Callable[[Broken], None]
@@ -60,12 +60,12 @@ def read_saved(
     stdin: BinaryIO,
     now: Callable[[], int] = time_ns,
 ) -> Iterator[Decoded]:
-    """Yield each saved event, a record or a frame at a time; the file `-` is `stdin`.
+    """Yield the saved events, one per record or frame; the file `-` is `stdin`.
 
     `on_record` is called for each record or frame that was read; records other than events (status,
-    gap) are passed over. Any other line goes to `on_broken`, and so does the end of a file that is
-    cut off; what follows is still read. `now` returns nanoseconds since the epoch. UsageError when
-    a file cannot be opened, or needs a library or another program to be read.
+    gap) are skipped. `on_broken` is called for any other line, and for the end of a truncated file;
+    later lines and files are still read. `now` returns nanoseconds since the epoch. UsageError when
+    a file cannot be opened, or needs a library or another program.
     """
     for file in files:
         if file == "-":
@@ -138,7 +138,7 @@ def _zstd(file: str) -> _Compression:
 
 
 def _piped(program: str, file: str) -> str:
-    """Return the command that replays what only another program can decompress."""
+    """Return the command that replays a file which another program decompresses."""
     command = f"{program} -dc" if file == _STDIN else f"{program} -dc {shlex.quote(file)}"
     return f"{command} | chatapp-tail replay -"
 
@@ -156,7 +156,7 @@ _COMPRESSIONS = {
     b"BZh": _foreign("bzip2"),
     b"\xfd7zXZ\0": _foreign("xz"),
 }
-"""First bytes of a file, which no JSON begins with -> how to read it."""
+"""First bytes of a compressed file, with which no JSON begins -> how to read it."""
 
 
 def _decompressed(file: str, stream: BinaryIO) -> Iterator[bytes]:
@@ -176,11 +176,11 @@ def _decompressed(file: str, stream: BinaryIO) -> Iterator[bytes]:
 def _inflated(
     data: bytes, read: Callable[[int], bytes], compression: _Compression
 ) -> Iterator[bytes]:
-    """Decompress one stream after another: `cat a.gz b.gz` is a file too."""
+    """Decompress one stream after another: `cat a.gz b.gz` is valid."""
     stream = compression.new()
     while data:
         if stream.eof:
-            # Zeros may fill the last block of a tape or disk.
+            # The last block of a tape or disk may be padded with zeros.
             data = data.lstrip(b"\0") or read(_COMPRESSED_CHUNK)
             if data[:1] == b"\0" or not data:
                 continue
@@ -240,7 +240,7 @@ _decode_kind = msgspec.json.Decoder(_Kind).decode
 
 
 def parse_line(line: bytes, now: Callable[[], int] = time_ns) -> Decoded | None:
-    """Return the event of a saved line, None where it holds none; ValueError says what is wrong."""
+    """Return the event of a saved line, None if it has none; ValueError says what is wrong."""
     line = line.strip()
     if not line:
         return None
@@ -254,7 +254,7 @@ def parse_line(line: bytes, now: Callable[[], int] = time_ns) -> Decoded | None:
 
 
 def _parse_unusual(line: bytes, now: Callable[[], int]) -> Decoded | None:
-    """Parse what msgspec refuses: an escaped half of a surrogate pair in the data."""
+    """Parse a line that msgspec refuses, with an escaped lone surrogate in the data."""
     try:
         members = raw_json.members(line.decode())
     except UnicodeDecodeError:
@@ -321,7 +321,7 @@ _encode = msgspec.json.encode
 
 
 def _enveloped(record: Record) -> bytes:
-    """Return a record's item in ChatApp's envelope again, alone, where it came in one."""
+    """Return the item of a record in ChatApp's envelope, if it came in one."""
     if record.queue is None:
         return record.data
     return b'{"queue":%b,"payload":{"data":[%b],"meta":%b}}' % (
@@ -338,7 +338,7 @@ def _enveloped(record: Record) -> bytes:
 
 
 _EVENTS = {"Message": "message", "Message.Status": "messageStatus", "ChatTag": "chatTag"}
-"""What follows `Broadcast.` in the name of a queue -> event."""
+"""The part of a queue's name after `Broadcast.` -> event."""
 
 
 class _Meta(msgspec.Struct, gc=False):
@@ -361,10 +361,10 @@ _decode_meta = msgspec.json.Decoder(_Meta | None).decode
 
 
 def _frame(line: bytes, now: Callable[[], int]) -> Decoded:
-    """Decode a line of `-o raw`, as if it had come from the channel its `meta` names."""
+    """Decode a line of `-o raw` as an event of the channel in its `meta`."""
     try:
         frame = _decode_frame(line)
-    except raw_json.REFUSED:
+    except raw_json.DECODE_ERRORS:
         frame = _unusual_frame(line)
     meta = frame.payload.meta or _Meta()
     event = meta.type or _EVENTS.get((frame.queue or "").partition(".Broadcast.")[2], "unknown")
@@ -378,7 +378,7 @@ def _channel(meta: _Meta) -> str | None:
 
 
 def _unusual_frame(line: bytes) -> _Frame:
-    """Read a frame in a webhook's shape, or one that msgspec refuses."""
+    """Read a frame in the form of a webhook, or one that msgspec refuses."""
     try:
         outer = raw_json.members(line.decode())
         inner = raw_json.members(outer["payload"]) if "payload" in outer else outer
@@ -391,7 +391,7 @@ def _unusual_frame(line: bytes) -> _Frame:
         raise ValueError("neither a record of -o json nor a frame of -o raw")
     try:
         meta = _decode_meta(inner.get("meta", "null"))
-    except raw_json.REFUSED:
+    except raw_json.DECODE_ERRORS:
         meta = None
     return _Frame(_Payload(meta), queue)
 
@@ -400,7 +400,7 @@ def _unusual_frame(line: bytes) -> _Frame:
 
 
 def parse_speed(text: str) -> float:
-    """Return how many times as fast as it happened: `1`, `10`, `0.5`, `max`; else ValueError."""
+    """Return the factor of a speed such as `1`, `10`, `0.5` or `max`; else ValueError."""
     try:
         speed = inf if text == "max" else float(text.removesuffix("x"))
     except ValueError:
@@ -411,9 +411,9 @@ def parse_speed(text: str) -> float:
 
 
 LONGEST_PAUSE = 86400.0
-"""Seconds; between two records may lie centuries, which no clock of the system can wait for."""
+"""Seconds; records may be centuries apart, which is more than any timeout can be."""
 
 
 def delay(before: int, received: int, speed: float) -> float:
-    """Return the seconds to wait between two events received then, in nanoseconds; none if back."""
+    """Return the seconds between two events, received at nanoseconds; 0 if they are reversed."""
     return min(max(0, received - before) / 1e9 / speed, LONGEST_PAUSE)

@@ -1,7 +1,7 @@
-"""Daemon threads for calls that may hang, and what ends another thread's wait for descriptors.
+"""A pool of daemon threads for calls that may hang, and a waker for threads that wait in poll.
 
 The executors of `concurrent.futures` join their threads at exit, which takes as long as the slowest
-server; a daemon thread keeps no process from ending.
+server; daemon threads do not keep the process from ending.
 """
 
 import socket
@@ -10,27 +10,27 @@ from collections import deque
 from collections.abc import Callable
 
 _LINGER = 0.1
-"""Seconds without a call after which a thread ends; to start one takes as long as an answer."""
+"""Seconds without a call after which a thread ends; starting one takes as long as a response."""
 
 
 class DaemonThreadPool:
-    """Makes calls in order, up to `at_once` under way; threads end when there is nothing to do."""
+    """Makes calls in order, at most `max_workers` at once; idle threads end."""
 
-    def __init__(self, name: str, at_once: int) -> None:
+    def __init__(self, name: str, max_workers: int) -> None:
         self._name = name
-        self._at_once = at_once
+        self._max_workers = max_workers
         self._calls: deque[Callable[[], None]] = deque()
         self._changed = threading.Condition()
         self._running = self._idle = 0
 
-    def call(self, work: Callable[[], None]) -> None:
+    def submit(self, work: Callable[[], None]) -> None:
         """Queue a call, which must not raise; returns at once."""
         with self._changed:
             self._calls.append(work)
             if self._idle >= len(self._calls):
                 self._changed.notify()
                 return
-            if self._running == self._at_once:
+            if self._running == self._max_workers:
                 return
             self._running += 1
         threading.Thread(target=self._work, name=self._name, daemon=True).start()
@@ -51,7 +51,7 @@ class DaemonThreadPool:
 
 
 class Waker:
-    """A descriptor that turns readable when woken; waking twice is waking once."""
+    """A descriptor that becomes readable when woken, once or several times."""
 
     def __init__(self) -> None:
         self._receiver, self._sender = socket.socketpair()
@@ -59,18 +59,18 @@ class Waker:
         self._sender.setblocking(False)
 
     def wake(self) -> None:
-        """End the present or the next wait."""
+        """End the current or the next wait."""
         try:
             self._sender.send(b"!")
         except OSError:
-            return  # full: a wake-up is on its way already; closed: nobody waits
+            return  # full: a wake-up is pending already; closed: no thread waits
 
     def fileno(self) -> int:
         """Return the descriptor to wait for."""
         return self._receiver.fileno()
 
     def clear(self) -> None:
-        """Forget the wake-ups so far."""
+        """Discard the wake-ups so far."""
         try:
             self._receiver.recv(65536)
         except BlockingIOError:

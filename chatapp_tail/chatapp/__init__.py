@@ -1,1 +1,1 @@
-"""What is ChatApp's own: channel names, the payload of events, the HTTP API."""
+"""The ChatApp service: channel names, the payload of events, the HTTP API."""

@@ -1,13 +1,13 @@
-"""What a user selects, as Pusher channel names, and back.
+"""Pusher channel names and their short forms.
 
-ChatApp has four kinds of private channels and no wildcard: one subscription a channel.
+ChatApp has four kinds of private channels and no wildcard: one subscription per channel.
 """
 
 import re
 from collections.abc import Iterable
 
 _PREFIX = "private-v1."
-# Compiled when they are first used, by `re` itself, which keeps them: 1 ms of every start else.
+# Not compiled at import, which would take 1 ms of every start; `re` caches them.
 _MESSENGER = r"[A-Za-z][A-Za-z0-9_]{0,63}"
 _ALLOWED = r"[A-Za-z0-9_\-=@,.;]{1,164}"
 _OF_LICENSE = r"private-v1\.licenses\.([0-9]{1,20})\.messengers\.([^.]+)"
@@ -33,9 +33,9 @@ def of_license(license_id: int, messenger: str) -> str:
 
 
 def parse_messenger(text: str) -> str:
-    """Return a messenger type as given; ValueError if no type can look like that.
+    """Return a messenger type unchanged; ValueError if its form is not valid.
 
-    The set is open and case matters (`grWhatsApp`), so only the form is checked.
+    The set of types is open and case-sensitive (`grWhatsApp`), so only the form is checked.
     """
     if not re.fullmatch(_MESSENGER, text):
         raise ValueError("a messenger type is letters and digits, such as telegram or grWhatsApp")
@@ -57,16 +57,16 @@ def parse_channel(text: str) -> str:
 
 
 def license_and_messenger(channel: str | None) -> tuple[int | None, str | None]:
-    """Return what the name of a channel says about its licence and messenger."""
+    """Return the licence and messenger in the name of a channel, None where it has none."""
     found = re.fullmatch(_OF_LICENSE, channel or "")
     return (int(found[1]), found[2]) if found else (None, None)
 
 
-def with_short_names(said: str, channels: Iterable[str]) -> str:
-    """Return a sentence that names these channels as a person types them."""
+def with_short_names(text: str, channels: Iterable[str]) -> str:
+    """Return a text with the short names of these channels."""
     for channel in channels:
-        said = said.replace(channel, short_name(channel))
-    return said
+        text = text.replace(channel, short_name(channel))
+    return text
 
 
 def short_name(channel: str) -> str:

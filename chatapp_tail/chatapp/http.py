@@ -1,8 +1,8 @@
-"""HTTP to ChatApp's API: what is sent, and what comes back or why nothing does.
+"""HTTP to ChatApp's API: requests, responses and the reasons of failures.
 
-Every request goes through `Http.send`, by one of two ways: `direct`, or `session` where a proxy is
-in between. For both, the same limits hold (of time and of size), and whatever an answer holds
-becomes a `Response` or an ApiError.
+Every request goes through `Http.send`, by one of two ways: `auth_connections`, or `proxied` with a
+proxy. The same limits of time and size apply to both, and every response becomes a `Response` or
+an ApiError.
 """
 
 import contextlib
@@ -22,10 +22,10 @@ import msgspec
 from .. import __version__, raw_json
 from ..errors import ApiError, UntrustedError
 from ..net import Proxy, parse_retry_after, proxy_for, split_base_url
-from ..raw_json import printable
+from ..raw_json import replace_surrogates
 
 if TYPE_CHECKING:
-    from .auth_connections import Answer, AuthConnections
+    from .auth_connections import AuthConnections, RawResponse
     from .proxied import Session
 
 Shape = TypeVar("Shape")
@@ -37,11 +37,11 @@ _HEADERS = {"User-Agent": f"chatapp-tail/{__version__}", "Accept": "application/
 _RETRY_AFTER_MAX = 60.0
 _WAITS = (0.5, 1.0, 2.0, 4.0)
 _WAIT_FOR_CONNECTION = 2.0
-_PASSING = (408, 425, 429)
-_WHOLE = 3.0
-"""How many times as long as one wait a whole exchange may take."""
-_SOON = 10.0
-"""Seconds after which a request that failed is not repeated: it took long enough."""
+_RETRYABLE = (408, 425, 429)
+_EXCHANGE_WAITS = 3.0
+"""Limit of a whole exchange, as a multiple of the limit of one wait."""
+_MAX_FAILED_ATTEMPT = 10.0
+"""Seconds; a request that took longer to fail is not repeated."""
 
 
 class _Error(msgspec.Struct):
@@ -50,7 +50,7 @@ class _Error(msgspec.Struct):
 
 
 class _Body(msgspec.Struct, frozen=True):
-    """What answers have in common: ChatApp's error body, or Laravel's `{"message":…}`."""
+    """The members common to bodies: ChatApp's error, or Laravel's `{"message":…}`."""
 
     error: _Error | str | None = None
     message: str | None = None
@@ -61,16 +61,16 @@ _NO_BODY = _Body()
 
 
 class Response(msgspec.Struct, frozen=True):
-    """An HTTP answer. `said` tells a person what was asked and what came back.
+    """An HTTP response. `summary` has the request and the status, for people.
 
-    `content` is decoded and valid UTF-8: what was none has replacement characters. `refuses` tells
-    whether it holds an error of ChatApp's own: what stands in between answers with other bodies.
+    `content` is decoded and valid UTF-8, with replacement characters where it was not. `refuses`
+    tells whether it is an error of ChatApp itself: the bodies of an intermediary differ.
     """
 
     status: int
     content: bytes
     headers: Mapping[str, str]
-    said: str
+    summary: str
     error_code: str | None
     is_json: bool
     refuses: bool = False
@@ -82,37 +82,37 @@ class Response(msgspec.Struct, frozen=True):
 
     @property
     def ok(self) -> bool:
-        """Whether it is the answer that was asked for; ChatApp also fails with status 200."""
+        """Whether the request succeeded; ChatApp also reports errors with status 200."""
         return 200 <= self.status < 300 and self.error_code is None
 
     @property
     def token_refused(self) -> bool:
-        """Whether the access token is no longer good, as far as this answer can tell."""
+        """Whether the access token is not accepted, as far as this response tells."""
         return self.error_code == INVALID_TOKEN or (self.status == 401 and not self.foreign)
 
     @property
     def foreign(self) -> bool:
-        """Whether it is an error of something else than ChatApp, such as a gateway's page.
+        """Whether it is an error of an intermediary, such as the page of a gateway.
 
         An error without any body may be ChatApp's.
         """
         return self.status >= 400 and bool(self.content) and not self.refuses
 
     @property
-    def passing(self) -> bool:
+    def retryable(self) -> bool:
         """Whether the same request may well succeed later."""
-        return self.status >= 500 or self.status in _PASSING
+        return self.status >= 500 or self.status in _RETRYABLE
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds the server asks to wait, if it does."""
+        """Seconds the server asks to wait, None if it does not."""
         return parse_retry_after(self.headers.get("Retry-After", ""))
 
     def decode(self, shape: type[Shape]) -> Shape | None:
         """Return the body as a struct, None when it has another shape."""
         try:
             return msgspec.json.decode(self.content, type=shape)
-        except raw_json.REFUSED:
+        except raw_json.DECODE_ERRORS:
             # Half an emoji in a member that nobody needs is refused as well.
             with contextlib.suppress(ValueError, RecursionError, msgspec.ValidationError):
                 return msgspec.convert(stdlib_json.loads(self.text), shape)
@@ -128,8 +128,8 @@ def parse_url(url: str) -> str:
 class Http:
     """Kept-alive connections with the API at `url`, shared by several threads.
 
-    `timeout` (seconds) holds for each wait: for a name, a connect, a handshake, a read. A whole
-    exchange may take three times as long, however its bytes drip.
+    `timeout` (seconds) limits each wait: for a name, a connection, a handshake, a read. A whole
+    exchange may take three times as long, however slowly its bytes arrive.
     """
 
     def __init__(
@@ -142,14 +142,14 @@ class Http:
     ) -> None:
         self.url = url
         self.trusted = False
-        """Whether an answer ever came, over TLS from a server with a good certificate."""
+        """Whether there was a response, over TLS from a server with a trusted certificate."""
         self._ca_file = ca_file
-        self._proxy = proxy
+        self._given_proxy = proxy
         self._timeout = timeout
 
     def prepare(self) -> None:
-        """Import what the calls to come need, as long as there is nothing better to do."""
-        # What is wrong is for a call to say.
+        """Import what the next calls need, while the program would wait."""
+        # A call will report the failure.
         with contextlib.suppress(OSError, ImportError):
             if self._direct and self.url.startswith("https:"):
                 _ = self._tls
@@ -157,12 +157,12 @@ class Http:
                 _ = self._session
 
     def prepare_all(self) -> None:
-        """Import what any call needs, before a file of it is replaced by an upgrade."""
+        """Import what any call may need, before an upgrade replaces the files."""
         for module in ("encodings.idna", "zlib"):
             import_module(module)
         if not self._direct:
             _ = self._session
-        if self._through and self._through.scheme != "http":
+        if self._proxy and self._proxy.scheme != "http":
             import_module("socks")
 
     def send(
@@ -175,44 +175,44 @@ class Http:
         json: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
     ) -> Response:
-        """Send a request and return whatever answer comes; ApiError when none does.
+        """Send a request and return the response; ApiError when there is none.
 
-        UntrustedError, which is one, when TLS finds that the server is another.
+        UntrustedError, a kind of ApiError, when the server's certificate is not trusted.
         """
-        asked = f"{method} {self.url}{path}"
-        begun = time.monotonic()
+        request = f"{method} {self.url}{path}"
+        start = time.monotonic()
         try:
             from .auth_connections import Call
             from .sockets import within
 
-            with within(self._timeout, self._timeout * _WHOLE):
+            with within(self._timeout, self._timeout * _EXCHANGE_WAITS):
                 call = Call(method, path, {**_HEADERS, **headers}, form, json, query)
                 answer = (self._direct or self._session).send(call)
-                reply = _reply(asked, answer)
+                response = _response(request, answer)
         except Exception as error:
-            # Anything: an answer can make libraries raise what none of them documents, and an
-            # upgrade in place or a lack of descriptors makes even an import fail.
-            raise self._failed(asked, error, time.monotonic() - begun) from error
+            # A response can make libraries raise undocumented exceptions, and an upgrade in place
+            # or a lack of descriptors makes even an import fail.
+            raise self._failed(request, error, time.monotonic() - start) from error
         self.trusted = True
-        return reply
+        return response
 
-    def _failed(self, asked: str, error: Exception, took: float) -> ApiError:
-        through = f" (through the proxy {self._through})" if self._through else ""
-        failed = f"{asked} failed{through}: "
+    def _failed(self, request: str, error: Exception, elapsed: float) -> ApiError:
+        through = f" (through the proxy {self._proxy})" if self._proxy else ""
+        failed = f"{request} failed{through}: "
         if untrusted := _untrusted(error):
             return UntrustedError(f"{failed}its certificate is not trusted ({untrusted})")
-        if took >= self._timeout * _WHOLE:
-            why = f"no whole answer within {self._timeout * _WHOLE:g} s"
+        if elapsed >= self._timeout * _EXCHANGE_WAITS:
+            reason = f"no whole answer within {self._timeout * _EXCHANGE_WAITS:g} s"
         else:
-            why = _why(error, self._timeout)
-        return ApiError(f"{failed}{why}; check --api-url and the network")
+            reason = _describe_error(error, self._timeout)
+        return ApiError(f"{failed}{reason}; check --api-url and the network")
 
     @cached_property
     def _direct(self) -> "AuthConnections | None":
-        """The short way to the API, if nothing is in it."""
+        """Connections by `http.client`, if there is no proxy and the URL is supported."""
         from .auth_connections import AuthConnections
 
-        if self._through or not AuthConnections.reaches(self.url):
+        if self._proxy or not AuthConnections.supports(self.url):
             return None
         return AuthConnections(self.url, lambda: self._tls)
 
@@ -221,12 +221,12 @@ class Http:
         from .proxied import Session
 
         tls = self._tls if self.url.startswith("https:") else None
-        return Session(self.url, self._through, tls)
+        return Session(self.url, self._proxy, tls)
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
-        # One for all connections: reading certifi's authorities takes 14 ms, and their file may be
-        # gone later, when an upgrade has replaced it.
+        # Shared by all connections: reading the authorities takes 14 ms, and an upgrade may
+        # remove the file of certifi.
         from .sockets import tls_context
 
         if authorities := self._ca_file or next((path for _, path in named_authorities()), None):
@@ -236,57 +236,57 @@ class Http:
         return tls_context(certifi.where())
 
     def get_with_retries(self, path: str, *, headers: Mapping[str, str]) -> Response:
-        """GET, a few times over as long as it fails in passing, and never for more than minutes.
+        """GET, repeated a few times after transient failures, within minutes.
 
-        Not urllib3's Retry: it gives up on a Retry-After that it cannot read, and waits for hours
-        on one that it can.
+        Not urllib3's Retry: it fails on a Retry-After that it cannot parse, and otherwise waits
+        for as long as the header says, even for hours.
         """
         for wait in _WAITS:
-            begun = time.monotonic()
+            start = time.monotonic()
             try:
-                reply = self.send("GET", path, headers=headers)
+                response = self.send("GET", path, headers=headers)
             except UntrustedError:
                 raise
             except ApiError:
-                if wait >= _WAIT_FOR_CONNECTION or time.monotonic() - begun > _SOON:
+                if wait >= _WAIT_FOR_CONNECTION or time.monotonic() - start > _MAX_FAILED_ATTEMPT:
                     raise
-                asked = 0.0
+                delay = 0.0
             else:
-                if not reply.passing:
-                    return reply
-                asked = min(reply.retry_after or 0.0, _RETRY_AFTER_MAX)
-            time.sleep(max(wait, asked))
+                if not response.retryable:
+                    return response
+                delay = min(response.retry_after or 0.0, _RETRY_AFTER_MAX)
+            time.sleep(max(wait, delay))
         return self.send("GET", path, headers=headers)
 
     @cached_property
-    def _through(self) -> Proxy | None:
+    def _proxy(self) -> Proxy | None:
         parts = urlsplit(self.url)
-        return proxy_for(parts.scheme, parts.hostname or "", self._proxy)
+        return proxy_for(parts.scheme, parts.hostname or "", self._given_proxy)
 
 
 def named_authorities() -> Iterator[tuple[str, str]]:
-    """Yield each variable that names certificate authorities, with what it names; first wins."""
+    """Yield (variable, path) of certificate authorities in the environment; the first counts."""
     for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
         if path := os.environ.get(variable):
             yield variable, path
 
 
-def _reply(asked: str, answer: "Answer") -> Response:
+def _response(request: str, answer: "RawResponse") -> Response:
     content = _decoded(answer.content, answer.headers.get("Content-Encoding") or "")
     body, is_json = _body(content)
     error = _Error(message=body.error) if isinstance(body.error, str) else body.error or _Error()
-    # A refusal that has no code still is one.
+    # A refusal without a code counts as well.
     code = error.code or ("no code" if body.success is False or body.error else None)
     detail = error.code or error.message or body.message
-    said = f"{asked} answered {answer.status}" + (f" ({detail})" if detail else "")
+    summary = f"{request} answered {answer.status}" + (f" ({detail})" if detail else "")
     if 300 <= answer.status < 400:
-        said += f", a redirect to {answer.headers.get('Location')}, which is not followed"
+        summary += f", a redirect to {answer.headers.get('Location')}, which is not followed"
     refuses = code is not None or body.message is not None
-    return Response(answer.status, content, answer.headers, said, code, is_json, refuses)
+    return Response(answer.status, content, answer.headers, summary, code, is_json, refuses)
 
 
 def _decoded(content: bytes, encoding: str) -> bytes:
-    """Return a body as it is meant, in valid UTF-8; OSError when it is too large or not whole."""
+    """Return a body decompressed, in valid UTF-8; OSError when it is too large or incomplete."""
     if encoding.strip().lower() not in ("", "identity"):
         content = _inflated(content, encoding.strip().lower())
     try:
@@ -299,15 +299,15 @@ def _decoded(content: bytes, encoding: str) -> bytes:
 def _inflated(content: bytes, encoding: str) -> bytes:
     import zlib
 
-    from .auth_connections import LARGEST_BODY, check_size
+    from .auth_connections import MAX_BODY_BYTES, check_size
 
     if encoding not in ("gzip", "x-gzip", "deflate"):
         raise OSError(f"its answer is encoded as {encoding}, which was not asked for")
     whole = b""
     while content:
-        # 32: either header, gzip's or zlib's. A gzip body may have several members.
+        # 32: a gzip or zlib header. A gzip body may have several members.
         part = zlib.decompressobj(zlib.MAX_WBITS | 32)
-        whole += part.decompress(content, LARGEST_BODY + 1 - len(whole))
+        whole += part.decompress(content, MAX_BODY_BYTES + 1 - len(whole))
         check_size(len(whole))
         if not part.eof:
             raise OSError("its answer is compressed and not whole")
@@ -316,7 +316,7 @@ def _inflated(content: bytes, encoding: str) -> bytes:
 
 
 def _body(content: bytes) -> tuple[_Body, bool]:
-    """Return what the body says, as far as it has a known shape, and whether it is JSON at all."""
+    """Return the known members of a body, and whether it is JSON."""
     try:
         return msgspec.json.decode(content, type=_Body), True
     except msgspec.ValidationError:
@@ -327,7 +327,7 @@ def _body(content: bytes) -> tuple[_Body, bool]:
 
 
 def _odd_body(content: bytes) -> _Body:
-    """Return what can be made out of a body that msgspec refuses, for a type or half an emoji."""
+    """Return the known members of a body that msgspec refuses, for a type or a lone surrogate."""
     try:
         document = stdlib_json.loads(content.decode())
     except (ValueError, RecursionError):
@@ -342,11 +342,11 @@ def _odd_body(content: bytes) -> _Body:
 
 
 def _text(value: object) -> str | None:
-    return None if value is None else printable(str(value))
+    return None if value is None else replace_surrogates(str(value))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what is beneath it, deeper and deeper, however libraries keep it."""
+    """Yield an error and its causes, outermost first, in whatever attribute libraries keep them."""
     seen: list[BaseException] = []
     waiting: list[object] = [error]
     while waiting:
@@ -359,22 +359,22 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _untrusted(error: BaseException) -> str:
-    """Return what is wrong with the server's certificate, empty when nothing is."""
+    """Return the reason why the server's certificate is not trusted, else empty text."""
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return cause.verify_message or str(cause)
     return ""
 
 
-def _why(error: BaseException, timeout: float) -> str:
-    """Return the cause a person can act on; libraries wrap it three levels deep."""
+def _describe_error(error: BaseException, timeout: float) -> str:
+    """Return the cause that a person can act on; libraries wrap it three levels deep."""
     causes = list(_causes(error))
     for cause in causes:
         if isinstance(cause, socket.gaierror):
             return f"its name cannot be resolved: {cause.strerror}"
     cause = causes[-1]
     if isinstance(cause, TimeoutError):
-        stopped = any(type(known).__name__ == "AnswerStopped" for known in causes)
+        stopped = any(type(known).__name__ == "BodyTimeout" for known in causes)
         return f"{'its answer stopped for' if stopped else 'no answer within'} {timeout:g} s"
     if isinstance(cause, OSError | ImportError):
         return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__

@@ -1,4 +1,4 @@
-"""Joins lines that appear while `--all` runs."""
+"""Polls for licences that are added while `--all` runs."""
 
 import threading
 import time
@@ -10,15 +10,14 @@ from ..pusher.connection import Connection, Sink
 from .api import Api
 from .selection import Selection
 
-LOOK_EVERY = 300.0
-"""Seconds between two looks at the licences."""
+POLL_INTERVAL = 300.0
+"""Seconds between two polls."""
 
 
 class LicensePoller:
-    """Asks for the licences every few minutes and adds what is new to the connection.
+    """Requests the licences every few minutes and subscribes to new channels.
 
-    What happened in a new line since the look before is a gap. The first look is the caller's: it
-    has just been.
+    Events of a new channel since the poll before are a gap. The caller has made the first poll.
     """
 
     def __init__(self, api: Api, selection: Selection, connection: Connection, sink: Sink) -> None:
@@ -26,23 +25,23 @@ class LicensePoller:
         self._selection = selection
         self._connection = connection
         self._sink = sink
-        self._looked = moment()
+        self._last_poll = moment()
 
     def start(self) -> None:
-        """Begin; the thread is a daemon, since nothing it does must be finished."""
+        """Start a daemon thread, since no poll has to be finished."""
         threading.Thread(target=self._run, name="chatapp-tail-lines", daemon=True).start()
 
     def _run(self) -> None:
         pause = threading.Event()
-        while not pause.wait(LOOK_EVERY):
-            self._look()
+        while not pause.wait(POLL_INTERVAL):
+            self._poll()
 
-    def _look(self) -> None:
-        looking = moment()
+    def _poll(self) -> None:
+        started = moment()
         try:
             licenses = self._api.licenses()
         except ChatAppTailError as error:
             self._sink([ConnectionWarning(time.time_ns(), f"cannot look for new lines: {error}")])
             return
-        self._connection.want(self._selection.channels(licenses), since=self._looked)
-        self._looked = looking
+        self._connection.want(self._selection.channels(licenses), since=self._last_poll)
+        self._last_poll = started

@@ -1,4 +1,4 @@
-"""The licences of an account with their messengers, and the file that shells complete from.
+"""The licences of an account with their messengers, and the completion cache of shells.
 
 Older pages of the vendor say licence, newer ones line; the number is the same. The scripts in
 `completions/` read the file where this module writes it, as one `LICENCE MESSENGER` per line.
@@ -43,18 +43,18 @@ class License(msgspec.Struct, frozen=True):
 
 
 def read_licenses(text: str) -> list[License]:
-    """Return what the answer to `GET /v1/licenses` lists; ValueError when it is no JSON.
+    """Return the licences in the response to `GET /v1/licenses`; ValueError when it is not JSON.
 
-    What cannot be read (half an emoji in a name, nesting without end) hides its own member only.
+    A member that cannot be parsed (a lone surrogate, deep nesting) is left out alone.
     """
     try:
         return parse_licenses(msgspec.json.decode(text))
-    except raw_json.REFUSED:
+    except raw_json.DECODE_ERRORS:
         return parse_licenses(_read_piecewise(text))
 
 
 def _read_piecewise(text: str) -> object:
-    """Return the document with as much of its entries as can be read."""
+    """Return the document with as much of its entries as can be parsed."""
     data = raw_json.pieces(text.strip(), "{").get("data", "null")
     if data.startswith("{"):
         data = raw_json.pieces(data, "{").get("items", "null")
@@ -80,13 +80,13 @@ def _read_member(name: str, text: str) -> object:
 
 
 def parse_licenses(document: object) -> list[License]:
-    """Return the licences of a document; entries that cannot be read are left out.
+    """Return the licences of a document; invalid entries are left out.
 
-    `data` is a bare array there, while other lists of the API use `data.items`: both are taken.
+    `data` is an array, while other lists of the API use `data.items`: both are accepted.
     """
     data = _member(document, "data")
     entries = data if isinstance(data, list) else _list(_member(data, "items"))
-    return [found for entry in entries if (found := _license(entry)) is not None]
+    return [parsed for entry in entries if (parsed := _license(entry)) is not None]
 
 
 def _license(entry: object) -> License | None:
@@ -94,13 +94,13 @@ def _license(entry: object) -> License | None:
     if number is None:
         return None
     active = _member(entry, "active")
-    messengers = [_messenger(each) for each in _list(_member(entry, "messenger"))]
+    messengers = [_messenger(member) for member in _list(_member(entry, "messenger"))]
     return License(
         number,
         _text(_member(entry, "licenseName")),
         active if isinstance(active, bool) else None,
         _whole(_member(entry, "licenseTo")),
-        tuple(each for each in messengers if each is not None),
+        tuple(messenger for messenger in messengers if messenger is not None),
     )
 
 
@@ -116,13 +116,13 @@ def _messenger(entry: object) -> Messenger | None:
 def explain_refusal(
     licenses: Iterable[License], license_id: int | None, messenger: str | None
 ) -> str:
-    """Return what the account has in place of a refused line, the closest spelling first."""
+    """Return what the account has instead of a refused messenger, the closest spelling first."""
     if license_id is None or messenger is None:
         return ""
     licenses = list(licenses)
     if missing := explain_missing_license(licenses, license_id):
         return missing
-    types = [kind for each in licenses if each.id == license_id for kind in each.types]
+    types = [kind for license_ in licenses if license_.id == license_id for kind in license_.types]
     if messenger in types:
         return ""
     return (
@@ -131,8 +131,8 @@ def explain_refusal(
 
 
 def explain_missing_license(licenses: Iterable[License], license_id: int) -> str:
-    """Return what the account has in place of a licence, or that it is not active."""
-    known = {each.id: each for each in licenses}
+    """Return what the account has instead of a licence, or that it is not active."""
+    known = {license_.id: license_ for license_ in licenses}
     if license_id not in known:
         numbers = _closest_first(map(str, known), str(license_id))
         return f"this account has no licence {license_id}; it has: {numbers}"
@@ -140,9 +140,9 @@ def explain_missing_license(licenses: Iterable[License], license_id: int) -> str
 
 
 def explain_missing_messenger(licenses: Iterable[License], messenger: str) -> str:
-    """Return what the account has in place of a messenger that no active licence has."""
-    active = [each for each in licenses if each.active is not False]
-    types = dict.fromkeys(kind for each in active for kind in each.types)
+    """Return what the account has instead of a messenger that no active licence has."""
+    active = [license_ for license_ in licenses if license_.active is not False]
+    types = dict.fromkeys(kind for license_ in active for kind in license_.types)
     if messenger in types:
         return ""
     has = _closest_first(types, messenger)
@@ -170,7 +170,7 @@ def _list(value: object) -> list[object]:
 
 
 def _text(value: object) -> str | None:
-    return raw_json.printable(value) if isinstance(value, str) else None
+    return raw_json.replace_surrogates(value) if isinstance(value, str) else None
 
 
 def _whole(value: object) -> int | None:
@@ -180,25 +180,30 @@ def _whole(value: object) -> int | None:
 def write_completion_cache(
     licenses: Iterable[License], environment: Mapping[str, str] = os.environ
 ) -> None:
-    """Replace what shells complete; nothing is said when that fails, as nobody asked for it."""
+    """Replace the completion cache; a failure is ignored, as the user did not ask for it."""
     path = cache_path(environment)
     if path is None:
         return
-    pairs = (f"{each.id} {kind}\n" for each in licenses for kind in each.types if _is_safe(kind))
+    pairs = (
+        f"{license_.id} {kind}\n"
+        for license_ in licenses
+        for kind in license_.types
+        if _is_safe(kind)
+    )
     with contextlib.suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_atomically(path, "".join(dict.fromkeys(pairs)).encode("ascii"), synced=False)
+        write_atomically(path, "".join(dict.fromkeys(pairs)).encode("ascii"), fsync=False)
 
 
 def cache_path(environment: Mapping[str, str]) -> Path | None:
-    """Return where the file is; None where no absolute XDG_CACHE_HOME or HOME tells."""
+    """Return the path of the cache; None without an absolute XDG_CACHE_HOME or HOME."""
     cache, home = environment.get("XDG_CACHE_HOME"), environment.get("HOME")
     directory = Path(cache) if cache else Path(home or "", ".cache")
     return directory / "chatapp-tail" / "lines" if directory.is_absolute() else None
 
 
 def _is_safe(kind: str) -> bool:
-    """Tell whether it can be typed as `--messenger`; what the service sends may be anything."""
+    """Return whether a type of the service is valid for `--messenger`."""
     try:
         parse_messenger(kind)
     except ValueError:

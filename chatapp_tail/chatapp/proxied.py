@@ -1,8 +1,8 @@
-"""The long way to the API, by `requests`: through a proxy, or to an odd URL; kept alive.
+"""Kept-alive connections to the API by `requests`: through a proxy, or to an unusual URL.
 
-The only module that uses `requests`, which takes 55 ms of CPU to import; so this one is loaded at
-the first call that needs it. Its connections are made by `sockets`, to keep to the same limits as
-those of `direct`.
+The only module that uses `requests`, which takes 55 ms of CPU to import; so this one is imported at
+the first call that needs it. Its connections are made by `sockets`, so that the same limits apply
+as in `auth_connections`.
 """
 
 import socket
@@ -17,14 +17,14 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from ..net import Proxy
-from .auth_connections import ENCODINGS, Answer, Call, read_body
+from .auth_connections import ENCODINGS, Call, RawResponse, read_body
 from .sockets import connect, connect_by_socks
 
 _CONNECTIONS = 8
 
 
 class Session:
-    """A `requests` session with the API at `url`; to be used under `sockets.within`."""
+    """A `requests` session with the API at `url`; use it under `sockets.within`."""
 
     def __init__(self, url: str, proxy: Proxy | None, tls: ssl.SSLContext | None) -> None:
         self._url = url
@@ -38,8 +38,8 @@ class Session:
         if proxy and proxy.scheme == "http":
             self._proxies = {"http": proxy.url, "https": proxy.url}
 
-    def send(self, call: Call) -> Answer:
-        """Send a request; raises anything that `requests` and an odd answer can make it raise."""
+    def send(self, call: Call) -> RawResponse:
+        """Send a request; raises anything that `requests` raises, even undocumented exceptions."""
         request = self._session.prepare_request(
             requests.Request(
                 call.method,
@@ -50,15 +50,15 @@ class Session:
                 json=call.json,
             )
         )
-        # By the adapter, since the session looks into a redirect even if it is not to follow it,
-        # which fails on odd ones; it is never followed, because it could take a token elsewhere.
+        # By the adapter, since the session parses a redirect even if it is not to follow it, which
+        # fails on invalid ones. Redirects are never followed: they could leak a token.
         response = self._adapter.send(request, stream=True, proxies=self._proxies)
         try:
             raw: urllib3.HTTPResponse = response.raw
             content = read_body(lambda size: raw.read(size, decode_content=False))
         finally:
             response.close()
-        return Answer(response.status_code, response.headers, content)
+        return RawResponse(response.status_code, response.headers, content)
 
 
 class _Adapter(HTTPAdapter):
@@ -79,12 +79,12 @@ class _Adapter(HTTPAdapter):
         return manager
 
     def cert_verify(self, conn: Any, *_: Any) -> None:
-        # `requests` would look for its own file of authorities, which the context makes needless.
+        # `requests` would read its own file of authorities; the context has them already.
         conn.cert_reqs = "CERT_REQUIRED"
 
 
 def _pools(socks: Proxy | None) -> dict[str, type[HTTPConnectionPool]]:
-    """Return the pools by scheme, of connections that are made by `sockets`."""
+    """Return the pools by scheme; `sockets` makes their connections."""
 
     def open_socket(connection: HTTPConnection) -> socket.socket:
         host, port = connection.host, connection.port

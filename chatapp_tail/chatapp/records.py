@@ -1,6 +1,6 @@
 """One event frame of a channel → its records: one for each item of the payload.
 
-Total: nothing a server can send makes it fail, and what it does not know flows through. The bytes
+No data of a server makes it fail, and unknown data is passed on. The bytes
 of an item are never re-encoded: numbers keep their digits, members their order, strings their
 escapes. ChatApp wraps items as `{"queue":…,"payload":{"data":[…],"meta":{…}}}`; webhooks carry the
 same one level higher, as `{"data":[…],"meta":{…}}`. Both are read, and anything else is one item.
@@ -98,10 +98,10 @@ _license_and_messenger = lru_cache(maxsize=4096)(license_and_messenger)
 
 
 class _Content(NamedTuple):
-    """What an event's data holds: all of it, the JSON text of each item, and what is said of them.
+    """The data of an event: all of it, the JSON of its items, and the members around them.
 
-    `whole` and each item are on one line. `only` tells that it is the usual envelope around one
-    object, on one line from the start.
+    `whole` and each item are on one line. `is_single_object` means the usual envelope around one
+    object, which was on one line already.
     """
 
     whole: bytes
@@ -110,11 +110,11 @@ class _Content(NamedTuple):
     license: int | None = None
     messenger: str | None = None
     encoding: str | None = None
-    only: bool = False
+    is_single_object: bool = False
 
 
 class _EnvelopeTemplate(msgspec.Struct, frozen=True, gc=False):
-    """What stood around the only item of an event, and what it said of the item.
+    """The envelope around the only item of an event, and its members.
 
     `head` ends with the item's opening brace, `tail` begins with its closing one; the item is
     `document[start:-end]`. `id_prefix` begins its id, if it may have one.
@@ -131,7 +131,7 @@ class _EnvelopeTemplate(msgspec.Struct, frozen=True, gc=False):
 
 
 _envelope_templates: dict[tuple[str, str | None], _EnvelopeTemplate] = {}
-"""The last one by event and channel: nearly all events of a channel are wrapped alike."""
+"""The last one by event and channel: nearly all events of a channel have the same envelope."""
 _MAX_ENVELOPE_TEMPLATES = 4096
 _MAX_ENVELOPE_BYTES = 1000
 
@@ -139,30 +139,33 @@ _MAX_ENVELOPE_BYTES = 1000
 def decode(event: ChannelEvent, source: Source = Source.LIVE) -> Decoded:
     """Return the records of `event`, at least one, and its whole data on one line.
 
-    An event that differs from one before in nothing but its only item is not read twice: what was
-    JSON around one object is JSON around any other, and the decoder that looks for the item's id
-    also checks that it is one object.
+    An envelope that was parsed before is not parsed again if only its single item differs: it is
+    valid JSON around any object, and the decoder of the item's id checks that it is one object.
     """
     document = b"null" if event.data is None else event.data
-    known = _envelope_templates.get((event.event, event.channel))
-    if not known or not document.startswith(known.head) or not document.endswith(known.tail):
+    template = _envelope_templates.get((event.event, event.channel))
+    if (
+        not template
+        or not document.startswith(template.head)
+        or not document.endswith(template.tail)
+    ):
         return _decode(event, document, source)
-    item = document[known.start : -known.end]
+    item = document[template.start : -template.end]
     try:
         identity = _decode_identity(item)
-    except raw_json.REFUSED:
+    except raw_json.DECODE_ERRORS:
         return _decode(event, document, source)
     if 10 in item or 13 in item:  # \n, \r
         return _decode(event, document, source)
     record = Record(
         event.event,
-        _record_id(event, known.id_prefix, identity, item),
+        _record_id(event, template.id_prefix, identity, item),
         event.channel,
-        known.license,
-        known.messenger,
+        template.license,
+        template.messenger,
         event.received,
         source,
-        known.queue,
+        template.queue,
         1,
         1,
         item,
@@ -196,13 +199,13 @@ def _decode(event: ChannelEvent, document: bytes, source: Source) -> Decoded:
         )
         for part, item in enumerate(content.items, 1)
     ]
-    if content.only:
+    if content.is_single_object:
         _remember(content.whole, records[0], id_prefix)
     return Decoded(content.whole, records)
 
 
 def _remember(document: bytes, record: Record, id_prefix: str | None) -> None:
-    """Keep what stands around the only item, if its place is certain and the rest is short."""
+    """Keep the envelope of a single item, if the item's place in it is certain and it is short."""
     item = record.data
     start, rest = document.find(item), len(document) - len(item)
     if start != document.rfind(item) or rest > _MAX_ENVELOPE_BYTES:
@@ -224,21 +227,21 @@ def _remember(document: bytes, record: Record, id_prefix: str | None) -> None:
 def _read(document: bytes) -> _Content:
     try:
         envelope = _decode_envelope(document)
-    except raw_json.REFUSED:
+    except raw_json.DECODE_ERRORS:
         return _read_unusual(document)
     meta = envelope.payload.meta or _Meta()
-    # An empty list still is an event somebody sent, so it is shown whole.
+    # An event with an empty list has one record: the whole data.
     items = [bytes(item) for item in envelope.payload.data] or [document]
     content = _content(document, items, envelope.queue, meta.license, meta.messenger)
-    only = len(envelope.payload.data) == 1 and items[0].startswith(b"{")
-    return content._replace(only=only and content.whole is document)
+    is_single = len(envelope.payload.data) == 1 and items[0].startswith(b"{")
+    return content._replace(is_single_object=is_single and content.whole is document)
 
 
 def _read_unusual(document: bytes) -> _Content:
-    """Read what is not the usual envelope, or what msgspec refuses, part by part."""
+    """Read data without the usual envelope, or data that msgspec refuses, part by part."""
     text = document.decode()
     try:
-        raw_json.check(text)
+        raw_json.validate(text)
     except ValueError:
         quoted = _encode(text)
         return _Content(quoted, [quoted], encoding="text")
@@ -259,7 +262,7 @@ def _content(
     license_id: int | None = None,
     messenger: str | None = None,
 ) -> _Content:
-    """Put the content on one line; in JSON a newline stands outside of strings only."""
+    """Put the content on one line; in JSON, newlines occur outside of strings only."""
     if b"\n" in document or b"\r" in document:
         document = document.translate(_NEWLINES)
         items = [item.translate(_NEWLINES) for item in items]
@@ -267,7 +270,7 @@ def _content(
 
 
 def _payload_of(envelope: dict[str, str]) -> dict[str, str]:
-    """Return the members around the items: of `payload`, or of the whole for a webhook's shape."""
+    """Return the members around the items: of `payload`, or of the whole for a webhook."""
     if "payload" in envelope:
         return raw_json.members(envelope["payload"])
     if {"data", "meta"} <= envelope.keys() <= {"queue", "data", "meta"}:
@@ -292,44 +295,44 @@ def _parse_meta(meta: str | None) -> tuple[int | None, str | None]:
 
 
 def _id_prefix(event: ChannelEvent, license_id: int | None, messenger: str | None) -> str | None:
-    """Return what the ids of a line's messages or statuses begin with, None for other events."""
+    """Return the prefix of the ids of messages or statuses, None for other events."""
     if event.event not in ("message", "messageStatus"):
         return None
     line = event.channel if license_id is None else f"{license_id}:{messenger}"
     return f"{event.event}:{line}:"
 
 
-def _record_id(event: ChannelEvent, id_prefix: str | None, known: _Identity, item: bytes) -> str:
+def _record_id(event: ChannelEvent, id_prefix: str | None, identity: _Identity, item: bytes) -> str:
     """Return an id that is the same for the same event everywhere, in every run.
 
-    A message is its chat and its id (some messengers number the messages of each chat from 1), a
-    status its message and the status. Everything else is a BLAKE2b hash of channel, event name and
-    the item's bytes; so is what lacks one of these, since two of them must never be one.
+    A message has its chat and its id (some messengers number the messages of each chat from 1), a
+    status its message and the status. Everything else, and items that lack one of these, has a
+    BLAKE2b hash of channel, event name and the item's bytes, so that ids are unique.
     """
-    number = known.internal_id if known.id is None else known.id
-    if id_prefix is None or known.chat is None or number is None or number == "":
+    number = identity.internal_id if identity.id is None else identity.id
+    if id_prefix is None or identity.chat is None or number is None or number == "":
         return _hashed(event, item)
-    chat = known.chat.id
+    chat = identity.chat.id
     if chat is not None and chat != "":
         if event.event == "message":
             return f"{id_prefix}{chat}:{number}"
-        if known.type and isinstance(known.type, str):
-            return f"{id_prefix}{chat}:{number}:{known.type}"
+        if identity.type and isinstance(identity.type, str):
+            return f"{id_prefix}{chat}:{number}:{identity.type}"
     return _hashed(event, item)
 
 
 def _identity(item: bytes) -> _Identity:
-    """Return what an item may be known by; empty where there is none of it."""
+    """Return the members that identify an item, empty where there are none."""
     try:
         return _decode_identity(item)
-    except raw_json.REFUSED:
+    except raw_json.DECODE_ERRORS:
         return _identity_by_parts(item)
 
 
 def _identity_by_parts(item: bytes) -> _Identity:
     members = _members(item.decode())
-    found = members.get("id", "null")
-    number = members.get("internalId", "null") if found == "null" else found
+    public_id = members.get("id", "null")
+    number = members.get("internalId", "null") if public_id == "null" else public_id
     chat = _members(members.get("chat", "null"))
     return _Identity(
         _number(number),
@@ -339,7 +342,7 @@ def _identity_by_parts(item: bytes) -> _Identity:
 
 
 def _members(text: str) -> dict[str, str]:
-    """Return the members of an object; none of what is no object."""
+    """Return the members of an object, none for any other value."""
     try:
         return raw_json.members(text)
     except ValueError:
@@ -347,15 +350,15 @@ def _members(text: str) -> dict[str, str]:
 
 
 def _number(text: str) -> _Number:
-    """Return what a message or a chat is numbered by; None for what cannot be meant as such."""
+    """Return the id of a message or a chat, None for an invalid one."""
     try:
         return _number_decoder.decode(text)
-    except raw_json.REFUSED:
+    except raw_json.DECODE_ERRORS:
         return raw_json.string(text)
 
 
 def _hashed(event: ChannelEvent, item: bytes) -> str:
-    known = blake2b(digest_size=16)
+    digest = blake2b(digest_size=16)
     for part in ((event.channel or "").encode(), event.event.encode(), item):
-        known.update(part + b"\0")
-    return f"{event.event}:{known.hexdigest()}"
+        digest.update(part + b"\0")
+    return f"{event.event}:{digest.hexdigest()}"

@@ -4,9 +4,9 @@ from ..redaction import register
 
 
 class Secret:
-    """Holds a token or a password; `reveal` is called where it is sent or stored, nowhere else.
+    """A token or a password; `reveal` is called where it is sent or stored, nowhere else.
 
-    Nor does it print where a server repeats it, see `redaction`.
+    Where a server repeats it, `redaction` removes it from output.
     """
 
     __slots__ = ("_text",)

@@ -1,9 +1,9 @@
-"""Sockets on which no exchange outlives its deadline, however slowly its bytes drip.
+"""Sockets on which no exchange exceeds its deadline, however slowly its bytes arrive.
 
-A timeout of a socket holds for one read, and a line or a header takes many reads. Here
-the thread that makes a request sets its limits with `within`, and every socket that it reads or
-writes until then waits no longer than what is left of them. Both ways to the API use these sockets:
-`direct` and `session`.
+The timeout of a socket applies to one read, and a line or a header takes many reads. Here the
+thread that makes a request sets its limits with `within`, and every socket that it uses meanwhile
+waits no longer than the remaining time. Both ways to the API use these sockets:
+`auth_connections` and `proxied`.
 """
 
 import socket
@@ -23,22 +23,22 @@ S = TypeVar("S", bound=socket.socket)
 
 
 class _Limits(threading.local):
-    """Of the exchange that this thread is in: seconds per wait, and its end (monotonic)."""
+    """The limits of this thread's exchange: seconds per wait, and its end (monotonic)."""
 
     wait = inf
     deadline = inf
 
     def left(self) -> float | None:
-        """Return how long to wait now, in seconds; TimeoutError when the time is over."""
+        """Return the seconds to wait at most; TimeoutError when the deadline has passed."""
         left = min(self.wait, self.deadline - time.monotonic())
         if left <= 0:
             raise TimeoutError("timed out")
         return None if left == inf else left
 
     def hold(self, sock: socket.socket) -> None:
-        """Let a socket wait no longer than what is left."""
+        """Limit the waits of a socket to the remaining time."""
         left = self.left()
-        if left != sock.gettimeout():  # mostly it is the same, and to set it is a system call
+        if left != sock.gettimeout():  # mostly it is the same, and setting it is a system call
             sock.settimeout(left)
 
 
@@ -47,7 +47,7 @@ _limits = _Limits()
 
 @contextmanager
 def within(wait: float, whole: float) -> Iterator[None]:
-    """Let no wait of this thread take longer than `wait` seconds, nor all of them than `whole`."""
+    """Limit each wait of this thread to `wait` seconds, and all of them together to `whole`."""
     before = _limits.wait, _limits.deadline
     _limits.wait, _limits.deadline = wait, time.monotonic() + whole
     try:
@@ -57,7 +57,7 @@ def within(wait: float, whole: float) -> Iterator[None]:
 
 
 class _LimitedSocket(socket.socket):
-    """A TCP socket that keeps to the limits of whichever thread uses it."""
+    """A TCP socket with the limits of the thread that uses it."""
 
     def connect(self, address: Any) -> None:
         _limits.hold(self)
@@ -84,13 +84,13 @@ class _LimitedTLSSocket(ssl.SSLSocket):
         return super().recv_into(*args)
 
     def send(self, *args: Any) -> int:
-        # `sendall` of TLS sends by this.
+        # `sendall` of TLS calls this.
         _limits.hold(self)
         return super().send(*args)
 
 
 def connect(host: str, port: int) -> socket.socket:
-    """Return a connection to the first address of a host that answers; OSError says why none."""
+    """Return a connection to the first address of a host that accepts one; else OSError."""
 
     def reach(family: Any, kind: Any, protocol: int, address: Any) -> socket.socket:
         with _closed_on_failure(_LimitedSocket(family, kind, protocol)) as sock:
@@ -102,7 +102,7 @@ def connect(host: str, port: int) -> socket.socket:
 
 
 def connect_by_socks(proxy: Proxy, host: str, port: int) -> socket.socket:
-    """Return a connection that a SOCKS5 proxy makes, which also resolves the name; OSError."""
+    """Return a connection through a SOCKS5 proxy, which also resolves the name; else OSError."""
     import socks
 
     class LimitedSocks(socks.socksocket):
@@ -144,7 +144,7 @@ def _closed_on_failure(sock: S) -> Iterator[S]:
 
 
 def tls_context(authorities: str) -> ssl.SSLContext:
-    """Return what TLS needs, to be kept: the authorities in a PEM file or a directory of them.
+    """Return a TLS context with the authorities in a PEM file or a directory.
 
     OSError when there are none.
     """
@@ -156,33 +156,33 @@ def tls_context(authorities: str) -> ssl.SSLContext:
     except OSError as error:
         why = error.strerror or type(error).__name__
     if why:
-        # Not while the other one is handled: it would be taken for what is beneath.
+        # Not within the handler: the other error would become its cause.
         raise OSError(f"the certificate authorities in {authorities} cannot be read: {why}")
     context.sslsocket_class = _LimitedTLSSocket
     return context
 
 
 def _addresses(host: str, port: int) -> list[Any]:
-    """Resolve a name; the system's resolver cannot be interrupted, so it has a thread of its own.
+    """Resolve a name in a thread, since the system's resolver cannot be interrupted.
 
-    A thread that hangs in it ends when the resolver gives up, and nobody waits for it till then.
+    A thread that hangs ends when the resolver gives up; no other thread waits for it.
     """
     with suppress(socket.gaierror):
         numeric = socket.AI_NUMERICHOST
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=numeric)
-    found: SimpleQueue[list[Any] | BaseException] = SimpleQueue()
+    results: SimpleQueue[list[Any] | BaseException] = SimpleQueue()
 
     def resolve() -> None:
         try:
-            found.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+            results.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
         except Exception as error:
-            found.put(error)
+            results.put(error)
 
     threading.Thread(target=resolve, name="chatapp-tail-resolver", daemon=True).start()
     try:
-        answer = found.get(timeout=_limits.left())
+        result = results.get(timeout=_limits.left())
     except Empty:
         raise socket.gaierror(socket.EAI_AGAIN, "the resolver does not answer") from None
-    if isinstance(answer, BaseException):
-        raise answer
-    return answer
+    if isinstance(result, BaseException):
+        raise result
+    return result

@@ -1,7 +1,7 @@
 """The file in which logins are kept: 0600, replaced atomically, changed under a lock.
 
-Several processes share it. A refresh voids the pair before it, so whoever refreshes holds the lock
-from reading to writing.
+Several processes share it. A refresh voids the pair before it, so the process that refreshes holds
+the lock from reading to writing.
 """
 
 import errno
@@ -18,16 +18,16 @@ from ..files import new_file, state_directory, write_atomically
 from .secret import Secret
 
 _FILE, _VERSION = "tokens.json", 1
-_LOCK_PATIENCE = 45.0
+_LOCK_TIMEOUT = 45.0
 """Seconds; the process that holds the lock refreshes under it, which takes 30 at most."""
-_PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
-"""Errors of the system that others can mend while this program goes on."""
-_ROOM_FOR_A_LOGIN = 4096
+_TRANSIENT_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
+"""Errors of the system that may go away while this program runs."""
+_LOGIN_SIZE = 4096
 """Bytes; more than a login takes in the file."""
 
 
 class TokenPair(msgspec.Struct, frozen=True, kw_only=True):
-    """What the service gives for a login or a refresh; end times in seconds since the epoch."""
+    """The tokens of a login or a refresh; end times in seconds since the epoch."""
 
     access_token: str
     access_end: int
@@ -99,7 +99,7 @@ class TokenStore:
 
     def check(self) -> None:
         """Raise unless a login could be saved now, before one is spent; takes the room it needs."""
-        content = msgspec.json.encode(self._read()) + bytes(_ROOM_FOR_A_LOGIN)
+        content = msgspec.json.encode(self._read()) + bytes(_LOGIN_SIZE)
         self._make_directory()
         try:
             descriptor, probe = new_file(self.path)
@@ -129,10 +129,10 @@ class TokenStore:
         self._make_directory()
         lock = FileLock(self._directory / (_FILE + ".lock"), mode=0o600)
         try:
-            lock.acquire(timeout=_LOCK_PATIENCE)
+            lock.acquire(timeout=_LOCK_TIMEOUT)
         except Timeout as error:
             raise ApiError(
-                f"another process keeps {self.path} locked for {_LOCK_PATIENCE:g} s"
+                f"another process keeps {self.path} locked for {_LOCK_TIMEOUT:g} s"
             ) from error
         except OSError as error:
             raise _failed(f"cannot lock {self.path}", error) from error
@@ -165,7 +165,7 @@ class TokenStore:
             raise CredentialsError("a name in the login is no text") from error
         self._make_directory()
         try:
-            write_atomically(self.path, content, synced=True)
+            write_atomically(self.path, content, fsync=True)
         except OSError as error:
             raise _failed(f"cannot write {self.path}", error) from error
 
@@ -177,7 +177,7 @@ class TokenStore:
 
 
 def _failed(what: str, error: OSError) -> ChatAppTailError:
-    kind = ApiError if error.errno in _PASSING else CredentialsError
+    kind = ApiError if error.errno in _TRANSIENT_ERRNOS else CredentialsError
     return kind(f"{what}: {error.strerror}")
 
 

@@ -1,7 +1,7 @@
-"""The access token: where it comes from, and how it is renewed once the service refuses it.
+"""The access token: its sources, and how it is refreshed once the service refuses it.
 
-The vendor's rule: use the access token until it is refused, then refresh, save and repeat. Nothing
-is refreshed on a schedule, and a login is never made again by itself (100 a day are allowed).
+The vendor's rule: use the access token until it is refused, then refresh, save and repeat. Tokens
+are not refreshed on a schedule, and the program never logs in by itself (100 per day are allowed).
 """
 
 import re
@@ -21,9 +21,9 @@ from .token_store import Login, TokenPair, TokenStore
 
 TOKEN_VARIABLE = "CHATAPP_TOKEN"
 _BCRYPT = re.compile(r"\$2[abxy]\$\d\d\$[./A-Za-z0-9]{53}")
-_REWRITING, _REREAD_EVERY = 3.0, 0.1
-_YOUNG = 300.0
-_SAVE_EVERY = 5.0
+_REWRITE_TIMEOUT, _REREAD_INTERVAL = 3.0, 0.1
+_MIN_REFRESH_INTERVAL = 300.0
+_SAVE_INTERVAL = 5.0
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 _NOT_CHATAPP = (404, 405)
 """Statuses for an unknown path; they say nothing about a token."""
@@ -49,12 +49,12 @@ def make_tokens(http: Http, email: str, password: Secret, app_id: str) -> TokenP
     reply = http.send("POST", "/v1/tokens", headers={}, json=credentials)
     if reply.ok:
         return _pair(reply)
-    if reply.passing:
+    if reply.retryable:
         wait = f"; it asks to wait {reply.retry_after:g} s" if reply.retry_after else ""
-        raise ApiError(f"{reply.said}{wait}; try again later (100 logins a day are allowed)")
+        raise ApiError(f"{reply.summary}{wait}; try again later (100 logins a day are allowed)")
     if not _is_refusal(reply):
-        raise ApiError(f"{reply.said}; {CHECK_URL}")
-    raise CredentialsError(f"{reply.said}; check email, password and appId")
+        raise ApiError(f"{reply.summary}; {CHECK_URL}")
+    raise CredentialsError(f"{reply.summary}; check email, password and appId")
 
 
 def refresh_tokens(http: Http, refresh: Secret) -> TokenPair:
@@ -65,9 +65,9 @@ def refresh_tokens(http: Http, refresh: Secret) -> TokenPair:
     reply = http.send("POST", "/v1/tokens/refresh", headers={"Refresh": refresh.reveal()})
     if reply.ok:
         return _pair(reply)
-    if reply.passing or not _is_refusal(reply):
-        raise ApiError(reply.said)
-    raise CredentialsError(f"{reply.said}; run chatapp-tail login")
+    if reply.retryable or not _is_refusal(reply):
+        raise ApiError(reply.summary)
+    raise CredentialsError(f"{reply.summary}; run chatapp-tail login")
 
 
 def _is_refusal(reply: Response) -> bool:
@@ -78,10 +78,10 @@ def _is_refusal(reply: Response) -> bool:
 def _pair(reply: Response) -> TokenPair:
     body = reply.decode(_PairBody)
     if body is None:
-        raise ApiError(f"{reply.said} without a token pair ({CHECK_URL})")
+        raise ApiError(f"{reply.summary} without a token pair ({CHECK_URL})")
     pair = body.data
     if not (is_header_safe(pair.access_token) and is_header_safe(pair.refresh_token)):
-        raise ApiError(f"{reply.said} with tokens that no request can carry")
+        raise ApiError(f"{reply.summary} with tokens that no request can carry")
     return TokenPair(
         access_token=pair.access_token,
         access_end=_seconds(pair.access_token_end_time),
@@ -100,9 +100,9 @@ def _seconds(moment: object) -> int:
 
 
 class TokenSource(Protocol):
-    """Gives the access token, and another one when the service no longer accepts it.
+    """Provides the access token, and another one when the service no longer accepts it.
 
-    Used by several threads at once. `origin` tells a person where the token comes from.
+    Used by several threads. `origin` names the source of the token for people.
     """
 
     origin: str
@@ -110,12 +110,12 @@ class TokenSource(Protocol):
     def current(self) -> Secret:
         """Return the token to use now."""
 
-    def renew(self, refused: Secret) -> Secret:
+    def refresh(self, refused: Secret) -> Secret:
         """Return a token other than `refused`; CredentialsError with the next step if none is."""
 
 
 class StaticToken:
-    """CHATAPP_TOKEN: there is no other one when it dies."""
+    """CHATAPP_TOKEN: it cannot be refreshed."""
 
     def __init__(self, token: Secret) -> None:
         self.origin = TOKEN_VARIABLE
@@ -125,15 +125,15 @@ class StaticToken:
         """Return the token."""
         return self._token
 
-    def renew(self, refused: Secret) -> Secret:
-        """Raise: nothing here can be renewed."""
+    def refresh(self, refused: Secret) -> Secret:
+        """Raise CredentialsError: this token cannot be refreshed."""
         raise CredentialsError(
             f"{_advice(refused)}; a chatapp-tail login would have renewed it by itself"
         )
 
 
 class TokenFile:
-    """`--token-file`: read again when its token is refused, since another program may keep it."""
+    """`--token-file`: read again when its token is refused, since another program may update it."""
 
     def __init__(self, path: Path) -> None:
         self.origin = str(path)
@@ -145,20 +145,20 @@ class TokenFile:
         """Return the token read last."""
         return self._token
 
-    def renew(self, refused: Secret) -> Secret:
-        """Return what the file holds now, if that is another token.
+    def refresh(self, refused: Secret) -> Secret:
+        """Return the token in the file, if it is another one by now.
 
-        A file that is empty or changes while it is read is just being rewritten, so it is read
-        again for a few seconds.
+        A file that is empty or changes while it is read is being rewritten, so it is read again
+        for a few seconds.
         """
         with self._lock:
-            self._token = self._settled()
+            self._token = self._read_settled()
         if self._token == refused:
             raise CredentialsError(f"{self._path} still holds it: {_advice(refused)}")
         return self._token
 
-    def _settled(self) -> Secret:
-        deadline = time.monotonic() + _REWRITING
+    def _read_settled(self) -> Secret:
+        deadline = time.monotonic() + _REWRITE_TIMEOUT
         before: Secret | None = None
         while True:
             try:
@@ -170,15 +170,15 @@ class TokenFile:
                 if token in (before, self._token) or time.monotonic() > deadline:
                     return token
                 before = token
-            time.sleep(_REREAD_EVERY)
+            time.sleep(_REREAD_INTERVAL)
 
 
 class StoredLogin:
     """A `chatapp-tail login`: refreshed under the store's lock, once for all processes.
 
-    A refresh voids the pair before it, so none is made that could not be kept, and none that would
-    be for nothing: a service that refuses what it gave a moment ago is at odds with itself. `warn`
-    is told when a pair cannot be saved all the same; it is then used from memory and saved later.
+    A refresh voids the pair before it. So a pair is refreshed only if the new one can be saved, and
+    not within minutes of the last refresh. If saving fails nevertheless, `warn` is called; the new
+    pair is used from memory and saved later.
     """
 
     def __init__(
@@ -197,21 +197,21 @@ class StoredLogin:
         self._warn = warn
         self._lock = threading.Lock()
         self._unsaved: Login | None = None
-        """What the file still has in the place of a newer login that could not be saved."""
+        """The login in the file while a newer one could not be saved."""
 
     def current(self) -> Secret:
         """Return the access token known last."""
         return self._login.pair.access
 
-    def renew(self, refused: Secret) -> Secret:
-        """Return the token another process has stored meanwhile, or refresh the pair."""
+    def refresh(self, refused: Secret) -> Secret:
+        """Return the token that another process has stored meanwhile, or refresh the pair."""
         with self._lock, self._store.locked():
-            known = self._stored()
-            if known == self._unsaved:
-                known = self._login
+            login = self._stored()
+            if login == self._unsaved:
+                login = self._login
             else:
                 self._unsaved = None
-            self._login = self._refreshed(known) if known.pair.access == refused else known
+            self._login = self._refreshed(login) if login.pair.access == refused else login
             return self._login.pair.access
 
     def _stored(self) -> Login:
@@ -226,13 +226,13 @@ class StoredLogin:
         return stored
 
     def _refreshed(self, login: Login) -> Login:
-        """Exchange the pair of a login; the new one is kept whatever happens."""
+        """Exchange the pair of a login; the new one is kept even if it cannot be saved."""
         now = time.time()
         age, is_over = now - login.refreshed, 0 < login.pair.access_end <= now
-        if 0 <= age < _YOUNG and not is_over:
+        if 0 <= age < _MIN_REFRESH_INTERVAL and not is_over:
             raise ApiError(
                 f"the login was refreshed {age:.0f} s ago and is refused again; it is not refreshed"
-                f" more than once in {_YOUNG / 60:g} minutes"
+                f" more than once in {_MIN_REFRESH_INTERVAL / 60:g} minutes"
             )
         self._store.check()
         pair = refresh_tokens(self._http, login.pair.refresh)
@@ -253,20 +253,20 @@ class StoredLogin:
                 " it can, or the login is lost when this process ends"
             )
             name = "chatapp-tail-login"
-            threading.Thread(target=self._save_in_time, name=name, daemon=True).start()
+            threading.Thread(target=self._save_until_done, name=name, daemon=True).start()
 
-    def _save_in_time(self) -> None:
-        while not self._saved():
-            time.sleep(_SAVE_EVERY)
+    def _save_until_done(self) -> None:
+        while not self._try_save():
+            time.sleep(_SAVE_INTERVAL)
 
-    def _saved(self) -> bool:
-        """Save the pair in memory; True when there is nothing left to save."""
+    def _try_save(self) -> bool:
+        """Save the pair in memory; return whether nothing is left to save."""
         with self._lock:
             if self._unsaved is None:
                 return True
             try:
                 with self._store.locked():
-                    # Another login has a right to its place.
+                    # A login made meanwhile is not overwritten.
                     if self._store.load(self._profile) == self._unsaved:
                         self._store.save(self._profile, self._login)
             except ChatAppTailError:
@@ -290,7 +290,7 @@ def choose_source(
     if token_file is not None:
         return TokenFile(token_file)
     if TOKEN_VARIABLE in environment:
-        return StaticToken(_checked(environment[TOKEN_VARIABLE], TOKEN_VARIABLE))
+        return StaticToken(_validated(environment[TOKEN_VARIABLE], TOKEN_VARIABLE))
     store = TokenStore()
     login = store.load(profile)
     if login is None:
@@ -307,7 +307,7 @@ def choose_source(
 
 
 def _token_in(path: Path) -> Secret:
-    return _checked(_read(path), f"the token file {path}")
+    return _validated(_read(path), f"the token file {path}")
 
 
 def _read(path: Path) -> str:
@@ -320,11 +320,11 @@ def _read(path: Path) -> str:
 
 
 def is_header_safe(token: str) -> bool:
-    """Return whether a text can stand in a header, as a token must."""
+    """Return whether a token can be sent in a header."""
     return _HEADER_SAFE.fullmatch(token) is not None
 
 
-def _checked(text: str, where: str) -> Secret:
+def _validated(text: str, where: str) -> Secret:
     token = text.strip()
     if not token:
         raise CredentialsError(f"{where} is empty; it must hold an access token")
@@ -334,7 +334,7 @@ def _checked(text: str, where: str) -> Secret:
 
 
 def _advice(token: Secret) -> str:
-    """Return the next step for a user whose token was refused; says so if a shell mangled it."""
+    """Return the next step for a user whose token was refused, or that a shell mangled it."""
     if not _BCRYPT.fullmatch(token.reveal()):
         return (
             "it does not look like a ChatApp token ($2y$10$ and 53 more characters);"

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from ..chatapp.selection import Selection
 from ..errors import UsageError
-from ..filters import Grep, KeepEvent, KeepRecord, by_event, by_record, compile_grep
+from ..filters import KeepEvent, KeepRecord, by_event, by_record
+from ..filters.grep import Grep, compile_grep
 from ..formats import Format, Output
 from ..formats.colors import ColorMode, color_system
 from ..formats.times import TimeStyle, make_clock, timezone_for

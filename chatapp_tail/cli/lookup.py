@@ -88,7 +88,7 @@ class Lookup:
     def _ask_once(self) -> list[License]:
         answers: SimpleQueue[list[License] | BaseException] = SimpleQueue()
         self._backoff.dialled(time.monotonic())
-        self._daemon.call(lambda: answers.put(_outcome(self._ask)))
+        self._daemon.submit(lambda: answers.put(_outcome(self._ask)))
         try:
             answer = answers.get(timeout=_waitable(self._until - time.monotonic()))
         except Empty:

@@ -1,26 +1,22 @@
 """Filter options → predicates, compiled once before any network.
 
-Kinds of filters combine with AND, cheap ones first; several of one kind with OR. They share one
-parse of the item (`formats.fields.read`).
+Filters of different kinds combine with AND, cheap ones first; several of one kind with OR. They
+share the parsed item (`formats.fields.parse_item`).
 """
 
 import re
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
-
-import msgspec
+from collections.abc import Callable, Iterable, Sequence
 
 from ..chatapp.records import Record
-from ..errors import UsageError, suggest
-from ..formats.fields import Direction, at, direction, error_at, read, string, text
-from ..formats.ndjson import timestamp
+from ..errors import UsageError
+from ..formats.fields import Direction, direction, get_path, parse_item, to_text
+from .grep import Grep
 
 KeepEvent = Callable[[str], bool]
-"""Event name -> whether to go on with it; asked before anything is decoded."""
+"""Event name -> whether to keep the event; called before decoding."""
 
 KeepRecord = Callable[[Record], bool]
-"""Record -> whether to go on with it; never fails, whatever its item is."""
+"""Record -> whether to keep it; never raises, whatever its item is."""
 
 
 def by_event(wanted: Iterable[str], unwanted: Iterable[str]) -> KeepEvent:
@@ -39,7 +35,7 @@ def by_record(
     incoming: bool = False,
     outgoing: bool = False,
     chats: Iterable[str] = (),
-    grep: "Grep | None" = None,
+    grep: Grep | None = None,
     where: Iterable[str] = (),
 ) -> KeepRecord | None:
     """Return one predicate for all filters on records, None if there is none; or UsageError."""
@@ -52,6 +48,8 @@ def by_record(
     if grep and grep.patterns:
         keeps.append(grep)
     if where:
+        from .where import by_where
+
         keeps.append(by_where(where))
     return _all_of(keeps) if keeps else None
 
@@ -63,8 +61,8 @@ def _all_of(keeps: Sequence[KeepRecord]) -> KeepRecord:
 
 
 def by_direction(wanted: Direction) -> KeepRecord:
-    """Keep what went that way, and what has no direction: statuses, tags and the unknown."""
-    return lambda record: direction(read(record.data)) in (wanted, None)
+    """Keep messages of a direction, and items without one: statuses, tags and unknown ones."""
+    return lambda record: direction(parse_item(record.data)) in (wanted, None)
 
 
 def by_chat(wanted: Iterable[str]) -> KeepRecord:
@@ -73,21 +71,21 @@ def by_chat(wanted: Iterable[str]) -> KeepRecord:
     Names and usernames (with or without @) match in any case, phones by their digits.
     """
     wanted = tuple(wanted)
-    if not all(each.strip() for each in wanted):
+    if not all(name.strip() for name in wanted):
         raise UsageError("--chat: it is empty; give an id, phone, username or name")
     exact = frozenset(wanted)
     folded = frozenset(map(_folded, wanted))
-    usernames = frozenset(each.removeprefix("@") for each in folded) - {""}
-    phones = frozenset(_digits(each) for each in wanted if _PHONE.fullmatch(each)) - {""}
+    usernames = frozenset(name.removeprefix("@") for name in folded) - {""}
+    phones = frozenset(_digits(name) for name in wanted if _PHONE.fullmatch(name)) - {""}
 
     def keep(record: Record) -> bool:
-        chat = at(read(record.data), "chat")
+        chat = get_path(parse_item(record.data), "chat")
         return isinstance(chat, dict) and (
-            string(chat.get("id")) in exact
-            or string(chat.get("hash")) in exact
-            or _folded(string(chat.get("username"))).removeprefix("@") in usernames
-            or _folded(string(chat.get("name"))) in folded
-            or _digits(string(chat.get("phone"))) in phones
+            to_text(chat.get("id")) in exact
+            or to_text(chat.get("hash")) in exact
+            or _folded(to_text(chat.get("username"))).removeprefix("@") in usernames
+            or _folded(to_text(chat.get("name"))) in folded
+            or _digits(to_text(chat.get("phone"))) in phones
         )
 
     return keep
@@ -102,251 +100,3 @@ def _folded(name: str) -> str:
 
 def _digits(phone: str) -> str:
     return phone if phone.isdecimal() else re.sub("[^0-9]", "", phone)
-
-
-class Grep(msgspec.Struct, frozen=True):
-    """Keeps records whose item's text or caption one of `patterns` is found in."""
-
-    patterns: tuple[re.Pattern[str], ...]
-
-    def __call__(self, record: Record) -> bool:
-        """Tell whether the item has text and a pattern is found in it."""
-        said = text(read(record.data))
-        return bool(said) and any(pattern.search(said) for pattern in self.patterns)
-
-    def spans(self, shown: str) -> list[tuple[int, int]]:
-        """Return where the patterns match in a text: (start, end), in order, none overlapping."""
-        merged: list[tuple[int, int]] = []
-        found = (match.span() for pattern in self.patterns for match in pattern.finditer(shown))
-        for start, end in sorted(span for span in found if span[0] < span[1]):
-            if merged and start <= merged[-1][1]:
-                start, end = merged[-1][0], max(end, merged.pop()[1])
-            merged.append((start, end))
-        return merged
-
-
-def compile_grep(patterns: Iterable[str]) -> Grep:
-    """Compile regular expressions (Python's `re`, by lines); UsageError shows where one is wrong.
-
-    As in ripgrep, case counts only in a pattern with an upper-case letter of its own.
-    """
-    return Grep(tuple(map(_compile_pattern, patterns)))
-
-
-def _compile_pattern(pattern: str) -> re.Pattern[str]:
-    case = re.NOFLAG if _has_upper_case(pattern) else re.IGNORECASE
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            return re.compile(pattern, re.MULTILINE | case)
-    except re.error as error:
-        raise error_at("--grep", error.msg, pattern, error.pos or 0) from None
-    except (RecursionError, OverflowError) as error:
-        raise error_at("--grep", f"too much for one pattern ({error})", pattern, 0) from None
-
-
-# \S is no upper-case letter, nor is the name of a group or of a character.
-_NOT_LITERAL = re.compile(
-    r"\\(?:x..|u.{4}|U.{8}|N\{[^}]*\}|.)|\(\?P[<=][^>)]*[>)]|\(\?[a-zA-Z-]+[:)]", re.DOTALL
-)
-
-
-def _has_upper_case(pattern: str) -> bool:
-    return any(map(str.isupper, _NOT_LITERAL.sub("", pattern)))
-
-
-def by_where(expressions: Iterable[str]) -> KeepRecord:
-    """Keep records of which one of these JMESPath expressions is true, by JMESPath's rules.
-
-    An expression sees the record as `-o json` writes it, `data` parsed. One that fails on a record,
-    as by a function given the wrong type, is not true. UsageError shows where one is wrong.
-    """
-    parsed = [_compile_expression(expression) for expression in expressions]
-    from jmespath.visitor import TreeInterpreter
-
-    # jmespath's own search() makes an interpreter each time, which costs more than most searches.
-    visit = TreeInterpreter().visit
-
-    def keep(record: Record) -> bool:
-        members = _members(record)
-        return any(_is_true(visit, expression, members) for expression in parsed)
-
-    return keep
-
-
-def _members(record: Record) -> dict[str, object]:
-    members = {
-        "v": 1,
-        "type": "event",
-        "event": record.event,
-        "id": record.id,
-        "channel": record.channel,
-        "license": record.license,
-        "messenger": record.messenger,
-        "received": timestamp(record.received).decode(),
-        "source": str(record.source),
-        "queue": record.queue,
-        "part": record.part,
-        "parts": record.parts,
-        "data": read(record.data),
-    }
-    return members if record.encoding is None else members | {"encoding": record.encoding}
-
-
-_MEMBERS = (
-    *("v", "type", "event", "id", "channel", "license", "messenger", "received", "source"),
-    *("queue", "part", "parts", "data", "encoding"),
-)
-
-_ITEM_MEMBERS = {"message", "chat", "fromUser", "fromMe", "text", "error", "tag"}
-"""What people look for in the record though it stands in its item."""
-
-_FAILURES = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""What jmespath lets through from values it did not expect, beside its own errors."""
-
-_Node = Any
-"""jmespath's {"type", "children", "value"}."""
-
-
-def _is_true(visit: Callable[..., object], expression: _Node, members: dict[str, object]) -> bool:
-    try:
-        result = visit(expression, members)
-    except _FAILURES:
-        return False
-    # 0 is true in JMESPath, and equal to False in Python.
-    return not (result is None or result is False or result in ("", [], {}))
-
-
-def _compile_expression(expression: str) -> _Node:
-    import jmespath
-    from jmespath import exceptions
-
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            parsed: Any = jmespath.compile(expression).parsed
-    except exceptions.LexerError as error:
-        raise error_at("--where", error.message, expression, error.lexer_position) from None
-    except exceptions.ParseError as error:
-        raise error_at("--where", _unexpected(error), expression, error.lex_position) from None
-    except exceptions.EmptyExpressionError:
-        raise error_at("--where", "it is empty", expression, 0) from None
-    except RecursionError:
-        raise _nested_too_deeply() from None
-    except _FAILURES:
-        raise error_at("--where", "not a JMESPath expression", expression, 0) from None
-    if _is_deeper(parsed, _DEEPEST):
-        raise _nested_too_deeply()
-    _check_negations(expression, parsed)
-    _check_members(expression, parsed)
-    _check_functions(expression, parsed)
-    return parsed
-
-
-def _unexpected(error: Any) -> str:
-    """Return why jmespath's ParseError was raised."""
-    if error.token_type == "NUMBER":
-        return f"numbers are written in backticks: `{error.token_value}` (in single shell quotes)"
-    return f"unexpected {error.token_value!r}" if error.token_value else "it ends too early"
-
-
-_DEEPEST = 300
-"""Levels of an expression; jmespath calls two functions per level, and Python allows 1,000."""
-
-
-def _nested_too_deeply() -> UsageError:
-    """Return the error, without thousands of characters that were typed."""
-    return UsageError(f"--where: nested too deeply; at most {_DEEPEST} levels are possible")
-
-
-def _is_deeper(parsed: _Node, levels: int) -> bool:
-    """Return whether an expression has more levels, without recursion."""
-    level = [parsed]
-    for _ in range(levels):
-        # The children of a slice are numbers.
-        level = [child for node in level if isinstance(node, dict) for child in node["children"]]
-    return bool(level)
-
-
-def _check_negations(expression: str, parsed: _Node) -> None:
-    """Refuse `!a.b`: in JMESPath that is `(!a).b`, which is null whatever `b` is."""
-    for node in _nodes(parsed):
-        if node["type"] == "subexpression" and node["children"][0]["type"] == "not_expression":
-            negated = node["children"][0]["children"][0].get("value", "what is next to it")
-            why = f"! applies to {negated} only; write !(…) around the whole"
-            raise error_at("--where", why, expression, expression.find("!"))
-
-
-def _check_members(expression: str, parsed: _Node) -> None:
-    """Refuse what can only be null: members that no record has."""
-    for name in _first_names(parsed):
-        if name not in _MEMBERS:
-            position, quoted = _find(expression, name)
-            why = f"a record has no member {name!r}; {_instead_of(name, quoted)}"
-            raise error_at("--where", why, expression, position)
-
-
-def _instead_of(name: str, quoted: bool) -> str:
-    if quoted:
-        return f"text stands in single quotes: '{name}'"
-    close = suggest(name, _MEMBERS)
-    if close and name not in _ITEM_MEMBERS:
-        return f"did you mean {close}?"
-    return f"members of the item are under data: data.{name}"
-
-
-# How many children of a node see the record itself; the others see what came before them.
-_SEE_RECORD = {
-    **dict.fromkeys(("subexpression", "index_expression", "pipe", "flatten"), 1),
-    **dict.fromkeys(("projection", "value_projection", "filter_projection"), 1),
-    "expref": 0,
-}
-
-
-def _first_names(node: _Node) -> Iterator[str]:
-    if node["type"] == "field":
-        yield node["value"]
-    for child in node["children"][: _SEE_RECORD.get(node["type"])]:
-        yield from _first_names(child)
-
-
-def _check_functions(expression: str, parsed: _Node) -> None:
-    for node in _nodes(parsed):
-        if node["type"] != "function_expression":
-            continue
-        if why := _wrong_call(node["value"], len(node["children"])):
-            raise error_at("--where", why, expression, _find(expression, node["value"])[0])
-
-
-def _wrong_call(name: str, count: int) -> str:
-    from jmespath.functions import Functions
-
-    table: dict[str, dict[str, Any]] = Functions.FUNCTION_TABLE
-    if name not in table:
-        close = suggest(name, table)
-        return f"there is no function {name}" + (f"; did you mean {close}?" if close else "")
-    wanted = table[name]["signature"]
-    variadic = bool(wanted) and wanted[-1].get("variadic")
-    if count == len(wanted) or (variadic and count > len(wanted)):
-        return ""
-    more = " or more" if variadic else ""
-    return f"{name} takes {len(wanted)}{more} arguments, not {count}"
-
-
-def _nodes(node: _Node) -> Iterator[_Node]:
-    # The children of a slice are numbers.
-    if isinstance(node, dict):
-        yield node
-        for child in node["children"]:
-            yield from _nodes(child)
-
-
-def _find(expression: str, name: str) -> tuple[int, bool]:
-    """Return where a name first stands in an expression, and whether in double quotes.
-
-    jmespath keeps positions of tokens but not of what it makes of them.
-    """
-    from jmespath.lexer import Lexer
-
-    for token in Lexer().tokenize(expression):
-        if token["value"] == name and token["type"].endswith("quoted_identifier"):
-            return token["start"], token["type"] == "quoted_identifier"
-    return 0, False

@@ -1,4 +1,4 @@
-"""How records become lines: each format is a callable that returns bytes and writes nothing."""
+"""Output formats: each is a callable that returns the lines of records and writes nothing."""
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -8,12 +8,12 @@ if TYPE_CHECKING:
     from ..chatapp.records import Decoded, Record
 
 Format = Callable[["Decoded", Sequence["Record"]], list[bytes]]
-"""(a frame taken apart, those of its records that passed the filters) -> what to write, each piece
-complete with its newline. `--count` counts these pieces."""
+"""(a decoded frame, its records that passed the filters) -> the pieces to write, each with its
+newline. `--count` counts these pieces."""
 
 
 class Output(StrEnum):
-    """What `-o` takes; `auto` is `pretty` on a terminal and `json` otherwise."""
+    """Values of `-o`; `auto` is `pretty` on a terminal and `json` otherwise."""
 
     AUTO = "auto"
     PRETTY = "pretty"
@@ -24,7 +24,7 @@ class Output(StrEnum):
 
 
 class TimeStyle(StrEnum):
-    """What `--time` takes."""
+    """Values of `--time`."""
 
     LOCAL = "local"
     """`10:39:00`"""

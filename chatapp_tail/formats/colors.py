@@ -1,4 +1,4 @@
-"""Whether and how to colour, by the conventions people set in their environment."""
+"""Whether and how to use colours, by the conventions for environment variables."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -8,7 +8,7 @@ ColorSystem = Literal["standard", "256", "truecolor"]
 
 
 class ColorMode(StrEnum):
-    """What `--color` takes."""
+    """Values of `--color`."""
 
     AUTO = "auto"
     ALWAYS = "always"

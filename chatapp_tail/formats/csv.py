@@ -1,7 +1,7 @@
 """`-o csv`: a table after RFC 4180, in UTF-8, one row per record and the header once per file.
 
-A cell that a spreadsheet would take for a formula gets an apostrophe in front: strangers write
-these cells. Newlines inside of cells stay, in quotes.
+A cell that a spreadsheet would run as a formula gets an apostrophe in front, since strangers write
+the cells. Newlines within cells are kept, in quotes.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from ..chatapp.records import Decoded, Record
 from ..escape import escape_text
-from .fields import FIELDS, read
+from .fields import FIELDS, parse_item
 
 COLUMNS: dict[str, str] = {
     "received": "received",
@@ -43,7 +43,7 @@ _FIELDS = tuple(FIELDS[name] for name in COLUMNS.values())
 
 
 class Csv:
-    """Rows; what `opening` returns stands before the first, in one piece with it.
+    """Formats records as rows; `opening` returns the bytes before the first row.
 
     With `escape` cells are made safe for a terminal.
     """
@@ -68,10 +68,10 @@ def header() -> bytes:
 
 
 def opening_for(file: BinaryIO, size: int) -> bytes:
-    """Return what goes before the first row that is appended to the first `size` bytes of a file.
+    """Return the bytes before the first row that is appended to the first `size` bytes of a file.
 
-    The header, unless they begin with one; and what ends a row that was torn, as by a kill, with
-    its cell: else all that follows would stand in that cell.
+    The header, unless the file begins with one; and the end of a row that was cut off, such as by
+    SIGKILL: otherwise everything that follows would be part of its last cell.
     """
     begin = file.read(min(size, _BLOCK))
     if begin == BOM_UTF8:
@@ -92,8 +92,8 @@ def _ends_in_quotes(file: BinaryIO, size: int) -> bool:
     """Return whether the number of quotes is odd; in each whole row it is even."""
     file.seek(max(0, size - _BLOCK))
     last = file.read(min(size, _BLOCK))
-    begins = [found.start() for found in re.finditer(_ROW_BEGIN, last)]
-    # Of a file that was ended well, the last row tells; all of a large one would take seconds.
+    begins = [match.start() for match in re.finditer(_ROW_BEGIN, last)]
+    # If the file ends with a whole row, that one is enough; all of a large file would take seconds.
     if last.endswith(b"\r\n") and begins and last.count(b'"', begins[-1]) % 2 == 0:
         return False
     file.seek(0)
@@ -110,27 +110,27 @@ def _encoded(cells: Iterable[str]) -> bytes:
 
 
 def _quoted(cell: str) -> str:
-    # The one rule of RFC 4180; Python's csv walks every character and takes four times as long.
+    # The only rule of RFC 4180; Python's csv visits every character and takes four times as long.
     if '"' in cell or "," in cell or "\n" in cell or "\r" in cell:
         return '"' + cell.replace('"', '""') + '"'
     return cell
 
 
 def _cells(record: Record) -> list[str]:
-    item = read(record.data)
+    item = parse_item(record.data)
     return [escape_formula(field(record, item)) for field in _FIELDS]
 
 
-# OWASP's list, the full-width forms too. A cell that begins with apostrophes before one of them
-# gets one more, so that taking one away always gives back what was there.
+# OWASP's list, with the full-width forms. A cell that begins with apostrophes before one of them
+# gets one more, so that removing one always restores the original.
 _is_formula = re.compile("'*(?:[\t\r\n]|\\s*[=+\\-@＝＋－＠])").match
-# A number alone computes nothing: ids of groups are negative, phones begin with a plus.
+# A number alone is not a formula: ids of groups are negative, phones begin with a plus.
 _is_number = re.compile(r"[+-][0-9]+(?:\.[0-9]+)?").fullmatch
 
 
 def escape_formula(cell: str) -> str:
     """Return a cell with an apostrophe in front if a spreadsheet would run it as a formula."""
-    # Nearly every cell begins with a letter or a digit, and is seen to be harmless at once.
+    # Nearly every cell begins with a letter or a digit, and needs no further check.
     if cell[:1].isalnum() or not _is_formula(cell) or _is_number(cell):
         return cell
     return f"'{cell}"

@@ -1,4 +1,4 @@
-"""How a table of `-o csv` goes on in a file that holds rows already."""
+"""Appends a table of `-o csv` to a file that has rows already."""
 
 import fcntl
 import os
@@ -9,19 +9,19 @@ from .csv import header, opening_for
 
 
 def csv_opening(descriptor: int) -> bytes:
-    """Return what goes before the first row that is written to a file, pipe or terminal."""
+    """Return the bytes before the first row that is written to a file, pipe or terminal."""
     if not (size := _bytes_before(descriptor)):
         return header()
     try:
-        # It is open for writing only, as a shell's >> opens it.
+        # The descriptor is open for writing only, as with >> of a shell.
         with Path(f"/dev/fd/{descriptor}").open("rb") as file:
             return opening_for(file, size)
     except OSError:
-        return b""  # not ours to read, so all that is known is that something stands there
+        return b""  # not readable: the file is known to have content, and nothing else
 
 
 def _bytes_before(descriptor: int) -> int:
-    """Return how much of a file stands before what will be written to it."""
+    """Return the size of a file before the bytes that will be written to it."""
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         return 0
     appends = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_APPEND

@@ -1,4 +1,4 @@
-"""From a record to what is shown of it; any member may be absent, null or of the wrong type."""
+"""Describes records for `-o pretty`; any member may be absent, null or of the wrong type."""
 
 import re
 from datetime import tzinfo
@@ -9,16 +9,16 @@ from rich.style import Style
 from ..chatapp.records import Record, Source
 from .fields import (
     Direction,
-    at,
     compact,
     direction,
+    error_text,
     files,
-    filled,
+    get_path,
     is_number,
-    read,
-    reason,
-    string,
-    words,
+    message_text,
+    non_empty,
+    parse_item,
+    to_text,
 )
 from .pieces import (
     BOLD,
@@ -32,9 +32,9 @@ from .pieces import (
     PLAIN,
     RED,
     Entry,
-    Piece,
-    Said,
+    Segment,
     Symbol,
+    UserText,
 )
 from .times import date
 
@@ -44,11 +44,11 @@ _LATE_SECONDS = 60
 
 
 def describe(record: Record, timezone: tzinfo | None) -> Entry:
-    """Return what is shown of a record; one of an unknown kind is shown as compact JSON.
+    """Return the description of a record; one of an unknown kind is shown as compact JSON.
 
-    Times that are part of it are those of `timezone`; None is where the machine is.
+    Times in it are those of `timezone`; None is the local one.
     """
-    item = read(record.data)
+    item = parse_item(record.data)
     if isinstance(item, dict):
         entry: Entry | None = None
         if record.event == "message":
@@ -66,7 +66,7 @@ def _message(item: dict[str, object], notes: str) -> Entry | None:
     message = item.get("message")
     if not isinstance(message, dict | str) and not isinstance(item.get("type"), str):
         return None
-    noted: list[Piece] = [(notes, DIM)] if notes else []
+    noted: list[Segment] = [(notes, DIM)] if notes else []
     content = _content(label(item.get("type")) or "text", message)
     if direction(item) is Direction.OUTGOING:
         groups = [_who(item.get("chat"), BOLD), _id(item), noted, content]
@@ -74,37 +74,41 @@ def _message(item: dict[str, object], notes: str) -> Entry | None:
     return Entry(Symbol.INCOMING, BOLD_GREEN, [_author(item), noted, content])
 
 
-def _author(item: dict[str, object]) -> list[Piece]:
-    """Return who wrote and, when others can read it, in which chat."""
+def _author(item: dict[str, object]) -> list[Segment]:
+    """Return the author and, unless the chat is private, the chat."""
     author, chat = item.get("fromUser"), item.get("chat")
     name, room = _name(author), _name(chat)
     if not name:
         return _who(chat, BOLD)
-    if not room or room == name or at(chat, "type") == "private":
+    if not room or room == name or get_path(chat, "type") == "private":
         return _who(author, BOLD)
     return [(name, BOLD), (" in ", DIM), (room, PLAIN)]
 
 
-def _who(person: object, style: Style) -> list[Piece]:
-    """Return the best name of a person or chat and, dimly, the next best."""
+def _who(person: object, style: Style) -> list[Segment]:
+    """Return the best name of a person or chat and, dimmed, the next best."""
     second = _names(person)[1:2]
     return [(_name(person) or "?", style), *((f" {name}", DIM) for name in second)]
 
 
 def _name(person: object) -> str:
-    return next(iter(_names(person)), "") or label(at(person, "id"))
+    return next(iter(_names(person)), "") or label(get_path(person, "id"))
 
 
 def _names(person: object) -> list[str]:
-    """Return what a person or chat is called, best first."""
-    username = label(at(person, "username")).removeprefix("@")
-    names = (label(at(person, "name")), username and f"@{username}", label(at(person, "phone")))
+    """Return the names of a person or chat, best first."""
+    username = label(get_path(person, "username")).removeprefix("@")
+    names = (
+        label(get_path(person, "name")),
+        username and f"@{username}",
+        label(get_path(person, "phone")),
+    )
     return list(dict.fromkeys(filter(None, names)))
 
 
-def _id(item: dict[str, object]) -> list[Piece]:
-    """Return the message's id; of a long one the end, where they differ."""
-    number = string(item.get("id")) or string(item.get("internalId"))
+def _id(item: dict[str, object]) -> list[Segment]:
+    """Return the message's id; of a long one the end, in which ids differ."""
+    number = to_text(item.get("id")) or to_text(item.get("internalId"))
     shown = number if len(number) <= 16 else f"...{number[-12:]}"
     return [(f"#{' '.join(shown.split())}", DIM)] if number else []
 
@@ -117,19 +121,19 @@ def _notes(item: dict[str, object], record: Record, timezone: tzinfo | None) -> 
         _quoted(item.get("quotedMessage")),
         _late(item.get("time"), record.received // 1_000_000_000, timezone),
     )
-    said = ", ".join(filter(None, notes))
-    return f"({said})" if said else ""
+    joined = ", ".join(filter(None, notes))
+    return f"({joined})" if joined else ""
 
 
 def _quoted(quoted: object) -> str:
     if not quoted:
         return ""
-    said = words(at(quoted, "message")) or words(quoted)
-    return f're "{label(said, _QUOTE_LIMIT)}"' if said else "reply"
+    text = message_text(get_path(quoted, "message")) or message_text(quoted)
+    return f're "{label(text, _QUOTE_LIMIT)}"' if text else "reply"
 
 
 def _late(sent: object, received: int, timezone: tzinfo | None) -> str:
-    """Return when a message was sent, if that is not about when it came."""
+    """Return when a message was sent, if it was received more than a minute apart."""
     if not is_number(sent) or not is_number(received) or abs(received - sent) <= _LATE_SECONDS:
         return ""
     then, now = date(sent, timezone), date(received, timezone)
@@ -141,22 +145,22 @@ def _late(sent: object, received: int, timezone: tzinfo | None) -> str:
 _KIND_NAMES = {"image": "photo", "document": "file", "call_log": "call"}
 _KINDS_WITH_FILE_NAMES = {"file", "files", "document"}
 _MEDIA = {"image", "video", "voice", "audio", "sticker"}
-# Of other kinds, whatever their message holds is shown.
+# Messages of other kinds are shown in full.
 _KNOWN_KINDS = {"text", "system"} | _MEDIA | _KINDS_WITH_FILE_NAMES
 
 
-def _content(kind: str, message: object) -> list[Piece]:
-    """Return what a message says: in brackets what it is unless text, its words, and the rest."""
+def _content(kind: str, message: object) -> list[Segment]:
+    """Return the content of a message: its kind in brackets unless text, its text, and the rest."""
     attached = files(message)
     if kind == "text" and attached:
         kind = "file"
-    said = words(message)
-    parts: tuple[Piece, ...] = (
+    text = message_text(message)
+    parts: tuple[Segment, ...] = (
         (_bracketed(kind, message, attached), MAGENTA),
-        (Said(said) if said else "", PLAIN),
+        (UserText(text) if text else "", PLAIN),
         (_rest(kind, message), DIM),
     )
-    pieces: list[Piece] = []
+    pieces: list[Segment] = []
     for part in parts:
         if part[0]:
             pieces += [(" ", PLAIN), part] if pieces else [part]
@@ -168,15 +172,15 @@ def _bracketed(kind: str, message: object, attached: list[object]) -> str:
         return ""
     with_name = kind in _KINDS_WITH_FILE_NAMES or kind not in _KNOWN_KINDS
     details = [_file(file, with_name) for file in attached]
-    details.append(_coordinates(at(message, "location")))
+    details.append(_coordinates(get_path(message, "location")))
     shown = ", ".join(filter(None, details))
     name = _KIND_NAMES.get(kind, kind)
     return f"[{name} {shown}]" if shown else f"[{name}]"
 
 
 def _file(file: object, with_name: bool) -> str:
-    name = label(at(file, "name")) if with_name else ""
-    return " ".join(filter(None, (name, _size(at(file, "size")))))
+    name = label(get_path(file, "name")) if with_name else ""
+    return " ".join(filter(None, (name, _size(get_path(file, "size")))))
 
 
 def _size(size: object) -> str:
@@ -189,21 +193,21 @@ def _size(size: object) -> str:
 
 
 def _coordinates(location: object) -> str:
-    latitude, longitude = at(location, "latitude"), at(location, "longitude")
+    latitude, longitude = get_path(location, "latitude"), get_path(location, "longitude")
     return f"{latitude}, {longitude}" if is_number(latitude) and is_number(longitude) else ""
 
 
 def _rest(kind: str, message: object) -> str:
-    """Return as JSON what has no other place: of kinds not known by heart, or if all is unknown."""
+    """Return the other members as JSON, of unknown kinds and of messages without text or files."""
     if not isinstance(message, dict):
         return ""
-    if kind in _KNOWN_KINDS and (words(message) or files(message)):
+    if kind in _KNOWN_KINDS and (message_text(message) or files(message)):
         return ""
     shown = {"text", "caption", "file", "files"}
     location = message.get("location")
-    if _coordinates(location) and filled(location).keys() == {"latitude", "longitude"}:
+    if _coordinates(location) and non_empty(location).keys() == {"latitude", "longitude"}:
         shown.add("location")
-    rest = {name: value for name, value in filled(message).items() if name not in shown}
+    rest = {name: value for name, value in non_empty(message).items() if name not in shown}
     return compact(rest) if rest else ""
 
 
@@ -220,12 +224,12 @@ def _status(item: dict[str, object]) -> Entry | None:
     if not status:
         return None
     mark, style = _STATUSES.get(status, (Symbol.OTHER, PLAIN))
-    why = reason(item.get("error"))
-    groups: list[list[Piece]] = [
+    reason = error_text(item.get("error"))
+    groups: list[list[Segment]] = [
         [(status, style)],
         _who(item.get("chat"), PLAIN),
         _id(item),
-        [(why, RED)] if why else [],
+        [(reason, RED)] if reason else [],
     ]
     return Entry(mark, style, groups)
 
@@ -235,14 +239,14 @@ _TAG_ACTIONS = {"add": (Symbol.ADDED, BOLD_GREEN), "destroy": (Symbol.REMOVED, B
 
 def _tag(item: dict[str, object]) -> Entry | None:
     tag, action = item.get("tag"), label(item.get("type"))
-    name = label(at(tag, "name")) or label(at(tag, "id"))
+    name = label(get_path(tag, "name")) or label(get_path(tag, "id"))
     if not name:
         return None
     mark, style = _TAG_ACTIONS.get(action, (Symbol.OTHER, PLAIN))
-    group = label(at(tag, "category", "name"))
-    pieces: list[Piece] = [
+    group = label(get_path(tag, "category", "name"))
+    pieces: list[Segment] = [
         ("tag " if action in _TAG_ACTIONS else f"tag {action} ", DIM),
-        (Symbol.DOT, _color(at(tag, "color"))),
+        (Symbol.DOT, _color(get_path(tag, "color"))),
         (f" {name}", BOLD),
         (f" ({group})" if group else "", DIM),
     ]
@@ -250,23 +254,23 @@ def _tag(item: dict[str, object]) -> Entry | None:
 
 
 def _color(color: object) -> Style:
-    # Seven digits have been seen; the first six are as good a guess as any.
-    found = re.match(r"#([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})", string(color))
-    if not found:
+    # Seven digits have been seen; the first six are taken.
+    digits = re.match(r"#([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})", to_text(color))
+    if not digits:
         return PLAIN
-    red, green, blue = (int(part, 16) for part in found.groups())
+    red, green, blue = (int(part, 16) for part in digits.groups())
     return Style(color=Color.from_rgb(red, green, blue))
 
 
 def _unknown(record: Record, item: object) -> Entry:
     if record.encoding == "text" and isinstance(item, str):
-        content: Piece = (Said(item), PLAIN)
+        content: Segment = (UserText(item), PLAIN)
     else:
         content = (compact(item), DIM)
     return Entry(Symbol.OTHER, PLAIN, [[(label(record.event) or "?", BOLD)], [content]])
 
 
 def label(value: object, limit: int = _LABEL_LIMIT) -> str:
-    """Return a name on one line and with single spaces, as two spaces set groups apart."""
-    words = " ".join(string(value).split())
-    return words if len(words) <= limit else f"{words[:limit]}..."
+    """Return a name on one line and with single spaces, as two spaces separate groups."""
+    name = " ".join(to_text(value).split())
+    return name if len(name) <= limit else f"{name[:limit]}..."

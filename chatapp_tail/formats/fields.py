@@ -1,7 +1,7 @@
-"""What an item says, by the names that filters, templates and tables use.
+"""The fields of an item, by the names that filters, templates and tables use.
 
 An item is any JSON value: every member may be absent, null or of the wrong type, and then its
-field is empty text. Nothing here fails.
+field is empty text. No function here raises.
 """
 
 import json
@@ -11,30 +11,27 @@ from enum import StrEnum
 from functools import lru_cache
 from operator import attrgetter
 from typing import TypeGuard
-from unicodedata import combining, east_asian_width
 
 import msgspec
 
 from ..chatapp.records import Record
-from ..errors import UsageError
-from ..escape import escape_line
-from .ndjson import timestamp
+from .timestamps import timestamp
 
 
 class Direction(StrEnum):
-    """Which way a message went, in the words of the item's own `side`."""
+    """The direction of a message; the values are those of the member `side`."""
 
     INCOMING = "in"
     OUTGOING = "out"
 
 
-# Filters and the format after them ask for the same few items of one frame. The key is the object
-# that holds the bytes, so its hash is computed once.
+# Filters and the format parse the same few items of one frame. A bytes object keeps its hash, so
+# that it is computed once.
 @lru_cache(maxsize=8)
-def read(data: bytes) -> object:
-    """Return the value of an item (JSON), or its text if nothing can read it.
+def parse_item(data: bytes) -> object:
+    """Return the value of an item (JSON), or its text if it cannot be parsed.
 
-    The value is shared by all who ask, so it must not be changed.
+    The value is shared by all callers and must not be changed.
     """
     for loads in (msgspec.json.decode, json.loads):
         try:
@@ -44,27 +41,27 @@ def read(data: bytes) -> object:
     return data.decode("utf-8", "backslashreplace")
 
 
-def at(value: object, *path: str) -> object:
+def get_path(value: object, *path: str) -> object:
     """Return the member at the end of `path`, None where there is none."""
     for name in path:
         value = value.get(name) if isinstance(value, dict) else None
     return value
 
 
-def string(value: object) -> str:
-    """Return text or a number as text; anything else is nothing."""
+def to_text(value: object) -> str:
+    """Return a string or number as text, empty text for any other value."""
     if isinstance(value, str):
         return value
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Tell whether `value` is a number that fits into a float and can be a time or a size."""
+    """Return whether `value` is a number that can be a time or a size."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15
 
 
-def filled(value: object) -> dict[str, object]:
-    """Return the members of an object that hold something; false and 0 do."""
+def non_empty(value: object) -> dict[str, object]:
+    """Return the members of an object that are not null or empty; false and 0 are kept."""
     members = value.items() if isinstance(value, dict) else ()
     return {name: member for name, member in members if member not in (None, "", [], {})}
 
@@ -78,50 +75,55 @@ def compact(value: object) -> str:
 
 
 def direction(item: object) -> Direction | None:
-    """Return which way a message went, by `fromMe`, else by `side`; None if neither says."""
-    from_me = at(item, "fromMe")
+    """Return the direction of a message, by `fromMe`, else by `side`; None if neither is there."""
+    from_me = get_path(item, "fromMe")
     if isinstance(from_me, bool):
         return Direction.OUTGOING if from_me else Direction.INCOMING
-    side = at(item, "side")
+    side = get_path(item, "side")
     return Direction(side) if side in ("in", "out") else None
 
 
 def text(item: object) -> str:
-    """Return text and caption, of which most messages have only one; an item of text is its own."""
-    return words(at(item, "message")) if isinstance(item, dict) else words(item)
+    """Return text and caption of an item; most messages have only one. A string is its own text."""
+    return message_text(get_path(item, "message")) if isinstance(item, dict) else message_text(item)
 
 
-def words(message: object) -> str:
-    """Return what the `message` member of an item says."""
+def message_text(message: object) -> str:
+    """Return text and caption of the `message` member of an item."""
     if isinstance(message, str):
         return message.strip()
-    said = (string(at(message, name)).strip() for name in ("text", "caption"))
-    return "\n".join(filter(None, said))
+    texts = (to_text(get_path(message, name)).strip() for name in ("text", "caption"))
+    return "\n".join(filter(None, texts))
 
 
 def files(message: object) -> list[object]:
     """Return the files of an item's `message` member: in `file` or `files`, one or a list."""
-    found = at(message, "file") or at(message, "files")
-    return found if isinstance(found, list) else [found] if found else []
+    value = get_path(message, "file") or get_path(message, "files")
+    return value if isinstance(value, list) else [value] if value else []
 
 
-def reason(error: object) -> str:
-    """Return why something failed: nothing, text, or an object with words and a code."""
+def error_text(error: object) -> str:
+    """Return the reason in an `error` member: null, a string, or an object with text and code."""
     if not isinstance(error, dict):
-        return string(error) or (compact(error) if error else "")
-    said = [string(error.get(name)) for name in ("title", "message", "details")]
-    shown = ": ".join(filter(None, said))
-    code = string(error.get("code"))
-    if not shown or len(filled(error)) > len([*filter(None, (*said, code))]):
+        return to_text(error) or (compact(error) if error else "")
+    texts = [to_text(error.get(name)) for name in ("title", "message", "details")]
+    shown = ": ".join(filter(None, texts))
+    code = to_text(error.get("code"))
+    if not shown or len(non_empty(error)) > len([*filter(None, (*texts, code))]):
         return compact(error)
     return f"{shown} ({code})" if code else shown
 
 
-def called(person: object) -> str:
-    """Return what a person or chat is called: by name, else @username, else phone, else id."""
-    username = string(at(person, "username")).removeprefix("@")
-    names = (at(person, "name"), username and f"@{username}", at(person, "phone"), at(person, "id"))
-    return next(filter(None, map(string, names)), "")
+def display_name(person: object) -> str:
+    """Return the name of a person or chat, else @username, else phone, else id."""
+    username = to_text(get_path(person, "username")).removeprefix("@")
+    names = (
+        get_path(person, "name"),
+        username and f"@{username}",
+        get_path(person, "phone"),
+        get_path(person, "id"),
+    )
+    return next(filter(None, map(to_text, names)), "")
 
 
 _ARROWS = {Direction.INCOMING: "←", Direction.OUTGOING: "→", None: "•"}
@@ -135,39 +137,39 @@ _END_OF_YEAR_9999 = 253_402_300_800
 
 
 def _sent(item: object) -> str:
-    seconds = at(item, "time")
+    seconds = get_path(item, "time")
     if not is_number(seconds) or not 0 <= seconds < _END_OF_YEAR_9999:
         return ""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def _status(record: Record, item: object) -> str:
-    return string(at(item, "type")) if record.event == "messageStatus" else ""
+    return to_text(get_path(item, "type")) if record.event == "messageStatus" else ""
 
 
 def _tag(item: object) -> str:
-    return string(at(item, "tag", "name")) or string(at(item, "tag", "id"))
+    return to_text(get_path(item, "tag", "name")) or to_text(get_path(item, "tag", "id"))
 
 
 def _of_files(member: str, separator: str) -> Callable[[object], str]:
     def joined(item: object) -> str:
-        found = files(at(item, "message"))
-        return separator.join(filter(None, (string(at(file, member)) for file in found)))
+        attached = files(get_path(item, "message"))
+        return separator.join(filter(None, (to_text(get_path(file, member)) for file in attached)))
 
     return joined
 
 
 def _member(*path: str) -> Callable[[object], str]:
-    return lambda item: string(at(item, *path))
+    return lambda item: to_text(get_path(item, *path))
 
 
 Field = Callable[[Record, object], str]
-"""A record and its item, as `read` returned it -> text, on as many lines as it has."""
+"""(record, its parsed item) -> text, of one or more lines."""
 
 
 def _of_record(member: str) -> Field:
     get = attrgetter(member)
-    return lambda record, _: string(get(record))
+    return lambda record, _: to_text(get(record))
 
 
 def _of_item(say: Callable[[object], str]) -> Field:
@@ -184,18 +186,18 @@ RECORD_FIELDS: dict[str, Field] = {
     "parts": _of_record("parts"),
     "data": lambda record, _: record.data.decode("utf-8", "backslashreplace"),
 }
-"""Fields that need no item: what is asked for of these alone costs no parsing."""
+"""Fields that need no parsed item."""
 
 ITEM_FIELDS: dict[str, Field] = {
     "direction": _of_item(lambda item: direction(item) or ""),
     "arrow": _of_item(_arrow),
     "sent": _of_item(_sent),
-    "chat": _of_item(lambda item: called(at(item, "chat"))),
+    "chat": _of_item(lambda item: display_name(get_path(item, "chat"))),
     **{
         f"chat.{name}": _of_item(_member("chat", name))
         for name in ("id", "type", "name", "phone", "username")
     },
-    "from": _of_item(lambda item: called(at(item, "fromUser"))),
+    "from": _of_item(lambda item: display_name(get_path(item, "fromUser"))),
     **{
         f"from.{name}": _of_item(_member("fromUser", name))
         for name in ("id", "name", "phone", "username")
@@ -203,23 +205,10 @@ ITEM_FIELDS: dict[str, Field] = {
     "type": _of_item(_member("type")),
     "text": _of_item(text),
     "status": _status,
-    "error": _of_item(lambda item: reason(at(item, "error"))),
+    "error": _of_item(lambda item: error_text(get_path(item, "error"))),
     "tag": _of_item(_tag),
     "file.name": _of_item(_of_files("name", ", ")),
     "file.link": _of_item(_of_files("link", " ")),
 }
 
 FIELDS = RECORD_FIELDS | ITEM_FIELDS
-
-
-# What is wrong in a text that one of these fields is named in.
-
-
-def error_at(option: str, why: str, typed: str, position: int) -> UsageError:
-    """Return the error that quotes what was `typed` with a caret under `position`."""
-    before, after = escape_line(typed[:position]), escape_line(typed[position:])
-    return UsageError(f"{option}: {why}\n  {before}{after}\n  {' ' * _cells(before)}^")
-
-
-def _cells(shown: str) -> int:
-    return sum(2 if east_asian_width(each) in "WF" else not combining(each) for each in shown)

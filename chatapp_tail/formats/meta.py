@@ -6,7 +6,7 @@ import msgspec
 
 from ..items import Gap, Status
 from ..redaction import redact
-from .ndjson import timestamp
+from .timestamps import timestamp
 
 
 def encode_meta(item: Status | Gap) -> bytes:

@@ -1,12 +1,11 @@
-"""`-o json`: one JSON object a line, version 1, with the item byte for byte."""
+"""`-o json`: one JSON object per line, version 1, with the item byte for byte."""
 
-import time
 from collections.abc import Sequence
-from functools import lru_cache
 
 import msgspec
 
 from ..chatapp.records import Decoded, Record
+from .timestamps import timestamp
 
 _encode = msgspec.json.encode
 _MOST_REMEMBERED = 4096
@@ -18,14 +17,14 @@ _ONLY = b'1,"parts":1'
 
 
 def format_ndjson(_: Decoded, kept: Sequence[Record]) -> list[bytes]:
-    """Return one line a record."""
+    """Return one line per record."""
     if len(kept) == 1:  # nearly always, and a comprehension is a call
         return [encode(kept[0])]
     return [encode(record) for record in kept]
 
 
 def encode(record: Record) -> bytes:
-    """Return a record as its line; members in the documented order, `data` as it came."""
+    """Return the line of a record; members in the documented order, `data` as received."""
     names = (
         record.event,
         record.channel,
@@ -53,7 +52,7 @@ def encode(record: Record) -> bytes:
 
 
 def _pieces(names: _Names) -> tuple[bytes, bytes, bytes]:
-    """Return what stands before the id, after it and after the moment; thousands share them."""
+    """Return the parts before the id, after it and after the time; shared by many records."""
     event, channel, license_id, messenger, queue, source = names
     where = {"channel": channel, "license": license_id, "messenger": messenger}
     pieces = (
@@ -61,21 +60,9 @@ def _pieces(names: _Names) -> tuple[bytes, bytes, bytes]:
         b"," + _encode(where)[1:-1] + b',"received":"',
         b'","source":"%b","queue":%b,"part":' % (source.encode(), _encode(queue)),
     )
-    # Names of any length may come; only reasonable ones are worth remembering.
+    # Names may have any length; only short ones are cached.
     if sum(map(len, pieces)) < _LONGEST_REMEMBERED:
         if len(_remembered) >= _MOST_REMEMBERED:
             _remembered.clear()
         _remembered[names] = pieces
     return pieces
-
-
-@lru_cache(maxsize=16)
-def timestamp(nanoseconds: int) -> bytes:
-    """Return a moment as RFC 3339 in UTC with microseconds: `2026-11-22T08:39:00.123456Z`."""
-    seconds, rest = divmod(nanoseconds, 1_000_000_000)
-    return b"%b.%06dZ" % (_second(seconds), rest // 1000)
-
-
-@lru_cache(maxsize=16)
-def _second(seconds: int) -> bytes:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)).encode()

@@ -1,4 +1,4 @@
-"""What an entry of pretty output is made of: pieces of text, each with a style."""
+"""The parts of an entry of pretty output: segments of text with a style."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from rich.style import Style
 
-# No background, no black and no white: it has to be readable on dark and on light.
+# No background, no black and no white: readable on dark and on light terminals.
 PLAIN = Style()
 DIM = Style(dim=True)
 BOLD = Style(bold=True)
@@ -21,7 +21,7 @@ BOLD_RED = Style(color="red", bold=True)
 
 
 class Symbol(Enum):
-    """What we draw: on UTF-8 terminals and on others."""
+    """Symbols, for UTF-8 terminals and for others."""
 
     INCOMING = ("←", "<-")
     OUTGOING = ("→", "->")
@@ -37,23 +37,23 @@ class Symbol(Enum):
 
 
 Spans = Sequence[tuple[int, int]]
-"""Parts of a text: (start, end) of each, in order, none overlapping."""
+"""Parts of a text as (start, end), in order and without overlap."""
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What people wrote, as it came, and the spans of it that were searched for."""
+class UserText:
+    """Text of a message, not escaped, and the spans that `--grep` matches."""
 
     text: str
-    found: Spans = ()
+    matches: Spans = ()
 
 
-Piece = tuple[str | Said | Symbol, Style]
+Segment = tuple[str | UserText | Symbol, Style]
 
 
 class Entry(NamedTuple):
-    """What is shown of a record: a mark, and groups of pieces that two spaces set apart."""
+    """The description of a record: a mark, and groups of segments, separated by two spaces."""
 
     mark: Symbol
     mark_style: Style
-    groups: list[list[Piece]]
+    groups: list[list[Segment]]

@@ -1,8 +1,8 @@
-"""Records for people: time, channel, a mark, who, and what; one line each where it fits.
+"""`-o pretty`: time, channel, a mark, author and content; one line per record where it fits.
 
-A record is first described, as pieces of plain text with a style, then laid out. What came from
-outside is escaped in one place, `_Screen.runs`, and only the result is measured, broken into lines
-and coloured; of rich that takes widths and colours: no markup, nothing from the environment.
+A record is first described, as segments of plain text with a style, then laid out. Text from
+outside is escaped in one place, `_Screen.runs`, and only the result is measured, wrapped and
+coloured. Of rich, only widths and colours are used: no markup, nothing from the environment.
 """
 
 import codecs
@@ -23,14 +23,14 @@ from ..chatapp.channels import short_name
 from ..chatapp.records import Decoded, Record
 from ..escape import escape_line, escape_text
 from .description import describe
-from .pieces import BOLD_RED, CYAN, DIM, GREEN, MAGENTA, PLAIN, Piece, Said, Spans, Symbol
+from .pieces import BOLD_RED, CYAN, DIM, GREEN, MAGENTA, PLAIN, Segment, Spans, Symbol, UserText
 from .times import Clock, TimeStyle, make_clock
 
 LINE_LIMIT = 6
-"""How many lines of one record are shown; a note counts what is left out."""
+"""Lines shown per record; a note counts the characters left out."""
 
 Highlight = Callable[[str], list[tuple[int, int]]]
-"""What people wrote, as it came -> the (start, end) of what stands out, as `Grep.spans` has it."""
+"""Text of a message -> the (start, end) of each match, see `Grep.spans`."""
 
 _NARROWEST = 20
 _NARROWEST_CHANNEL = 10
@@ -51,10 +51,10 @@ _COLOR_SYSTEMS = {
 class Pretty:
     """Lines for a terminal of `width()` cells.
 
-    `color_system` None is text without any escape sequence. What `encoding` does not have is shown
-    as a backslash escape. `clock` None is the local time of day; where it says nothing there is no
-    column. `timezone` is that of the times in notes, None where the machine is. `highlight` is
-    asked about text and caption, and only where there are colours.
+    `color_system` None writes no escape sequence. Characters that `encoding` lacks are written as
+    backslash escapes. `clock` None is the local time of day; if it returns empty text there is no
+    column. `timezone` is that of the times in notes, None for the local one. `highlight` is called
+    for text and caption, and only with colours.
     """
 
     def __init__(
@@ -75,19 +75,19 @@ class Pretty:
         self._channel_cells = 0
 
     def __call__(self, decoded: Decoded, kept: Sequence[Record]) -> list[bytes]:
-        """Return one entry a record, of one or more whole lines."""
+        """Return one entry per record, of one or more whole lines."""
         width = max(self._width(), _NARROWEST)
         return [self._entry(record, width) for record in kept]
 
     def _entry(self, record: Record, width: int) -> bytes:
-        """Lay a record out in columns or, where they leave no room, below time and channel."""
+        """Lay a record out in columns or, if they leave no room, below time and channel."""
         entry = describe(record, self._timezone)
         time = self._time(record.received)
         channel, style = self._channel(record.channel, width)
-        mark: list[Piece] = [(entry.mark, entry.mark_style)]
+        mark: list[Segment] = [(entry.mark, entry.mark_style)]
         indent = self._time_cells + self._channel_cells + _GAP + _MARK_CELLS + 1
         if width - indent < _NARROW_BLOCK:
-            where: list[Piece] = [(time.lstrip(), DIM), (channel, style)]
+            where: list[Segment] = [(time.lstrip(), DIM), (channel, style)]
             indent = _MARK_CELLS + 1
             return self._screen.draw(where, mark, indent, entry.groups, width - indent)
         padding = " " * (self._channel_cells - len(channel) + _GAP)
@@ -111,10 +111,10 @@ class Pretty:
         return channel, style
 
 
-# Layout: from pieces to bytes.
+# Layout: from segments to bytes.
 
 
-_Run = tuple[str, Style]
+_StyledText = tuple[str, Style]
 """Text that is safe to show, and its style."""
 
 
@@ -131,10 +131,10 @@ class _Screen:
 
     def draw(
         self,
-        above: list[Piece],
-        first: list[Piece],
+        above: list[Segment],
+        first: list[Segment],
         indent: int,
-        groups: list[list[Piece]],
+        groups: list[list[Segment]],
         width: int,
     ) -> bytes:
         """Return a block of `groups`, `width` wide and beside `first`, with `above` over it."""
@@ -147,17 +147,17 @@ class _Screen:
         text = "\n".join(line.rstrip() for line in lines)
         return f"{text}\n".encode(self._encoding, "backslashreplace")
 
-    def runs(self, pieces: Iterable[Piece]) -> list[_Run]:
-        """Return the pieces escaped: there is no other way to the terminal."""
-        runs: list[_Run] = []
-        for piece, style in pieces:
-            if isinstance(piece, Symbol):
-                runs.append((piece.value[0 if self._is_utf8 else 1], style))
-            elif isinstance(piece, Said) and piece.found:
-                safe = self._safe(piece.text)
-                runs += _marked(safe, moved(piece.found, piece.text, safe), style)
+    def runs(self, segments: Iterable[Segment]) -> list[_StyledText]:
+        """Return the segments escaped; every text passes here on its way to the terminal."""
+        runs: list[_StyledText] = []
+        for segment, style in segments:
+            if isinstance(segment, Symbol):
+                runs.append((segment.value[0 if self._is_utf8 else 1], style))
+            elif isinstance(segment, UserText) and segment.matches:
+                safe = self._safe(segment.text)
+                runs += _highlighted(safe, shift_spans(segment.matches, segment.text, safe), style)
             else:
-                runs.append((self._safe(_raw(piece)), style))
+                runs.append((self._safe(_raw(segment)), style))
         return runs
 
     def _safe(self, text: str) -> str:
@@ -166,29 +166,29 @@ class _Screen:
             return safe
         return safe.encode(self._encoding, "backslashreplace").decode(self._encoding)
 
-    def _searched(self, piece: Piece) -> Piece:
-        said, style = piece
-        if self._highlight is None or not isinstance(said, Said):
-            return piece
-        return Said(said.text, self._highlight(said.text)), style
+    def _with_matches(self, segment: Segment) -> Segment:
+        content, style = segment
+        if self._highlight is None or not isinstance(content, UserText):
+            return segment
+        return UserText(content.text, self._highlight(content.text)), style
 
-    def _block(self, groups: list[list[Piece]], width: int) -> list[str]:
-        pieces, hidden = _cut(map(self._searched, _spaced(groups)), width * (LINE_LIMIT + 1))
-        runs = self.runs(pieces)
+    def _block(self, groups: list[list[Segment]], width: int) -> list[str]:
+        segments, hidden = _cut(map(self._with_matches, _spaced(groups)), width * (LINE_LIMIT + 1))
+        runs = self.runs(segments)
         parts = _parts(_plain(runs), width)
-        # A note in the place of a single line would save nothing.
+        # A note that replaces a single line would save nothing.
         if not hidden and len(parts) <= LINE_LIMIT + 1:
             return [self._rendered(_sliced(runs, *part)) for part in parts]
         hidden += sum(end - start for start, end in parts[LINE_LIMIT:])
-        said = f" ({hidden} more characters, -o json shows all)"
-        note = self._wrapped(self.runs([(Symbol.MORE, DIM), (said, DIM)]), width)
+        hint = f" ({hidden} more characters, -o json shows all)"
+        note = self._wrapped(self.runs([(Symbol.MORE, DIM), (hint, DIM)]), width)
         return [self._rendered(_sliced(runs, *part)) for part in parts[:LINE_LIMIT]] + note
 
-    def _wrapped(self, runs: list[_Run], width: int) -> list[str]:
+    def _wrapped(self, runs: list[_StyledText], width: int) -> list[str]:
         parts = _parts(_plain(runs), width)
         return [self._rendered(_sliced(runs, *part)) for part in parts]
 
-    def _rendered(self, runs: list[_Run]) -> str:
+    def _rendered(self, runs: list[_StyledText]) -> str:
         if self._colors is None:
             return _plain(runs)
         return "".join([self._styled(text, style) for text, style in runs])
@@ -196,7 +196,7 @@ class _Screen:
     def _styled(self, text: str, style: Style) -> str:
         if style is PLAIN or text.isspace():
             return text
-        # The nearest of few colours to a tag's own may be the one of the background.
+        # The nearest of few colours to that of a tag may be the colour of the background.
         if _is_rgb(style) and self._colors is not ColorSystem.TRUECOLOR:
             return text
         return style.render(text, color_system=self._colors)
@@ -206,7 +206,7 @@ def _is_rgb(style: Style) -> bool:
     return style.color is not None and style.color.triplet is not None
 
 
-def _spaced(groups: Iterable[list[Piece]]) -> Iterator[Piece]:
+def _spaced(groups: Iterable[list[Segment]]) -> Iterator[Segment]:
     separator = ""
     for group in filter(None, groups):
         yield separator, PLAIN
@@ -214,28 +214,28 @@ def _spaced(groups: Iterable[list[Piece]]) -> Iterator[Piece]:
         separator = "  "
 
 
-def _cut(pieces: Iterable[Piece], budget: int) -> tuple[list[Piece], int]:
+def _cut(segments: Iterable[Segment], budget: int) -> tuple[list[Segment], int]:
     """Return the first `budget` characters, and how many more there are: wrapping is slow."""
-    kept: list[Piece] = []
+    kept: list[Segment] = []
     hidden = 0
-    for piece, style in pieces:
-        if not isinstance(piece, Symbol):
-            raw = _raw(piece)
+    for segment, style in segments:
+        if not isinstance(segment, Symbol):
+            raw = _raw(segment)
             if len(raw) > budget:
                 hidden += len(raw) - budget
                 raw = raw[:budget]
-                piece = Said(raw, piece.found) if isinstance(piece, Said) else raw
+                segment = UserText(raw, segment.matches) if isinstance(segment, UserText) else raw
             budget -= len(raw)
-        kept.append((piece, style))
+        kept.append((segment, style))
     return kept, hidden
 
 
-def _raw(piece: str | Said) -> str:
-    return piece.text if isinstance(piece, Said) else piece
+def _raw(segment: str | UserText) -> str:
+    return segment.text if isinstance(segment, UserText) else segment
 
 
-def moved(spans: Spans, raw: str, safe: str) -> Spans:
-    """Return where the parts of `raw` stand after escaping; what was cut off stands at the end."""
+def shift_spans(spans: Spans, raw: str, safe: str) -> Spans:
+    """Return the spans of `raw` after escaping; those that were cut off are at the end."""
     if raw == safe:
         return spans
     offsets, end = _offsets(raw, safe), len(raw)
@@ -251,7 +251,7 @@ def _offsets(raw: str, safe: str) -> list[int]:
 
 
 def _escaped_length(character: str, safe: str, offset: int) -> int:
-    """Return how long a character became: its escape begins otherwise than it does."""
+    """Return the length of a character after escaping: an escape begins with another character."""
     if safe.startswith(character, offset):
         return 1
     if character == "\t":
@@ -259,11 +259,11 @@ def _escaped_length(character: str, safe: str, offset: int) -> int:
     if character == "\r" and safe.startswith("\n", offset):
         return 0
     escape = ascii(character)[1:-1]
-    # Some encodings have one character for two, as Shift JIS for yen and backslash.
+    # Some encodings have one character for two, such as Shift JIS for yen and backslash.
     return len(escape) if safe.startswith(escape, offset) else 1
 
 
-def _marked(text: str, spans: Spans, style: Style) -> Iterator[_Run]:
+def _highlighted(text: str, spans: Spans, style: Style) -> Iterator[_StyledText]:
     end = 0
     for start, stop in spans:
         yield text[end:start], style
@@ -272,13 +272,13 @@ def _marked(text: str, spans: Spans, style: Style) -> Iterator[_Run]:
     yield text[end:], style
 
 
-def _plain(runs: list[_Run]) -> str:
+def _plain(runs: list[_StyledText]) -> str:
     return "".join([text for text, _ in runs])
 
 
-def _sliced(runs: list[_Run], start: int, end: int) -> list[_Run]:
-    """Return one line of a text of which `runs` are all parts, without the spaces it ends in."""
-    sliced: list[_Run] = []
+def _sliced(runs: list[_StyledText], start: int, end: int) -> list[_StyledText]:
+    """Return one line of the text that `runs` form, without trailing spaces."""
+    sliced: list[_StyledText] = []
     for text, style in runs:
         if part := text[max(start, 0) : max(end, 0)]:
             sliced.append((part, style))
@@ -292,7 +292,7 @@ def _sliced(runs: list[_Run], start: int, end: int) -> list[_Run]:
 
 
 def _parts(text: str, width: int) -> list[tuple[int, int]]:
-    """Return the (start, end) of each line; all are no wider than `width` once stripped."""
+    """Return the (start, end) of each line; no line is wider than `width` once stripped."""
     if "\n" not in text and _cells(text) <= width:
         return [(0, len(text))]
     parts: list[tuple[int, int]] = []
@@ -307,7 +307,7 @@ def _parts(text: str, width: int) -> list[tuple[int, int]]:
 _WIDE = "\u2e80-\u9fff\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff60\U00020000-\U0003fffd"
 _CLOSING = "、。，．！？：；）」』】〉》,.!?:;)"
 _token = re.compile(rf"\s+|[{_WIDE}][{_CLOSING}]*|[^\s{_WIDE}]+").finditer
-# A character with what belongs to it, so that joined emoji and flags are not torn apart.
+# A character with its modifiers, so that joined emoji and flags are not split.
 _MODIFIED = "[^\u200d][\ufe0f\U0001f3fb-\U0001f3ff]?"
 _cluster = re.compile(
     f"[\U0001f1e6-\U0001f1ff]{{2}}|{_MODIFIED}(?:\u200d{_MODIFIED}){{0,3}}|\u200d"
@@ -315,7 +315,7 @@ _cluster = re.compile(
 
 
 def _breaks(line: str, width: int) -> list[int]:
-    """Return where to break a line, all its parts being no wider than `width` once stripped."""
+    """Return where to break a line, so that no part is wider than `width` once stripped."""
     breaks = []
     used = 0
     for start, token in _tokens(line, width):
@@ -328,7 +328,7 @@ def _breaks(line: str, width: int) -> list[int]:
 
 
 def _tokens(line: str, width: int) -> Iterator[tuple[int, str]]:
-    """Yield what is not to be broken, with its offset: words, wide characters, spaces."""
+    """Yield the parts that are not to be broken, with offsets: words, wide characters, spaces."""
     for token in _token(line):
         if _cells(token[0]) <= width or token[0].isspace():
             yield token.start(), token[0]
@@ -346,7 +346,7 @@ def _cells(text: str) -> int:
     return len(text) if text.isascii() else sum(map(_character_cells, text))
 
 
-# What rich counts with the character before it; a letter of a flag that does not join is a square.
+# Characters that rich counts with the one before; a flag's letter that does not join is two cells.
 _FLAG_LETTERS = map(chr, range(0x1F1E6, 0x1F200))
 _WIDER = {"\ufe0f": 1, **dict.fromkeys("🏻🏼🏽🏾🏿", 2), **dict.fromkeys(_FLAG_LETTERS, 2)}
 

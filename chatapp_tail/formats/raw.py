@@ -1,4 +1,4 @@
-"""`-o raw`: a frame's `data` as the vendor documents it, one frame a line."""
+"""`-o raw`: a frame's `data` as the vendor documents it, one frame per line."""
 
 from collections.abc import Sequence
 

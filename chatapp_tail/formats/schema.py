@@ -1,4 +1,4 @@
-"""JSON Schema of every record this program writes, made from the types they are made of."""
+"""JSON Schema of every record this program writes, generated from their types."""
 
 from typing import Any, get_args
 
@@ -23,10 +23,10 @@ def schema() -> Schema:
 
     Members that are not listed are allowed: later releases may add some.
     """
-    states = [_status(each) for each in get_args(Status)]
+    states = [_status(status) for status in get_args(Status)]
     records = {
         "event": _event(),
-        **{f"status_{each['properties']['state']['const']}": each for each in states},
+        **{f"status_{state['properties']['state']['const']}": state for state in states},
         "gap": _gap(),
         "error": _error(),
         "summary": _summary(),
@@ -50,7 +50,7 @@ def _record(kind: str, members: Schema, optional: Schema | None = None) -> Schem
 
 def _event() -> Schema:
     members = _members(Record)
-    # What stands in the line in another form than in the struct.
+    # Members whose form in the line is not that of the struct.
     members |= {"received": _MOMENT, "part": _COUNT, "parts": _COUNT}
     members["data"] = {"description": "the item as it came; any value"}
     members.pop("encoding")
@@ -58,7 +58,7 @@ def _event() -> Schema:
     return _record("event", members, {"encoding": encoding})
 
 
-# Beside --log-format json, where people get a sentence too.
+# --log-format json has a sentence for people as well.
 _MESSAGE: Schema = {"message": {"type": "string"}}
 
 
@@ -103,10 +103,10 @@ def _summary() -> Schema:
 
 
 def _members(kind: type[msgspec.Struct]) -> Schema:
-    """Return the schema of each member of a struct, in order; enumerations stand in their place."""
+    """Return the schemas of the members of a struct, in order; enumerations are inlined."""
     (own,), others = msgspec.json.schema_components([kind], ref_template="{name}")
-    found: Schema = others.pop(own["$ref"])["properties"]
-    return {name: _plain(each, others) for name, each in found.items()}
+    members: Schema = others.pop(own["$ref"])["properties"]
+    return {name: _plain(member, others) for name, member in members.items()}
 
 
 def _plain(member: Schema, others: Schema) -> Schema:

@@ -1,4 +1,4 @@
-"""`-f TEMPLATE`: one line a record, from named fields, compiled once.
+"""`-f TEMPLATE`: one line per record, from named fields, compiled once.
 
     {time} {arrow} {chat.name:<20} {text:.40}
 
@@ -12,16 +12,16 @@ import re
 from collections.abc import Callable, Sequence
 
 from ..chatapp.records import Decoded, Record, Source
-from ..errors import suggest
+from ..errors import error_at, suggest
 from ..escape import escape_line
-from .fields import FIELDS, RECORD_FIELDS, error_at, read
+from .fields import FIELDS, RECORD_FIELDS, parse_item
 from .times import Clock
 
 NAMES = ("time", *FIELDS)
-"""Every field there is; `time` is when the record came, as `--time` wants it."""
+"""All fields; `time` is the time of receipt in the style of `--time`."""
 
 _Part = Callable[[Record, object, str], str]
-"""(record, its item, its time) -> a piece of the line."""
+"""(record, its item, its time) -> a part of the line."""
 
 _SAMPLE = Record(
     event="message",
@@ -44,10 +44,10 @@ _is_layout = re.compile(r"(?:.?[<>^])?(?:[1-9][0-9]{0,3})?(?:\.[0-9]{1,4})?", re
 
 
 class Template:
-    """Lines after a template; UsageError shows what is wrong with it.
+    """Formats records by a template; UsageError shows what is wrong with it.
 
-    With `escape` fields are made safe for a terminal; what stands in the template itself, colours
-    too, is left as it is. What `encoding` does not have is shown as a backslash escape.
+    With `escape` fields are made safe for a terminal; the text of the template itself, with its
+    colours, is not changed. Characters that `encoding` lacks are written as backslash escapes.
     """
 
     def __init__(
@@ -55,12 +55,12 @@ class Template:
     ) -> None:
         names, self._parts = _compile(template, escape_line if escape else _on_one_line)
         self._clock: Clock = clock if "time" in names else _no_time
-        self._read = read if names - RECORD_FIELDS.keys() - {"time"} else _no_item
+        self._read = parse_item if names - RECORD_FIELDS.keys() - {"time"} else _no_item
         self._encoding = encoding
         self._render(_SAMPLE, "00:00:00")
 
     def __call__(self, _: Decoded, kept: Sequence[Record]) -> list[bytes]:
-        """Return one line a record."""
+        """Return one line per record."""
         return [self._render(record, self._clock(record.received)) for record in kept]
 
     def _render(self, record: Record, time: str) -> bytes:

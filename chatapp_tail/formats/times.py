@@ -1,24 +1,24 @@
-"""When a record came, as `--time` wants it."""
+"""The time at which a record was received, in the style of `--time`."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 
 from . import TimeStyle as TimeStyle
-from .ndjson import timestamp
+from .timestamps import timestamp
 
 Clock = Callable[[int], str]
-"""A moment in nanoseconds since the epoch -> text; asked once a record, as one may count from the
-record before."""
+"""Nanoseconds since the epoch -> text; called once per record, as it may be relative to the record
+before."""
 
 
 def make_clock(style: TimeStyle, timezone: tzinfo | None = None) -> Clock:
-    """Return a new clock; `timezone` None is where the machine is, and matters to `local` only."""
+    """Return a new clock; `timezone` is used by `local` only, None is that of the machine."""
     return _CLOCKS[style](timezone)
 
 
 def timezone_for(style: TimeStyle) -> tzinfo | None:
-    """Return the timezone for dates beside such times; None is where the machine is."""
+    """Return the timezone for dates beside such times; None is that of the machine."""
     return UTC if style in (TimeStyle.UTC, TimeStyle.ISO) else None
 
 
@@ -30,15 +30,15 @@ def time_of_day(seconds: int, timezone: tzinfo | None) -> str:
 
 
 def date(seconds: float, timezone: tzinfo | None) -> datetime | None:
-    """Return a moment as local date and time, None where no calendar reaches."""
+    """Return a moment as date and time, None if it is out of range."""
     try:
         return datetime.fromtimestamp(seconds, timezone)
     except (OverflowError, OSError, ValueError):
         return None
 
 
-def span(nanoseconds: int) -> str:
-    """Return `+0.0s`, `+1.2s`, `+3m12s`, `+2h05m`, `+3d04h`; never wider than it must be."""
+def format_delta(nanoseconds: int) -> str:
+    """Return a difference of times as `+0.0s`, `+1.2s`, `+3m12s`, `+2h05m` or `+3d04h`."""
     sign = "-" if nanoseconds < 0 else "+"
     tenths = round(abs(nanoseconds) / 100_000_000)
     if tenths < 600:
@@ -66,7 +66,7 @@ def _relative(_: tzinfo | None) -> Clock:
         nonlocal before
         passed = 0 if before is None else moment - before
         before = moment
-        return span(passed)
+        return format_delta(passed)
 
     return since_before
 

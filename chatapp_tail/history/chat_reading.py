@@ -1,48 +1,46 @@
 """The messages of one chat since a moment: oldest first, page by page.
 
-As with the list of chats nothing is known for certain: pages may be empty or short, messages out of
+As with the list of chats, the order is not documented: pages may be empty or short, messages out of
 order or without a time, `nextPage` absent. So a chat ends where the service says so on a page that
-is not full, or where nothing new comes; what cannot be read is said.
+is not full, or where nothing new comes; what cannot be read is reported.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 
-from .answers import PAGE, Item, Line, Page, read_message
+from .answers import PAGE, Item, MessengerRef, Page, read_message
 from .store import Progress
 from .time_cursor import TimeCursor
 
-_MOST_BARREN = 100
-"""Pages in a row with nothing new, each of which names a next one."""
+_MAX_PAGES_WITHOUT_NEW = 100
+"""Pages in a row without a new message, each of which names a next page."""
 
-_MOST_PAGES = 10_000
+_MAX_PAGES = 10_000
 _SAME_SECOND = 2.0
-_LATE = 300
-"""Seconds by which a message may come later than its own time says."""
+_MAX_LATENESS = 300
+"""Seconds between a message's own time and its arrival, at most."""
 
 _DAY = 86_400
 _NO_LEAST = float("-inf")
 _END = float("inf")
 
-Failed = Callable[[str, bool], None]
-"""Told why some of it cannot be read, and whether a later run may find that mended."""
+OnFailure = Callable[[str, bool], None]
+"""(why a part of a chat cannot be read, whether a later run may succeed)."""
 
 
 def first_query(since: int) -> dict[str, str]:
-    """Return how to ask for what was sent since; `lastTime` may leave its own second out."""
+    """Return the first query for messages since a moment; `lastTime` may exclude its own second."""
     return {"direction": "next", "lastTime": str(max(since - 1, 0))}
 
 
 class ChatReading:
-    """One chat while it is read, on from where an earlier run left it.
+    """The state of reading one chat, continued from an earlier run.
 
-    Each page is to be kept between `wanted` and `advance`. `position` is the time up to which
-    everything has come, without bound when the chat is `done`. `counted` is for the reader to note
-    that it has told of this chat.
+    Each page is stored between `wanted` and `advance`.
     """
 
     def __init__(
         self,
-        line: Line,
+        ref: MessengerRef,
         name: str,
         last_time: int | None,
         since: int,
@@ -50,36 +48,47 @@ class ChatReading:
         now: float,
         skew: int,
     ) -> None:
-        self.line = line
+        self.ref = ref
         self.name = name
         self.counted = False
+        """Whether the reader has counted this chat as read."""
         self._since = since
+        """Messages from then on are wanted, by the service's clock."""
         self._last_time = last_time
+        """The time of the last message, as the list of chats has it."""
         self._listed = now
+        """When the chat was listed, by our clock."""
         self._skew = skew
+        """Seconds by which the service's clock is behind ours (negative)."""
         self._begin(_next_progress(known, last_time, since, now, skew))
         self._continued = not self.done and known is self.progress
 
     def _begin(self, progress: Progress) -> None:
-        self.position: float
         self.progress = progress
+        """What is stored of it: the next query, and what `HistoryStore` needs."""
         self.done = not progress.query
+        """Whether no page is to be read any more."""
+        self.position: float = _END if self.done else self._since
+        """The time up to which every message has been read; infinity when `done`."""
         self._cursor = TimeCursor()
+        """Where to go on while no `nextPage` is named."""
         self._followed: set[str] = set()
-        self._barren = self._pages = 0
+        """Values of `nextPage` that were used, so that a cycle ends."""
+        self._pages_without_new = self._pages = 0
+        """Pages in a row without a new message, and pages in all."""
         self._continued = False
-        self.position = _END if self.done else self._since
+        """Whether an earlier run began with this chat."""
 
     def next_query(self, now: float) -> Mapping[str, str]:
-        """Return how to ask for the next page, which is done now."""
+        """Return the query for the next page, which is sent now."""
         if not (self._pages or self._continued):
             self.progress.begun = now
         return self.progress.query
 
     def wanted(self, page: Page) -> tuple[list[Item], list[int]]:
-        """Return the messages of a page that are to be kept, and their times.
+        """Return the messages of a page that are to be stored, and their times.
 
-        One without a time is as old as the one before it.
+        A message without a time is as old as the one before it.
         """
         items, times = [], []
         latest = int(max(self.position, self._since))
@@ -90,38 +99,40 @@ class ChatReading:
                 times.append(latest)
         return items, times
 
-    def advance(self, page: Page, items: Sequence[Item], new: Sequence[bool], fail: Failed) -> None:
-        """Go on behind a page whose `items` were kept, with which of them were `new`."""
+    def advance(
+        self, page: Page, items: Sequence[Item], new: Sequence[bool], fail: OnFailure
+    ) -> None:
+        """Go on after a page whose `items` were stored; `new` tells which of them were new."""
         self._pages += 1
-        self._barren = 0 if any(new) else self._barren + 1
+        self._pages_without_new = 0 if any(new) else self._pages_without_new + 1
         times = sorted(item.time for item in items if item.time is not None)
         if times:
             self.position = max(self.position, times[len(times) * 3 // 4])
-        if why := self._endless(page.following):
+        if reason := self._endless(page.next_page):
             self._end(first_query(self._since))
-            fail(why, True)
-        elif page.following:
-            self._followed.add(page.following)
-            self.progress.query = {"nextPage": page.following}
+            fail(reason, True)
+        elif page.next_page:
+            self._followed.add(page.next_page)
+            self.progress.query = {"nextPage": page.next_page}
         else:
             self._go_on_by_time(page, items, new, fail)
 
-    def _endless(self, following: str) -> str:
-        if following in self._followed:
+    def _endless(self, next_page: str) -> str:
+        if next_page in self._followed:
             return "the pages of messages go round in a circle"
-        if following and self._barren > _MOST_BARREN:
-            return f"more than {_MOST_BARREN} pages of messages had nothing new"
-        if self._pages >= _MOST_PAGES:
-            return f"a chat does not end in {_MOST_PAGES} pages"
+        if next_page and self._pages_without_new > _MAX_PAGES_WITHOUT_NEW:
+            return f"more than {_MAX_PAGES_WITHOUT_NEW} pages of messages had nothing new"
+        if self._pages >= _MAX_PAGES:
+            return f"a chat does not end in {_MAX_PAGES} pages"
         return ""
 
     def _go_on_by_time(
-        self, page: Page, items: Sequence[Item], new: Sequence[bool], fail: Failed
+        self, page: Page, items: Sequence[Item], new: Sequence[bool], fail: OnFailure
     ) -> None:
-        """Ask once more from the newest messages on, unless the page says that this is the end."""
+        """Go on from the newest messages, unless the page says that this is the end."""
         news = {item.key: is_new for item, is_new in zip(items, new, strict=True)}
         read = map(read_message, page.items)
-        # A time in the future would step over all that is between.
+        # A time in the future would skip the messages between.
         possible = self._listed + _DAY
         seen = [
             (-item.time, news.get(item.key, False))
@@ -142,7 +153,7 @@ class ChatReading:
         self._finish()
 
     def _finish(self) -> None:
-        """End the chat; one that an earlier run began may have moved since then."""
+        """End the chat; one that an earlier run began may have been updated since then."""
         continued, self._continued = self._continued, False
         self._end({})
         if continued:
@@ -157,7 +168,10 @@ class ChatReading:
         self.position = _END
 
     def refused(self) -> bool:
-        """Note that a page is refused; return whether to begin the chat again, for its cursor."""
+        """Note that a page was refused; return whether the chat is read again from the start.
+
+        A stored cursor may have expired.
+        """
         if self._continued and "nextPage" in self.progress.query:
             self._begin(_first_progress(self.progress, self._last_time, self._since, self._listed))
             return True
@@ -165,7 +179,7 @@ class ChatReading:
         return False
 
     def give_up(self) -> None:
-        """Read no more of it now; a later run may."""
+        """Stop reading this chat in this run; a later run goes on."""
         self.done = True
         self.position = _END
 
@@ -173,7 +187,7 @@ class ChatReading:
 def _next_progress(
     known: Progress | None, last_time: int | None, since: int, now: float, skew: int
 ) -> Progress:
-    """Return where to begin with a chat that is listed now, by what is known of earlier runs."""
+    """Return where to begin with a listed chat, given the progress of earlier runs."""
     if known is None or known.since > since or known.begun > now:
         return _first_progress(known, last_time, since, now)
     if known.query:
@@ -182,12 +196,12 @@ def _next_progress(
     if last is None or last_time is None or last > known.listed + _DAY:
         return _first_progress(known, last_time, since, now)
     if last_time != last:
-        reached = int(min(last, known.begun + skew)) - _LATE
+        reached = int(min(last, known.begun + skew)) - _MAX_LATENESS
         query = first_query(max(since, reached))
         return Progress(known.since, now, last_time, now, query, known.leg + 1)
     if known.begun >= known.listed + _SAME_SECOND:
         return known
-    # What came in the same second as the last message shows in no list.
+    # Messages of the same second as the last one do not change the list.
     query = first_query(max(since, last))
     return Progress(known.since, now, last_time, known.listed, query, known.leg + 1)
 

@@ -1,12 +1,12 @@
-"""What was written to stdout so far, kept on disk, so that the next run can go on from there.
+"""The checkpoint of `--resume`: what was written to stdout, so that the next run continues there.
 
-Two things are kept under a name: for each channel the moment until which all of it was written, and
-the messages written, by id, as far back as the next run may read them again. Both are noted after
-the write and never before it, so every message is in the output at least once; one is there twice
-only when the process was killed between the two.
+It has a name and holds two things: for each channel the moment until which everything was written,
+and the ids of the messages written, as far back as the next run may read them again. Both are
+committed after the write and never before it, so every message is in the output at least once; it
+is there twice only when the process was killed between the two.
 
-SQLite in WAL mode: a commit is one append and safe against a kill at any instant. Nothing is synced
-at each commit, so after a loss of power it is the file system's affair what is left of both files.
+SQLite in WAL mode: a commit is one append and safe against SIGKILL at any instant. No commit is
+followed by fsync, so after a loss of power both files depend on the file system.
 """
 
 import time
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
     import sqlite3
 
 _VERSION = 2
-_KEPT = 900 * 10**9
-"""Nanoseconds before a channel's mark, and before its last message, for which ids are kept; history
-is read from five minutes before the mark on, and a gap may move that back by some more."""
+_RETENTION = 900 * 10**9
+"""Nanoseconds before a channel's watermark, and before its last message, for which ids are kept;
+history is read from five minutes before the watermark, or from a gap somewhat earlier."""
 _ALWAYS_KEPT = 20_000
 """Ids that are kept whatever their age."""
 _DAY = 86_400 * 10**9
 _PRUNE_EVERY = 60.0
-_PATIENCE = 30.0
-"""Seconds to wait for another program that has the file locked."""
-_AT_ONCE = 0.25
+_LOCK_TIMEOUT = 30.0
+"""Seconds to wait while another program has the database locked."""
+_BUSY_TIMEOUT = 0.25
 
-_WITHOUT = "without the file, --since names where to begin"
+_ADVICE = "without the file, --since names where to begin"
 
 _TABLES = """
 CREATE TABLE mark (
@@ -54,10 +54,10 @@ ALTER TABLE mark ADD COLUMN floor INTEGER;
 
 
 class Watermark(msgspec.Struct, frozen=True):
-    """Of a channel: tailed first at `began`; all that happened until `until` is written.
+    """A channel was tailed first at `began`; everything that happened until `until` is written.
 
-    In wall-clock nanoseconds. `newest` is the time of the newest message as of then, and `floor`
-    when it was tailed first, both by the service's clock, in seconds, where they are known.
+    In wall-clock nanoseconds. `newest` is the time of the newest message by then, and `floor` the
+    begin, both in seconds by the service's clock, None while unknown.
     """
 
     began: int
@@ -67,39 +67,55 @@ class Watermark(msgspec.Struct, frozen=True):
 
 
 class Checkpoint:
-    """The checkpoint called `name`, for this process alone; UsageError when another one has it.
+    """The checkpoint called `name`, locked by this process; UsageError when another one has it.
 
-    OutputError when it cannot be read or written: going on would break what it promises.
-    `set_back` tells that a mark lay in the future, and was replaced by an earlier one.
+    OutputError when it cannot be read or written: without it, messages could be lost.
     """
 
     def __init__(self, name: str, directory: Path | None = None) -> None:
         self.path = (directory or _directory()) / f"{name}.sqlite"
         self._name = name
-        self._held: list[tuple[str, int]] = []
+        self._pins: list[tuple[str, int]] = []
+        """(channel, begin) of open gaps: no watermark passes them."""
         self._given_up: dict[str, int] = {}
-        self._proved: dict[str, int] = {}
+        """Channel -> begin of a gap that was given up; it pins the watermark as well."""
+        self._proven: dict[str, int] = {}
+        """Channel -> the moment until which everything is written, gaps aside."""
         self._prune_due = 0.0
+        """When to prune next (monotonic)."""
         with self._failing("open"):
             self._lock()
             self._open()
-            marks = self._read_marks()
+            watermarks = self._read_watermarks()
         now = time.time_ns()
-        self.marks = {channel: _until_now(mark, now) for channel, mark in marks.items()}
-        self.set_back = any(mark.until > now for mark in marks.values())
-        self._save(name for name, mark in marks.items() if mark != self.marks[name])
+        self.watermarks = {
+            channel: _clamp_to_now(watermark, now) for channel, watermark in watermarks.items()
+        }
+        # A watermark in the future was replaced by an earlier one.
+        self.set_back = any(watermark.until > now for watermark in watermarks.values())
+        self._save(
+            name for name, watermark in watermarks.items() if watermark != self.watermarks[name]
+        )
         self.times = MessageTimes(
-            {name: mark.newest for name, mark in self.marks.items() if mark.newest is not None},
-            {name: mark.floor for name, mark in self.marks.items() if mark.floor is not None},
+            {
+                name: watermark.newest
+                for name, watermark in self.watermarks.items()
+                if watermark.newest is not None
+            },
+            {
+                name: watermark.floor
+                for name, watermark in self.watermarks.items()
+                if watermark.floor is not None
+            },
         )
 
     def _lock(self) -> None:
         from filelock import FileLock, Timeout
 
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._taken = FileLock(f"{self.path}.lock", mode=0o600)
+        self._file_lock = FileLock(f"{self.path}.lock", mode=0o600)
         try:
-            self._taken.acquire(timeout=0)
+            self._file_lock.acquire(timeout=0)
         except Timeout as error:
             raise UsageError(
                 f"another chatapp-tail runs with --resume={self._name} and writes its checkpoint;"
@@ -110,7 +126,7 @@ class Checkpoint:
         import sqlite3
 
         self.path.touch(mode=0o600)
-        self._database = sqlite3.connect(self.path, timeout=_AT_ONCE, isolation_level=None)
+        self._database = sqlite3.connect(self.path, timeout=_BUSY_TIMEOUT, isolation_level=None)
         with self._transaction("open"):
             ((version,),) = self._query("PRAGMA user_version")
             if version > _VERSION:
@@ -129,25 +145,25 @@ class Checkpoint:
             self._database.execute(statement)
         self._database.execute(f"PRAGMA user_version={_VERSION}")
 
-    def _read_marks(self) -> dict[str, Watermark]:
+    def _read_watermarks(self) -> dict[str, Watermark]:
         rows = self._query("SELECT channel, began, until, newest, floor FROM mark")
         names = Watermark.__struct_fields__
         try:
-            found = {channel: dict(zip(names, row, strict=True)) for channel, *row in rows}
-            return msgspec.convert(found, dict[str, Watermark])
+            members = {channel: dict(zip(names, row, strict=True)) for channel, *row in rows}
+            return msgspec.convert(members, dict[str, Watermark])
         except msgspec.ValidationError as error:
             raise self._damaged(error) from error
 
     def _query(self, statement: str, values: tuple[object, ...] = ()) -> list[Any]:
-        """Return the rows; a lock of another program is waited for."""
+        """Return the rows, waiting for a lock of another program."""
         import sqlite3
 
-        gives_up = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _LOCK_TIMEOUT
         while True:
             try:
                 return self._database.execute(statement, values).fetchall()
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= gives_up:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
                     raise
 
     @contextmanager
@@ -167,10 +183,10 @@ class Checkpoint:
             if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
                 raise OutputError(
                     f"cannot {what} the checkpoint {self.path}: another program has had it locked"
-                    f" for {_PATIENCE:.0f} s"
+                    f" for {_LOCK_TIMEOUT:.0f} s"
                 ) from error
             raise OutputError(
-                f"cannot {what} the checkpoint {self.path}: {error}; {_WITHOUT}"
+                f"cannot {what} the checkpoint {self.path}: {error}; {_ADVICE}"
             ) from error
         except OSError as error:
             raise OutputError(
@@ -178,11 +194,11 @@ class Checkpoint:
             ) from error
 
     def _damaged(self, error: Exception) -> OutputError:
-        return OutputError(f"the checkpoint {self.path} is damaged: {error}; {_WITHOUT}")
+        return OutputError(f"the checkpoint {self.path} is damaged: {error}; {_ADVICE}")
 
     @property
     def history_store(self) -> Path:
-        """Where what was read of history is kept for the next run, as long as it is not written."""
+        """The path at which fetched history is kept for the next run until it is written."""
         return Path(f"{self.path}-history")
 
     def written(self) -> list[str]:
@@ -195,47 +211,47 @@ class Checkpoint:
             raise self._damaged(error) from error
 
     @property
-    def torn(self) -> bool:
-        """Whether the last run was killed amid a line longer than a pipe takes at once."""
+    def partial_line(self) -> bool:
+        """Whether the last run was killed within a line longer than a pipe accepts at once."""
         with self._failing("read"):
             return bool(self._query("SELECT 1 FROM torn"))
 
-    def tear(self) -> None:
-        """Note that some of a line is written and the rest of it is not."""
+    def mark_partial(self) -> None:
+        """Record that a line is partially written."""
         with self._transaction() as database:
             database.execute("INSERT OR REPLACE INTO torn VALUES (1)")
 
-    def wrote(self, records: Iterable[Record]) -> None:
-        """Note what has been written; a line that was torn is whole now."""
-        rows = [(each.id, each.channel, each.received) for each in records]
+    def commit(self, records: Iterable[Record]) -> None:
+        """Record what has been written; no line is partial any more."""
+        rows = [(record.id, record.channel, record.received) for record in records]
         with self._transaction() as database:
             database.executemany("INSERT OR REPLACE INTO written VALUES (?, ?, ?)", rows)
             database.execute("DELETE FROM torn")
 
     def begin(self, channel: str, at: int) -> None:
-        """Note that a channel is tailed from `at` on, if it never was before."""
-        if channel not in self.marks:
-            self.marks[channel] = Watermark(at, at)
+        """Record that a channel is tailed from `at` on, unless it was before."""
+        if channel not in self.watermarks:
+            self.watermarks[channel] = Watermark(at, at)
             self._save([channel])
 
-    def hold(self, gap: Gap) -> None:
-        """Keep the mark of a channel from passing a gap: messages of it are still to come."""
-        self._held.append((gap.channel, gap.begin))
-        mark = self.marks.get(gap.channel)
-        if mark and gap.begin < mark.until:
-            began = min(mark.began, gap.begin)
-            self.marks[gap.channel] = replace(mark, began=began, until=gap.begin)
+    def pin(self, gap: Gap) -> None:
+        """Keep the watermark of a channel from passing a gap whose messages are still to come."""
+        self._pins.append((gap.channel, gap.begin))
+        watermark = self.watermarks.get(gap.channel)
+        if watermark and gap.begin < watermark.until:
+            began = min(watermark.began, gap.begin)
+            self.watermarks[gap.channel] = replace(watermark, began=began, until=gap.begin)
             self._save([gap.channel])
 
-    def release(self, gap: Gap) -> None:
-        """Let the mark move on: what can be had of the gap is written.
+    def unpin(self, gap: Gap) -> None:
+        """Let the watermark pass a gap whose messages are written.
 
-        A gap that was given up holds it until a later one of its channel is read, from where it
-        began on; if none is in this run, the next run reads it again.
+        A gap that was given up still pins it, until a later gap of the channel is read from the
+        same begin; if there is none in this run, the next run reads it again.
         """
         pin = (gap.channel, gap.begin)
-        if pin in self._held:
-            self._held.remove(pin)
+        if pin in self._pins:
+            self._pins.remove(pin)
         if gap.given_up:
             begin = self._given_up.get(gap.channel, gap.begin)
             self._given_up[gap.channel] = min(begin, gap.begin)
@@ -243,12 +259,12 @@ class Checkpoint:
             self._given_up.pop(gap.channel, None)
         self._advance([gap.channel])
 
-    def cover(self, until: Mapping[str, int]) -> None:
-        """Move marks: all that happened in these channels until then is written.
+    def advance(self, until: Mapping[str, int]) -> None:
+        """Advance watermarks: everything that happened in these channels until then is written.
 
-        What a gap holds back is made up for when the gap is released.
+        A pinned watermark follows when its gap is released.
         """
-        self._proved.update(until)
+        self._proven.update(until)
         self._advance(until)
         if time.monotonic() >= self._prune_due:
             self._prune_due = time.monotonic() + _PRUNE_EVERY
@@ -257,36 +273,38 @@ class Checkpoint:
     def _advance(self, channels: Iterable[str]) -> None:
         moved = []
         for channel in channels:
-            mark, proved = self.marks.get(channel), self._proved.get(channel)
-            if mark is None or proved is None:
+            watermark, proved = self.watermarks.get(channel), self._proven.get(channel)
+            if watermark is None or proved is None:
                 continue
-            pins = [begin for name, begin in self._held if name == channel]
+            pins = [begin for name, begin in self._pins if name == channel]
             pins += [self._given_up[channel]] if channel in self._given_up else []
-            self.marks[channel] = replace(mark, until=min([proved, *pins]))
-            if self._with_times(channel) != mark:
+            self.watermarks[channel] = replace(watermark, until=min([proved, *pins]))
+            if self._with_times(channel) != watermark:
                 moved.append(channel)
         self._save(moved)
 
     def _with_times(self, channel: str) -> Watermark:
-        """Bring what the messages' times tell into a mark; not the newest while a gap is open."""
-        mark = self.marks[channel]
-        held = channel in self._given_up or any(name == channel for name, _ in self._held)
-        newest = mark.newest if held else self.times.newest.get(channel)
-        mark = replace(mark, newest=newest, floor=self.times.begins.get(channel))
-        self.marks[channel] = mark
-        return mark
+        """Update a watermark from the messages' times; `newest` only while no gap is open."""
+        watermark = self.watermarks[channel]
+        held = channel in self._given_up or any(name == channel for name, _ in self._pins)
+        newest = watermark.newest if held else self.times.newest.get(channel)
+        watermark = replace(watermark, newest=newest, floor=self.times.begins.get(channel))
+        self.watermarks[channel] = watermark
+        return watermark
 
     def _save(self, channels: Iterable[str]) -> None:
-        rows = [(channel, *msgspec.structs.astuple(self.marks[channel])) for channel in channels]
+        rows = [
+            (channel, *msgspec.structs.astuple(self.watermarks[channel])) for channel in channels
+        ]
         if rows:
             with self._transaction() as database:
                 database.executemany("INSERT OR REPLACE INTO mark VALUES (?, ?, ?, ?, ?)", rows)
 
     def _prune(self) -> None:
-        """Forget messages that no later run will read again.
+        """Delete the ids of messages that no later run will read again.
 
-        That may begin at the last message, by the service's clock, however long ago it came. Where
-        our clock is set forth and back, ages say little, so some are kept whatever their age.
+        A later run may begin at the last message, by the service's clock, however old it is. Where
+        our clock is set forward and back, ages say little, so some ids are kept whatever their age.
         """
         ((count,),) = self._query("SELECT count(*) FROM written")
         if count <= _ALWAYS_KEPT:
@@ -294,33 +312,37 @@ class Checkpoint:
         with self._transaction() as database:
             ages = self._query("SELECT channel, min(at), max(at) FROM written GROUP BY channel")
             for channel, oldest, newest in ages:
-                mark = self.marks.get(channel)
-                if mark and oldest < (before := min(mark.until, newest) - _KEPT):
+                watermark = self.watermarks.get(channel)
+                if watermark and oldest < (before := min(watermark.until, newest) - _RETENTION):
                     values = (channel, before)
                     database.execute("DELETE FROM written WHERE channel = ? AND at < ?", values)
 
     def close(self) -> None:
-        """Let another process have it."""
+        """Save the watermarks and release the lock."""
         try:
-            before = dict(self.marks)
-            self._save(name for name, mark in before.items() if self._with_times(name) != mark)
+            before = dict(self.watermarks)
+            self._save(
+                name for name, watermark in before.items() if self._with_times(name) != watermark
+            )
         finally:
             self._database.close()
-            self._taken.release()
+            self._file_lock.release()
 
 
-def _until_now(mark: Watermark, now: int) -> Watermark:
-    """Return a mark that is not in the future, where a clock that was set back may have left it.
+def _clamp_to_now(watermark: Watermark, now: int) -> Watermark:
+    """Return a watermark that is not in the future, where a clock that was set back may leave it.
 
-    Then nobody knows until when all is written by the clock of now: by that of the service, until
-    the newest message; where there was none, since the begin, or since any time at all.
+    Then the present clock does not tell until when everything is written. The best known moment
+    is the newest message's, by the service's clock; else the begin; else a day ago.
     """
-    until = mark.until
+    until = watermark.until
     if until > now:
-        newest = None if mark.newest is None else mark.newest * 10**9
-        known = [moment for moment in (newest, mark.began) if moment is not None and moment <= now]
+        newest = None if watermark.newest is None else watermark.newest * 10**9
+        known = [
+            moment for moment in (newest, watermark.began) if moment is not None and moment <= now
+        ]
         until = known[0] if known else now - _DAY
-    return replace(mark, began=min(mark.began, until), until=until)
+    return replace(watermark, began=min(watermark.began, until), until=until)
 
 
 def _directory() -> Path:

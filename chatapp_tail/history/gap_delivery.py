@@ -50,7 +50,7 @@ class GapDelivery:
             case Subscribed(at, channel):
                 self._checkpoint.begin(channel, at)
             case Watermarks(until):
-                self._checkpoint.cover(until)
+                self._checkpoint.advance(until)
 
     def reach(self, gap: Gap) -> bool:
         """Note that all before a gap is written; return whether the gap is reported as it is.
@@ -59,7 +59,7 @@ class GapDelivery:
         """
         state = self._filler.reached(gap) if self._filler else Reached.NOT_READ
         if self._checkpoint and state is Reached.OPEN:
-            self._checkpoint.hold(gap)
+            self._checkpoint.pin(gap)
         return state is Reached.NOT_READ and gap.reason != RENEWED
 
     def take(self) -> list[ChannelEvent] | Gap | None:
@@ -83,7 +83,7 @@ class GapDelivery:
     def release(self, gap: Gap) -> None:
         """Unpin the checkpoint: a gap is filled and reported."""
         if self._checkpoint:
-            self._checkpoint.release(gap)
+            self._checkpoint.unpin(gap)
 
     def unfinished(self) -> list[Gap]:
         """Return the gaps to be reported at the end because not all of their messages came."""

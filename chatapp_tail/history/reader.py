@@ -1,9 +1,9 @@
-"""What ChatApp keeps of a line: the messages of its chats, read back to fill a gap.
+"""Reads ChatApp's history of messengers: the messages of their chats, to fill gaps.
 
-The protocol has no history. The API has one, of messages and nothing else, and no question such as
-"what is new since": the chats are listed, newest first, as far back as they moved, and each of them
-is read from a moment on, with no end: what came live as well is known by its id elsewhere. Where
-nothing says how the service means something, the careful way is taken.
+The protocol has no history. The API has one, of messages only, and no query such as "new since":
+the chats are listed, newest first, as far back as they were updated, and each of them is read from
+a moment on, to its end: messages that came live as well are dropped elsewhere, by their id. Where
+the service is not documented, the code errs on the side of reading more.
 """
 
 import sqlite3
@@ -19,30 +19,30 @@ from typing import NamedTuple
 
 from ..errors import ChatAppTailError
 from ..threads import DaemonThreadPool
-from .answers import PAGE, Line, Message, Page
-from .chat_listing import ChatListing, Listed, path_of
+from .answers import PAGE, Message, MessengerRef, Page
+from .chat_listing import ChatListing, Listed, chats_path
 from .chat_reading import ChatReading
 from .rate_limit import RateLimiter
-from .requests import AT_ONCE, Ask, Clock, HistoryRequests, Refusal
+from .requests import MAX_IN_FLIGHT, Ask, Clock, HistoryRequests, Refusal
 from .store import HistoryStore, remove_store
 
-__all__ = ["PAGE", "Ask", "Clock", "Failed", "History", "Line", "Message", "Span"]
+__all__ = ["PAGE", "Ask", "Clock", "History", "Message", "MessengerRef", "OnFailure", "TimeRange"]
 
-_AHEAD = 2 * AT_ONCE
-"""Pages that are asked for, or came and are not kept yet."""
+_MAX_PAGES_IN_FLIGHT = 2 * MAX_IN_FLIGHT
+"""Pages that are requested, or received and not stored yet."""
 
-Failed = Callable[[Line, str, bool], None]
-"""Told why some of a line cannot be read, and whether a later run may find that mended."""
+OnFailure = Callable[[MessengerRef, str, bool], None]
+"""(messenger, why a part of it cannot be read, whether a later run may succeed)."""
 
 
-class Span(NamedTuple):
-    """From when on the messages of a line are wanted, in whole seconds since the epoch.
+class TimeRange(NamedTuple):
+    """The messages of a messenger since a moment, in whole seconds since the epoch.
 
-    `ours` is that moment by our own clock, `service` by the clock of the messages' own times, where
-    that is known: the earlier of them counts. Before `floor`, by our clock, nothing is wanted.
+    `ours` is that moment by our clock, `service` by the clock of the messages' times, if known: the
+    earlier of them counts. Messages before `floor`, by our clock, are not wanted.
     """
 
-    line: Line
+    ref: MessengerRef
     ours: int
     service: int | None = None
     floor: int | None = None
@@ -56,12 +56,11 @@ class Span(NamedTuple):
 
 
 class History:
-    """Reads several lines at once, a few requests under way, at a polite pace.
+    """Reads several messengers at once, with a few concurrent requests and a rate limit.
 
-    Whoever reads waits, in a thread of its own. `chats`, `chats_read` and `found` tell others how
-    far it is, `trouble` what came back where it has to ask again. What is read is kept on disk
-    until its turn comes: at `store`, for the next run to go on from, or in a temporary file.
-    `call` makes calls that may take long; without it, threads do.
+    The caller waits. `chats`, `chats_read` and `found` (messages) are the progress. Messages are
+    kept on disk until they are handed out: at `store`, from which the next run continues, or in a
+    temporary file. `call` runs a request; without it, a thread pool does.
     """
 
     def __init__(
@@ -78,155 +77,164 @@ class History:
         self._limiter = limiter
         self._store = store
         self._requests = HistoryRequests(ask, limiter, clock)
-        self._call = call or DaemonThreadPool("chatapp-tail-history", AT_ONCE).call
+        self._call = call or DaemonThreadPool("chatapp-tail-history", MAX_IN_FLIGHT).submit
 
     @property
     def trouble(self) -> str | None:
-        """What came back, as long as something has to be asked for again."""
+        """The last failure, while a request is repeated."""
         return self._requests.trouble
 
     @property
     def requests(self) -> int:
-        """How many requests were made so far."""
-        return self._limiter.begun
+        """Requests so far."""
+        return self._limiter.count
 
-    def messages(self, spans: Sequence[Span], failed: Failed) -> Iterator[Message]:
-        """Yield the messages of all spans in the order of their time, and nothing twice.
+    def messages(
+        self, time_ranges: Sequence[TimeRange], on_failure: OnFailure
+    ) -> Iterator[Message]:
+        """Yield the messages of all time ranges in the order of their time, each once.
 
-        What can be read is, also when something else of the same line cannot. Several spans of a
-        line are read as one.
+        A failure does not keep other chats of the messenger from being read. Several time ranges
+        of one messenger are read as one.
         """
         self.chats = self.chats_read = self.found = 0
         self._requests.begin()
-        lines: dict[Line, list[Span]] = {}
-        for span in spans:
-            lines.setdefault(span.line, []).append(span)
-        to_be_tried_again: set[Line] = set()
+        ranges: dict[MessengerRef, list[TimeRange]] = {}
+        for time_range in time_ranges:
+            ranges.setdefault(time_range.ref, []).append(time_range)
+        retry_later: set[MessengerRef] = set()
 
-        def note(line: Line, why: str, may_pass: bool) -> None:
-            to_be_tried_again.update([line] if may_pass else [])
-            failed(line, why, may_pass)
+        def note(ref: MessengerRef, reason: str, transient: bool) -> None:
+            retry_later.update([ref] if transient else [])
+            on_failure(ref, reason, transient)
 
         try:
             with closing(HistoryStore(self._store)) as store:
-                for message in _Reading(self, self._requests, store, lines, note).run():
+                for message in _Reading(self, self._requests, store, ranges, note).run():
                     self.found += 1
                     yield message
         except sqlite3.Error as error:
-            for line in lines:
-                note(line, f"what history has cannot be kept on disk: {error}", True)
-        if self._store and not to_be_tried_again:
+            for ref in ranges:
+                note(ref, f"what history has cannot be kept on disk: {error}", True)
+        if self._store and not retry_later:
             remove_store(self._store)  # what people wrote stays there no longer than it has to
 
     def call(self, work: Callable[[], None]) -> None:
-        """Make a call that may take long; nobody waits for it here."""
+        """Start a request without waiting for it."""
         self._call(work)
 
 
-class _Came(NamedTuple):
-    """What came of a call: of listing a line's chats, or of asking for a page of one."""
+class _Result(NamedTuple):
+    """The result of listing the chats of a messenger, or of requesting a page of a chat."""
 
-    of: Line | ChatReading
+    source: MessengerRef | ChatReading
     result: Listed | Page | Exception
 
 
 class _Reading:
-    """Reads some lines once: lists their chats, and reads on where it is furthest behind."""
+    """Reads some messengers once: lists their chats, then reads those furthest behind first."""
 
     def __init__(
         self,
         history: History,
         requests: HistoryRequests,
         store: HistoryStore,
-        lines: Mapping[Line, Sequence[Span]],
-        failed: Failed,
+        ranges: Mapping[MessengerRef, Sequence[TimeRange]],
+        on_failure: OnFailure,
     ) -> None:
         self._history = history
         self._requests = requests
         self._store = store
-        self._lines = lines
-        self._failed = failed
-        self._listings = len(lines)
-        self._came: SimpleQueue[_Came] = SimpleQueue()
+        self._ranges = ranges
+        self._on_failure = on_failure
+        self._listings = len(ranges)
+        """Messengers whose list of chats is not complete."""
+        self._results: SimpleQueue[_Result] = SimpleQueue()
+        """From the requesting threads to the waiting one."""
         self._waiting: list[tuple[float, int, ChatReading]] = []
-        self._under_way: set[ChatReading] = set()
+        """A heap of (position, number, chat): chats of which no page is requested."""
+        self._in_flight: set[ChatReading] = set()
+        """Chats of which a page is requested."""
         self._numbers = count()
+        """Breaks ties in the heap."""
 
     def run(self) -> Iterator[Message]:
-        """Yield the messages; those go out that are older than anything still to come."""
-        for line in self._lines:
-            self._history.call(partial(self._settle, line, partial(self._list, line)))
-        while self._listings or self._waiting or self._under_way:
+        """Yield messages as soon as they are older than every message still to be read."""
+        for ref in self._ranges:
+            self._history.call(partial(self._run_into_queue, ref, partial(self._list, ref)))
+        while self._listings or self._waiting or self._in_flight:
             self._ask_ahead()
-            self._accept(*self._came.get())
+            self._accept(*self._results.get())
             if not self._listings:
                 yield from self._store.take(self._position())
         yield from self._store.take(inf)
 
     def _position(self) -> float:
-        """Return the time up to which everything has come."""
-        positions = [reading.position for reading in self._under_way]
+        """Return the time up to which everything has been read."""
+        positions = [reading.position for reading in self._in_flight]
         return min(positions + [place for place, _, _ in self._waiting[:1]], default=inf)
 
-    # In the threads that ask.
+    # In the requesting threads.
 
-    def _settle(
-        self, of: Line | ChatReading, work: Callable[[], Listed] | Callable[[], Page]
+    def _run_into_queue(
+        self, source: MessengerRef | ChatReading, work: Callable[[], Listed] | Callable[[], Page]
     ) -> None:
         try:
-            self._came.put(_Came(of, work()))
+            self._results.put(_Result(source, work()))
         except Exception as error:
-            self._came.put(_Came(of, error))
+            self._results.put(_Result(source, error))
 
-    def _list(self, line: Line) -> Listed:
+    def _list(self, ref: MessengerRef) -> Listed:
         listing = ChatListing(
-            self._requests, line, partial(self._since, line), partial(self._failed, line)
+            self._requests, ref, partial(self._since, ref), partial(self._on_failure, ref)
         )
         return listing.read()
 
-    def _since(self, line: Line) -> int:
-        return min(span.since(self._requests.skew) for span in self._lines[line])
+    def _since(self, ref: MessengerRef) -> int:
+        return min(time_range.since(self._requests.skew) for time_range in self._ranges[ref])
 
     def _page(self, reading: ChatReading, query: Mapping[str, str]) -> Page:
         fixed = {"limit": str(PAGE), "includeSystemMessages": "1"}
-        path = f"{path_of(reading.line)}/{reading.name}/messages"
+        path = f"{chats_path(reading.ref)}/{reading.name}/messages"
         return self._requests.page(path, {**fixed, **query})
 
-    # In the thread that waits.
+    # In the waiting thread.
 
     def _ask_ahead(self) -> None:
-        """Ask for pages of the chats that are furthest behind, so many that no thread idles."""
-        while self._waiting and len(self._under_way) < _AHEAD:
+        """Request pages of the chats that are furthest behind, enough to keep all threads busy."""
+        while self._waiting and len(self._in_flight) < _MAX_PAGES_IN_FLIGHT:
             _, _, reading = heappop(self._waiting)
             query = dict(reading.next_query(self._history.clock.wall()))
-            self._under_way.add(reading)
+            self._in_flight.add(reading)
             work = partial(self._page, reading, query)
-            self._history.call(partial(self._settle, reading, work))
+            self._history.call(partial(self._run_into_queue, reading, work))
 
-    def _accept(self, of: Line | ChatReading, result: Listed | Page | Exception) -> None:
-        if isinstance(of, ChatReading):
-            self._accept_page(of, result)
+    def _accept(
+        self, source: MessengerRef | ChatReading, result: Listed | Page | Exception
+    ) -> None:
+        if isinstance(source, ChatReading):
+            self._accept_page(source, result)
         elif isinstance(result, Listed):
-            self._accept_listing(of, result)
+            self._accept_listing(source, result)
         else:
             assert isinstance(result, Exception)
             raise result
 
-    def _accept_listing(self, line: Line, listed: Listed) -> None:
+    def _accept_listing(self, ref: MessengerRef, listed: Listed) -> None:
         self._listings -= 1
-        timeless = self._requests.answers and not self._requests.heard_date
-        if timeless and any(span.service is None for span in self._lines[line]):
-            self._failed(line, "nothing tells the time of the service", False)
-        since, now = self._since(line), self._history.clock.wall()
-        known = self._store.begin(line, since)
+        timeless = self._requests.answers and not self._requests.date_seen
+        if timeless and any(time_range.service is None for time_range in self._ranges[ref]):
+            self._on_failure(ref, "nothing tells the time of the service", False)
+        since, now = self._since(ref), self._history.clock.wall()
+        known = self._store.begin(ref, since)
         for name, last_time in listed.chats.items():
             self._history.chats += 1
             chat = known.get(name)
-            reading = ChatReading(line, name, last_time, since, chat, now, self._requests.skew)
+            reading = ChatReading(ref, name, last_time, since, chat, now, self._requests.skew)
             self._queue(reading, begun=False)
 
     def _accept_page(self, reading: ChatReading, result: Listed | Page | Exception) -> None:
-        self._under_way.discard(reading)
+        self._in_flight.discard(reading)
         if isinstance(result, Page):
             self._keep(reading, result)
         elif isinstance(result, ChatAppTailError):
@@ -238,20 +246,20 @@ class _Reading:
 
     def _keep(self, reading: ChatReading, page: Page) -> None:
         items, times = reading.wanted(page)
-        new = self._store.add(reading.line, reading.name, items, times, reading.progress.leg)
-        reading.advance(page, items, new, partial(self._failed, reading.line))
-        self._store.note(reading.line, reading.name, reading.progress)
+        new = self._store.add(reading.ref, reading.name, items, times, reading.progress.leg)
+        reading.advance(page, items, new, partial(self._on_failure, reading.ref))
+        self._store.note(reading.ref, reading.name, reading.progress)
 
     def _note_failure(self, reading: ChatReading, error: ChatAppTailError) -> None:
         if isinstance(error, Refusal):
             if not reading.refused():
-                self._failed(reading.line, str(error), False)
+                self._on_failure(reading.ref, str(error), False)
         else:
             reading.give_up()
-            self._failed(reading.line, str(error), True)
+            self._on_failure(reading.ref, str(error), True)
 
     def _queue(self, reading: ChatReading, *, begun: bool) -> None:
-        """Let a chat wait for its next turn, if it has one; count it when it is `begun`."""
+        """Queue a chat for its next page, if there is one; count it as read once it has `begun`."""
         if not reading.counted and (reading.done or begun):
             reading.counted = True
             self._history.chats_read += 1

@@ -1,4 +1,4 @@
-"""Gaps in, messages out: what of history belongs to a gap, in the shape of live events."""
+"""From gaps to their messages: which part of history belongs to a gap, as live events."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,105 +9,110 @@ from msgspec.structs import replace
 
 from ..chatapp.channels import license_and_messenger, of_license
 from ..items import ASKED, NOT_RUNNING, ChannelEvent, Gap
-from .reader import History, Line, Message, Span
+from .reader import History, Message, MessengerRef, TimeRange
 
 OVERLAP = 30
-"""Seconds read before a gap, since a message's own time is by another clock than ours."""
+"""Seconds read before a gap, since the times of messages are by another clock than ours."""
 
 _OVERLAPS = {ASKED: 0, NOT_RUNNING: 300}
-"""The same where a gap does not begin at an answered ping: not at all before the moment a user
-names; and for longer before an earlier run ended, since its server may have forgotten it."""
+"""The same for gaps that do not begin at an answered ping: none before the moment a user names;
+more before the end of an earlier run, since the server may have lost its subscription before."""
 
-_CLOCKS = 10
-"""Seconds by which a clock of ours that is ahead must not cost what came just after the start."""
+_SKEW_TOLERANCE = 10
+"""Seconds by which our clock may be ahead without losing the first messages after the start."""
 
-_UNKNOWN = 3600
-"""Seconds read before the end of a gap of which nothing says when it began."""
+_UNKNOWN_START_OVERLAP = 3600
+"""Seconds read before the end of a gap whose begin is unknown."""
 
 _SET_BACK = "the clock was set back, so it is not known since when"
 
-_NONE: Mapping[str, int] = MappingProxyType({})
+_NO_TIMES: Mapping[str, int] = MappingProxyType({})
 
 
 def recover(
     history: History,
     gaps: Sequence[Gap],
     began: Mapping[str, int],
-    newest: Mapping[str, int] = _NONE,
+    newest: Mapping[str, int] = _NO_TIMES,
 ) -> Iterator[ChannelEvent | Gap]:
     """Yield the messages of all gaps in the order of their time, and then each gap, filled.
 
-    `began` has, by channel, when it was tailed first (nanoseconds): what is older is nobody's gap.
-    `newest` has the newest time of a message that came in a channel before its gap (seconds, by the
-    service's clock). Messages from after a gap are read too, since no clock tells where it ends. A
-    channel that had several gaps is read once, for all of them. A gap comes with `given_up` when
-    what it is missing may be there for a later run.
+    `began` has, by channel, when it was tailed first (nanoseconds): older messages belong to no
+    gap. `newest` has the newest time of a message in a channel before its gap (seconds, by the
+    service's clock). Messages after a gap are read too, since no clock tells exactly where it ends.
+    A channel with several gaps is read once for all of them. A gap has `given_up` set when a later
+    run may be able to read what is missing.
     """
-    troubles: dict[Line, list[str]] = {}
-    given_up: set[Line] = set()
+    failures: dict[MessengerRef, list[str]] = {}
+    given_up: set[MessengerRef] = set()
     now = history.clock.wall()
-    spans = [
-        _span(gap, began.get(gap.channel, 0), newest.get(gap.channel), int(now)) for gap in gaps
+    time_ranges = [
+        _time_range(gap, began.get(gap.channel, 0), newest.get(gap.channel), int(now))
+        for gap in gaps
     ]
 
-    def note(line: Line, why: str, may_pass: bool) -> None:
-        troubles.setdefault(line, []).append(why)
-        if may_pass:
-            given_up.add(line)
+    def note(ref: MessengerRef, reason: str, transient: bool) -> None:
+        failures.setdefault(ref, []).append(reason)
+        if transient:
+            given_up.add(ref)
 
-    for gap, (span, begin_known) in zip(gaps, spans, strict=True):
+    for gap, (time_range, begin_known) in zip(gaps, time_ranges, strict=True):
         if not begin_known:
-            note(span.line, f"{_SET_BACK} messages of {gap.channel} are missing", False)
-    for message in history.messages([span for span, _ in spans], note):
+            note(time_range.ref, f"{_SET_BACK} messages of {gap.channel} are missing", False)
+    for message in history.messages([time_range for time_range, _ in time_ranges], note):
         yield _event(message)
-    for gap, (span, _) in zip(gaps, spans, strict=True):
-        missing = _summarise(troubles.get(span.line, []))
-        yield replace(gap, missing=missing, given_up=span.line in given_up)
+    for gap, (time_range, _) in zip(gaps, time_ranges, strict=True):
+        missing = _summarise(failures.get(time_range.ref, []))
+        yield replace(gap, missing=missing, given_up=time_range.ref in given_up)
 
 
-def _span(gap: Gap, began: int, newest: int | None, now: int) -> tuple[Span, bool]:
-    """Return from when on to read for a gap, and whether it is known when that began.
+def _time_range(gap: Gap, began: int, newest: int | None, now: int) -> tuple[TimeRange, bool]:
+    """Return the time range to read for a gap, and whether its begin is known.
 
-    A moment that lies in the future, or after the end of the gap, was noted by a clock that was set
-    back since then, and says nothing.
+    A moment in the future, or after the end of the gap, comes from a clock that was set back since,
+    and is ignored.
     """
     overlap = _OVERLAPS.get(gap.reason, OVERLAP)
     until = min(now, gap.until // 10**9)
     moments = [moment // 10**9 for moment in (gap.since, gap.read_from) if moment is not None]
     possible = [moment for moment in moments if moment <= until]
     service = None if newest is None or gap.reason == ASKED else newest - overlap
-    line = _line(gap.channel)
+    ref = _messenger_ref(gap.channel)
     if not possible:
         known = service is not None and newest is not None and newest <= until
-        return Span(line, until - (overlap if known else _UNKNOWN), service), known
+        return TimeRange(
+            ref, until - (overlap if known else _UNKNOWN_START_OVERLAP), service
+        ), known
     since, began = min(possible), began // 10**9
-    # A service whose clock is behind ours gave what is newer than `began` an older time.
+    # If the service's clock is behind ours, messages newer than `began` have an older time.
     is_floor = began <= since and (newest is None or newest >= began)
-    return Span(line, since - overlap, service, began - _CLOCKS if is_floor else None), True
+    return TimeRange(
+        ref, since - overlap, service, began - _SKEW_TOLERANCE if is_floor else None
+    ), True
 
 
-def _line(channel: str) -> Line:
+def _messenger_ref(channel: str) -> MessengerRef:
     license_id, messenger = license_and_messenger(channel)
     assert license_id is not None
     assert messenger is not None
-    return Line(license_id, messenger)
+    return MessengerRef(license_id, messenger)
 
 
 _encode = msgspec.json.encode
 
 
 def _event(message: Message) -> ChannelEvent:
-    """Return a message in ChatApp's envelope, as it would have come, but for the queue's name."""
-    line = message.line
+    """Return a message in ChatApp's envelope, as it would have come live, without the queue."""
+    ref = message.ref
     data = b'{"queue":null,"payload":{"data":[%b],"meta":%b}}' % (
         message.item,
-        _encode({"type": "message", "licenseId": line.license, "messengerType": line.messenger}),
+        _encode({"type": "message", "licenseId": ref.license, "messengerType": ref.messenger}),
     )
-    return ChannelEvent(time.time_ns(), "message", of_license(*line), data)
+    return ChannelEvent(time.time_ns(), "message", of_license(*ref), data)
 
 
-def _summarise(troubles: Sequence[str]) -> str | None:
-    if not troubles:
+def _summarise(failures: Sequence[str]) -> str | None:
+    if not failures:
         return None
-    others = len(set(troubles)) - 1
-    return troubles[0] + (f" (and {others} more failure{'s' * (others > 1)})" if others else "")
+    others = len(set(failures)) - 1
+    return failures[0] + (f" (and {others} more failure{'s' * (others > 1)})" if others else "")

@@ -1,4 +1,4 @@
-"""How history is asked for: patiently, at the common pace, and never without an end."""
+"""Requests for history: with retries, at the common rate, and with a bound on the total time."""
 
 import random
 import time
@@ -12,25 +12,25 @@ from ..net import parse_http_date
 from .answers import Page, read_page
 from .rate_limit import RateLimiter
 
-AT_ONCE = 4
-"""Requests under way at the same time."""
+MAX_IN_FLIGHT = 4
+"""Concurrent requests."""
 
-_PATIENCE = 600.0
-"""Seconds without any answer after which reading ends."""
+_RETRY_TIMEOUT_ALL = 600.0
+"""Seconds without any response after which reading ends."""
 
-_ALONE = 60.0
-"""Seconds after which one request is given up while others are answered."""
+_RETRY_TIMEOUT_ONE = 60.0
+"""Seconds after which one request is abandoned while others succeed."""
 
-_FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
+_FIRST_WAIT, _MAX_WAIT = 0.5, 30.0
 _RETRY_AFTER_MAX = 300.0
-_CLOCKS_AGREE = 5
+_SKEW_TOLERANCE = 5
 
 Ask = Callable[[str, Mapping[str, str]], Response]
-"""(path, query) -> the answer, as `Api.ask` gives it."""
+"""(path, query) -> the response, as `Api.get` returns it."""
 
 
 class Clock(NamedTuple):
-    """The clocks that reading goes by, so that a test need not wait; all in seconds."""
+    """The clocks used, replaceable by tests; all in seconds."""
 
     wall: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
@@ -38,25 +38,25 @@ class Clock(NamedTuple):
 
 
 class Refusal(ApiError):
-    """ChatApp itself refuses what was asked, and later would do so too."""
+    """ChatApp itself refuses the request, and would refuse it again."""
 
 
-class _Trouble(NamedTuple):
-    """What came of a request instead of a page; `asked_for` seconds the server wants to wait.
+class _Failure(NamedTuple):
+    """The failure of a request; `retry_after` are the seconds the server asks to wait.
 
-    `odd` is an answer that somebody else may have given, such as a gateway during a deploy.
+    `malformed` is a response that may come from an intermediary, such as a gateway during a deploy.
     """
 
     error: ChatAppTailError
-    asked_for: float = 0.0
-    odd: bool = False
+    retry_after: float = 0.0
+    malformed: bool = False
 
 
 class HistoryRequests:
-    """Asks for pages, again as long as it fails in a way that may pass.
+    """Requests pages, and repeats requests that failed for a transient reason.
 
-    For a minute where other requests are answered, for ten where none is, and never for more than
-    that time on average of the threads. `trouble` is what came back where it has to ask again.
+    For a minute while other requests succeed, for ten while none does, and never for more than
+    that on average per thread.
     """
 
     def __init__(self, ask: Ask, limiter: RateLimiter, clock: Clock) -> None:
@@ -66,81 +66,86 @@ class HistoryRequests:
         self.begin()
 
     def begin(self) -> None:
-        """Forget what earlier reading came to."""
+        """Reset the state for a new reading."""
         self.trouble: str | None = None
+        """The last failure, until a request succeeds."""
         self.skew = 0
-        """Seconds by which the service's clock is behind ours (negative) as far as is known."""
-        self.heard_date = False
+        """Seconds by which the service's clock is behind ours (negative), as far as known."""
+        self.date_seen = False
+        """Whether any response had a readable `Date`."""
         self.answers = 0
-        """How many requests were answered with what they asked for."""
-        self._answered = self._clock.monotonic()
-        self._lost = 0.0
-        self._given_up: str | None = None
+        """Requests that succeeded."""
+        self._last_response = self._clock.monotonic()
+        """When the last request succeeded."""
+        self._time_lost = 0.0
+        """Seconds spent on failed requests and on waiting after them, in all threads."""
+        self._abandoned: str | None = None
+        """Why no further request is sent, once that is decided."""
 
     def page(self, path: str, query: Mapping[str, str]) -> Page:
-        """Return a page, however often it has to be asked for.
+        """Return a page, after as many attempts as it takes.
 
         Refusal when ChatApp refuses it; ApiError or CredentialsError when it cannot be had now.
         """
-        begun, wait = self._clock.monotonic(), _FIRST_WAIT
+        start, wait = self._clock.monotonic(), _FIRST_WAIT
         while True:
-            if self._given_up is not None:
-                raise ApiError(self._given_up)
+            if self._abandoned is not None:
+                raise ApiError(self._abandoned)
             self._limiter.wait()
-            tried = self._clock.monotonic()
-            came = self._try(path, query)
-            if isinstance(came, Page):
-                return came
-            self.trouble = str(came.error)
-            begun += came.asked_for
-            self._lost += self._clock.monotonic() - tried + wait
-            if not self._may_pass(came, begun, wait):
-                raise came.error
+            attempt_start = self._clock.monotonic()
+            result = self._try(path, query)
+            if isinstance(result, Page):
+                return result
+            self.trouble = str(result.error)
+            start += result.retry_after
+            self._time_lost += self._clock.monotonic() - attempt_start + wait
+            if not self._should_retry(result, start, wait):
+                raise result.error
             self._clock.sleep(random.uniform(wait / 2, wait))
-            wait = min(wait * 2, _LONGEST_WAIT)
+            wait = min(wait * 2, _MAX_WAIT)
 
-    def _try(self, path: str, query: Mapping[str, str]) -> Page | _Trouble:
+    def _try(self, path: str, query: Mapping[str, str]) -> Page | _Failure:
         try:
             reply = self._ask(path, query)
         except (ApiError, CredentialsError) as error:
-            # A token that is refused may be renewed in a moment, by this process or another.
-            return _Trouble(error)
-        if reply.passing:
-            asked_for = min(reply.retry_after or 0.0, _RETRY_AFTER_MAX)
-            self._limiter.pause(asked_for)
-            return _Trouble(ApiError(reply.said), asked_for)
+            # A refused token may be refreshed in a moment, by this process or another.
+            return _Failure(error)
+        if reply.retryable:
+            retry_after = min(reply.retry_after or 0.0, _RETRY_AFTER_MAX)
+            self._limiter.pause(retry_after)
+            return _Failure(ApiError(reply.summary), retry_after)
         if _is_refusal(reply):
-            self._note_answer(reply)
-            raise Refusal(reply.said)
+            self._note_response(reply)
+            raise Refusal(reply.summary)
         try:
             page = read_page(reply)
         except ApiError as error:
-            return _Trouble(error, odd=True)
-        self._note_answer(reply)
+            return _Failure(error, malformed=True)
+        self._note_response(reply)
         return page
 
-    def _note_answer(self, reply: Response) -> None:
-        self.trouble, self._answered = None, self._clock.monotonic()
+    def _note_response(self, reply: Response) -> None:
+        self.trouble, self._last_response = None, self._clock.monotonic()
         self.answers += 1
         date = parse_http_date(reply.headers.get("Date", ""))
         if date is not None:
-            self.heard_date = True
-            ahead = floor(date - self._clock.wall())
-            # Only ever earlier: it may be another clock than that of the messages.
-            self.skew = min(self.skew, ahead if ahead < -_CLOCKS_AGREE else 0)
+            self.date_seen = True
+            skew = floor(date - self._clock.wall())
+            # Only ever earlier: the clock of the messages may be another one.
+            self.skew = min(self.skew, skew if skew < -_SKEW_TOLERANCE else 0)
 
-    def _may_pass(self, trouble: _Trouble, begun: float, wait: float) -> bool:
-        """Return whether to wait and ask again; with nobody answering, nothing else is asked."""
+    def _should_retry(self, trouble: _Failure, start: float, wait: float) -> bool:
+        """Return whether to wait and try again; if no request succeeds, none is sent any more."""
         after_wait = self._clock.monotonic() + wait
-        if self._lost > _PATIENCE * AT_ONCE + self.answers:
-            self._given_up = str(trouble.error)
-        elif trouble.odd or self._answered > begun:
-            return after_wait <= begun + min(_PATIENCE, _ALONE)
-        elif after_wait > self._answered + _PATIENCE:
-            self._given_up = str(trouble.error)
-        return self._given_up is None
+        if self._time_lost > _RETRY_TIMEOUT_ALL * MAX_IN_FLIGHT + self.answers:
+            self._abandoned = str(trouble.error)
+        elif trouble.malformed or self._last_response > start:
+            return after_wait <= start + min(_RETRY_TIMEOUT_ALL, _RETRY_TIMEOUT_ONE)
+        elif after_wait > self._last_response + _RETRY_TIMEOUT_ALL:
+            self._abandoned = str(trouble.error)
+        return self._abandoned is None
 
 
 def _is_refusal(reply: Response) -> bool:
-    """Return whether a failure is told by ChatApp itself, not by something in between."""
+    """Return whether a failure comes from ChatApp itself, not from an intermediary."""
     return not reply.ok and reply.refuses and not 300 <= reply.status < 400

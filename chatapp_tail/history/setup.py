@@ -1,4 +1,4 @@
-"""Joins what fills gaps: where each channel begins, and who reads history."""
+"""Assembles the backfill: where channels begin, and what reads their history."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .reader import History
 
 StartPositions = Mapping[str, tuple[int, str]]
-"""Channel -> since when (wall-clock nanoseconds) nothing of it was written, and why."""
+"""Channel -> (since when nothing of it was written, in wall-clock nanoseconds; why)."""
 
 
 def start_positions(
@@ -31,49 +31,49 @@ def start_positions(
 ) -> StartPositions:
     """Return the channels whose tail begins in the past: where an earlier run ended, or `since`.
 
-    A line that came to the account between two runs of `--all` begins where the other ones do.
+    A licence that was added between two runs of `--all` begins where the others do.
     """
-    marks = checkpoint.marks if checkpoint else {}
-    last = max((mark.until for mark in marks.values()), default=None) if everything else None
-    found: dict[str, tuple[int, str]] = {}
+    watermarks = checkpoint.watermarks if checkpoint else {}
+    last = max((mark.until for mark in watermarks.values()), default=None) if everything else None
+    positions: dict[str, tuple[int, str]] = {}
     for channel in channels:
-        if channel in marks:
-            found[channel] = (marks[channel].until, NOT_RUNNING)
+        if channel in watermarks:
+            positions[channel] = (watermarks[channel].until, NOT_RUNNING)
         elif since is not None:
-            found[channel] = (since, ASKED)
+            positions[channel] = (since, ASKED)
         elif last is not None:
-            found[channel] = (last, NOT_RUNNING)
-    return found
+            positions[channel] = (last, NOT_RUNNING)
+    return positions
 
 
 def began(places: StartPositions, checkpoint: Checkpoint | None) -> dict[str, int]:
-    """Return when each of these channels was tailed first, as far as history may be read."""
-    marks = checkpoint.marks if checkpoint else {}
+    """Return when these channels were tailed first: history is not read from before then."""
+    watermarks = checkpoint.watermarks if checkpoint else {}
     return {
-        channel: marks[channel].began if channel in marks else since
+        channel: watermarks[channel].began if channel in watermarks else since
         for channel, (since, _) in places.items()
     }
 
 
 def has_history(channel: str) -> bool:
-    """Return whether the API keeps messages of a channel: it does of licences' channels only."""
+    """Return whether the API has messages of a channel: only those of licences have."""
     return None not in license_and_messenger(channel)
 
 
 class HistoryReader:
-    """Reads gaps from the API; what that needs is loaded at the first one."""
+    """Reads gaps from the API; imports what that needs at the first gap."""
 
     def __init__(self, api: Api, store: Path | None = None) -> None:
         self._api = api
         self._store = store
         self._history: History | None = None
         self.since = inf
-        """When reading began (monotonic), as long as it lasts; checks of a subscription aside."""
+        """When reading began (monotonic), infinity if none is running; resubscribe checks aside."""
 
     def __call__(
         self, gaps: Sequence[Gap], began: Mapping[str, int], newest: Mapping[str, int]
     ) -> Iterator[ChannelEvent | Gap]:
-        """Yield messages and gaps, as `Fetch` wants it."""
+        """Yield messages and gaps, see `gap_filler.Fetch`."""
         try:
             from .rate_limit import RateLimiter
             from .reader import History
@@ -83,14 +83,14 @@ class HistoryReader:
             missing = f"history cannot be read: {error}"
             yield from (replace(gap, missing=missing, given_up=True) for gap in gaps)
             return
-        self._history = self._history or History(self._api.ask, RateLimiter(), store=self._store)
+        self._history = self._history or History(self._api.get, RateLimiter(), store=self._store)
         if any(gap.reason != RENEWED for gap in gaps):
             self.since = time.monotonic()
         yield from recover(self._history, gaps, began, newest)
         self.since = inf
 
     def state(self) -> Fetching:
-        """Return how far it is."""
+        """Return the progress."""
         at, known = time.time_ns(), self._history
         if known is None:
             return Fetching(at, 0, 0, 0)
@@ -98,7 +98,7 @@ class HistoryReader:
 
 
 class BackfillSetup(msgspec.Struct, frozen=True):
-    """All that fills gaps; nothing of it where they are not to be filled."""
+    """The parts of the backfill; None where gaps are not to be filled."""
 
     start_positions: StartPositions
     backfill: GapFiller | None = None
@@ -107,7 +107,7 @@ class BackfillSetup(msgspec.Struct, frozen=True):
     reader: HistoryReader | None = None
 
     def before(self, put: Sink) -> Sink:
-        """Return a sink that lets gaps be seen on their way into the spool."""
+        """Return a sink that shows items to the backfill before it passes them on to `put`."""
         if (backfill := self.backfill) is None:
             return put
 
@@ -128,22 +128,22 @@ def set_up_backfill(
     everything: bool,
     wait: float | None,
 ) -> BackfillSetup:
-    """Return what fills the gaps of channels that have history, those from before the start too.
+    """Return the backfill for channels that have history, with the gaps before the start.
 
-    `since` is in nanoseconds since the epoch, `wait` how many seconds live events wait for a gap's
-    messages, None where gaps are not to be filled; `everything` as with `--all`.
+    `since` is in nanoseconds since the epoch, `wait` the seconds that live events wait for the
+    messages of a gap, None where gaps are not to be filled; `everything` is `--all`.
     """
     places = start_positions(channels, checkpoint, since, everything=everything)
     if wait is None:
         return BackfillSetup(places)
     if checkpoint:
-        # Should this run end before it has read what was before it, the next one still must.
+        # If this run ends before it has read what precedes it, the next one must.
         for channel, (begin, _) in places.items():
             checkpoint.begin(channel, begin)
     times = checkpoint.times if checkpoint else MessageTimes()
     reader = HistoryReader(api, checkpoint.history_store if checkpoint else None)
     backfill = GapFiller(
-        reader, has_history, alarm, began=began(places, checkpoint), times=times, patience=wait
+        reader, has_history, alarm, began=began(places, checkpoint), times=times, timeout=wait
     )
     deduplicator = Deduplicator(
         checkpoint.written() if checkpoint else (),

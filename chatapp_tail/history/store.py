@@ -1,9 +1,9 @@
-"""What was read of history and is not handed out yet: on disk, so that it may be of any size.
+"""Messages that were fetched and not handed out yet: on disk, so that there may be any number.
 
-A database of SQLite: without a path a temporary one, which goes with the process. With a path the
-next run finds what this one read, so that a backlog which takes longer than one run is worked off
-in pieces. It holds nothing that could not be read again: a file that is damaged or of another
-program is replaced.
+An SQLite database: without a path a temporary one, which ends with the process. With a path the
+next run finds what this one fetched, so that a backlog which takes longer than one run is read in
+several. Everything in it could be fetched again: a file that is damaged or of another program is
+replaced.
 """
 
 import sqlite3
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from .answers import Item, Line, Message
+from .answers import Item, Message, MessengerRef
 
 _VERSION = 1
 _CHUNK = 200
@@ -49,9 +49,9 @@ WHERE m.place = w.place AND w.time < ? ORDER BY w.time, w.number, w.place LIMIT 
 class Progress(msgspec.Struct):
     """How far one chat was read.
 
-    From `since` on, begun at `begun` (seconds of our clock), when it was listed with `last_time`,
-    which it was first seen to have at `listed` (by our clock too). `query` asks for the next page;
-    it is empty when the chat was read to its end. `leg` counts how often it was begun.
+    It is read from `since` on. Reading began at `begun`, in seconds of our clock, when the list had
+    it with `last_time`, first seen at `listed`, by our clock too. `query` requests the next page;
+    it is empty when the chat was read to its end. `leg` counts how often reading began.
     """
 
     since: int
@@ -62,7 +62,7 @@ class Progress(msgspec.Struct):
     leg: int = 1
 
     def is_older(self, since: int) -> bool:
-        """Return whether the chat was read to its end, which was before a moment."""
+        """Return whether the chat was read to its end, and ended before a moment."""
         return not self.query and self.last_time is not None and self.last_time < since
 
 
@@ -71,9 +71,9 @@ _decode = msgspec.msgpack.Decoder(Progress).decode
 
 
 class HistoryStore:
-    """Messages by chat and id, each once, to be taken out in the order of their time.
+    """Messages by chat and id, each once, taken out in the order of their time.
 
-    Raises sqlite3.Error when the disk does not do its part.
+    Raises sqlite3.Error when the disk fails.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -82,57 +82,57 @@ class HistoryStore:
         self._database.commit()
         self._last_place = 0
 
-    def begin(self, line: Line, since: int) -> dict[str, Progress]:
-        """Return how far the chats of a line were read, by name; what is older is dropped.
+    def begin(self, ref: MessengerRef, since: int) -> dict[str, Progress]:
+        """Return how far the chats of a messenger were read, by name; drop what is older.
 
-        What is there of the line will be handed out, once more if it was before: who has it from an
-        earlier run may have ended before it was written.
+        Its stored messages will be handed out, even if they were before: the earlier run may have
+        ended before they were written.
         """
         execute = self._database.execute
         of_line = "license = ? AND messenger = ?"
-        execute(f"DELETE FROM message WHERE {of_line} AND time < ?", (*line, since))
+        execute(f"DELETE FROM message WHERE {of_line} AND time < ?", (*ref, since))
         execute(
             "INSERT OR IGNORE INTO waiting"
             f" SELECT time, number, place FROM message WHERE {of_line}",
-            line,
+            ref,
         )
-        rows = execute(f"SELECT chat, state FROM chat WHERE {of_line}", line).fetchall()
-        found = {chat: state for chat, text in rows if (state := _state(text)) is not None}
-        old = [chat for chat, _ in rows if chat not in found or found[chat].is_older(since)]
+        rows = execute(f"SELECT chat, state FROM chat WHERE {of_line}", ref).fetchall()
+        states = {chat: state for chat, text in rows if (state := _state(text)) is not None}
+        old = [chat for chat, _ in rows if chat not in states or states[chat].is_older(since)]
         for chat in old:
-            execute(f"DELETE FROM chat WHERE {of_line} AND chat = ?", (*line, chat))
-            found.pop(chat, None)
+            execute(f"DELETE FROM chat WHERE {of_line} AND chat = ?", (*ref, chat))
+            states.pop(chat, None)
         (self._last_place,) = execute("SELECT ifnull(max(place), 0) FROM message").fetchone()
         self._database.commit()
-        return found
+        return states
 
     def add(
-        self, line: Line, chat: str, items: Sequence[Item], times: Sequence[int], leg: int
+        self, ref: MessengerRef, chat: str, items: Sequence[Item], times: Sequence[int], leg: int
     ) -> list[bool]:
-        """Add a page of a chat; return which items this leg did not have before.
+        """Add a page of a chat; return which items are new to this leg.
 
-        It is kept for the next run only with what `note` says of it.
+        It is committed by `note`, together with the progress.
         """
         execute, new = self._database.execute, []
         for item, time in zip(items, times, strict=True):
-            row = (*line, chat, item.key, leg, time, item.number, item.item)
+            row = (*ref, chat, item.key, leg, time, item.number, item.item)
             added = execute(_ADD, row)
             new.append(added.rowcount > 0)
-            # One that was there may have been handed out; a new one has the next place.
+            # A stored message may have been handed out; a new one has the next place.
             if (place := added.lastrowid or 0) > self._last_place:
                 execute("INSERT INTO waiting VALUES (?, ?, ?)", (time, item.number, place))
                 self._last_place = place
         return new
 
-    def note(self, line: Line, chat: str, state: Progress) -> None:
-        """Note how far a chat is read, together with the page that was added last."""
+    def note(self, ref: MessengerRef, chat: str, state: Progress) -> None:
+        """Commit the progress of a chat, together with the page that was added last."""
         self._database.execute(
-            "INSERT OR REPLACE INTO chat VALUES (?, ?, ?, ?)", (*line, chat, _encode(state))
+            "INSERT OR REPLACE INTO chat VALUES (?, ?, ?, ?)", (*ref, chat, _encode(state))
         )
         self._database.commit()
 
     def take(self, before: float) -> Iterator[Message]:
-        """Hand out what is older than a moment, in order, once per opening of the store."""
+        """Hand out messages older than a moment, in order, once per opening of the store."""
         while rows := self._database.execute(_TAKE, (min(before, 2**62), _CHUNK)).fetchall():
             self._database.executemany(
                 "DELETE FROM waiting WHERE time = ? AND number = ? AND place = ?",
@@ -140,10 +140,10 @@ class HistoryStore:
             )
             self._database.commit()
             for time, number, _, license_id, messenger, item in rows:
-                yield Message(time, number, Line(license_id, messenger), item)
+                yield Message(time, number, MessengerRef(license_id, messenger), item)
 
     def close(self) -> None:
-        """Close it; a temporary one is gone then."""
+        """Close the store, which removes a temporary one."""
         self._database.close()
 
 
@@ -155,7 +155,7 @@ def _state(text: bytes) -> Progress | None:
 
 
 def _open(path: Path | None) -> sqlite3.Connection:
-    """Open a file, in the place of one that is no use; a temporary one where that fails too."""
+    """Open a file, replacing an unusable one; a temporary one if that fails too."""
     if path is not None:
         for _ in range(2):
             try:
@@ -168,7 +168,7 @@ def _open(path: Path | None) -> sqlite3.Connection:
 def _connect(name: str) -> sqlite3.Connection:
     if name:
         Path(name).touch(mode=0o600)
-    # Not for one thread alone: a generator that is given up may be closed by any.
+    # Not bound to one thread: an abandoned generator may be closed by any.
     database = sqlite3.connect(name, timeout=_LOCKED, check_same_thread=False)
     try:
         (version,) = database.execute("PRAGMA user_version").fetchone()
@@ -189,7 +189,7 @@ def _connect(name: str) -> sqlite3.Connection:
 
 
 def remove_store(path: Path) -> None:
-    """Remove the file of a store that is closed, if it is there."""
+    """Remove the file of a closed store, if it exists."""
     for name in (path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))):
         with suppress(OSError):
             name.unlink()

@@ -33,7 +33,7 @@ class AuthorisationPool:
 
     def ask(self, request: AuthRequested) -> None:
         """Queue a request; a thread is started when fewer than eight are busy."""
-        self._daemons.call(partial(self._answer, request))
+        self._daemons.submit(partial(self._answer, request))
 
     def _answer(self, request: AuthRequested) -> None:
         # Requests of a connection that is lost are still queued, and their answers of no use.

@@ -42,7 +42,7 @@ def decode_event(text: bytes) -> PusherEvent:
     """Return the event in a text message of valid UTF-8; `MalformedMessage` if there is none."""
     try:
         usual = _decode_string_data(text)
-    except raw_json.REFUSED:
+    except raw_json.DECODE_ERRORS:
         return _decode_slow(text)
     return usual.event, usual.channel, usual.data.encode()
 
@@ -50,7 +50,7 @@ def decode_event(text: bytes) -> PusherEvent:
 def _decode_slow(text: bytes) -> PusherEvent:
     try:
         plain = _decode_raw_data(text)
-    except raw_json.REFUSED:
+    except raw_json.DECODE_ERRORS:
         return _decode_by_parts(text)
     data = bytes(plain.data)
     return plain.event, plain.channel, _document_of(data) if data else None
@@ -75,7 +75,7 @@ def _document_of(value: bytes) -> bytes:
         return value
     try:
         return _decode_string(value).encode()
-    except raw_json.REFUSED:
+    except raw_json.DECODE_ERRORS:
         return _with_lone_surrogates(json.loads(value))
 
 
@@ -87,9 +87,9 @@ def _with_lone_surrogates(text: str) -> bytes:
     """
     document = _LONE_SURROGATE.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
     try:
-        raw_json.check(document)
+        raw_json.validate(document)
     except ValueError:
-        return raw_json.printable(text).encode()
+        return raw_json.replace_surrogates(text).encode()
     return document.encode()
 
 
@@ -117,4 +117,4 @@ def error_code(document: object) -> int | None:
 
 def text_of(value: object) -> str:
     """Return a printable text; an empty one for any other value."""
-    return raw_json.printable(value) if isinstance(value, str) else ""
+    return raw_json.replace_surrogates(value) if isinstance(value, str) else ""

@@ -47,7 +47,7 @@ class Resolver:
 
     def _in_thread(self, host: str, port: int) -> list[Address]:
         answers: list[list[Address] | Exception] = []
-        self._daemons.call(partial(_answer, host, port, answers, self._waker))
+        self._daemons.submit(partial(_answer, host, port, answers, self._waker))
         deadline = time.monotonic() + LOOKUP_TIMEOUT
         waits = select.poll()
         waits.register(self._waker, select.POLLIN)

@@ -60,9 +60,9 @@ class LineWriter:
         if self._checkpoint is None:
             if ends_with_partial_line(self.stdout.fileno(), if_appended=True):
                 self._write_bytes(b"\n")
-        elif self._checkpoint.torn or ends_with_partial_line(self.stdout.fileno()):
+        elif self._checkpoint.partial_line or ends_with_partial_line(self.stdout.fileno()):
             self._write_bytes(b"\n")
-            self._checkpoint.wrote(())
+            self._checkpoint.commit(())
 
     def write(self, lines: list[bytes]) -> bool:
         """Write lines, without those beyond the count; return whether there were any."""
@@ -89,9 +89,9 @@ class LineWriter:
         if self._checkpoint is None or not self.stdout.may_tear(len(line)):
             self._write_bytes(line)
             return
-        self._checkpoint.tear()
+        self._checkpoint.mark_partial()
         self._write_bytes(line)
-        self._checkpoint.wrote(())
+        self._checkpoint.commit(())
 
     def _write_and_commit(self, lines: list[bytes], surplus: int, checkpoint: Checkpoint) -> None:
         """Write lines in pieces that a kill leaves whole or absent, then commit their messages.
@@ -100,10 +100,10 @@ class LineWriter:
         """
         for piece in _pieces(lines, self.stdout.at_most):
             if self.stdout.may_tear(len(piece)):
-                checkpoint.tear()
+                checkpoint.mark_partial()
             self._write_bytes(piece)
         records = self._pipeline.take_written(surplus)
-        checkpoint.wrote(record for record in records if record.event == "message")
+        checkpoint.commit(record for record in records if record.event == "message")
 
     def _write_bytes(self, data: bytes) -> None:
         unwritten = memoryview(data)

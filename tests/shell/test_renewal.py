@@ -375,7 +375,7 @@ def test_many_threads_renew_once(sandbox: Sandbox, home: Path) -> None:
 def held_lock(sandbox: Sandbox, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A store whose lock another process keeps for longer than anybody waits."""
     log_in(sandbox, home)
-    monkeypatch.setattr(token_store, "_LOCK_PATIENCE", 0.1)
+    monkeypatch.setattr(token_store, "_LOCK_TIMEOUT", 0.1)
     with FileLock(state_of(home) / "tokens.json.lock"):
         yield state_of(home)
 

@@ -8,6 +8,8 @@ from chatapp_tail.errors import (
     ExitStatus,
     OutputError,
     UsageError,
+    error_at,
+    suggest,
 )
 
 
@@ -37,3 +39,28 @@ def test_every_failure_has_a_status_of_its_own() -> None:
     assert ExitStatus.BUG not in statuses
     assert ExitStatus.DONE not in statuses
     assert len(set(statuses)) == len(statuses)
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"), [("mesage", "message"), ("chattag", "chatTag"), ("zzz", None), ("", None)]
+)
+def test_the_closest_word(word: str, meant: str | None) -> None:
+    assert suggest(word, ("message", "messageStatus", "chatTag")) == meant
+
+
+def test_nothing_is_close_to_nothing() -> None:
+    assert suggest("message", ()) is None
+
+
+CARETS = [
+    ("abc", 1, "  abc\n   ^"),
+    ("", 0, "  \n  ^"),
+    ("日本x", 2, "  日本x\n      ^"),
+    ("e\u0301x", 2, "  e\u0301x\n   ^"),
+    ("a\x1bb", 2, "  a\\x1bb\n       ^"),
+]
+
+
+@pytest.mark.parametrize(("value", "position", "shown"), CARETS)
+def test_a_caret_stands_under_the_fault(value: str, position: int, shown: str) -> None:
+    assert str(error_at("--where", "wrong", value, position)) == f"--where: wrong\n{shown}"

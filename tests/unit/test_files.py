@@ -9,12 +9,12 @@ import pytest
 from chatapp_tail.files import new_file, write_atomically
 
 
-@pytest.mark.parametrize("synced", [True, False])
-def test_a_file_is_replaced_and_for_its_owner_only(tmp_path: Path, synced: bool) -> None:
+@pytest.mark.parametrize("fsync", [True, False])
+def test_a_file_is_replaced_and_for_its_owner_only(tmp_path: Path, fsync: bool) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old and longer")
     path.chmod(0o644)
-    write_atomically(path, b"new", synced=synced)
+    write_atomically(path, b"new", fsync=fsync)
     assert path.read_bytes() == b"new"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert list(tmp_path.iterdir()) == [path]
@@ -24,7 +24,7 @@ def test_what_cannot_be_replaced_stays_and_nothing_is_left(tmp_path: Path) -> No
     path = tmp_path / "directory"
     (path / "inside").mkdir(parents=True)
     with pytest.raises(OSError, match="directory"):
-        write_atomically(path, b"new", synced=False)
+        write_atomically(path, b"new", fsync=False)
     assert list(tmp_path.iterdir()) == [path]
 
 

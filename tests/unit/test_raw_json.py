@@ -33,7 +33,7 @@ def test_elements_are_the_exact_text(parts: list[str], data: st.DataObject) -> N
     spaced = [data.draw(SPACES) + part + data.draw(SPACES) for part in parts]
     text = data.draw(SPACES) + "[" + ",".join(spaced) + "]" + data.draw(SPACES)
     assert raw_json.elements(text) == parts
-    raw_json.check(text)
+    raw_json.validate(text)
 
 
 @given(st.dictionaries(st.text(max_size=6), values, max_size=6), st.data())
@@ -45,7 +45,7 @@ def test_members_are_the_exact_text(parts: dict[str, str], data: st.DataObject) 
     text = "{" + ",".join(spaced) + data.draw(SPACES) + "}"
     assert raw_json.members(text) == parts
     assert list(raw_json.members(text)) == list(parts)
-    raw_json.check(text)
+    raw_json.validate(text)
 
 
 def test_of_members_named_twice_the_last_counts() -> None:
@@ -64,7 +64,7 @@ NO_JSON += ["\ufeff1", "\xa01", "//", "tru", "True", '{"a":NaN}', "{1:2}", '{"a"
 
 
 @pytest.mark.parametrize("text", NO_JSON)
-@pytest.mark.parametrize("read", [raw_json.check, raw_json.members, raw_json.elements])
+@pytest.mark.parametrize("read", [raw_json.validate, raw_json.members, raw_json.elements])
 def test_what_is_not_json_is_refused(read: Callable[[str], object], text: str) -> None:
     with pytest.raises(ValueError, match=r"\S"):
         read(text)
@@ -83,7 +83,7 @@ def test_elements_of_something_else(text: str) -> None:
 
 
 @pytest.mark.parametrize("depth", [2_000, 100_000])
-@pytest.mark.parametrize("read", [raw_json.check, raw_json.members, raw_json.elements])
+@pytest.mark.parametrize("read", [raw_json.validate, raw_json.members, raw_json.elements])
 def test_nesting_without_end_is_refused(read: Callable[[str], object], depth: int) -> None:
     inside = "[" * depth + "]" * depth
     text = f'{{"a":{inside}}}' if read is raw_json.members else f"[{inside}]"
@@ -97,9 +97,9 @@ def test_any_text_is_read_or_refused_with_a_value_error(text: str) -> None:
         json.loads(text, parse_constant=lambda _: json.loads("refused"))
     except ValueError:
         with pytest.raises(ValueError, match=r"\S"):
-            raw_json.check(text)
+            raw_json.validate(text)
     else:
-        raw_json.check(text)
+        raw_json.validate(text)
     for read in (raw_json.members, raw_json.elements):
         try:
             read(text)
@@ -109,7 +109,7 @@ def test_any_text_is_read_or_refused_with_a_value_error(text: str) -> None:
 
 @pytest.mark.parametrize("number", ["1" * 5_000, "-" + "9" * 10_000], ids=["5000", "10000"])
 def test_a_number_may_have_any_number_of_digits(number: str) -> None:
-    raw_json.check(number)
+    raw_json.validate(number)
     assert raw_json.elements(f"[{number}]") == [number]
     assert raw_json.members(f'{{"a":{number}}}') == {"a": number}
 

@@ -19,7 +19,7 @@ def test_every_call_is_made() -> None:
     done: SimpleQueue[int] = SimpleQueue()
     daemons = DaemonThreadPool("made-up", 3)
     for number in range(500):
-        daemons.call(lambda number=number: done.put(number))  # type: ignore[misc]
+        daemons.submit(lambda number=number: done.put(number))  # type: ignore[misc]
     assert {done.get(timeout=WAIT) for _ in range(500)} == set(range(500))
     assert done.empty()
 
@@ -28,7 +28,7 @@ def test_one_at_once_keeps_the_order() -> None:
     done: SimpleQueue[int] = SimpleQueue()
     daemons = DaemonThreadPool("made-up", 1)
     for number in range(300):
-        daemons.call(lambda number=number: done.put(number))  # type: ignore[misc]
+        daemons.submit(lambda number=number: done.put(number))  # type: ignore[misc]
     assert [done.get(timeout=WAIT) for _ in range(300)] == list(range(300))
 
 
@@ -42,7 +42,7 @@ def test_as_many_at_once_as_there_may_be_and_no_more() -> None:
 
     daemons = DaemonThreadPool("made-up-few", 4)
     for _ in range(10):
-        daemons.call(work)
+        daemons.submit(work)
     for _ in range(4):
         begun.get(timeout=WAIT)
     assert len(threads("made-up-few")) == 4
@@ -56,7 +56,7 @@ def test_threads_end_when_there_is_nothing_to_do_and_begin_again() -> None:
     daemons = DaemonThreadPool("made-up-idle", 2)
     for _ in range(3):
         done = threading.Event()
-        daemons.call(done.set)
+        daemons.submit(done.set)
         assert done.wait(WAIT)
         for thread in threads("made-up-idle"):
             thread.join(WAIT)
@@ -68,7 +68,7 @@ def test_no_call_is_lost_that_comes_while_a_thread_ends() -> None:
     daemons = DaemonThreadPool("made-up", 1)
     for _ in range(3000):
         done = threading.Event()
-        daemons.call(done.set)
+        daemons.submit(done.set)
         assert done.wait(WAIT)
 
 
@@ -78,7 +78,7 @@ def test_calls_from_several_threads() -> None:
 
     def call() -> None:
         for _ in range(300):
-            daemons.call(lambda: done.put(1))
+            daemons.submit(lambda: done.put(1))
 
     callers = [threading.Thread(target=call) for _ in range(4)]
     for caller in callers:
@@ -99,7 +99,7 @@ def hang():
     begun.release()
     threading.Event().wait()
 for _ in range(5):
-    daemons.call(hang)
+    daemons.submit(hang)
 begun.acquire()
 print("ended", flush=True)
 """

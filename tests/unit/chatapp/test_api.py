@@ -27,7 +27,7 @@ class Renewable:
     def current(self) -> Secret:
         return self.token
 
-    def renew(self, refused: Secret) -> Secret:
+    def refresh(self, refused: Secret) -> Secret:
         if refused == Secret("new-made-up"):
             raise CredentialsError("no other token")
         self.token = Secret("new-made-up")

@@ -207,7 +207,7 @@ def test_tls(tmp_path: Path, trusted: bool) -> None:
     ],
 )
 def test_only_plain_urls_take_the_short_way(url: str, reached: bool) -> None:
-    assert AuthConnections.reaches(url) is reached
+    assert AuthConnections.supports(url) is reached
 
 
 def test_requests_is_not_imported_for_it(server: Server) -> None:

@@ -87,13 +87,13 @@ REPLIES = {
         {"ok": False, "token_refused": True},
     ),
     "401": (Answer(401, b""), {"ok": False, "token_refused": True}),
-    "403": (Answer(403, b"{}"), {"ok": False, "token_refused": False, "passing": False}),
-    "404": (Answer(404, b"<html>"), {"ok": False, "token_refused": False, "passing": False}),
-    "408": (Answer(408), {"ok": False, "passing": True}),
-    "429": (Answer(429), {"ok": False, "passing": True}),
-    "500": (Answer(500), {"ok": False, "passing": True}),
-    "503": (Answer(503), {"ok": False, "passing": True}),
-    "302": (Answer(302), {"ok": False, "passing": False}),
+    "403": (Answer(403, b"{}"), {"ok": False, "token_refused": False, "retryable": False}),
+    "404": (Answer(404, b"<html>"), {"ok": False, "token_refused": False, "retryable": False}),
+    "408": (Answer(408), {"ok": False, "retryable": True}),
+    "429": (Answer(429), {"ok": False, "retryable": True}),
+    "500": (Answer(500), {"ok": False, "retryable": True}),
+    "503": (Answer(503), {"ok": False, "retryable": True}),
+    "302": (Answer(302), {"ok": False, "retryable": False}),
     "not JSON": (Answer(200, b"\xff<html>"), {"ok": True}),
     "JSON of another shape": (Answer(200, b"[5]"), {"ok": True}),
     "nesting without end": (Answer(200, b"[" * 100_000), {"ok": True}),
@@ -106,8 +106,8 @@ def test_replies(server: Server, answer: Answer, expected: dict[str, bool]) -> N
     reply = Http(server.url).send("POST", AUTH_PATH, headers=TOKEN)
     assert {name: getattr(reply, name) for name in expected} == expected
     assert reply.status == answer.status
-    assert str(answer.status) in reply.said
-    assert "made-up-token" not in reply.said
+    assert str(answer.status) in reply.summary
+    assert "made-up-token" not in reply.summary
     assert len(server.asked) == 1
 
 
@@ -127,7 +127,7 @@ def test_a_redirect_is_not_followed_and_the_token_goes_nowhere(server: Server, s
         server.answers[AUTH_PATH] = [Answer(status, headers=location)]
         reply = Http(server.url).send("POST", AUTH_PATH, headers=TOKEN)
         assert reply.status == status
-        assert f"{other.url}/elsewhere" in reply.said
+        assert f"{other.url}/elsewhere" in reply.summary
         assert other.asked == []
 
 

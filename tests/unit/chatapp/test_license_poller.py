@@ -36,7 +36,7 @@ class Running:
         api = Api(Http(sandbox.api_url), StaticToken(Secret(sandbox.token)))
         self.alarm = Waker()
         self.reading = Reading(api)
-        self.backfill = GapFiller(self.reading, has_history, self.alarm, began={}, patience=WAIT)
+        self.backfill = GapFiller(self.reading, has_history, self.alarm, began={}, timeout=WAIT)
         sink = BackfillSetup({}, self.backfill).before(self._take)
         settings = Settings((Endpoint.parse(sandbox.ws_url),), sandbox.app_key, (OLD,))
         self.connection = Connection(settings, api.authorise, sink)
@@ -93,7 +93,7 @@ def test_what_was_said_before_a_line_was_found_comes_from_history(
     sandbox, tail = running
     sandbox.add_license(2, ["telegram"])
     say(sandbox, 696)
-    tail.watch._look()
+    tail.watch._poll()
     tail.wait_for(Gap)
     (gap,) = tail.gaps()
     assert (gap.channel, gap.reason) == (NEW, ADDED)
@@ -103,20 +103,20 @@ def test_what_was_said_before_a_line_was_found_comes_from_history(
 def test_a_line_that_is_tailed_already_has_no_gap(running: tuple[Sandbox, Running]) -> None:
     sandbox, tail = running
     for _ in range(3):
-        tail.watch._look()
+        tail.watch._poll()
     sandbox.add_license(2, ["telegram"])
-    tail.watch._look()
+    tail.watch._poll()
     tail.wait_for(Gap)
     assert [gap.channel for gap in tail.gaps()] == [NEW]
 
 
 def test_a_look_that_failed_is_said_and_does_not_count(running: tuple[Sandbox, Running]) -> None:
     sandbox, tail = running
-    looked = tail.watch._looked
+    looked = tail.watch._last_poll
     sandbox.void_token()
-    tail.watch._look()
+    tail.watch._poll()
     tail.wait_for(ConnectionWarning)
-    assert tail.watch._looked == looked
+    assert tail.watch._last_poll == looked
 
 
 @pytest.mark.defect("A.16", "A2.10")
@@ -128,7 +128,7 @@ def test_a_line_found_while_the_link_is_down_is_joined_with_the_next(
     sandbox.abort_sockets()
     wait_until(lambda: sandbox.subscribers(OLD) == 0, "the link is gone")
     sandbox.add_license(2, ["telegram"])
-    tail.watch._look()
+    tail.watch._poll()
     sandbox.faults.clear()
     wait_until(lambda: len(tail.gaps()) == 2, "both gaps")
     assert {gap.channel: gap.reason == ADDED for gap in tail.gaps()} == {OLD: False, NEW: True}

@@ -44,7 +44,7 @@ class Way(NamedTuple):
 
 def odd(http: Http) -> Http:
     """The same at a URL for which `requests` is needed."""
-    return Http(f"{http.url}/%20", proxy=http._proxy, timeout=http._timeout)
+    return Http(f"{http.url}/%20", proxy=http._given_proxy, timeout=http._timeout)
 
 
 DIRECT = Way("direct", lambda http: http.send("POST", AUTH_PATH, headers={}, form={"a": "b"}))
@@ -121,7 +121,7 @@ def test_a_page_of_history_that_drips_is_given_up_in_time() -> None:
     with raw_server(DRIPS["a body"], pause=0.05) as server:
         begun = time.monotonic()
         with pytest.raises(ApiError, match="no whole answer"):
-            api_at(server.url).ask("/v1/licenses/1/messengers/x/chats", {"limit": "100"})
+            api_at(server.url).get("/v1/licenses/1/messengers/x/chats", {"limit": "100"})
         assert time.monotonic() - begun < IN_TIME
 
 
@@ -138,7 +138,7 @@ def test_a_refresh_that_drips_does_not_hold_the_lock_for_long(tmp_path: Path) ->
         def renew() -> None:
             locked.set()
             with pytest.raises(ApiError, match="no whole answer"):
-                source.renew(Secret("old"))
+                source.refresh(Secret("old"))
 
         thread = threading.Thread(target=renew)
         thread.start()
@@ -350,9 +350,9 @@ def test_whatever_comes_is_a_reply_or_an_api_error(
 ) -> None:
     with raw_server(b"\r\n".join([status, *headers, b"", body])) as server, suppress(ApiError):
         reply = way.ask(Http(server.url, timeout=5.0))
-        assert reply.said.startswith(("GET ", "POST "))
+        assert reply.summary.startswith(("GET ", "POST "))
         assert reply.content.decode() == reply.text
-        _ = reply.ok, reply.foreign, reply.passing, reply.token_refused, reply.retry_after
+        _ = reply.ok, reply.foreign, reply.retryable, reply.token_refused, reply.retry_after
 
 
 @settings(max_examples=60, deadline=None)
@@ -366,7 +366,7 @@ def test_no_call_of_the_api_raises_anything_else(
         for call in (
             lambda: api.licenses(patient=False),
             lambda: refresh_tokens(Http(server.url, timeout=5.0), Secret("old-refresh")),
-            lambda: api.ask("/v1/x", {}),
+            lambda: api.get("/v1/x", {}),
         ):
             with suppress(ApiError, CredentialsError):
                 call()

@@ -38,7 +38,7 @@ class Login:
     def current(self) -> Secret:
         return Secret(self.tokens[-1])
 
-    def renew(self, refused: Secret) -> Secret:
+    def refresh(self, refused: Secret) -> Secret:
         with self._lock:
             if refused == Secret(self.tokens[-1]):
                 self.tokens.append(f"made-up-{len(self.tokens)}")
@@ -140,7 +140,7 @@ def test_a_refresh_that_chatapp_refuses_is_over(server: Server, status: int) -> 
 # --- what a 401 says of the token
 
 CALLS: dict[str, Callable[[Api], object]] = {
-    "history": lambda api: api.ask("/v1/x", {}),
+    "history": lambda api: api.get("/v1/x", {}),
     "licences": lambda api: api.licenses(patient=False),
 }
 
@@ -152,7 +152,7 @@ def test_a_refusal_with_a_good_token_costs_no_login(server: Server, status: int)
     login = Login()
     api = Api(Http(server.url), login)
     for _ in range(40):
-        reply = api.ask("/v1/x", {})
+        reply = api.get("/v1/x", {})
         assert (reply.status, reply.ok) == (status, False)
     assert login.renewed == 0
 
@@ -185,7 +185,7 @@ def test_a_dead_token_is_renewed_in_the_midst_of_history_and_nothing_is_given_up
     page = Answer(200, b'{"success":true,"data":{"items":[]}}')
     server.answers |= {"/v1/x": [Answer(401, REFUSAL), page], CHECK: [Answer(401, REFUSAL)]}
     login = Login()
-    assert Api(Http(server.url), login).ask("/v1/x", {}).ok
+    assert Api(Http(server.url), login).get("/v1/x", {}).ok
     assert login.renewed == 1
 
 

@@ -167,7 +167,7 @@ def test_a_lock_that_cannot_be_made(store: TokenStore) -> None:
 
 
 def test_a_lock_that_is_held(store: TokenStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(token_store, "_LOCK_PATIENCE", 0.05)
+    monkeypatch.setattr(token_store, "_LOCK_TIMEOUT", 0.05)
     again = TokenStore(store.path.parent)
     # Another process that is slow is no refusal: whoever waits may try again.
     refused = pytest.raises(ApiError, match="another process")

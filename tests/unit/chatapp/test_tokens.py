@@ -111,9 +111,9 @@ def test_none_at_all_says_how_to_get_one(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_file_is_read_again_when_its_token_is_refused(file: Path) -> None:
     source = TokenFile(file)
     with pytest.raises(CredentialsError, match="still holds it"):
-        source.renew(source.current())
+        source.refresh(source.current())
     file.write_text("another\n")
-    assert source.renew(Secret("from-the-file")) == Secret("another")
+    assert source.refresh(Secret("from-the-file")) == Secret("another")
     assert source.current() == Secret("another")
 
 
@@ -123,7 +123,7 @@ def test_a_file_is_read_again_when_its_token_is_refused(file: Path) -> None:
 def test_a_refused_token_of_the_environment_gets_the_next_step(token: str, advice: str) -> None:
     source = StaticToken(Secret(token))
     with pytest.raises(CredentialsError, match=advice) as raised:
-        source.renew(source.current())
+        source.refresh(source.current())
     assert token not in str(raised.value)
 
 
@@ -173,7 +173,7 @@ def test_a_refused_token_is_refreshed_and_both_are_kept(store: TokenStore) -> No
     http = Refresher()
     source = StoredLogin(store, "default", login(1), http)
     assert source.current() == pair(1).access
-    assert source.renew(pair(1).access) == pair(2).access
+    assert source.refresh(pair(1).access) == pair(2).access
     assert source.current() == pair(2).access
     assert http.given == [pair(1).refresh]
     kept = store.load("default")
@@ -186,7 +186,7 @@ def test_what_another_process_has_stored_is_taken(store: TokenStore) -> None:
     http = Refresher()
     source = StoredLogin(store, "default", login(1), http)
     store.save("default", login(7))
-    assert source.renew(pair(1).access) == pair(7).access
+    assert source.refresh(pair(1).access) == pair(7).access
     assert http.given == []
     assert source.current() == pair(7).access
 
@@ -198,7 +198,7 @@ def test_threads_refused_at_once_refresh_once(store: TokenStore) -> None:
 
     def renew(_: int) -> Secret:
         together.wait(30)
-        return source.renew(pair(1).access)
+        return source.refresh(pair(1).access)
 
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(renew, range(8))) == {pair(2).access}
@@ -209,7 +209,7 @@ def test_two_sources_of_one_store_refresh_once(store: TokenStore) -> None:
     http = Refresher()
     sources = [StoredLogin(store, "default", login(1), http) for _ in range(2)]
     with ThreadPoolExecutor(2) as pool:
-        found = set(pool.map(lambda source: source.renew(pair(1).access), sources))
+        found = set(pool.map(lambda source: source.refresh(pair(1).access), sources))
     assert found == {pair(2).access}
     assert len(http.given) == 1
 
@@ -220,18 +220,18 @@ def test_a_refresh_that_fails_changes_nothing(store: TokenStore, error: ChatAppT
     http.error = error
     source = StoredLogin(store, "default", login(1), http)
     with pytest.raises(type(error), match=str(error)):
-        source.renew(pair(1).access)
+        source.refresh(pair(1).access)
     assert source.current() == pair(1).access
     assert store.load("default") == login(1)
     http.error = None
-    assert source.renew(pair(1).access) != pair(1).access
+    assert source.refresh(pair(1).access) != pair(1).access
 
 
 def test_a_login_that_was_removed(store: TokenStore) -> None:
     source = StoredLogin(store, "default", login(1), Refresher())
     store.remove("default")
     with pytest.raises(CredentialsError, match="chatapp-tail login"):
-        source.renew(pair(1).access)
+        source.refresh(pair(1).access)
 
 
 def test_a_login_at_another_api_is_never_taken(store: TokenStore) -> None:
@@ -240,7 +240,7 @@ def test_a_login_at_another_api_is_never_taken(store: TokenStore) -> None:
     source = StoredLogin(store, "default", login(1), http)
     store.save("default", login(7, "https://other.example.invalid"))
     with pytest.raises(CredentialsError, match=r"other\.example\.invalid"):
-        source.renew(pair(1).access)
+        source.refresh(pair(1).access)
     assert source.current() != pair(7).access
     assert http.given == []
 
@@ -271,7 +271,7 @@ def test_a_login_of_another_account_is_never_taken(
     source = StoredLogin(store, "default", login(1), http)
     store.save("default", Login(*other, API, pair(7)))
     with pytest.raises(CredentialsError, match=r"replaced by one of .*--profile") as raised:
-        source.renew(pair(1).access)
+        source.refresh(pair(1).access)
     assert all(part in str(raised.value) for part in other)
     assert source.current() != pair(7).access
     assert http.given == []
@@ -286,7 +286,7 @@ def test_a_pair_that_is_young_is_not_refreshed_again(store: TokenStore, age: flo
     http = Refresher()
     source = StoredLogin(store, "default", young, http)
     with pytest.raises(ApiError, match="is refused again; it is not refreshed more than once"):
-        source.renew(pair(1).access)
+        source.refresh(pair(1).access)
     assert http.given == []
     assert source.current() == pair(1).access
 
@@ -309,7 +309,7 @@ def test_a_pair_that_is_old_enough_is_refreshed(
     old = replace(login(1), **changes(time.time()))
     store.save("default", old)
     source = StoredLogin(store, "default", old, Refresher())
-    assert source.renew(pair(1).access) == pair(2).access
+    assert source.refresh(pair(1).access) == pair(2).access
 
 
 @pytest.mark.defect("A2.17")
@@ -321,9 +321,9 @@ def test_nothing_is_refreshed_that_could_not_be_saved(
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", full)
         with pytest.raises(ApiError, match="No space left"):
-            source.renew(pair(1).access)
+            source.refresh(pair(1).access)
     assert http.given == []
-    assert source.renew(pair(1).access) == pair(2).access
+    assert source.refresh(pair(1).access) == pair(2).access
 
 
 def full(_: int) -> None:
@@ -337,7 +337,7 @@ def test_a_pair_that_cannot_be_saved_is_used_and_saved_later(
 ) -> None:
     warnings: list[str] = []
     http = Refresher()
-    monkeypatch.setattr(tokens, "_SAVE_EVERY", 0.01)
+    monkeypatch.setattr(tokens, "_SAVE_INTERVAL", 0.01)
     source = StoredLogin(store, "default", login(1), http, warnings.append)
     with monkeypatch.context() as patched:
 
@@ -345,8 +345,8 @@ def test_a_pair_that_cannot_be_saved_is_used_and_saved_later(
             raise OSError(cause, os.strerror(cause))
 
         patched.setattr(token_store, "write_atomically", fail)
-        assert source.renew(pair(1).access) == pair(2).access
-        assert source.renew(pair(1).access) == pair(2).access
+        assert source.refresh(pair(1).access) == pair(2).access
+        assert source.refresh(pair(1).access) == pair(2).access
         assert source.current() == pair(2).access
         assert store.load("default") == login(1)
     wait_until(lambda: store.load("default") != login(1), "the pair to be saved")
@@ -361,7 +361,7 @@ def test_a_pair_that_cannot_be_saved_is_used_and_saved_later(
 def test_a_pair_that_could_not_be_saved_does_not_replace_a_new_login(
     store: TokenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tokens, "_SAVE_EVERY", 0.01)
+    monkeypatch.setattr(tokens, "_SAVE_INTERVAL", 0.01)
     source = StoredLogin(store, "default", login(1), Refresher())
     with monkeypatch.context() as patched:
 
@@ -369,10 +369,10 @@ def test_a_pair_that_could_not_be_saved_does_not_replace_a_new_login(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         patched.setattr(token_store, "write_atomically", fail)
-        source.renew(pair(1).access)
+        source.refresh(pair(1).access)
     with store.locked():
         store.save("default", login(9))
-    assert source.renew(pair(2).access) == pair(9).access
+    assert source.refresh(pair(2).access) == pair(9).access
     assert store.load("default") == login(9)
 
 
@@ -399,16 +399,16 @@ def test_a_file_that_is_just_rewritten_is_read_again(file: Path, first: str) -> 
                 writer.join(30)
 
     source._path = Watched(file)
-    assert source.renew(Secret("from-the-file")) == Secret("half-and-half")
+    assert source.refresh(Secret("from-the-file")) == Secret("half-and-half")
     writer.join()
 
 
 def test_a_file_that_stays_empty_is_an_error(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokens, "_REWRITING", 0.2)
+    monkeypatch.setattr(tokens, "_REWRITE_TIMEOUT", 0.2)
     source = TokenFile(file)
     file.write_text("")
     with pytest.raises(CredentialsError, match="is empty"):
-        source.renew(Secret("from-the-file"))
+        source.refresh(Secret("from-the-file"))
 
 
 # --- what the service gives

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from chatapp_tail.chatapp.records import decode
 from chatapp_tail.formats.csv import COLUMNS, Csv, escape_formula, opening_for
 from chatapp_tail.items import ChannelEvent
+from tests.factories import CHANNEL, decoded
 
-from .test_fields import CHANNEL, record, values
+from .test_fields import values
 
 HEADER = (
     "received,sent,event,id,channel,license,messenger,direction,chat_id,chat_name,chat_phone,"
@@ -23,7 +24,7 @@ HEADER = (
 
 def table(*items: object, form: Csv | None = None) -> bytes:
     form = form or Csv()
-    made = [record(item) for item in items]
+    made = [decoded(item) for item in items]
     return b"".join(form(decode(ChannelEvent(0, "x", None, None)), made))
 
 
@@ -48,7 +49,7 @@ def test_the_columns_never_change() -> None:
 def test_the_header_stands_once_before_the_first_record() -> None:
     form = Csv()
     assert form(decode(ChannelEvent(0, "x", None, None)), []) == []
-    first = form(decode(ChannelEvent(0, "x", None, None)), [record({}), record({})])
+    first = form(decode(ChannelEvent(0, "x", None, None)), [decoded({}), decoded({})])
     assert [piece.count(b"received") for piece in first] == [1, 0]
     assert b"received" not in table({}, form=form)
 
@@ -137,7 +138,7 @@ def test_nothing_acts_on_a_terminal() -> None:
 def test_any_item_is_one_row_that_can_be_read_back(item: object) -> None:
     header, row = parsed(table(item))
     assert len(row) == len(header)
-    assert row[-1].removeprefix("'") == record(item).data.decode()
+    assert row[-1].removeprefix("'") == decoded(item).data.decode()
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))

@@ -1,34 +1,26 @@
 """What an item says, whatever it is."""
 
-import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatapp_tail.chatapp.records import Record, decode
-from chatapp_tail.formats.fields import FIELDS, RECORD_FIELDS, Direction, direction, error_at, read
+from chatapp_tail.chatapp.records import decode
+from chatapp_tail.formats.fields import FIELDS, RECORD_FIELDS, Direction, direction, parse_item
 from chatapp_tail.items import ChannelEvent
 from chatapp_tail.sandbox.events import LiveEvents
+from tests.factories import CHANNEL, decoded
 
-CHANNEL = "private-v1.licenses.1229.messengers.telegram"
 PERSON = {"id": 1480000001, "username": "username_test", "name": "Test Test", "phone": "7000000000"}
 CHAT = {**PERSON, "id": "private-1480000001h1360000000000000001", "type": "private"}
 FILE = {"link": "https://example.invalid/a", "name": "a.pdf"}
 OTHER_FILE = {"link": "https://example.invalid/b", "name": "b.pdf"}
 
 
-def record(item: object, event: str = "message") -> Record:
-    envelope = {"queue": "Telegram.Broadcast.Message", "payload": {"data": [item]}}
-    received = 1637319283_123456789
-    (made,) = decode(ChannelEvent(received, event, CHANNEL, json.dumps(envelope).encode())).records
-    return made
-
-
 def field(name: str, item: object, event: str = "message") -> str:
-    made = record(item, event)
-    return FIELDS[name](made, read(made.data))
+    made = decoded(item, event)
+    return FIELDS[name](made, parse_item(made.data))
 
 
 def says(**members: Any) -> dict[str, Any]:
@@ -117,7 +109,7 @@ def test_only_a_status_has_a_status(event: str, expected: str) -> None:
 
 def test_what_is_no_json_is_its_own_text() -> None:
     (made,) = decode(ChannelEvent(0, "x", None, b"plain \x07 text")).records
-    assert FIELDS["text"](made, read(made.data)) == "plain \x07 text"
+    assert FIELDS["text"](made, parse_item(made.data)) == "plain \x07 text"
 
 
 ODD_ITEMS = [
@@ -130,12 +122,12 @@ ODD_ITEMS = [
 
 @pytest.mark.parametrize(("data", "value"), ODD_ITEMS, ids=["surrogate", "long", "deep", "bytes"])
 def test_whatever_the_bytes_are_they_are_read(data: bytes, value: object) -> None:
-    assert read(data) == value
+    assert parse_item(data) == value
 
 
 def test_an_item_is_parsed_once_while_it_is_looked_at() -> None:
     data = b'{"id":1}'
-    assert read(data) is read(data)
+    assert parse_item(data) is parse_item(data)
 
 
 NAMES = (
@@ -151,8 +143,8 @@ values = st.recursive(
 
 @given(values, st.sampled_from(["message", "messageStatus", "chatTag", "other"]))
 def test_any_item_has_every_field_as_text(item: object, event: str) -> None:
-    made = record(item, event)
-    parsed = read(made.data)
+    made = decoded(item, event)
+    parsed = parse_item(made.data)
     assert all(type(str(say(made, parsed))) is str for say in FIELDS.values())
     assert all(say(made, None) == say(made, parsed) for say in RECORD_FIELDS.values())
 
@@ -162,23 +154,9 @@ def test_the_events_of_the_sandbox_say_what_they_should() -> None:
     for _ in range(200):
         event = events.next(1229, "telegram", 1637319282)
         for each in decode(ChannelEvent(0, event.name, CHANNEL, event.data.encode())).records:
-            item = read(each.data)
+            item = parse_item(each.data)
             told = {name for name, say in FIELDS.items() if say(each, item)}
             assert {"event", "id", "chat", "chat.id", "type", "data"} <= told
             assert (direction(item) in tuple(Direction)) == (event.name == "message")
             assert ("status" in told) == (event.name == "messageStatus")
             assert ("tag" in told) == (event.name == "chatTag")
-
-
-CARETS = [
-    ("abc", 1, "  abc\n   ^"),
-    ("", 0, "  \n  ^"),
-    ("日本x", 2, "  日本x\n      ^"),
-    ("e\u0301x", 2, "  e\u0301x\n   ^"),
-    ("a\x1bb", 2, "  a\\x1bb\n       ^"),
-]
-
-
-@pytest.mark.parametrize(("typed", "position", "shown"), CARETS)
-def test_a_caret_stands_under_the_fault(typed: str, position: int, shown: str) -> None:
-    assert str(error_at("--where", "wrong", typed, position)) == f"--where: wrong\n{shown}"

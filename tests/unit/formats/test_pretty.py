@@ -16,8 +16,8 @@ from wcwidth import wcwidth
 
 from chatapp_tail.chatapp.records import Decoded, Record, Source
 from chatapp_tail.escape import escape_text
-from chatapp_tail.filters import compile_grep
-from chatapp_tail.formats.pretty import LINE_LIMIT, Pretty, moved
+from chatapp_tail.filters.grep import compile_grep
+from chatapp_tail.formats.pretty import LINE_LIMIT, Pretty, shift_spans
 from chatapp_tail.formats.times import TimeStyle, make_clock
 
 RECEIVED = 1637319283
@@ -818,7 +818,7 @@ def test_spans_may_end_anywhere(spans: list[tuple[int, int]]) -> None:
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii", "cp1251"])
 def test_every_character_is_known_again_after_escaping(encoding: str, text: str) -> None:
     safe = escape_text(text).encode(encoding, "backslashreplace").decode(encoding)
-    spans = moved([(at, at + 1) for at in range(len(text))], text, safe)
+    spans = shift_spans([(at, at + 1) for at in range(len(text))], text, safe)
     for character, (start, end) in zip(text, spans, strict=True):
         expected = {character, ascii(character)[1:-1]}
         expected |= {"\t": {"    "}, "\r": {""}}.get(character, set())

@@ -13,8 +13,9 @@ from chatapp_tail.errors import UsageError
 from chatapp_tail.formats.template import NAMES, Template
 from chatapp_tail.formats.times import TimeStyle, make_clock
 from chatapp_tail.items import ChannelEvent
+from tests.factories import decoded
 
-from .test_fields import record, values
+from .test_fields import values
 
 DECODED = decode(ChannelEvent(0, "x", None, None))
 
@@ -24,7 +25,7 @@ def template(text: str, *, style: TimeStyle = TimeStyle.UTC, escape: bool = Fals
 
 
 def line(text: str, item: object, *, escape: bool = False) -> str:
-    (piece,) = template(text, escape=escape)(DECODED, [record(item)])
+    (piece,) = template(text, escape=escape)(DECODED, [decoded(item)])
     return piece.decode()
 
 
@@ -109,7 +110,7 @@ def test_data_stays_json_in_a_pipe() -> None:
 
 
 def test_relative_time_counts_records_and_not_fields() -> None:
-    first = record(says("a"))
+    first = decoded(says("a"))
     second = decode(ChannelEvent(first.received + 1_500_000_000, "x", None, b"{}")).records
     shown = template("{time} {time}", style=TimeStyle.RELATIVE)(DECODED, [first, *second])
     assert shown == [b"+0.0s +0.0s\n", b"+1.5s +1.5s\n"]
@@ -119,13 +120,13 @@ def test_an_item_that_no_field_asks_for_is_not_parsed(monkeypatch: pytest.Monkey
     def refuse(_: bytes) -> object:
         raise AssertionError("parsed")
 
-    monkeypatch.setattr("chatapp_tail.formats.template.read", refuse)
+    monkeypatch.setattr("chatapp_tail.formats.template.parse_item", refuse)
     assert line("{event} {time} {data:.1}", {}) == "message 10:54:43 {\n"
 
 
 def test_what_the_encoding_does_not_have_is_shown_as_an_escape() -> None:
     plain = Template("{arrow} {text}", make_clock(TimeStyle.NONE), escape=True, encoding="ascii")
-    assert plain(DECODED, [record(says("ж"))]) == [b"\\u2190 \\u0436\n"]
+    assert plain(DECODED, [decoded(says("ж"))]) == [b"\\u2190 \\u0436\n"]
     assert line("{text}", says("\ud800")) == "\\ud800\n"
 
 
@@ -135,7 +136,7 @@ ALL = "|".join(f"{{{name}}}" for name in NAMES)
 
 @given(values, st.booleans())
 def test_any_item_is_one_line(item: object, escape: bool) -> None:
-    kept: Record = record(item)
+    kept: Record = decoded(item)
     (piece,) = template(ALL, escape=escape)(DECODED, [kept])
     assert piece.count(b"\n") == 1
     assert piece.endswith(b"\n")
@@ -147,4 +148,4 @@ def test_any_item_is_one_line(item: object, escape: bool) -> None:
 def test_a_template_works_or_is_refused(text: str) -> None:
     with contextlib.suppress(UsageError):
         made = template(text + "{text}")
-        assert made(DECODED, [record(says("Test"))])[0].endswith(b"Test\n")
+        assert made(DECODED, [decoded(says("Test"))])[0].endswith(b"Test\n")

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatapp_tail.formats.times import TimeStyle, date, make_clock, span, time_of_day, timezone_for
+from chatapp_tail.formats.times import (
+    TimeStyle,
+    date,
+    format_delta,
+    make_clock,
+    time_of_day,
+    timezone_for,
+)
 
 SECOND = 1_000_000_000
 MOMENT = 1637319283_123456789
@@ -67,10 +74,10 @@ SPANS = [
 
 @pytest.mark.parametrize(("seconds", "expected"), SPANS)
 def test_a_span(seconds: float, expected: str) -> None:
-    assert span(round(seconds * SECOND)) == expected
+    assert format_delta(round(seconds * SECOND)) == expected
 
 
 @given(st.integers(-(2**70), 2**70))
 def test_any_number_is_a_span_and_a_time_of_day(nanoseconds: int) -> None:
-    assert span(nanoseconds)[0] in "+-"
+    assert format_delta(nanoseconds)[0] in "+-"
     assert len(time_of_day(nanoseconds // SECOND, UTC)) == 8

@@ -52,91 +52,91 @@ def reopened(checkpoint: Checkpoint) -> Checkpoint:
 
 
 def test_a_new_one_knows_nothing(checkpoint: Checkpoint) -> None:
-    assert checkpoint.marks == {}
+    assert checkpoint.watermarks == {}
     assert checkpoint.written() == []
-    assert not checkpoint.torn
+    assert not checkpoint.partial_line
 
 
 def test_marks_are_there_again(checkpoint: Checkpoint) -> None:
     checkpoint.begin("a", T)
     checkpoint.begin("b", T + 1)
-    checkpoint.cover({"a": T + 5})
+    checkpoint.advance({"a": T + 5})
     with closing(reopened(checkpoint)) as again:
-        assert again.marks == {"a": Watermark(T, T + 5), "b": Watermark(T + 1, T + 1)}
+        assert again.watermarks == {"a": Watermark(T, T + 5), "b": Watermark(T + 1, T + 1)}
 
 
 def test_a_channel_begins_once(checkpoint: Checkpoint) -> None:
     checkpoint.begin("a", T)
-    checkpoint.cover({"a": T + 9})
+    checkpoint.advance({"a": T + 9})
     checkpoint.begin("a", T + 20)
     with closing(reopened(checkpoint)) as again:
         again.begin("a", T + 30)
-        assert again.marks == {"a": Watermark(T, T + 9)}
+        assert again.watermarks == {"a": Watermark(T, T + 9)}
 
 
 def test_a_mark_goes_back_with_a_clock_that_ran_ahead(checkpoint: Checkpoint) -> None:
     """Else nothing would be read of the time until the clock is there again."""
     checkpoint.begin("a", T)
-    checkpoint.cover({"a": T + 9})
-    checkpoint.cover({"a": T + 3})
-    assert checkpoint.marks["a"].until == T + 3
+    checkpoint.advance({"a": T + 9})
+    checkpoint.advance({"a": T + 3})
+    assert checkpoint.watermarks["a"].until == T + 3
     with closing(reopened(checkpoint)) as again:
-        assert again.marks["a"].until == T + 3
+        assert again.watermarks["a"].until == T + 3
 
 
 def test_what_never_began_is_not_covered(checkpoint: Checkpoint) -> None:
     checkpoint.begin("a", T)
-    checkpoint.cover({"a": T + 1, "b": T + 1})
-    checkpoint.cover({})
-    assert checkpoint.marks == {"a": Watermark(T, T + 1)}
+    checkpoint.advance({"a": T + 1, "b": T + 1})
+    checkpoint.advance({})
+    assert checkpoint.watermarks == {"a": Watermark(T, T + 1)}
 
 
 def test_a_mark_is_held_while_messages_of_a_gap_are_to_come(checkpoint: Checkpoint) -> None:
     checkpoint.begin("a", T)
     checkpoint.begin("b", T)
-    checkpoint.hold(gap("a"))
-    checkpoint.cover({"a": T + 5, "b": T + 5})
-    assert checkpoint.marks == {"a": Watermark(T, T), "b": Watermark(T, T + 5)}
-    checkpoint.release(gap("a"))
-    assert checkpoint.marks == {"a": Watermark(T, T + 5), "b": Watermark(T, T + 5)}
-    checkpoint.cover({"a": T + 6, "b": T + 6})
-    assert checkpoint.marks == {"a": Watermark(T, T + 6), "b": Watermark(T, T + 6)}
+    checkpoint.pin(gap("a"))
+    checkpoint.advance({"a": T + 5, "b": T + 5})
+    assert checkpoint.watermarks == {"a": Watermark(T, T), "b": Watermark(T, T + 5)}
+    checkpoint.unpin(gap("a"))
+    assert checkpoint.watermarks == {"a": Watermark(T, T + 5), "b": Watermark(T, T + 5)}
+    checkpoint.advance({"a": T + 6, "b": T + 6})
+    assert checkpoint.watermarks == {"a": Watermark(T, T + 6), "b": Watermark(T, T + 6)}
 
 
 def test_a_mark_is_held_until_all_gaps_of_its_channel_are_filled(checkpoint: Checkpoint) -> None:
     checkpoint.begin("a", T)
-    checkpoint.hold(gap("a", T))
-    checkpoint.hold(gap("a", T + 2))
-    checkpoint.cover({"a": T + 5})
-    assert checkpoint.marks["a"].until == T
-    checkpoint.release(gap("a", T))
-    assert checkpoint.marks["a"].until == T + 2
-    checkpoint.release(gap("a", T + 2))
-    assert checkpoint.marks["a"].until == T + 5
+    checkpoint.pin(gap("a", T))
+    checkpoint.pin(gap("a", T + 2))
+    checkpoint.advance({"a": T + 5})
+    assert checkpoint.watermarks["a"].until == T
+    checkpoint.unpin(gap("a", T))
+    assert checkpoint.watermarks["a"].until == T + 2
+    checkpoint.unpin(gap("a", T + 2))
+    assert checkpoint.watermarks["a"].until == T + 5
 
 
 @pytest.mark.defect("A2.7")
 def test_gaps_that_begin_at_the_same_moment_are_held_each(checkpoint: Checkpoint) -> None:
     checkpoint.begin("a", T)
-    checkpoint.hold(gap())
-    checkpoint.hold(gap())
-    checkpoint.cover({"a": T + 5})
-    checkpoint.release(gap())
-    assert checkpoint.marks["a"].until == T
-    checkpoint.release(gap())
-    assert checkpoint.marks["a"].until == T + 5
+    checkpoint.pin(gap())
+    checkpoint.pin(gap())
+    checkpoint.advance({"a": T + 5})
+    checkpoint.unpin(gap())
+    assert checkpoint.watermarks["a"].until == T
+    checkpoint.unpin(gap())
+    assert checkpoint.watermarks["a"].until == T + 5
 
 
 @pytest.mark.defect("A2.19a")
 def test_what_a_gap_held_back_is_made_up_for_when_it_is_released(checkpoint: Checkpoint) -> None:
     """A short run may end before more is proved."""
     checkpoint.begin("a", T)
-    checkpoint.hold(gap())
-    checkpoint.cover({"a": T + 5})
-    checkpoint.cover({"b": T + 9})
-    checkpoint.release(gap())
+    checkpoint.pin(gap())
+    checkpoint.advance({"a": T + 5})
+    checkpoint.advance({"b": T + 9})
+    checkpoint.unpin(gap())
     with closing(reopened(checkpoint)) as again:
-        assert again.marks["a"].until == T + 5
+        assert again.watermarks["a"].until == T + 5
 
 
 @pytest.mark.defect("A2.23b")
@@ -145,15 +145,15 @@ def test_a_gap_that_was_given_up_is_left_to_the_next_run(
     checkpoint: Checkpoint, held: bool
 ) -> None:
     checkpoint.begin("a", T)
-    checkpoint.cover({"a": T + 1})
+    checkpoint.advance({"a": T + 1})
     given_up = Gap("a", T + 1, T + 5, "lost", missing="HTTP 401", given_up=True)
     if held:
-        checkpoint.hold(gap("a", T + 1))
-    checkpoint.release(given_up)
-    checkpoint.wrote([record("a", T + 1)])
-    checkpoint.cover({"a": T + 10 * KEPT})
+        checkpoint.pin(gap("a", T + 1))
+    checkpoint.unpin(given_up)
+    checkpoint.commit([record("a", T + 1)])
+    checkpoint.advance({"a": T + 10 * KEPT})
     with closing(reopened(checkpoint)) as again:
-        assert again.marks["a"] == Watermark(T, T + 1)
+        assert again.watermarks["a"] == Watermark(T, T + 1)
         assert again.written() == ["a"], "it may be read again"
 
 
@@ -162,54 +162,54 @@ def test_a_later_gap_that_is_read_makes_up_for_one_that_was_given_up(
     checkpoint: Checkpoint,
 ) -> None:
     checkpoint.begin("a", T)
-    checkpoint.release(Gap("a", T + 1, T + 5, "lost", missing="HTTP 401", given_up=True))
+    checkpoint.unpin(Gap("a", T + 1, T + 5, "lost", missing="HTTP 401", given_up=True))
     later = gap("a", T + 11)
-    checkpoint.hold(later)
-    checkpoint.cover({"a": T + 20})
-    assert checkpoint.marks["a"].until == T + 1
-    checkpoint.release(later)
-    assert checkpoint.marks["a"].until == T + 20
+    checkpoint.pin(later)
+    checkpoint.advance({"a": T + 20})
+    assert checkpoint.watermarks["a"].until == T + 1
+    checkpoint.unpin(later)
+    assert checkpoint.watermarks["a"].until == T + 20
 
 
 def test_a_mark_goes_back_to_where_history_has_to_be_read_from(checkpoint: Checkpoint) -> None:
     checkpoint.begin("a", T)
-    checkpoint.cover({"a": T + 9})
-    checkpoint.hold(Gap("a", T + 9, T + 20, "lost", read_from=T + 3))
+    checkpoint.advance({"a": T + 9})
+    checkpoint.pin(Gap("a", T + 9, T + 20, "lost", read_from=T + 3))
     with closing(reopened(checkpoint)) as again:
-        assert again.marks["a"] == Watermark(T, T + 3)
+        assert again.watermarks["a"] == Watermark(T, T + 3)
 
 
 def test_a_line_that_was_found_late_begins_with_its_gap(checkpoint: Checkpoint) -> None:
     checkpoint.begin("a", T)
-    checkpoint.hold(gap("a", T - 300))
+    checkpoint.pin(gap("a", T - 300))
     with closing(reopened(checkpoint)) as again:
-        assert again.marks["a"] == Watermark(T - 300, T - 300)
+        assert again.watermarks["a"] == Watermark(T - 300, T - 300)
 
 
 def test_a_gap_is_released_as_it_comes_back(checkpoint: Checkpoint) -> None:
     checkpoint.begin("a", T)
-    checkpoint.hold(gap())
-    checkpoint.release(Gap("a", T, T + 5, "lost", recovered=3, missing=None))
-    checkpoint.cover({"a": T + 5})
-    assert checkpoint.marks["a"].until == T + 5
+    checkpoint.pin(gap())
+    checkpoint.unpin(Gap("a", T, T + 5, "lost", recovered=3, missing=None))
+    checkpoint.advance({"a": T + 5})
+    assert checkpoint.watermarks["a"].until == T + 5
 
 
 def test_a_gap_that_was_never_held_can_be_released(checkpoint: Checkpoint) -> None:
-    checkpoint.release(gap())
+    checkpoint.unpin(gap())
     checkpoint.begin("a", T)
-    checkpoint.cover({"a": T + 5})
-    assert checkpoint.marks["a"].until == T + 5
+    checkpoint.advance({"a": T + 5})
+    assert checkpoint.watermarks["a"].until == T + 5
 
 
 def test_a_hold_does_not_outlast_the_process(checkpoint: Checkpoint) -> None:
     """The mark is still where the gap began; the next run reads it again."""
     checkpoint.begin("a", T)
-    checkpoint.hold(gap())
-    checkpoint.cover({"a": T + 5})
+    checkpoint.pin(gap())
+    checkpoint.advance({"a": T + 5})
     with closing(reopened(checkpoint)) as again:
-        assert again.marks["a"].until == T
-        again.cover({"a": T + 9})
-        assert again.marks["a"].until == T + 9
+        assert again.watermarks["a"].until == T
+        again.advance({"a": T + 9})
+        assert again.watermarks["a"].until == T + 9
 
 
 # --- the service's clock
@@ -219,10 +219,10 @@ def test_what_the_messages_times_tell_is_kept(checkpoint: Checkpoint) -> None:
     checkpoint.begin("a", T)
     checkpoint.times.newest["a"] = 1_700_000_000
     checkpoint.times.begins["a"] = 1_699_999_999
-    checkpoint.cover({"a": T + 5})
+    checkpoint.advance({"a": T + 5})
     checkpoint.times.newest["a"] += 1
     with closing(reopened(checkpoint)) as again:
-        assert again.marks == {"a": Watermark(T, T + 5, 1_700_000_001, 1_699_999_999)}
+        assert again.watermarks == {"a": Watermark(T, T + 5, 1_700_000_001, 1_699_999_999)}
         assert again.times.newest == {"a": 1_700_000_001}
         assert again.times.begins == {"a": 1_699_999_999}
 
@@ -231,12 +231,12 @@ def test_the_newest_message_is_kept_as_of_the_mark(checkpoint: Checkpoint) -> No
     """Those before it may still be to come from history."""
     checkpoint.begin("a", T)
     checkpoint.times.newest["a"] = 5
-    checkpoint.cover({"a": T + 1})
-    checkpoint.hold(gap("a", T + 1))
+    checkpoint.advance({"a": T + 1})
+    checkpoint.pin(gap("a", T + 1))
     checkpoint.times.newest["a"] = 9
-    checkpoint.cover({"a": T + 2})
+    checkpoint.advance({"a": T + 2})
     with closing(reopened(checkpoint)) as again:
-        assert again.marks["a"].newest == 5
+        assert again.watermarks["a"].newest == 5
 
 
 NOW = T + 1000 * SECOND
@@ -268,17 +268,17 @@ def test_a_clock_that_was_set_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: Watermark, fixed: Watermark
 ) -> None:
     with closing(opened(tmp_path)) as made:
-        made.marks["a"] = mark
+        made.watermarks["a"] = mark
         made._save(["a"])
         if mark.newest is not None:
             made.times.newest["a"] = mark.newest
     monkeypatch.setattr(time, "time_ns", lambda: NOW)
     with closing(opened(tmp_path)) as again:
-        assert again.marks == {"a": fixed}
+        assert again.watermarks == {"a": fixed}
         assert again.set_back == (mark.until > NOW)
-        again.wrote([record("new", NOW)])
+        again.commit([record("new", NOW)])
         with closing(reopened(again)) as third:
-            assert third.marks == {"a": fixed}
+            assert third.watermarks == {"a": fixed}
             assert not third.set_back
 
 
@@ -286,28 +286,28 @@ def test_a_clock_that_was_set_back(
 
 
 def test_ids_are_there_again_oldest_first(checkpoint: Checkpoint) -> None:
-    checkpoint.wrote([record("c", T + 3), record("a", T + 1)])
-    checkpoint.wrote([record("b", T + 2)])
+    checkpoint.commit([record("c", T + 3), record("a", T + 1)])
+    checkpoint.commit([record("b", T + 2)])
     with closing(reopened(checkpoint)) as again:
         assert again.written() == ["a", "b", "c"]
 
 
 def test_what_is_written_twice_is_as_old_as_the_last_time(checkpoint: Checkpoint) -> None:
-    checkpoint.wrote([record("a", T), record("b", T + 1)])
-    checkpoint.wrote([record("a", T + 2)])
+    checkpoint.commit([record("a", T), record("b", T + 1)])
+    checkpoint.commit([record("a", T + 2)])
     assert checkpoint.written() == ["b", "a"]
 
 
 @pytest.mark.parametrize("name", ["message:1:x:wamid.A==", "é\u2028'\"; --", "\x00", ""])
 def test_ids_of_any_kind(checkpoint: Checkpoint, name: str) -> None:
-    checkpoint.wrote([record(name), record("none", channel=None)])
+    checkpoint.commit([record(name), record("none", channel=None)])
     with closing(reopened(checkpoint)) as again:
         assert sorted(again.written()) == sorted([name, "none"])
 
 
 def test_nothing_written_is_noted_too(checkpoint: Checkpoint) -> None:
-    checkpoint.wrote([])
-    checkpoint.wrote(iter(()))
+    checkpoint.commit([])
+    checkpoint.commit(iter(()))
     assert checkpoint.written() == []
 
 
@@ -320,17 +320,17 @@ def kept_by_age_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_no_run_will_read_again_is_forgotten(checkpoint: Checkpoint) -> None:
     checkpoint.begin("a", T)
     checkpoint.begin("b", T)
-    checkpoint.wrote([record("old", T), record("young", T + 1), record("b's", T, "b")])
-    checkpoint.wrote([record("last", T + KEPT + 1), record("ahead", T + 2 * KEPT, "b")])
-    checkpoint.cover({"a": T + 3 * KEPT})
+    checkpoint.commit([record("old", T), record("young", T + 1), record("b's", T, "b")])
+    checkpoint.commit([record("last", T + KEPT + 1), record("ahead", T + 2 * KEPT, "b")])
+    checkpoint.advance({"a": T + 3 * KEPT})
     assert checkpoint.written() == ["b's", "young", "last", "ahead"]
 
 
 def test_some_are_kept_whatever_the_clock_says(checkpoint: Checkpoint) -> None:
     checkpoint.begin("a", T)
-    checkpoint.wrote([record("before the clock was set forward", T)])
-    checkpoint.wrote([record("behind it", T + 100 * KEPT)])
-    checkpoint.cover({"a": T + 100 * KEPT})
+    checkpoint.commit([record("before the clock was set forward", T)])
+    checkpoint.commit([record("behind it", T + 100 * KEPT)])
+    checkpoint.advance({"a": T + 100 * KEPT})
     assert len(checkpoint.written()) == 2
 
 
@@ -338,8 +338,8 @@ def test_some_are_kept_whatever_the_clock_says(checkpoint: Checkpoint) -> None:
 def test_the_last_messages_of_a_quiet_channel_are_kept(checkpoint: Checkpoint) -> None:
     """History may be read from the newest one on."""
     checkpoint.begin("a", T)
-    checkpoint.wrote([record("first", T), record("last", T + 1)])
-    checkpoint.cover({"a": T + 1000 * KEPT})
+    checkpoint.commit([record("first", T), record("last", T + 1)])
+    checkpoint.advance({"a": T + 1000 * KEPT})
     assert checkpoint.written() == ["first", "last"]
 
 
@@ -348,20 +348,20 @@ def test_it_is_looked_for_now_and_then(
     checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpoint.begin("a", T)
-    checkpoint.wrote([record("old", T), record("new", T + 10 * KEPT)])
-    checkpoint.cover({"a": T + 1})
-    checkpoint.cover({"a": T + 10 * KEPT})
+    checkpoint.commit([record("old", T), record("new", T + 10 * KEPT)])
+    checkpoint.advance({"a": T + 1})
+    checkpoint.advance({"a": T + 10 * KEPT})
     assert checkpoint.written() == ["old", "new"]
     monkeypatch.setattr(checkpoint, "_prune_due", 0.0)
-    checkpoint.cover({"a": T + 10 * KEPT})
+    checkpoint.advance({"a": T + 10 * KEPT})
     assert checkpoint.written() == ["new"]
 
 
 def test_all_is_kept_that_a_held_gap_may_read_again(checkpoint: Checkpoint) -> None:
     checkpoint.begin("a", T)
-    checkpoint.hold(gap())
-    checkpoint.wrote([record(str(minute), T + minute * 60 * SECOND) for minute in range(100)])
-    checkpoint.cover({"a": T + 10 * KEPT})
+    checkpoint.pin(gap())
+    checkpoint.commit([record(str(minute), T + minute * 60 * SECOND) for minute in range(100)])
+    checkpoint.advance({"a": T + 10 * KEPT})
     assert len(checkpoint.written()) == 100
 
 
@@ -369,15 +369,15 @@ def test_all_is_kept_that_a_held_gap_may_read_again(checkpoint: Checkpoint) -> N
 
 
 def test_a_torn_line_is_remembered_until_more_is_written(checkpoint: Checkpoint) -> None:
-    checkpoint.tear()
-    checkpoint.tear()
-    assert checkpoint.torn
+    checkpoint.mark_partial()
+    checkpoint.mark_partial()
+    assert checkpoint.partial_line
     with closing(reopened(checkpoint)) as again:
-        assert again.torn
-        again.wrote([])
-        assert not again.torn
+        assert again.partial_line
+        again.commit([])
+        assert not again.partial_line
         with closing(reopened(again)) as third:
-            assert not third.torn
+            assert not third.partial_line
 
 
 # --- the file
@@ -386,7 +386,7 @@ def test_a_torn_line_is_remembered_until_more_is_written(checkpoint: Checkpoint)
 def test_names_are_kept_apart(tmp_path: Path) -> None:
     with closing(opened(tmp_path, "one")) as one, closing(opened(tmp_path, "other")) as other:
         one.begin("a", T)
-        assert other.marks == {}
+        assert other.watermarks == {}
         assert one.path != other.path
 
 
@@ -397,6 +397,7 @@ def test_where_it_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_nobody_else_may_read_it(tmp_path: Path) -> None:
+    """All files of a checkpoint have mode 0600."""
     before = os.umask(0)
     try:
         with closing(opened(tmp_path / "resume")) as made:
@@ -438,11 +439,11 @@ number = 0
 while True:
     number += 1
     names = [f"{number}.{each}" for each in range(50)]
-    checkpoint.wrote(
+    checkpoint.commit(
         Record("message", name, "a", 1, "x", number, Source.LIVE, None, 1, 1, b"{}")
         for name in names
     )
-    checkpoint.cover({"a": number})
+    checkpoint.advance({"a": number})
     print(number, flush=True)
 """
 
@@ -482,22 +483,24 @@ def test_a_second_one_in_this_process_is_refused_too(checkpoint: Checkpoint) -> 
     with pytest.raises(UsageError):
         opened(checkpoint.path.parent)
     checkpoint.begin("a", T)
-    assert checkpoint.marks == {"a": Watermark(T, T)}
+    assert checkpoint.watermarks == {"a": Watermark(T, T)}
 
 
 def test_one_that_could_not_be_opened_keeps_nobody_out(tmp_path: Path) -> None:
+    """A failed open releases the lock."""
     (tmp_path / "default.sqlite").write_bytes(b"no database" * 100)
     with suppress(OutputError):
         opened(tmp_path)
     (tmp_path / "default.sqlite").unlink()
     with closing(opened(tmp_path)) as made:
-        assert made.marks == {}
+        assert made.watermarks == {}
 
 
 @pytest.mark.parametrize("lines", [1, 40])
 def test_killed_amid_writing_it_holds_all_that_was_noted(
     start: Start, tmp_path: Path, lines: int
 ) -> None:
+    """SIGKILL loses nothing that was committed."""
     writer = start(WRITE, str(tmp_path))
     writer.stdout.wait_for("[0-9]", count=lines)
     writer.send_signal(signal.SIGKILL)
@@ -508,9 +511,9 @@ def test_killed_amid_writing_it_holds_all_that_was_noted(
         assert {f"{n}.{each}" for n in range(1, last + 1) for each in range(50)} <= set(found)
         assert len(found) % 50 == 0, "of what is noted at once, all or nothing"
         assert len(found) // 50 in (last, last + 1)
-        assert again.marks["a"].until in (last, last + 1)
-        again.wrote([record("more")])
-        again.cover({"a": T})
+        assert again.watermarks["a"].until in (last, last + 1)
+        again.commit([record("more")])
+        again.advance({"a": T})
 
 
 # --- damage
@@ -530,19 +533,20 @@ def filled(directory: Path) -> Path:
     with closing(opened(directory)) as made:
         for number in range(200):
             made.begin(f"channel {number}", T)
-        made.wrote(record(f"id {number}") for number in range(2000))
+        made.commit(record(f"id {number}") for number in range(2000))
         return made.path
 
 
 def all_of_it(directory: Path) -> tuple[dict[str, Watermark], list[str], bool]:
     with closing(opened(directory)) as made:
-        return made.marks, made.written(), made.torn
+        return made.watermarks, made.written(), made.partial_line
 
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
 def test_a_damaged_file_is_said_to_be_and_is_left_as_it_is(
     tmp_path: Path, damage: Callable[[bytes], bytes]
 ) -> None:
+    """A damaged database is an OutputError, and the file is not changed."""
     path = filled(tmp_path)
     broken = damage(path.read_bytes())
     path.write_bytes(broken)
@@ -560,8 +564,8 @@ def test_a_file_that_is_damaged_meanwhile_fails_as_output_does(tmp_path: Path) -
         path.write_bytes(DAMAGE["text"](path.read_bytes()))
         try:
             made.written()
-            made.wrote([record(f"more {number}") for number in range(3000)])
-            made.cover({"channel 1": T + 1})
+            made.commit([record(f"more {number}") for number in range(3000)])
+            made.advance({"channel 1": T + 1})
         except OutputError as error:
             assert "checkpoint" in str(error)  # noqa: PT017
 
@@ -606,12 +610,12 @@ def test_a_file_of_version_1_is_taken_over(tmp_path: Path) -> None:
     database_of(tmp_path, VERSION_1)
     for _ in range(2):
         with closing(opened(tmp_path)) as made:
-            assert made.marks == {"a": Watermark(1, 2)}
+            assert made.watermarks == {"a": Watermark(1, 2)}
             assert made.written() == ["x"]
     with closing(opened(tmp_path)) as made:
         made.times.newest["a"] = 7
-        made.cover({"a": 5})
-        assert made.marks == {"a": Watermark(1, 5, 7)}
+        made.advance({"a": 5})
+        assert made.watermarks == {"a": Watermark(1, 5, 7)}
 
 
 ODD_ROWS = [
@@ -629,6 +633,7 @@ ODD_ROWS = [
 @pytest.mark.defect("A2.23f")
 @pytest.mark.parametrize("damage", ODD_ROWS)
 def test_odd_rows_are_damage_that_is_said(tmp_path: Path, damage: str) -> None:
+    """Rows of the wrong type are reported as damage."""
     path = database_of(tmp_path, VERSION_1 + damage)
     with pytest.raises(OutputError) as raised:
         all_of_it(tmp_path)
@@ -660,11 +665,12 @@ def test_another_program_that_has_it_locked_is_waited_for(tmp_path: Path) -> Non
         made.begin("a", T)
         release.join()
     with closing(opened(tmp_path)) as again:
-        assert again.marks == {"a": Watermark(T, T)}
+        assert again.watermarks == {"a": Watermark(T, T)}
 
 
 def test_a_lock_that_stays_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_PATIENCE", 0.3)
+    """A database that another program keeps locked is an OutputError."""
+    monkeypatch.setattr(module, "_LOCK_TIMEOUT", 0.3)
     path = filled(tmp_path)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         with closing(opened(tmp_path)) as made:
@@ -696,5 +702,5 @@ def test_a_full_disk_is_told(checkpoint: Checkpoint) -> None:
     checkpoint._database.execute("PRAGMA max_page_count=1")
     many = [record(f"{number}" + "x" * 100) for number in range(10_000)]
     with pytest.raises(OutputError, match="cannot write the checkpoint"):
-        checkpoint.wrote(many)
-    assert checkpoint.marks == {"a": Watermark(T, T)}
+        checkpoint.commit(many)
+    assert checkpoint.watermarks == {"a": Watermark(T, T)}

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from chatapp_tail.chatapp.records import Record, Source
 from chatapp_tail.history import dedup as module
-from chatapp_tail.history.dedup import MOST, Deduplicator
+from chatapp_tail.history.dedup import CAPACITY, Deduplicator
 
 HOUR = 3600 * 10**9
 LIVE, HISTORY = Source.LIVE, Source.BACKFILL
@@ -39,6 +39,7 @@ def test_what_came_from_history_comes_from_there_once() -> None:
 
 
 def test_the_live_twin_of_a_message_from_history_is_dropped_once() -> None:
+    """One live copy of a message from history is a duplicate; a second one is not."""
     deduplicator = Deduplicator()
     assert shows(deduplicator, "a", HISTORY)
     assert not shows(deduplicator, "a", LIVE)
@@ -192,7 +193,7 @@ def test_a_live_one_is_a_double_however_late_it_comes() -> None:
 
 def test_as_many_are_remembered_as_promised() -> None:
     deduplicator = Deduplicator()
-    for number in range(MOST):
+    for number in range(CAPACITY):
         shows(deduplicator, str(number), LIVE)
     assert not shows(deduplicator, "0", HISTORY)
     shows(deduplicator, "one more", LIVE)
@@ -201,7 +202,7 @@ def test_as_many_are_remembered_as_promised() -> None:
 
 def test_as_many_of_history_are_remembered() -> None:
     deduplicator = Deduplicator()
-    for number in range(MOST):
+    for number in range(CAPACITY):
         shows(deduplicator, str(number), HISTORY)
     assert not shows(deduplicator, "0", HISTORY)
     shows(deduplicator, "one more", HISTORY)
@@ -209,14 +210,14 @@ def test_as_many_of_history_are_remembered() -> None:
 
 
 def test_all_that_an_earlier_run_showed_is_remembered_however_much() -> None:
-    shown = [str(number) for number in range(MOST + 500)]
+    shown = [str(number) for number in range(CAPACITY + 500)]
     deduplicator = Deduplicator(shown, now=1)
     assert not shows(deduplicator, shown[0], HISTORY, 2)
     assert not shows(deduplicator, shown[-1], HISTORY, 2)
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST", 100)
+    monkeypatch.setattr(module, "CAPACITY", 100)
     deduplicator = Deduplicator()
     for number in range(1000):
         shows(deduplicator, f"live {number}", LIVE)
@@ -241,7 +242,7 @@ def test_what_the_overlap_of_an_open_gap_may_hold_is_remembered_however_much_com
     deduplicator = Deduplicator(keep_since=lambda: 10)
     for at in (9, 10, 11):
         shows(deduplicator, str(at), LIVE, at)
-    for number in range(2 * MOST):
+    for number in range(2 * CAPACITY):
         shows(deduplicator, f"more {number}", source, 20)
     assert not shows(deduplicator, "10", HISTORY, 30)
     assert not shows(deduplicator, "11", HISTORY, 30)
@@ -250,7 +251,7 @@ def test_what_the_overlap_of_an_open_gap_may_hold_is_remembered_however_much_com
 def test_what_is_older_than_the_overlap_is_forgotten_meanwhile() -> None:
     deduplicator = Deduplicator(keep_since=lambda: 10)
     shows(deduplicator, "old", LIVE, 9)
-    for number in range(MOST + 1):
+    for number in range(CAPACITY + 1):
         shows(deduplicator, str(number), LIVE, 20)
     assert shows(deduplicator, "old", HISTORY, 30)
 
@@ -258,17 +259,17 @@ def test_what_is_older_than_the_overlap_is_forgotten_meanwhile() -> None:
 def test_memory_is_bounded_once_the_gap_is_filled() -> None:
     floor = 0.0
     deduplicator = Deduplicator(keep_since=lambda: floor)
-    for number in range(3 * MOST):
+    for number in range(3 * CAPACITY):
         shows(deduplicator, str(number), LIVE, 20)
-    assert len(deduplicator._live) == 3 * MOST
+    assert len(deduplicator._live) == 3 * CAPACITY
     floor = inf
-    for number in range(MOST):
+    for number in range(CAPACITY):
         shows(deduplicator, f"later {number}", LIVE, 20)
-    assert len(deduplicator._live) <= MOST
+    assert len(deduplicator._live) <= CAPACITY
 
 
 def test_a_repeat_counts_as_shown_of_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST", 3)
+    monkeypatch.setattr(module, "CAPACITY", 3)
     deduplicator = Deduplicator()
     for name in ("a", "b", "c", "a", "d"):
         shows(deduplicator, name, LIVE)
@@ -278,7 +279,7 @@ def test_a_repeat_counts_as_shown_of_late(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_twin_that_is_forgotten_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """A double, never a loss."""
-    monkeypatch.setattr(module, "MOST", 3)
+    monkeypatch.setattr(module, "CAPACITY", 3)
     deduplicator = Deduplicator()
     for name in "abcd":
         assert shows(deduplicator, name, HISTORY)
@@ -321,7 +322,7 @@ class Model:
 def test_as_the_model_does(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     chance = random.Random(seed)
     most = chance.choice((1, 2, 5, 20))
-    monkeypatch.setattr(module, "MOST", most)
+    monkeypatch.setattr(module, "CAPACITY", most)
     names = [str(number) for number in range(chance.choice((3, 10, 40)))]
     earlier = names[: chance.choice((0, 2, 8))]
     deduplicator, model = Deduplicator(earlier, now=0), Model(earlier, most)
@@ -333,6 +334,7 @@ def test_as_the_model_does(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_nothing_that_is_live_is_lost_but_one_twin_for_each_from_history(seed: int) -> None:
+    """At most one live message is dropped per message from history."""
     chance = random.Random(seed)
     deduplicator = Deduplicator(["0", "1"])
     live, twins = 0, 0
@@ -346,7 +348,7 @@ def test_nothing_that_is_live_is_lost_but_one_twin_for_each_from_history(seed: i
 
 
 def test_a_long_backlog_of_an_earlier_run_is_no_double_though_live_ones_come_first() -> None:
-    earlier = [str(number) for number in range(MOST * 2)]
+    earlier = [str(number) for number in range(CAPACITY * 2)]
     deduplicator = Deduplicator(earlier, now=1)
     assert shows(deduplicator, "live", LIVE, 2)
     assert not any(shows(deduplicator, name, HISTORY, 3) for name in earlier)

@@ -29,7 +29,7 @@ class Delivering:
         self.waits.set()
         self._alarm = Waker()
         self.filler = GapFiller(
-            self._fetch, lambda channel: channel == "a", self._alarm, began={}, patience=100.0
+            self._fetch, lambda channel: channel == "a", self._alarm, began={}, timeout=100.0
         )
         self.gaps = GapDelivery(self.filler, checkpoint)
 
@@ -143,6 +143,6 @@ def test_a_gap_pins_the_checkpoint_until_it_is_released(
     delivering.gaps.note(Subscribed(T - 10, "a"))
     delivering.come_to(LOST)
     delivering.gaps.note(Watermarks({"a": T + 50}))
-    assert checkpoint.marks["a"] == Watermark(T - 10, T)
+    assert checkpoint.watermarks["a"] == Watermark(T - 10, T)
     delivering.gaps.release(LOST)
-    assert checkpoint.marks["a"] == Watermark(T - 10, T + 50)
+    assert checkpoint.watermarks["a"] == Watermark(T - 10, T + 50)

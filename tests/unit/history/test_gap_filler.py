@@ -105,7 +105,7 @@ def made(
     *,
     began: Mapping[str, int] | None = None,
     times: MessageTimes | None = None,
-    patience: float = 100.0,
+    timeout: float = 100.0,
 ) -> GapFiller:
     return GapFiller(
         fetch,
@@ -113,7 +113,7 @@ def made(
         alarm,
         began=began or {},
         times=times,
-        patience=patience,
+        timeout=timeout,
     )
 
 
@@ -164,6 +164,7 @@ def test_what_is_missing_is_handed_on(reading: Reading, alarm: Waker) -> None:
 
 @pytest.mark.parametrize("odd", [Gap("a", 1, 6, "lost", final=True), gap("none")])
 def test_gaps_that_are_nobody_s(reading: Reading, alarm: Waker, odd: Gap) -> None:
+    """Final gaps, and gaps of channels without history, are not read."""
     backfill = made(reading, alarm)
     backfill.watch([odd, READY])
     assert backfill.reached(odd) is Reached.NOT_READ
@@ -218,7 +219,7 @@ def test_gaps_that_end_together_are_read_together(
 def test_a_channel_that_never_comes_back_keeps_no_other_waiting(
     reading: Reading, alarm: Waker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_GATHERED", 0.05)
+    monkeypatch.setattr(module, "_COLLECT_WINDOW", 0.05)
     backfill = made(reading, alarm)
     backfill.watch([gap("a")])
     assert reading.begun()[0] == [gap("a")]
@@ -388,7 +389,7 @@ def test_for_a_check_of_a_subscription_nothing_waits_and_it_is_no_idleness(
     reading: Reading, alarm: Waker
 ) -> None:
     check = Gap("a", 1, 6, RENEWED)
-    backfill = made(reading, alarm, patience=7.0)
+    backfill = made(reading, alarm, timeout=7.0)
     backfill.watch([check, READY])
     assert backfill.reached(check)
     assert (backfill.due, backfill.busy) == (0.0, False)
@@ -401,7 +402,7 @@ def test_for_a_check_of_a_subscription_nothing_waits_and_it_is_no_idleness(
 def test_live_events_wait_from_the_end_of_a_gap_on_and_only_when_it_is_reached(
     reading: Reading, alarm: Waker
 ) -> None:
-    backfill = made(reading, alarm, patience=7.0)
+    backfill = made(reading, alarm, timeout=7.0)
     before = time.monotonic()
     backfill.watch([gap("a"), READY])
     after = time.monotonic()
@@ -418,7 +419,7 @@ def test_live_events_wait_from_the_end_of_a_gap_on_and_only_when_it_is_reached(
 def test_live_events_wait_for_all_gaps_that_are_read_together(
     reading: Reading, alarm: Waker
 ) -> None:
-    backfill = made(reading, alarm, patience=7.0)
+    backfill = made(reading, alarm, timeout=7.0)
     backfill.watch([gap("a"), gap("b"), READY])
     backfill.reached(gap("a"))
     due = backfill.due
@@ -435,7 +436,7 @@ def test_live_events_wait_for_all_gaps_that_are_read_together(
 def test_after_the_patience_live_events_go_first_and_history_still_comes(
     reading: Reading, alarm: Waker
 ) -> None:
-    backfill = made(reading, alarm, patience=0.0)
+    backfill = made(reading, alarm, timeout=0.0)
     backfill.watch([gap("a"), READY])
     backfill.reached(gap("a"))
     assert 0.0 < backfill.due <= time.monotonic()
@@ -445,7 +446,7 @@ def test_after_the_patience_live_events_go_first_and_history_still_comes(
 
 
 def test_a_later_gap_has_its_own_patience(reading: Reading, alarm: Waker) -> None:
-    backfill = made(reading, alarm, patience=7.0)
+    backfill = made(reading, alarm, timeout=7.0)
     backfill.watch([gap("a"), READY])
     backfill.reached(gap("a"))
     first = backfill.due
@@ -461,14 +462,14 @@ def test_a_later_gap_has_its_own_patience(reading: Reading, alarm: Waker) -> Non
 
 def queued(backfill: GapFiller, count: int) -> None:
     """Wait until the thread that reads has put so much into the queue."""
-    wait_until(lambda: backfill._news.qsize() >= count, "history is read")
+    wait_until(lambda: backfill._results.qsize() >= count, "history is read")
 
 
 @pytest.mark.defect("A.13")
 def test_what_was_read_before_a_gap_is_reached_goes_first_however_late_that_is(
     reading: Reading, alarm: Waker
 ) -> None:
-    backfill = made(reading, alarm, patience=0.0)
+    backfill = made(reading, alarm, timeout=0.0)
     backfill.watch([gap("a"), READY])
     reading.gives(message(1), filled("a"))
     reading.ends()
@@ -486,8 +487,8 @@ def test_what_was_read_before_a_gap_is_reached_goes_first_however_late_that_is(
 def test_of_what_is_still_being_read_only_what_is_there_goes_first(
     reading: Reading, alarm: Waker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_BATCH_LASTS", 0.0)
-    backfill = made(reading, alarm, patience=0.0)
+    monkeypatch.setattr(module, "_RESULT_INTERVAL", 0.0)
+    backfill = made(reading, alarm, timeout=0.0)
     backfill.watch([gap("a"), READY])
     reading.gives(message(1), message(2))
     queued(backfill, 2)
@@ -506,7 +507,7 @@ def test_live_events_wait_a_second_from_when_a_gap_is_reached(
     reading: Reading, alarm: Waker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = time.monotonic()
-    backfill = made(reading, alarm, patience=7.0)
+    backfill = made(reading, alarm, timeout=7.0)
     backfill.watch([gap("a"), gap("b"), READY])
     monkeypatch.setattr(time, "monotonic", lambda: now + 100.0)
     backfill.reached(gap("a"))
@@ -516,14 +517,14 @@ def test_live_events_wait_a_second_from_when_a_gap_is_reached(
     assert backfill.due == now + 101.0, "a second for all that are read together"
 
 
-@pytest.mark.parametrize("patience", [0.0, 0.25])
+@pytest.mark.parametrize("timeout", [0.0, 0.25])
 def test_live_events_wait_no_longer_than_they_may(
-    reading: Reading, alarm: Waker, patience: float
+    reading: Reading, alarm: Waker, timeout: float
 ) -> None:
-    backfill = made(reading, alarm, patience=patience)
+    backfill = made(reading, alarm, timeout=timeout)
     backfill.watch([gap("a"), READY])
     backfill.reached(gap("a"))
-    assert backfill.due <= time.monotonic() + patience
+    assert backfill.due <= time.monotonic() + timeout
 
 
 # --- which gap is which
@@ -619,7 +620,7 @@ def test_many_messages_come_at_once_in_their_order(reading: Reading, alarm: Wake
 def test_messages_do_not_wait_for_others_for_long(
     reading: Reading, alarm: Waker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_BATCH_LASTS", 0.0)
+    monkeypatch.setattr(module, "_RESULT_INTERVAL", 0.0)
     backfill = made(reading, alarm)
     backfill.watch([gap(), READY])
     backfill.reached(gap())
@@ -711,8 +712,8 @@ class Hesitant(threading.Event):
 def test_no_gap_is_lost_that_comes_while_the_reading_of_others_begins(
     alarm: Waker, monkeypatch: pytest.MonkeyPatch, gathered: float
 ) -> None:
-    monkeypatch.setattr(module, "_GATHERED", gathered)
-    monkeypatch.setattr(module, "_Batch", lambda: Episode(gathered=Hesitant()))
+    monkeypatch.setattr(module, "_COLLECT_WINDOW", gathered)
+    monkeypatch.setattr(module, "_Batch", lambda: Episode(collected=Hesitant()))
     seen: list[Gap] = []
 
     def fetch(gaps: Sequence[Gap], *_: Mapping[str, int]) -> Iterator[ChannelEvent | Gap]:
@@ -774,4 +775,4 @@ def test_a_ready_that_comes_with_its_gap_is_not_missed(alarm: Waker) -> None:
         backfill.watch([gap("a", since), READY])
         assert backfill.reached(gap("a", since)) is Reached.OPEN
         assert taken(backfill, alarm) == gap("a", since)
-    assert time.monotonic() - began < module._GATHERED * TIMEOUT_SCALE
+    assert time.monotonic() - began < module._COLLECT_WINDOW * TIMEOUT_SCALE

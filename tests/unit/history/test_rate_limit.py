@@ -130,9 +130,9 @@ def test_a_pause_that_comes_while_somebody_waits_holds_for_it_too() -> None:
 def test_requests_are_counted_when_they_begin() -> None:
     clock = Clock()
     limiter = RateLimiter(0.1, clock, clock.sleep)
-    assert limiter.begun == 0
+    assert limiter.count == 0
     begin(limiter, clock, 25)
-    assert limiter.begun == 25
+    assert limiter.count == 25
 
 
 def test_threads_that_really_wait() -> None:
@@ -146,11 +146,12 @@ def test_threads_that_really_wait() -> None:
             begun.append(time.monotonic())
 
     in_threads(work, 8)
-    assert limiter.begun == 40
+    assert limiter.count == 40
     assert max(begun) - began >= 1.0
 
 
 def test_one_who_waits_keeps_nobody_from_pausing() -> None:
+    """A thread that waits for its turn does not hold the lock."""
     asleep, wake = threading.Event(), threading.Event()
 
     def sleep(_: float) -> None:
@@ -164,8 +165,8 @@ def test_one_who_waits_keeps_nobody_from_pausing() -> None:
     waiting.start()
     assert asleep.wait(10 * TIMEOUT_SCALE)
     limiter.pause(0.5)
-    assert limiter.begun == 1
+    assert limiter.count == 1
     now[0] = 10.0
     wake.set()
     waiting.join(10 * TIMEOUT_SCALE)
-    assert limiter.begun == 2
+    assert limiter.count == 2

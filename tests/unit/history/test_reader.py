@@ -19,20 +19,20 @@ from chatapp_tail.chatapp.tokens import StaticToken, StoredLogin, make_tokens
 from chatapp_tail.errors import CredentialsError
 from chatapp_tail.history import requests as module
 from chatapp_tail.history.rate_limit import RateLimiter
-from chatapp_tail.history.reader import PAGE, History, Line, Message, Span
+from chatapp_tail.history.reader import PAGE, History, Message, MessengerRef, TimeRange
 from chatapp_tail.sandbox import ApiAnswered, ApiRequested, Sandbox, messenger_channel
 from tests.conftest import TIMEOUT_SCALE
 from tests.unit.chatapp.server import Answer, Server
 
-TELEGRAM = Line(1229, "telegram")
-WHATSAPP = Line(1229, "grWhatsApp")
-CLOUD = Line(1230, "caWhatsApp")
+TELEGRAM = MessengerRef(1229, "telegram")
+WHATSAPP = MessengerRef(1229, "grWhatsApp")
+CLOUD = MessengerRef(1230, "caWhatsApp")
 CHATS = "/v1/licenses/1229/messengers/telegram/chats"
 T = 1_700_000_000
 PAIR = r"\ud83d"
 """Half a surrogate pair, as JSON can say it."""
 
-Failures = list[tuple[Line, str, bool]]
+Failures = list[tuple[MessengerRef, str, bool]]
 
 
 def say(
@@ -40,16 +40,16 @@ def say(
     number: int | str,
     sent: int,
     chat: int | str = "a",
-    line: Line = TELEGRAM,
+    ref: MessengerRef = TELEGRAM,
     **more: Any,
 ) -> None:
     item = {"id": number, "time": sent, "chat": {"id": chat, "type": "private"}, **more}
     data = json.dumps({"payload": {"data": [item]}})
-    sandbox.publish(messenger_channel(*line), "message", data)
+    sandbox.publish(messenger_channel(*ref), "message", data)
 
 
-def page(*items: str, following: str = "null") -> str:
-    return f'{{"success":true,"data":{{"items":[{",".join(items)}],"nextPage":{following}}}}}'
+def page(*items: str, next_page: str = "null") -> str:
+    return f'{{"success":true,"data":{{"items":[{",".join(items)}],"nextPage":{next_page}}}}}'
 
 
 def chat(name: str, last: int = T) -> str:
@@ -66,7 +66,7 @@ class Asked:
 
     def __call__(self, path: str, query: Mapping[str, str]) -> Response:
         self.before(path)
-        reply = self.api.ask(path, query)
+        reply = self.api.get(path, query)
         self.after(path)
         return reply
 
@@ -74,7 +74,7 @@ class Asked:
 @pytest.fixture(autouse=True)
 def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """With one request where others are answered."""
-    monkeypatch.setattr(module, "_ALONE", 1.0 * TIMEOUT_SCALE)
+    monkeypatch.setattr(module, "_RETRY_TIMEOUT_ONE", 1.0 * TIMEOUT_SCALE)
 
 
 def quick(ask: module.Ask) -> History:
@@ -95,15 +95,15 @@ class Found:
         return [why for _, why, _ in self.failures]
 
 
-def read(history: History, *spans: Span) -> Found:
+def read(history: History, *time_ranges: TimeRange) -> Found:
     failures: Failures = []
-    messages = list(history.messages(spans, lambda *failure: failures.append(failure)))
+    messages = list(history.messages(time_ranges, lambda *failure: failures.append(failure)))
     assert history.found == len(messages)
     return Found(messages, failures)
 
 
-def read_all(sandbox: Sandbox, line: Line = TELEGRAM, since: int = 0) -> Found:
-    return read(quick(Asked(sandbox)), Span(line, since))
+def read_all(sandbox: Sandbox, ref: MessengerRef = TELEGRAM, since: int = 0) -> Found:
+    return read(quick(Asked(sandbox)), TimeRange(ref, since))
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def either(sandbox: Sandbox, request: pytest.FixtureRequest) -> Sandbox:
 
 def test_nothing_to_read(sandbox: Sandbox) -> None:
     history = quick(Asked(sandbox))
-    assert read(history, Span(TELEGRAM, 0)) == Found([], [])
+    assert read(history, TimeRange(TELEGRAM, 0)) == Found([], [])
     assert read(history) == Found([], [])
     assert sandbox.api_requests() == history.requests == 1
 
@@ -144,7 +144,7 @@ def test_nothing_to_read(sandbox: Sandbox) -> None:
 def test_the_first_second_of_a_span_belongs_to_it_and_it_has_no_end(either: Sandbox) -> None:
     for number, sent in enumerate([T - 1, T, T, T + 5, T + 9, T + 9, T + 10]):
         say(either, number, sent)
-    found = read(quick(Asked(either)), Span(TELEGRAM, T))
+    found = read(quick(Asked(either)), TimeRange(TELEGRAM, T))
     assert found.ids == [1, 2, 3, 4, 5, 6]
     assert [each.time for each in found.messages] == [T, T, T + 5, T + 9, T + 9, T + 10]
     assert found.failures == []
@@ -152,7 +152,7 @@ def test_the_first_second_of_a_span_belongs_to_it_and_it_has_no_end(either: Sand
 
 def test_what_is_older_than_a_span_is_not_read(sandbox: Sandbox) -> None:
     say(sandbox, 1, T)
-    assert read(quick(Asked(sandbox)), Span(TELEGRAM, T + 1)) == Found([], [])
+    assert read(quick(Asked(sandbox)), TimeRange(TELEGRAM, T + 1)) == Found([], [])
 
 
 @pytest.mark.parametrize("count", [99, 100, 101, 200, 251])
@@ -167,7 +167,7 @@ def test_messages_page_by_page(either: Sandbox, count: int) -> None:
 def test_more_than_a_page_in_one_second(either: Sandbox) -> None:
     for number in range(350):
         say(either, number, T)
-    assert read(quick(Asked(either)), Span(TELEGRAM, T)).ids == list(range(350))
+    assert read(quick(Asked(either)), TimeRange(TELEGRAM, T)).ids == list(range(350))
 
 
 def test_system_messages_are_messages(sandbox: Sandbox) -> None:
@@ -184,7 +184,7 @@ def test_a_message_is_as_the_server_sent_it(server: Server) -> None:
         ],
     }
     api = Api(Http(server.url), StaticToken(Secret("made-up-token")))
-    found = read(quick(api.ask), Span(TELEGRAM, T))
+    found = read(quick(api.get), TimeRange(TELEGRAM, T))
     assert found.messages == [Message(T, 1, TELEGRAM, item.encode())]
     assert found.failures == []
     assert {each.headers["Authorization"] for each in server.asked} == {"made-up-token"}
@@ -249,7 +249,7 @@ def test_a_chat_that_moves_while_the_list_is_read(sandbox: Sandbox) -> None:
         say(sandbox, 1000, T + 500, "c0")
 
     ask.after = move
-    found = read(quick(ask), Span(TELEGRAM, T))
+    found = read(quick(ask), TimeRange(TELEGRAM, T))
     assert found.ids == [*range(101), 1000]
     assert found.failures == []
 
@@ -271,7 +271,7 @@ def test_chats_that_move_all_the_while_the_list_is_read(either: Sandbox, moves: 
         del waiting[:moves]
 
     ask.after = move
-    found = read(quick(ask), Span(TELEGRAM, T))
+    found = read(quick(ask), TimeRange(TELEGRAM, T))
     assert found.ids[:320] == list(range(320))
     assert found.failures == []
 
@@ -281,6 +281,7 @@ IDS = ["group/1@g.us ?x=%2F&é", "a+b", "100%", "%41", "#1", "a;b=c", "чат", 
 
 @pytest.mark.parametrize("name", IDS)
 def test_whatever_a_chat_is_called(sandbox: Sandbox, name: str) -> None:
+    """Any id of a chat is quoted in the path of its messages."""
     say(sandbox, 1, T, name)
     found = read_all(sandbox)
     assert found.failures == []
@@ -300,19 +301,19 @@ def test_several_lines_in_the_order_of_time(sandbox: Sandbox) -> None:
     for number in range(330):
         chat_name = f"chat {number % 4}"
         say(sandbox, number, T + number, chat_name, lines[number % 3])
-    found = read(quick(Asked(sandbox)), *(Span(line, T) for line in lines))
+    found = read(quick(Asked(sandbox)), *(TimeRange(ref, T) for ref in lines))
     assert found.ids == list(range(330))
-    assert [each.line for each in found.messages] == [lines[n % 3] for n in range(330)]
+    assert [each.ref for each in found.messages] == [lines[n % 3] for n in range(330)]
     assert found.failures == []
 
 
 def test_each_line_has_its_own_span(sandbox: Sandbox) -> None:
     for number in range(20):
-        for line in (TELEGRAM, WHATSAPP):
-            say(sandbox, number, T + number, line=line)
-    found = read(quick(Asked(sandbox)), Span(TELEGRAM, T + 15), Span(WHATSAPP, T + 17))
-    assert [each.number for each in found.messages if each.line == TELEGRAM] == [*range(15, 20)]
-    assert [each.number for each in found.messages if each.line == WHATSAPP] == [17, 18, 19]
+        for ref in (TELEGRAM, WHATSAPP):
+            say(sandbox, number, T + number, ref=ref)
+    found = read(quick(Asked(sandbox)), TimeRange(TELEGRAM, T + 15), TimeRange(WHATSAPP, T + 17))
+    assert [each.number for each in found.messages if each.ref == TELEGRAM] == [*range(15, 20)]
+    assert [each.number for each in found.messages if each.ref == WHATSAPP] == [17, 18, 19]
     assert [each.time for each in found.messages] == sorted(each.time for each in found.messages)
 
 
@@ -341,7 +342,7 @@ def test_all_and_nothing_else_is_found_in_any_account(either: Sandbox, seed: int
     for sent, number in sorted(said):
         say(either, number, sent, f"c{chance.randrange(chats)}")
     since = T + chance.randrange(-1, seconds + 1)
-    found = read(quick(Asked(either)), Span(TELEGRAM, since))
+    found = read(quick(Asked(either)), TimeRange(TELEGRAM, since))
     if found.failures:
         assert seconds < 5, "only so many chats in one second may be too many"
     else:
@@ -355,7 +356,7 @@ def test_half_a_surrogate_pair_in_a_message(sandbox: Sandbox) -> None:
     for number in range(6):
         text = "\ud83d half" if number % 2 else "whole"
         say(sandbox, number, T + number, f"c{number % 2}", message={"text": text})
-    found = read(quick(Asked(sandbox)), Span(TELEGRAM, T + 1))
+    found = read(quick(Asked(sandbox)), TimeRange(TELEGRAM, T + 1))
     assert found.ids == [1, 2, 3, 4, 5]
     assert found.failures == []
     assert PAIR.encode() in found.messages[0].item
@@ -371,13 +372,14 @@ def test_half_a_surrogate_pair_beside_an_id_that_is_text(sandbox: Sandbox) -> No
             CLOUD,
             message={"text": "\ud83d half" if number % 3 else "whole"},
         )
-    found = read(quick(Asked(sandbox)), Span(CLOUD, T + 1))
+    found = read(quick(Asked(sandbox)), TimeRange(CLOUD, T + 1))
     assert found.ids == [f"wamid.{number}" for number in range(1, 6)]
     assert [each.time for each in found.messages] == [T + number for number in range(1, 6)]
 
 
 @pytest.mark.parametrize("number", ["null", "1.5"])
 def test_half_a_surrogate_pair_beside_an_odd_id(sandbox: Sandbox, number: str) -> None:
+    """A lone surrogate and an invalid id in one message do not prevent its being read."""
     say(sandbox, 1, T)
     odd = f'{{"id":{number},"time":{T + 7},"text":"{PAIR}"}}'
     sandbox.faults.answer_api("*/messages", 200, page(odd))
@@ -438,17 +440,17 @@ def test_one_time_far_in_the_future_does_not_hide_what_comes_after_it(sandbox: S
     """Milliseconds, say; where a page ends is told by its last message."""
     say(sandbox, 1, T)
     items = [f'{{"id":1,"time":{T}}}', f'{{"id":2,"time":{T}000}}', f'{{"id":3,"time":{T + 1}}}']
-    sandbox.faults.answer_api("*/messages", 200, page(*items, following='"x"'), calls=1)
+    sandbox.faults.answer_api("*/messages", 200, page(*items, next_page='"x"'), calls=1)
     sandbox.faults.answer_api("*/messages", 200, page(f'{{"id":4,"time":{T + 2}}}'))
     found = read_all(sandbox)
     assert found.ids == [1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("following", ['"x"', "2", '{"page":2}'])
-def test_a_next_page_is_read_or_else_missed(sandbox: Sandbox, following: str) -> None:
+@pytest.mark.parametrize("next_page", ['"x"', "2", '{"page":2}'])
+def test_a_next_page_is_read_or_else_missed(sandbox: Sandbox, next_page: str) -> None:
     """A cursor of a kind nobody has seen yet must not end a chat in silence."""
     say(sandbox, 1, T)
-    first = page(f'{{"id":1,"time":{T}}}', following=following)
+    first = page(f'{{"id":1,"time":{T}}}', next_page=next_page)
     sandbox.faults.answer_api("*/messages", 200, first, calls=1)
     sandbox.faults.answer_api("*/messages", 200, page(f'{{"id":2,"time":{T + 1}}}'))
     found = read_all(sandbox)
@@ -457,7 +459,7 @@ def test_a_next_page_is_read_or_else_missed(sandbox: Sandbox, following: str) ->
 
 def test_empty_pages_that_go_round_in_a_circle_are_left_and_told(sandbox: Sandbox) -> None:
     say(sandbox, 1, T)
-    sandbox.faults.answer_api("*/messages", 200, page(following='"again"'))
+    sandbox.faults.answer_api("*/messages", 200, page(next_page='"again"'))
     found = read_all(sandbox)
     assert found == Found([], [(TELEGRAM, "the pages of messages go round in a circle", True)])
     assert sandbox.api_requests("*/messages") == 2
@@ -480,6 +482,7 @@ ODD_CHATS = ["{}", '{"id":"x"}', NEVER_USED, f'{{"lastTime":{T}}}', "null", "7"]
 
 @pytest.mark.parametrize("odd", ODD_CHATS)
 def test_an_odd_chat_is_told_or_read_and_costs_no_other(sandbox: Sandbox, odd: str) -> None:
+    """An invalid entry of the list of chats does not affect other chats."""
     say(sandbox, 1, T, "a")
     say(sandbox, 2, T + 1, "b")
     listed = page(chat("b", T + 1), odd, chat("a", T))
@@ -543,8 +546,8 @@ def test_a_chat_that_cannot_be_read_is_told_and_costs_no_other(
     sandbox.faults.answer_api("*/b/messages", status, body)
     found = read_all(sandbox)
     assert found.ids == [0, 2]
-    ((line, reason, passing),) = found.failures
-    assert (line, passing) == (TELEGRAM, may_pass)
+    ((ref, reason, passing),) = found.failures
+    assert (ref, passing) == (TELEGRAM, may_pass)
     assert why in reason
     assert (sandbox.api_requests("*/b/messages") > 1) is may_pass
 
@@ -555,17 +558,17 @@ def test_a_line_that_cannot_be_listed_is_told_and_costs_no_other(
 ) -> None:
     status, body, why = failing
     say(sandbox, 1, T)
-    say(sandbox, "w", T, line=WHATSAPP)
+    say(sandbox, "w", T, ref=WHATSAPP)
     sandbox.faults.answer_api(f"{CHATS}", status, body)
-    found = read(quick(Asked(sandbox)), Span(TELEGRAM, 0), Span(WHATSAPP, 0))
+    found = read(quick(Asked(sandbox)), TimeRange(TELEGRAM, 0), TimeRange(WHATSAPP, 0))
     assert found.ids == ["w"]
-    ((line, reason, passing),) = found.failures
-    assert (line, passing) == (TELEGRAM, may_pass)
+    ((ref, reason, passing),) = found.failures
+    assert (ref, passing) == (TELEGRAM, may_pass)
     assert why in reason
 
 
 def test_a_line_of_somebody_else(sandbox: Sandbox) -> None:
-    found = read(quick(Asked(sandbox)), Span(Line(1229, "avito"), 0))
+    found = read(quick(Asked(sandbox)), TimeRange(MessengerRef(1229, "avito"), 0))
     assert found.messages == []
     assert "403" in found.reasons[0]
 
@@ -580,7 +583,7 @@ def test_what_was_read_of_a_chat_before_it_failed_is_kept(sandbox: Sandbox) -> N
             sandbox.faults.answer_api("*/messages", 403, FORBIDDEN)
 
     ask.before = refuse_the_third
-    found = read(quick(ask), Span(TELEGRAM, T))
+    found = read(quick(ask), TimeRange(TELEGRAM, T))
     assert found.ids == list(range(200))
     assert len(found.failures) == 1
 
@@ -596,7 +599,7 @@ def test_the_chats_listed_before_the_list_failed_are_read(sandbox: Sandbox) -> N
             sandbox.faults.answer_api("*/chats", 403, FORBIDDEN)
 
     ask.before = refuse_the_second
-    found = read(quick(ask), Span(TELEGRAM, T))
+    found = read(quick(ask), TimeRange(TELEGRAM, T))
     assert found.ids == list(range(50, 150))
     assert [may_pass for _, _, may_pass in found.failures] == [False]
 
@@ -626,7 +629,7 @@ def test_what_came_back_is_told_as_long_as_it_is_asked_for_again(sandbox: Sandbo
             troubles.append(history.trouble)
 
     ask.before = note
-    assert read(history, Span(TELEGRAM, 0)).ids == [1]
+    assert read(history, TimeRange(TELEGRAM, 0)).ids == [1]
     assert troubles[0] is None
     assert all("503" in (trouble or "") for trouble in troubles[1:])
     assert len(troubles) == 4
@@ -665,7 +668,7 @@ def test_who_is_told_to_wait_does(sandbox: Sandbox) -> None:
     ask, limiter = Asked(sandbox), Noting()
     asked: list[float] = []
     ask.before = lambda _: asked.append(time.monotonic())
-    found = read(History(ask, limiter), Span(TELEGRAM, 0))
+    found = read(History(ask, limiter), TimeRange(TELEGRAM, 0))
     assert found.ids == list(range(12))
     assert found.failures == []
     ((paused, seconds),) = limiter.paused
@@ -681,13 +684,13 @@ def test_a_retry_after_of_any_kind_is_survived(sandbox: Sandbox, wait: str) -> N
     say(sandbox, 1, T)
     sandbox.faults.answer_api("*/messages", 429, "", {"Retry-After": wait}, calls=1)
     limiter = Noting()
-    assert read(History(Asked(sandbox), limiter), Span(TELEGRAM, 0)).ids == [1]
+    assert read(History(Asked(sandbox), limiter), TimeRange(TELEGRAM, 0)).ids == [1]
     ((_, seconds),) = limiter.paused
     assert seconds == {"100": 100.0, "86400": 300.0}.get(wait, 0.0)
 
 
 def test_what_fails_for_ever_is_given_up(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_PATIENCE", 2.0 * TIMEOUT_SCALE)
+    monkeypatch.setattr(module, "_RETRY_TIMEOUT_ALL", 2.0 * TIMEOUT_SCALE)
     say(sandbox, 1, T)
     say(sandbox, 2, T, "b")
     sandbox.faults.answer_api("*/b/messages", 503, "<html>")
@@ -699,10 +702,11 @@ def test_what_fails_for_ever_is_given_up(sandbox: Sandbox, monkeypatch: pytest.M
 
 
 def test_nobody_listens(closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_PATIENCE", 0.0)
+    """A refused connection is reported for every messenger."""
+    monkeypatch.setattr(module, "_RETRY_TIMEOUT_ALL", 0.0)
     api = Api(Http(f"http://127.0.0.1:{closed_port}"), StaticToken(Secret("made-up-token")))
-    found = read(quick(api.ask), Span(TELEGRAM, 0), Span(WHATSAPP, 0))
-    assert sorted(line for line, _, _ in found.failures) == sorted([TELEGRAM, WHATSAPP])
+    found = read(quick(api.get), TimeRange(TELEGRAM, 0), TimeRange(WHATSAPP, 0))
+    assert sorted(ref for ref, _, _ in found.failures) == sorted([TELEGRAM, WHATSAPP])
     assert all("refused" in why for why in found.reasons)
 
 
@@ -735,7 +739,7 @@ def test_a_token_that_dies_in_the_middle_is_renewed_once(
             sandbox.expire_access_tokens()
 
     ask.before = die
-    found = read(quick(ask), Span(TELEGRAM, 0))
+    found = read(quick(ask), TimeRange(TELEGRAM, 0))
     assert found.ids == list(range(40))
     assert found.failures == []
     assert sandbox.tokens_refreshed == 1
@@ -746,7 +750,8 @@ def test_a_token_that_dies_in_the_middle_is_renewed_once(
 def test_a_token_that_is_dead_for_good_ends_it(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_PATIENCE", 2.0 * TIMEOUT_SCALE)
+    """A token that cannot be refreshed ends the reading."""
+    monkeypatch.setattr(module, "_RETRY_TIMEOUT_ALL", 2.0 * TIMEOUT_SCALE)
     for number in range(20):
         say(sandbox, number, T + number, f"c{number}")
     ask = Asked(sandbox)
@@ -756,7 +761,7 @@ def test_a_token_that_is_dead_for_good_ends_it(
             sandbox.void_token()
 
     ask.before = die
-    found = read(quick(ask), Span(TELEGRAM, 0))
+    found = read(quick(ask), TimeRange(TELEGRAM, 0))
     assert found.failures
     assert all("token" in why for why in found.reasons)
     assert all(may_pass for _, _, may_pass in found.failures)
@@ -780,7 +785,7 @@ def test_a_token_that_is_refused_for_a_moment_costs_nothing(sandbox: Sandbox) ->
             raise CredentialsError("the token is refused")
 
     ask.before = refuse
-    found = read(quick(ask), Span(TELEGRAM, 0))
+    found = read(quick(ask), TimeRange(TELEGRAM, 0))
     assert (found.ids, found.failures) == (list(range(6)), [])
     assert refused == 5
 
@@ -791,7 +796,7 @@ def test_a_token_that_is_refused_for_a_moment_costs_nothing(sandbox: Sandbox) ->
 def test_a_busy_chat_is_read_from_the_begin_of_the_span_on(sandbox: Sandbox) -> None:
     for number in range(1000):
         say(sandbox, number, T + number)
-    found = read(quick(Asked(sandbox)), Span(TELEGRAM, T + 860))
+    found = read(quick(Asked(sandbox)), TimeRange(TELEGRAM, T + 860))
     assert found.ids == list(range(860, 1000))
     assert sandbox.api_requests("*/messages") == 2
 
@@ -799,7 +804,7 @@ def test_a_busy_chat_is_read_from_the_begin_of_the_span_on(sandbox: Sandbox) -> 
 def test_a_long_list_is_read_to_the_begin_of_the_span_only(sandbox: Sandbox) -> None:
     for number in range(1000):
         say(sandbox, number, T + number, f"c{number}")
-    found = read(quick(Asked(sandbox)), Span(TELEGRAM, T + 850))
+    found = read(quick(Asked(sandbox)), TimeRange(TELEGRAM, T + 850))
     assert found.ids == list(range(850, 1000))
     assert sandbox.api_requests("*/messages") == 150
     # Two pages and one more, and the same once more to see that nothing moved meanwhile.
@@ -841,7 +846,7 @@ def test_the_pace_holds_for_the_tries_too(sandbox: Sandbox) -> None:
     sandbox.faults.answer_api("*/messages", 500, one_in=5)
     history = History(Asked(sandbox), RateLimiter(0.05))
     began = time.monotonic()
-    assert len(read(history, Span(TELEGRAM, 0)).messages) == 20
+    assert len(read(history, TimeRange(TELEGRAM, 0)).messages) == 20
     assert history.requests == sandbox.api_requests() >= 24
     assert time.monotonic() - began >= 1.0
 
@@ -855,7 +860,7 @@ def test_how_far_it_is(sandbox: Sandbox) -> None:
     history = quick(Asked(sandbox))
     failures: Failures = []
     assert (history.chats, history.chats_read, history.found) == (0, 0, 0)
-    messages = history.messages([Span(TELEGRAM, T)], lambda *failure: failures.append(failure))
+    messages = history.messages([TimeRange(TELEGRAM, T)], lambda *failure: failures.append(failure))
     for count, _ in enumerate(messages, 1):
         assert (history.chats, history.chats_read, history.found) == (3, 3, count)
     assert failures == []
@@ -864,9 +869,9 @@ def test_how_far_it_is(sandbox: Sandbox) -> None:
 def test_history_is_read_again_from_the_begin(sandbox: Sandbox) -> None:
     say(sandbox, 1, T)
     history = quick(Asked(sandbox))
-    assert read(history, Span(TELEGRAM, 0)).ids == [1]
+    assert read(history, TimeRange(TELEGRAM, 0)).ids == [1]
     say(sandbox, 2, T + 1, "b")
-    assert read(history, Span(TELEGRAM, 0)).ids == [1, 2]
+    assert read(history, TimeRange(TELEGRAM, 0)).ids == [1, 2]
     assert history.chats == 2
 
 
@@ -874,10 +879,10 @@ def test_one_who_stops_in_the_middle_can_begin_again(sandbox: Sandbox) -> None:
     for number in range(450):
         say(sandbox, number, T + number, f"c{number % 2}")
     history = quick(Asked(sandbox))
-    span = Span(TELEGRAM, T)
-    with closing(history.messages([span], lambda *_: None)) as messages:  # type: ignore[type-var]
+    time_range = TimeRange(TELEGRAM, T)
+    with closing(history.messages([time_range], lambda *_: None)) as messages:  # type: ignore[type-var]
         assert next(messages).number == 0
-    assert read(history, span).ids == list(range(450))
+    assert read(history, time_range).ids == list(range(450))
 
 
 FORMS = ["%a, %d %b %Y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y"]
@@ -888,7 +893,7 @@ def skew(date: str) -> tuple[int, bool]:
     reply = Response(200, page().encode(), {"Date": date}, "GET / answered 200", None, True)
     requests = module.HistoryRequests(lambda *_: reply, RateLimiter(0.0), module.Clock())
     requests.page("/", {})
-    return requests.skew, requests.heard_date
+    return requests.skew, requests.date_seen
 
 
 @pytest.mark.defect("A.11", "A2.3")

@@ -12,14 +12,14 @@ from chatapp_tail.chatapp.http import Response
 from chatapp_tail.errors import ApiError, CredentialsError
 from chatapp_tail.history.answers import Chat, read_chat, read_message, read_seconds
 from chatapp_tail.history.rate_limit import RateLimiter
-from chatapp_tail.history.reader import History, Line, Span
+from chatapp_tail.history.reader import History, MessengerRef, TimeRange
 from chatapp_tail.history.recovery import recover
 from chatapp_tail.items import ASKED, NOT_RUNNING, ChannelEvent, Gap
 from tests.unit.history.history_service import Choices, Form, World
 
 SECOND = 10**9
 T = 1_700_000_000
-TELEGRAM = Line(1229, "telegram")
+TELEGRAM = MessengerRef(1229, "telegram")
 CHANNEL = of_license(*TELEGRAM)
 SINCE, UNTIL = T - 100, T - 10
 
@@ -254,7 +254,7 @@ def test_a_full_page_that_says_it_is_the_last_is_asked_about_once_more() -> None
         reply = ask(path, query)
         body = json.loads(reply.content)
         body["data"]["nextPage"] = None
-        return Response(200, json.dumps(body).encode(), reply.headers, reply.said, None, True)
+        return Response(200, json.dumps(body).encode(), reply.headers, reply.summary, None, True)
 
     world.ask = without_cursor  # type: ignore[method-assign]
     found, end = recovered(world)
@@ -349,6 +349,7 @@ def test_a_moment_that_a_user_names_is_widened_by_the_date_alone() -> None:
 
 @pytest.mark.defect("A2.3")
 def test_with_nothing_to_tell_the_time_of_the_service_it_is_said() -> None:
+    """Without a Date header or a message time, a gap is reported as possibly incomplete."""
     found, end = recovered(world_of(20, date=None))
     assert len(found) == 20
     assert end.missing == "nothing tells the time of the service"
@@ -452,7 +453,9 @@ def test_a_messenger_is_quoted_in_the_path() -> None:
         return answer({"data": []})
 
     history = History(ask, RateLimiter(0.0))
-    assert list(history.messages([Span(Line(7, "a/../b?c#d"), T)], lambda *_: None)) == []
+    assert (
+        list(history.messages([TimeRange(MessengerRef(7, "a/../b?c#d"), T)], lambda *_: None)) == []
+    )
     assert set(paths) == {"/v1/licenses/7/messengers/a%2F..%2Fb%3Fc%23d/chats"}
 
 
@@ -491,15 +494,15 @@ MEMORY = """
 import json
 import time
 from email.utils import formatdate
-from chatapp_tail.history.reader import History, Line, Span
 from chatapp_tail.chatapp.http import Response
 from chatapp_tail.history.rate_limit import RateLimiter
+from chatapp_tail.history.reader import History, MessengerRef, TimeRange
 
 CHATS, T = 2000, int(time.time()) - 5000
 TEXT = "x" * 900
 
-def page(items, following):
-    body = json.dumps({"success": True, "data": {"items": items, "nextPage": following}})
+def page(items, next_page):
+    body = json.dumps({"success": True, "data": {"items": items, "nextPage": next_page}})
     return Response(200, body.encode(), {"Date": formatdate(usegmt=True)}, "GET", None, True)
 
 def ask(path, query):
@@ -518,9 +521,9 @@ def peak():
     return int(status.partition("VmHWM:")[2].split()[0]) // 1024
 
 history = History(ask, RateLimiter(0.0))
-list(history.messages([Span(Line(1, "telegram"), T + CHATS - 5)], print))
+list(history.messages([TimeRange(MessengerRef(1, "telegram"), T + CHATS - 5)], print))
 before = peak()
-count = sum(1 for _ in history.messages([Span(Line(1, "telegram"), T)], print))
+count = sum(1 for _ in history.messages([TimeRange(MessengerRef(1, "telegram"), T)], print))
 print(count, peak() - before)
 """
 

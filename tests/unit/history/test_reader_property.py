@@ -196,6 +196,7 @@ def test_each_message_of_a_gap_comes_once_or_the_gap_says_so(
 def test_of_a_service_that_is_a_little_odd_nothing_is_missing(
     drawn: tuple[World, int, int], has_newest: bool
 ) -> None:
+    """Every message of a gap is read from any service within the tolerated deviations."""
     world, since, until = drawn
     assume(has_newest or min(world.off, world.choices.date or 0) <= 25)
     assume(until - since >= 300)  # else a page of chats may move in one second

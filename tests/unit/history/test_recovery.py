@@ -58,7 +58,7 @@ def recovered(
     sandbox: Sandbox, gaps: Sequence[Gap], began: Mapping[str, int] | None = None
 ) -> list[ChannelEvent | Gap]:
     api = Api(Http(sandbox.api_url), StaticToken(Secret(sandbox.token)))
-    return list(recover(History(api.ask, RateLimiter(0.0)), gaps, began or {}))
+    return list(recover(History(api.get, RateLimiter(0.0)), gaps, began or {}))
 
 
 def ids(found: Sequence[ChannelEvent | Gap]) -> list[object]:
@@ -134,6 +134,7 @@ def test_a_gap_from_the_begin_of_time(sandbox: Sandbox) -> None:
 
 
 def test_a_recovered_message_is_known_as_its_live_twin_is(sandbox: Sandbox) -> None:
+    """A message has the same id whether it comes live or from history."""
     live = ChannelEvent(5, "message", TELEGRAM, envelope("x", T).encode())
     sandbox.publish(TELEGRAM, "message", envelope("x", T))
     event = recovered(sandbox, [gap(0, 10)])[0]

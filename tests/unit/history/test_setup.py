@@ -35,7 +35,7 @@ def checkpoint(tmp_path: Path) -> Iterator[Checkpoint]:
     with closing(Checkpoint("default", tmp_path)) as made:
         for channel, until in ((A, T + 50), (B, T + 40)):
             made.begin(channel, T)
-            made.cover({channel: until})
+            made.advance({channel: until})
         yield made
 
 

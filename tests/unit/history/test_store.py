@@ -10,11 +10,11 @@ import pytest
 
 from chatapp_tail.history.answers import Item
 from chatapp_tail.history.rate_limit import RateLimiter
-from chatapp_tail.history.reader import History, Line, Message, Span
+from chatapp_tail.history.reader import History, Message, MessengerRef, TimeRange
 from chatapp_tail.history.store import HistoryStore, Progress
 from tests.unit.history.history_service import Choices, World
 
-TELEGRAM, WHATSAPP = Line(1229, "telegram"), Line(1229, "grWhatsApp")
+TELEGRAM, WHATSAPP = MessengerRef(1229, "telegram"), MessengerRef(1229, "grWhatsApp")
 T = 1_700_000_000
 PROGRESS = Progress(T, T + 5.5, T + 3, T + 1.25, {"nextPage": "x"})
 
@@ -28,9 +28,11 @@ def item(number: int, time: int | None = None, text: bytes = b"") -> Item:
     return Item(str(number).encode(), time, number, b'{"id":%d}' % number + text)
 
 
-def add(store: HistoryStore, *items: Item, line: Line = TELEGRAM, leg: int = 1) -> list[bool]:
-    new = store.add(line, "a", items, [each.time or T for each in items], leg)
-    store.note(line, "a", PROGRESS)
+def add(
+    store: HistoryStore, *items: Item, ref: MessengerRef = TELEGRAM, leg: int = 1
+) -> list[bool]:
+    new = store.add(ref, "a", items, [each.time or T for each in items], leg)
+    store.note(ref, "a", PROGRESS)
     return new
 
 
@@ -83,7 +85,7 @@ def test_what_no_gap_waits_for_any_more_is_dropped(path: Path) -> None:
 def test_other_lines_wait_for_their_own_gap(path: Path) -> None:
     with closing(HistoryStore(path)) as store:
         add(store, item(1))
-        add(store, item(2), line=WHATSAPP)
+        add(store, item(2), ref=WHATSAPP)
     with closing(HistoryStore(path)) as store:
         store.begin(WHATSAPP, T)
         assert numbers(store.take(T + 9)) == [2]
@@ -180,7 +182,9 @@ class Runs:
         failures: list[object] = []
         try:
             found = list(
-                history.messages([Span(TELEGRAM, self.since)], lambda *why: failures.append(why))
+                history.messages(
+                    [TimeRange(TELEGRAM, self.since)], lambda *why: failures.append(why)
+                )
             )
         except RunEnds:
             return None

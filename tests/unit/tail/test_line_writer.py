@@ -166,7 +166,7 @@ def test_a_line_longer_than_a_pipe_takes_at_once_is_marked_while_it_is_partial(
     partial: list[bool] = []
 
     def wait_for_room() -> bool:
-        partial.append(checkpoint.torn)
+        partial.append(checkpoint.partial_line)
         return True
 
     pipeline = Pipeline(by_event([], []), None, format_raw, Summary(), collects=True)
@@ -175,7 +175,7 @@ def test_a_line_longer_than_a_pipe_takes_at_once_is_marked_while_it_is_partial(
         partial.clear()
         write(b"x" * (stdout.at_most + 1) + b"\n")
         assert partial == [True, True]
-        assert not checkpoint.torn
+        assert not checkpoint.partial_line
         write(b"short\n")
         assert partial == [True, True, False]
     for end in (reader, descriptor):
@@ -197,7 +197,7 @@ def test_a_line_that_the_checkpoint_calls_partial_is_ended(
 ) -> None:
     resumed.writer.end_partial_line()
     assert resumed.path.read_bytes() == b""
-    checkpoint.tear()
+    checkpoint.mark_partial()
     resumed.writer.end_partial_line()
     assert resumed.path.read_bytes() == b"\n"
-    assert not checkpoint.torn
+    assert not checkpoint.partial_line

@@ -97,7 +97,7 @@ class Run:
     ) -> Tail:
         backfill = None
         if fetch:
-            backfill = GapFiller(fetch, lambda _: True, self.alarm, began={}, patience=60.0)
+            backfill = GapFiller(fetch, lambda _: True, self.alarm, began={}, timeout=60.0)
             self.backfill = backfill
         tail = Tail(
             self.connection,

@@ -7,6 +7,7 @@ about by a mark: `@pytest.mark.defect("A.1")`. What is right as it is has a sent
 import os
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 from .catalogue import DEFECTS, RIGHT_AS_IT_IS
@@ -33,7 +34,7 @@ def mapping() -> dict[str, list[str]]:
 def _test_files() -> Iterator[Path]:
     for folder, folders, files in os.walk(_TESTS):
         folders[:] = [name for name in folders if name != "node_modules"]
-        yield from (Path(folder, name) for name in files if name.startswith("test_"))
+        yield from (Path(folder, name) for name in files if fnmatch(name, "test_*.py"))
 
 
 def _marked(source: str) -> Iterator[tuple[str, str]]:

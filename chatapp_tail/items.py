@@ -9,6 +9,8 @@ from enum import StrEnum
 
 import msgspec
 
+from .errors import ExitStatus
+
 NOT_FETCHED = "history was not asked"
 NOT_RUNNING = "chatapp-tail was not running"
 ASKED = "asked for with --since"
@@ -172,6 +174,17 @@ class StopCause(StrEnum):
     CHANNELS_REFUSED = "channels_refused"
     SERVER_REFUSED = "server_refused"
     BUG = "bug"
+
+
+EXIT_STATUS_OF = {
+    StopCause.CREDENTIALS: ExitStatus.CREDENTIALS,
+    StopCause.UNREACHABLE: ExitStatus.UNREACHABLE,
+    StopCause.UNTRUSTED: ExitStatus.UNREACHABLE,
+    StopCause.CHANNELS_REFUSED: ExitStatus.CHANNELS_REFUSED,
+    StopCause.SERVER_REFUSED: ExitStatus.REFUSED_BY_SERVER,
+    StopCause.BUG: ExitStatus.BUG,
+}
+"""Of each cause but `StopCause.ASKED`, where the status depends on who asked."""
 
 
 class Stopped(msgspec.Struct, frozen=True, tag="stopped", tag_field="item"):

@@ -9,17 +9,11 @@ from msgspec.structs import replace
 from .. import items
 from ..chatapp.channels import license_and_messenger, with_short_names
 from ..errors import ExitStatus
-from ..items import Item, StopCause
+from ..items import EXIT_STATUS_OF, Item, StopCause
 from ..pusher.answers import AuthAnswer, Granted
 from ..pusher.connection import Connection, Settings, Timing
 from .check_result import CheckFailed
 
-_STATUS_OF = {
-    StopCause.CREDENTIALS: ExitStatus.CREDENTIALS,
-    StopCause.CHANNELS_REFUSED: ExitStatus.CHANNELS_REFUSED,
-    StopCause.SERVER_REFUSED: ExitStatus.REFUSED_BY_SERVER,
-    StopCause.BUG: ExitStatus.BUG,
-}
 _ADVICE_FOR = {
     StopCause.CREDENTIALS: "run chatapp-tail login, or set a new token",
     StopCause.SERVER_REFUSED: "check --app-key and --ws-url",
@@ -121,7 +115,7 @@ class ConnectionProbe:
         raise CheckFailed(
             with_short_names(stopped.reason, self._settings.channels),
             self._advice_for(stopped.cause),
-            _STATUS_OF.get(stopped.cause, ExitStatus.UNREACHABLE),
+            EXIT_STATUS_OF.get(stopped.cause, ExitStatus.UNREACHABLE),
         )
 
     def _last_warning(self) -> str:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from ..chatapp.licenses import License, write_completion_cache
 from ..errors import ApiError, ChannelsError
 from ..items import ConnectionWarning
-from ..pusher.backoff import Backoff, Retry
+from ..pusher.backoff import Backoff, Retry, random_fraction
 from ..reporting.summary import span
 from ..tail.deadlines import Limits
 from ..threads import DaemonThreadPool
@@ -72,7 +72,7 @@ class Lookup:
         self._until = until
         # In its own thread, so that a slow server cannot exceed the limits.
         self._daemon = DaemonThreadPool("chatapp-tail-licences", 1)
-        self._backoff = Backoff(_random)
+        self._backoff = Backoff(random_fraction)
         self._last_error = ""
 
     def licenses(self) -> list[License]:
@@ -126,9 +126,3 @@ def _outcome(ask: Ask) -> list[License] | BaseException:
 
 def _waitable(seconds: float) -> float:
     return min(max(0.0, seconds), threading.TIMEOUT_MAX)
-
-
-def _random() -> float:
-    import random  # 1 ms, for the first failure
-
-    return random.random()

@@ -27,6 +27,13 @@ _ASKED_MAX = 300.0
 _WINDOW_DIALS, _WINDOW_SPAN = 5, 10.1
 
 
+def random_fraction() -> float:
+    """Return a random float in [0, 1)."""
+    import random  # takes 1 ms, so it is imported at the first failure
+
+    return random.random()
+
+
 class Backoff:
     """Computes the time of the next dial from the end of the last link.
 

@@ -19,7 +19,7 @@ from ..net import Proxy
 from ..threads import Waker
 from .answers import AuthAnswer
 from .auth_pool import AuthorisationPool, Authorise
-from .backoff import STABLE_AFTER
+from .backoff import STABLE_AFTER, random_fraction
 from .clock import moment
 from .close_codes import CloseReason
 from .dialer import Dialer, DialFailed
@@ -103,7 +103,7 @@ class Connection:
         )
         """Opens links."""
         self._reconnection = Reconnection(
-            settings.endpoints, _random, max_retries=settings.max_retries
+            settings.endpoints, random_fraction, max_retries=settings.max_retries
         )
         """Which endpoint is dialled, and when."""
         self._gap_tracker = GapTracker()
@@ -208,7 +208,7 @@ class Connection:
             list(self._channels),
             now=time.monotonic(),
             timing=settings.timing,
-            random=_random,
+            random=random_fraction,
             strict=settings.strict,
             refusals=self._channel_refusals,
         )
@@ -250,9 +250,3 @@ def _reason(endpoint: Endpoint, ended: CloseReason) -> str:
     """Return why a link ended, with the endpoint if the reason concerns the server."""
     about_client = (StopCause.CREDENTIALS, StopCause.CHANNELS_REFUSED, StopCause.BUG)
     return ended.reason if ended.stop in about_client else f"{endpoint}: {ended.reason}"
-
-
-def _random() -> float:
-    import random  # takes 1 ms, so it is imported at the first failure
-
-    return random.random()

@@ -17,6 +17,7 @@ from ..history.checkpoint import Checkpoint
 from ..history.gap_delivery import GapDelivery
 from ..history.gap_filler import BackfillBug, GapFiller
 from ..items import (
+    EXIT_STATUS_OF,
     ChannelEvent,
     ConnectionWarning,
     FrameTrace,
@@ -58,16 +59,6 @@ class End(msgspec.Struct, frozen=True):
     reader_gone: bool = False
     cause: StopCause | None = None
     reason: str = ""
-
-
-_STATUS_OF = {
-    StopCause.CREDENTIALS: ExitStatus.CREDENTIALS,
-    StopCause.UNREACHABLE: ExitStatus.UNREACHABLE,
-    StopCause.UNTRUSTED: ExitStatus.UNREACHABLE,
-    StopCause.CHANNELS_REFUSED: ExitStatus.CHANNELS_REFUSED,
-    StopCause.SERVER_REFUSED: ExitStatus.REFUSED_BY_SERVER,
-    StopCause.BUG: ExitStatus.BUG,
-}
 
 
 class Tail:
@@ -222,7 +213,7 @@ class Tail:
         if status.cause is StopCause.ASKED:
             self._end = self._requested_end()
         else:
-            self._end = End(_STATUS_OF[status.cause], cause=status.cause, reason=status.reason)
+            self._end = End(EXIT_STATUS_OF[status.cause], cause=status.cause, reason=status.reason)
 
     def _say(self, status: Status | Gap) -> None:
         self._tell(status)

@@ -46,6 +46,9 @@ from .journal import (
 CLOSE_GRACE = 0.5
 """Seconds a client has, when the server stops, to answer the close frame."""
 
+_ACCEPT_ROUNDS = 4
+"""Rounds of the loop from accepting a socket until its transport and its handler exist."""
+
 _log = logging.getLogger(__name__)
 _APP_PATH = re.compile(r"(?:/.*)?/app/([^/]+)")
 _NO_LINGER = struct.pack("ii", 1, 0)
@@ -305,6 +308,8 @@ class PusherServer:
 
     async def _hang_up(self) -> None:
         self._server.close(close_connections=False)
+        for _ in range(_ACCEPT_ROUNDS):  # what has no transport yet cannot be closed
+            await asyncio.sleep(0)
         closing = [asyncio.ensure_future(p.connection.close(1001)) for p in self.peers()]
         if closing:
             await asyncio.wait(closing, timeout=CLOSE_GRACE)

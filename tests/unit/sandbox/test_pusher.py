@@ -1,6 +1,11 @@
+import asyncio
+import gc
 import json
 import re
 import socket
+import threading
+from collections.abc import Coroutine
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -18,6 +23,7 @@ from chatapp_tail.sandbox import (
     UpgradeRefused,
     pusher_error,
 )
+from chatapp_tail.sandbox.pusher import PusherServer
 
 from .client import TELEGRAM, TEST_TIMEOUT, WAIT, WHATSAPP, client, raw_client
 
@@ -356,6 +362,26 @@ def test_held_upgrades_end_with_an_abort(sandbox: Sandbox) -> None:
         raw.settimeout(WAIT)
         sandbox.abort_sockets(reset=False)
         assert raw.recv(1) == b""
+
+
+def test_a_stop_closes_who_is_just_being_accepted(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop is held until it has to accept and to stop in one round."""
+    held = threading.Event()
+
+    def call_and_release(server: PusherServer, coroutine: Coroutine[Any, Any, None]) -> None:
+        stopped = asyncio.run_coroutine_threadsafe(coroutine, server._loop)
+        held.set()
+        stopped.result(WAIT)
+
+    sandbox._server._loop.call_soon_threadsafe(held.wait)
+    with socket.create_connection(("127.0.0.1", urlsplit(sandbox.ws_url).port)) as late:
+        monkeypatch.setattr(PusherServer, "_call", call_and_release)
+        sandbox.stop()
+        late.settimeout(WAIT)
+        assert late.recv(1) == b""
+    gc.collect()  # an unclosed transport would warn here, and a warning is an error
 
 
 def upgrade(path: str) -> bytes:

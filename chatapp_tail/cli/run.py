@@ -30,7 +30,9 @@ from ..reporting.notices import Level, LogFormat, Notices
 from ..reporting.progress import HistoryProgress, ShowProgress
 from ..reporting.summary import Summary
 from ..reporting.systemd import Notifier
+from ..sinks.stdout import Stdout
 from ..tail.deadlines import Heartbeat
+from ..tail.line_writer import LineWriter
 from ..tail.loop import End, Listener, Tail
 from ..threads import Waker
 from .access import connect_api
@@ -154,21 +156,28 @@ def _assemble(
     def say_summary() -> None:
         notices.summary(summary.sentence(queue.peak), summary.figures(queue.peak))
 
+    pipeline = settings.view.pipeline(
+        summary,
+        dict(os.environ),
+        filling.deduplicator,
+        times=filling.times,
+        collects=checkpoint is not None,
+    )
+
+    def open_output(wait_for_room: Callable[[], bool]) -> LineWriter:
+        stdout = Stdout(sys.stdout.fileno(), resumed=checkpoint is not None)
+        count = settings.limits.count
+        return LineWriter(stdout, pipeline, checkpoint, count=count, wait_for_room=wait_for_room)
+
     tail = Tail(
         connection,
         queue,
         alarm,
-        pipeline=settings.view.pipeline(
-            summary,
-            dict(os.environ),
-            filling.deduplicator,
-            times=filling.times,
-            collects=checkpoint is not None,
-        ),
+        pipeline=pipeline,
         listeners=[notices.say, summary.note, systemd.say, _importing_ahead(api)],
         meta=encode_meta if settings.meta else None,
         limits=settings.limits,
-        stdout=sys.stdout.fileno(),
+        open_output=open_output,
         heartbeat=Heartbeat(systemd.interval, systemd.beat) if systemd.interval else None,
         on_request=say_summary,
         backfill=filling.backfill,

@@ -9,6 +9,7 @@ import select
 import time
 from collections.abc import Callable, Sequence
 from math import inf
+from typing import Any
 
 import msgspec
 
@@ -32,18 +33,21 @@ from ..pusher.connection import Connection
 from ..reporting.progress import ShowProgress
 from ..reporting.readiness import Readiness
 from ..reporting.summary import span
-from ..sinks.stdout import BrokenPipe, Stdout
+from ..sinks.stdout import BrokenPipe
 from ..spool import Spool, count_events
 from ..threads import Waker
 from .deadlines import Deadlines, Heartbeat, Limits
-from .line_writer import LineWriter, StdoutStalled
+from .line_writer import count_of_events
+from .output import Output, OutputStalled
 from .pipeline import Pipeline
 
-_DEAD = select.POLLERR | select.POLLHUP | select.POLLNVAL
 _LONGEST_POLL = 3600.0
 
 Listener = Callable[[Status | Gap], None]
 """Receives every status change and gap, in order with the events."""
+
+OpenOutput = Callable[[Callable[[], bool]], Output[Any]]
+"""(a function that waits, then returns whether there is room) -> the output."""
 
 Meta = Callable[[Status | Gap], bytes]
 """Returns the line for stdout of a status change or gap."""
@@ -62,7 +66,7 @@ class End(msgspec.Struct, frozen=True):
 
 
 class Tail:
-    """One run, from the connection's start to an `End`. `stdout` is a file descriptor.
+    """One run, from the connection's start to an `End`.
 
     `interrupt` and `request` may be called from a signal handler.
     """
@@ -77,7 +81,7 @@ class Tail:
         listeners: Sequence[Listener],
         meta: Meta | None,
         limits: Limits,
-        stdout: int,
+        open_output: "OpenOutput",
         heartbeat: Heartbeat | None = None,
         on_request: Callable[[], None],
         backfill: GapFiller | None = None,
@@ -108,14 +112,8 @@ class Tail:
         """Shows how much of history is read; returns the seconds until its next call."""
         self._requested = False
         """Whether `request` was called and not yet answered."""
-        self._writer = LineWriter(
-            Stdout(stdout, resumed=checkpoint is not None),
-            pipeline,
-            checkpoint,
-            count=limits.count,
-            wait_for_room=lambda: self._wait(for_room=True),
-        )
-        """Writes lines and commits them to the checkpoint."""
+        self._output = open_output(lambda: self._wait(for_room=True))
+        """Where lines go."""
         self._end: End | None = None
         """Set once the loop is to end."""
         self._deadlines = Deadlines(limits, time.monotonic())
@@ -142,15 +140,15 @@ class Tail:
         """Run until the end; raises OutputError when stdout fails."""
         self._connection.start()
         try:
-            self._writer.end_partial_line()
-            return self._follow()
+            self._output.begin()
+            return self._finish(self._follow())
         except BrokenPipe:
             return End(ExitStatus.DONE, reader_gone=True)
-        except StdoutStalled as stalled:
+        except OutputStalled as stalled:
             return self._stalled_end(stalled.events)
         finally:
             self._progress(None)
-            self._writer.stdout.close()
+            self._output.close()
             self._connection.stop()
             if self._connection.join(self._deadlines.shutdown.close_timeout_left(time.monotonic())):
                 self._spool.close()
@@ -173,10 +171,20 @@ class Tail:
                 self._wait()
         return self._end
 
+    def _finish(self, end: End) -> End:
+        """Wait for what is given and not settled, as long as something is."""
+        self._deadlines.shutdown.request(time.monotonic())
+        try:
+            self._output.finish()
+        except OutputStalled as stalled:
+            stalled_end = self._stalled_end(stalled.events)
+            return stalled_end if end.cause is None else end
+        return end
+
     def _handle(self, batch: Sequence[Item]) -> None:
         """Write the lines of a batch, all lines between two statuses in one write."""
         lines: list[bytes] = []
-        process_live, batch_size = self._pipeline.process_live, self._writer.batch_size
+        process_live, batch_size = self._pipeline.process_live, self._output.batch_size
         try:
             for number, item in enumerate(batch, 1):
                 if type(item) is ChannelEvent:
@@ -192,14 +200,14 @@ class Tail:
                         break
                 if self._end:
                     break
-                batch_size = self._writer.batch_size
+                batch_size = self._output.batch_size
             self._write(lines)
-        except StdoutStalled as stalled:
+        except OutputStalled as stalled:
             stalled.events += count_events(batch[number:])
             raise
 
     def _take_status(self, status: Status | Gap | Watermarks) -> None:
-        self._gaps.note(status)
+        self._output.after(lambda: self._gaps.note(status))
         if isinstance(status, Watermarks):
             return
         if isinstance(status, Gap) and not self._gaps.reach(status):
@@ -218,7 +226,7 @@ class Tail:
     def _say(self, status: Status | Gap) -> None:
         self._tell(status)
         if self._meta and not isinstance(status, FrameTrace):
-            self._writer.write_meta(self._meta(status))
+            self._output.write_meta(self._meta(status))
 
     @property
     def _live_waits(self) -> bool:
@@ -238,7 +246,7 @@ class Tail:
         if isinstance(news, Gap):
             if gap := self._gaps.report(news):
                 self._say(gap)
-            self._gaps.release(news)
+            self._output.after(lambda: self._gaps.release(news))
         else:
             self._write_history(news)
         return True
@@ -250,7 +258,7 @@ class Tail:
             lines += message_lines
             if message_lines:
                 self._gaps.count_recovered(message)
-            if len(lines) >= self._writer.batch_size:
+            if len(lines) >= self._output.batch_size:
                 self._write(lines)
                 lines = []
         self._write(lines)
@@ -278,10 +286,7 @@ class Tail:
         if self._spool.failure:
             raise OutputError(_without(self._spool.failure, left))
         seconds = span(self._deadlines.shutdown.stall_timeout)
-        reason = (
-            f"ended with {_events(left)} not written:"
-            f" the reader of stdout took nothing for {seconds}"
-        )
+        reason = self._output.explain_stall(left, seconds)
         status = ExitStatus.DONE if self._deadlines.interrupted else ExitStatus.OUTPUT_FAILED
         return End(status, reason=reason)
 
@@ -292,9 +297,9 @@ class Tail:
 
     def _write(self, lines: list[bytes]) -> None:
         """Write whole lines; end when as many are written as the user wants."""
-        if self._writer.write(lines):
+        if self._output.write(lines):
             self._deadlines.note_line(time.monotonic())
-        if self._writer.complete:
+        if self._output.complete:
             self._end = self._end or End(ExitStatus.DONE)
 
     def _wait(self, *, for_room: bool = False, at_most: float = _LONGEST_POLL) -> bool:
@@ -305,22 +310,22 @@ class Tail:
         self.turns += 1
         now = time.monotonic()
         held = not for_room and self._live_waits
-        idles = not for_room and not self._gaps.busy
-        if self._gaps.busy:
+        busy = self._gaps.busy or self._output.busy
+        idles = not for_room and not busy
+        if busy:
             self._deadlines.note_line(now)  # reading history is not idleness
-        stdout = self._writer.stdout
         if for_room:
-            self._deadlines.shutdown.note_blocked(now, stdout.written)
+            self._deadlines.shutdown.note_blocked(now, self._output.progress)
         seconds = max(0.0, self._due(now, for_room, held, idles=idles) - now)
         spool = None if for_room or held else self._spool
-        room = _poll(min(seconds, at_most), stdout, self._alarm, spool, for_room=for_room)
-        self._writer.just_polled = not for_room
+        room = _poll(min(seconds, at_most), self._output, self._alarm, spool, for_room=for_room)
+        self._output.just_polled = not for_room
         self._answer_request()
         now = time.monotonic()
         if self._deadlines.check(now, idles=idles, failed=bool(self._spool.failure)):
             self._begin_shutdown()
         if for_room and not room and now >= self._deadlines.shutdown.stall_deadline:
-            raise StdoutStalled
+            raise OutputStalled
         return room
 
     def _due(self, now: float, for_room: bool, held: bool, *, idles: bool) -> float:
@@ -346,29 +351,23 @@ class Tail:
 
 
 def _poll(
-    seconds: float, stdout: Stdout, alarm: Waker, spool: Spool | None, *, for_room: bool
+    seconds: float, output: Output[Any], alarm: Waker, spool: Spool | None, *, for_room: bool
 ) -> bool:
-    """Wait for descriptors; return whether stdout has room. BrokenPipe if its reader is gone."""
+    """Wait for descriptors; return whether there is room. BrokenPipe if stdout's reader is gone."""
     room = False
     waits = select.poll()
     waits.register(alarm, select.POLLIN)
-    waits.register(stdout, select.POLLOUT if for_room else 0)
+    output.register(waits, for_room=for_room)
     if spool:
         waits.register(spool, select.POLLIN)
     for descriptor, events in waits.poll(seconds * 1000):
-        if descriptor == stdout.fileno():
-            if events & _DEAD:
-                raise BrokenPipe
-            room = bool(events & select.POLLOUT)
-        elif descriptor == alarm.fileno():
+        if descriptor == alarm.fileno():
             alarm.clear()
+        else:
+            room |= output.ready(descriptor, events)
     return room
-
-
-def _events(count: int) -> str:
-    return f"{count:,} event{'' if count == 1 else 's'}"
 
 
 def _without(failure: str, left: int) -> str:
     """Return the failure and how many events it cost."""
-    return f"{failure}; {_events(left)} not written" if left else failure
+    return f"{failure}; {count_of_events(left)} not written" if left else failure

@@ -14,7 +14,8 @@ from chatapp_tail.history.checkpoint import Checkpoint
 from chatapp_tail.items import ChannelEvent
 from chatapp_tail.reporting.summary import Summary
 from chatapp_tail.sinks.stdout import Stdout
-from chatapp_tail.tail.line_writer import LineWriter, StdoutStalled
+from chatapp_tail.tail.line_writer import LineWriter
+from chatapp_tail.tail.output import OutputStalled
 from chatapp_tail.tail.pipeline import Pipeline
 
 CHANNEL = "private-v1.licenses.1229.messengers.telegram"
@@ -53,7 +54,7 @@ class Writing:
     def _wait_for_room(self) -> bool:
         self.waits += 1
         if self.stalls:
-            raise StdoutStalled
+            raise OutputStalled
         return self.waits % 2 == 0
 
     def lines(self, *numbers: int) -> list[bytes]:
@@ -68,7 +69,7 @@ class Writing:
 def writing(tmp_path: Path) -> Iterator[Writing]:
     made = Writing(tmp_path / "out")
     yield made
-    made.writer.stdout.close()
+    made.writer._stdout.close()
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def checkpoint(tmp_path: Path) -> Iterator[Checkpoint]:
 def resumed(tmp_path: Path, checkpoint: Checkpoint) -> Iterator[Writing]:
     made = Writing(tmp_path / "out", checkpoint, count=2)
     yield made
-    made.writer.stdout.close()
+    made.writer._stdout.close()
 
 
 def test_lines_are_written_when_there_is_room(writing: Writing) -> None:
@@ -129,12 +130,12 @@ def test_lines_beyond_the_count_are_neither_written_nor_counted(tmp_path: Path) 
     assert writing.summary.tallies["message", CHANNEL].records == 3
     assert not writing.writer.write(writing.lines(5))
     assert len(writing.written) == 3
-    writing.writer.stdout.close()
+    writing.writer._stdout.close()
 
 
 def test_a_stalled_reader_costs_the_lines_that_are_not_whole(writing: Writing) -> None:
     writing.stalls = True
-    with pytest.raises(StdoutStalled) as stalled:
+    with pytest.raises(OutputStalled) as stalled:
         writing.writer.write(writing.lines(1, 2, 3))
     assert stalled.value.events == 3
 
@@ -144,7 +145,7 @@ def test_messages_are_committed_after_their_lines(resumed: Writing, checkpoint: 
     resumed.writer.write(resumed.lines(1))
     assert len(checkpoint.written()) == 1
     resumed.stalls = True
-    with pytest.raises(StdoutStalled):
+    with pytest.raises(OutputStalled):
         resumed.writer.write(resumed.lines(2))
     assert len(checkpoint.written()) == 1
 
@@ -187,17 +188,17 @@ def test_a_line_longer_than_a_pipe_takes_at_once_is_marked_while_it_is_partial(
 def test_a_partial_line_is_ended(tmp_path: Path, appended: bytes) -> None:
     (tmp_path / "out").write_bytes(appended)
     writing = Writing(tmp_path / "out")
-    writing.writer.end_partial_line()
+    writing.writer.begin()
     assert (tmp_path / "out").read_bytes() == appended.rstrip() + b"\n"
-    writing.writer.stdout.close()
+    writing.writer._stdout.close()
 
 
 def test_a_line_that_the_checkpoint_calls_partial_is_ended(
     resumed: Writing, checkpoint: Checkpoint
 ) -> None:
-    resumed.writer.end_partial_line()
+    resumed.writer.begin()
     assert resumed.path.read_bytes() == b""
     checkpoint.mark_partial()
-    resumed.writer.end_partial_line()
+    resumed.writer.begin()
     assert resumed.path.read_bytes() == b"\n"
     assert not checkpoint.partial_line

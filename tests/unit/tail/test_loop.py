@@ -27,9 +27,11 @@ from chatapp_tail.items import (
 )
 from chatapp_tail.pusher.connection import Connection
 from chatapp_tail.reporting.summary import Summary
+from chatapp_tail.sinks.stdout import Stdout
 from chatapp_tail.spool import Spool
 from chatapp_tail.tail import deadlines
 from chatapp_tail.tail.deadlines import Heartbeat, Limits
+from chatapp_tail.tail.line_writer import LineWriter
 from chatapp_tail.tail.loop import End, Meta, Tail
 from chatapp_tail.tail.pipeline import Pipeline
 from chatapp_tail.threads import Waker
@@ -99,15 +101,20 @@ class Run:
         if fetch:
             backfill = GapFiller(fetch, lambda _: True, self.alarm, began={}, timeout=60.0)
             self.backfill = backfill
+        pipeline = Pipeline(by_event([], []), None, format_raw, Summary())
+        limits = limits or Limits()
+        stdout = Stdout(self.writer, resumed=False)
         tail = Tail(
             self.connection,
             self.spool,
             self.alarm,
-            pipeline=Pipeline(by_event([], []), None, format_raw, Summary()),
+            pipeline=pipeline,
             listeners=[lambda status: self.told.append((status, self.events()))],
             meta=meta,
-            limits=limits or Limits(),
-            stdout=self.writer,
+            limits=limits,
+            open_output=lambda wait: LineWriter(
+                stdout, pipeline, None, count=limits.count, wait_for_room=wait
+            ),
             on_request=self._on_request,
             heartbeat=heartbeat,
             backfill=backfill,

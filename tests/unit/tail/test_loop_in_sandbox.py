@@ -22,8 +22,10 @@ from chatapp_tail.items import RENEWED, Gap, Ready, Status
 from chatapp_tail.pusher.connection import Connection, Endpoint, Settings, Timing
 from chatapp_tail.reporting.summary import Summary
 from chatapp_tail.sandbox import Sandbox
+from chatapp_tail.sinks.stdout import Stdout
 from chatapp_tail.spool import Spool
 from chatapp_tail.tail.deadlines import Limits
+from chatapp_tail.tail.line_writer import LineWriter
 from chatapp_tail.tail.loop import Tail
 from chatapp_tail.tail.pipeline import Pipeline
 from chatapp_tail.threads import Waker
@@ -48,17 +50,19 @@ class Running:
         settings = Settings((endpoint,), sandbox.app_key, (CHANNEL,), timing=TIMING)
         sink = BackfillSetup({}, backfill).before(spool.put)
         self._reader, writer = os.pipe()
+        pipeline = Pipeline(by_event([], []), by_record(), format_ndjson, Summary(), Deduplicator())
+        stdout = Stdout(writer, resumed=False)
         self._tail = Tail(
             Connection(settings, api.authorise, sink),
             spool,
             alarm,
-            pipeline=Pipeline(
-                by_event([], []), by_record(), format_ndjson, Summary(), Deduplicator()
-            ),
+            pipeline=pipeline,
             listeners=[self.statuses.append],
             meta=None,
             limits=Limits(),
-            stdout=writer,
+            open_output=lambda wait: LineWriter(
+                stdout, pipeline, None, count=None, wait_for_room=wait
+            ),
             on_request=lambda: None,
             backfill=backfill,
         )

@@ -79,6 +79,14 @@ class UntrustedError(ApiError):
         self.reason = reason
 
 
+class DestinationFailed(ChatAppTailError):
+    """A destination is wrong for good; the status says in which way."""
+
+    def __init__(self, status: ExitStatus, reason: str) -> None:
+        super().__init__(reason)
+        self.exit_status = status
+
+
 class OutputError(ChatAppTailError):
     """Standard output cannot be written, for another reason than a closed pipe."""
 

@@ -204,6 +204,12 @@ def _decode(event: ChannelEvent, document: bytes, source: Source) -> Decoded:
     return Decoded(content.whole, records)
 
 
+def chat_of(record: Record) -> str:
+    """Return the id of the chat that an item belongs to, empty where it names none."""
+    chat = _identity(record.data).chat
+    return "" if chat is None or chat.id is None else str(chat.id)
+
+
 def _remember(document: bytes, record: Record, id_prefix: str | None) -> None:
     """Keep the envelope of a single item, if the item's place in it is certain and it is short."""
     item = record.data

@@ -19,6 +19,7 @@ from .options import (
     channel_option,
     endpoint_options,
     filter_options,
+    forward_options,
     is_on_command_line,
     license_options,
     option,
@@ -73,6 +74,7 @@ Examples:
 )
 @filter_options
 @output_options
+@forward_options
 @option(
     "--meta",
     group="Output",

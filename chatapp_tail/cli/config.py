@@ -1,14 +1,15 @@
 """The command line as given → what will run: all of it validated and compiled, no network yet."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import assert_never
+from typing import TYPE_CHECKING, TypeVar, assert_never
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec.structs import replace
 
+from ..chatapp.records import Decoded, Record
 from ..chatapp.selection import Selection
 from ..errors import UsageError
 from ..filters import KeepEvent, KeepRecord, by_event, by_record
@@ -26,6 +27,12 @@ from ..reporting.summary import Summary
 from ..tail.deadlines import Limits
 from ..tail.pipeline import Pipeline
 from .access import check_proxy
+from .options import ForwardBody
+
+if TYPE_CHECKING:
+    from .destination import Destination
+
+L = TypeVar("L")
 
 NOTHING_SELECTED = """nothing is selected; choose what to tail:
   chatapp-tail --license 1229 --messenger telegram    one messenger of one licence
@@ -85,6 +92,17 @@ class Arguments(ViewArguments, frozen=True, kw_only=True):
     resume: str | None
     backfill: bool
     backfill_wait: float
+    forward_to: str | None
+    forward_headers: tuple[tuple[str, str], ...]
+    forward_body: ForwardBody
+    forward_secret_file: Path | None
+    forward_timeout: float
+    forward_retry_for: float | None
+    forward_ca_file: str | None
+    exec_command: str | None
+    exec_timeout: float
+    jobs: int | None
+    dead_letters: Path | None
     quiet: bool
     verbose: int
     log_format: LogFormat
@@ -111,19 +129,34 @@ class View(msgspec.Struct, frozen=True):
         *,
         times: MessageTimes | None = None,
         collects: bool = False,
-    ) -> Pipeline:
-        """Return filters and format joined; formats that are heavy are loaded only now."""
+    ) -> Pipeline[bytes]:
+        """Return filters and the lines' format joined."""
+        return self.pipeline_of(
+            self.format(environment), summary, deduplicator, times=times, collects=collects
+        )
+
+    def pipeline_of(
+        self,
+        format: Callable[[Decoded, Sequence[Record]], list[L]],  # noqa: A002 - the domain's word
+        summary: Summary,
+        deduplicator: Deduplicator | None = None,
+        *,
+        times: MessageTimes | None = None,
+        collects: bool = False,
+    ) -> Pipeline[L]:
+        """Return filters and a format joined."""
         return Pipeline(
             self.keep_event,
             self.keep_record,
-            self._format(environment),
+            format,
             summary,
             deduplicator,
             times=times,
             collects=collects,
         )
 
-    def _format(self, environment: dict[str, str]) -> Format:
+    def format(self, environment: dict[str, str]) -> Format:
+        """Return the format; one that is heavy is loaded only now."""
         match self.output:
             case Output.JSON:
                 from ..formats.ndjson import format_ndjson
@@ -239,6 +272,8 @@ class Settings(msgspec.Struct, frozen=True):
     """Seconds for which live events wait for a gap; None when gaps are not filled."""
     spool_limit: int
     """Bytes buffered on disk at most."""
+    destination: "Destination | None"
+    """Where events are delivered; None for stdout alone."""
     level: Level
     """Which notices are shown."""
     log_format: LogFormat
@@ -268,9 +303,18 @@ def compile_settings(arguments: Arguments, *, stdout_is_terminal: bool, watched:
         resume=arguments.resume,
         backfill_wait=_backfill_wait(arguments, view),
         spool_limit=arguments.spool_limit,
+        destination=_destination(arguments, terminal=stdout_is_terminal),
         level=_level(arguments, watched),
         log_format=arguments.log_format,
     )
+
+
+def _destination(arguments: Arguments, *, terminal: bool) -> "Destination | None":
+    if arguments.forward_to is None and arguments.exec_command is None:
+        return None
+    from .destination import compile_destination
+
+    return compile_destination(arguments, terminal=terminal)
 
 
 def _check_proxies(arguments: Arguments) -> None:

@@ -10,6 +10,7 @@ GROUPS = (
     "Select",
     "Filter",
     "Output",
+    "Forward",
     "History",
     "Limit",
     "Connection",

@@ -1,6 +1,7 @@
 """Types of option values, how an option is declared, and the options of several commands."""
 
 from collections.abc import Callable, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,7 +23,10 @@ from .params import (
     parse_count,
     parse_duration,
     parse_factor,
+    parse_forward_url,
+    parse_header,
     parse_http_url,
+    parse_jobs,
     parse_license,
     parse_profile,
     parse_proxy,
@@ -36,6 +40,14 @@ if TYPE_CHECKING:
     from ..pusher.connection import Endpoint
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class ForwardBody(StrEnum):
+    """The values of `--forward-body`."""
+
+    WEBHOOK = "webhook"
+    RECORD = "record"
+
 
 WS_URLS = ("wss://socket.chatapp.online:6001", "wss://api.chatapp.online:6001")
 API_URL = "https://api.chatapp.online"
@@ -54,6 +66,9 @@ WS_URL = ParsedType("url", parse_ws_url)
 HTTP_URL = ParsedType("url", parse_http_url)
 KEY = ParsedType("key", parse_app_key)
 CA_FILE = ParsedType("file", parse_ca_file)
+FORWARD_URL = ParsedType("url", parse_forward_url, shown=False)
+HEADER = ParsedType("header", parse_header, shown=False)
+JOBS = ParsedType("n", parse_jobs)
 TEXT = Text("text", str)
 COUNT = ParsedType("n", parse_count)
 RETRIES = ParsedType("n", parse_retries)
@@ -107,6 +122,11 @@ def filter_options(command: F) -> F:
 def output_options(command: F) -> F:
     """Add the options that choose the format."""
     return _add(_OUTPUT, command)
+
+
+def forward_options(command: F) -> F:
+    """Add the options of destinations that acknowledge events."""
+    return _add(_FORWARD, command)
 
 
 def is_on_command_line(ctx: click.Context, name: str) -> bool:
@@ -318,6 +338,102 @@ _OUTPUT = (
         default=TimeStyle.LOCAL.value,
         show_default=True,
         help="How pretty output and templates show the time.",
+    ),
+)
+
+_FORWARD = (
+    option(
+        "--forward-to",
+        group="Forward",
+        type=FORWARD_URL,
+        metavar="URL",
+        help="Send each event to this http or https URL until it is acknowledged; 3000/webhook"
+        " means http://localhost:3000/webhook.",
+    ),
+    option(
+        "-H",
+        "--header",
+        "forward_headers",
+        group="Forward",
+        type=HEADER,
+        multiple=True,
+        metavar="'NAME: VALUE'",
+        help="Header of each request, such as 'Authorization: Bearer ...'; may be repeated.",
+    ),
+    option(
+        "--forward-body",
+        group="Forward",
+        type=EnumChoice(ForwardBody),
+        default=ForwardBody.WEBHOOK.value,
+        show_default=True,
+        help="webhook is ChatApp's own: all new items of a chat; record is one record, as -o json"
+        " writes it.",
+    ),
+    option(
+        "--forward-secret-file",
+        group="Forward",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Sign requests by Standard Webhooks with the secrets (whsec_...) in FILE, one per"
+        " line.  [default: CHATAPP_TAIL_FORWARD_SECRET]",
+    ),
+    option(
+        "--forward-timeout",
+        group="Forward",
+        type=DURATION,
+        default="30s",
+        show_default=True,
+        metavar="DURATION",
+        help="How long one request may take.",
+    ),
+    option(
+        "--forward-retry-for",
+        group="Forward",
+        type=DURATION,
+        metavar="DURATION",
+        help="Give an event up after so long without success, as a dead letter.  [default: never]",
+    ),
+    option(
+        "--forward-ca-file",
+        group="Forward",
+        type=CA_FILE,
+        metavar="FILE",
+        help="Trust the certificate authorities in this PEM file for --forward-to.",
+    ),
+    option(
+        "--exec",
+        "exec_command",
+        group="Forward",
+        type=TEXT,
+        metavar="COMMAND",
+        help="Run a shell command for each record, with the record on its stdin; exit status 75 has"
+        " it run again.",
+    ),
+    option(
+        "--exec-timeout",
+        group="Forward",
+        type=DURATION,
+        default="30s",
+        show_default=True,
+        metavar="DURATION",
+        help="How long one run of the command may take.",
+    ),
+    option(
+        "-j",
+        "--jobs",
+        group="Forward",
+        type=JOBS,
+        metavar="N",
+        help="Most requests or commands at once; those of one chat keep their order.  [default: 8"
+        " requests, 1 command]",
+    ),
+    option(
+        "--dead-letters",
+        group="Forward",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        help="Keep what the destination refuses in FILE, for replay.  [default with --resume: a"
+        " file in the state directory]",
     ),
 )
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..pusher.connection import Endpoint
 from ..errors import suggest
 
+_MOST_JOBS = 64
 _DURATION = r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)?"
 _LONGEST_DAYS = 366
 _LONGEST = _LONGEST_DAYS * 86400.0
@@ -110,6 +111,13 @@ def parse_retries(text: str) -> int:
     return retries
 
 
+def parse_jobs(text: str) -> int:
+    """Return a number of requests or commands at once."""
+    if not 1 <= (jobs := _whole(text)) <= _MOST_JOBS:
+        raise ValueError(f"it must be a whole number from 1 to {_MOST_JOBS}")
+    return jobs
+
+
 def _whole(text: str) -> int:
     """Return a whole number, -1 for anything else."""
     return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else -1
@@ -166,6 +174,20 @@ def parse_http_url(text: str) -> str:
     from ..chatapp.http import parse_url
 
     return parse_url(text)
+
+
+def parse_forward_url(text: str) -> str:
+    """Return the URL of a destination; a port, or a host of this machine, means http."""
+    from ..sinks.forward_url import parse_forward_url
+
+    return parse_forward_url(text)
+
+
+def parse_header(text: str) -> tuple[str, str]:
+    """Return the name and the value of a header."""
+    from ..sinks.forward_url import parse_header
+
+    return parse_header(text)
 
 
 def parse_proxy(text: str) -> "Proxy":

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
 from importlib import import_module
 from math import inf
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -17,7 +18,7 @@ from ..chatapp.channels import license_and_messenger, with_short_names
 from ..chatapp.license_poller import LicensePoller
 from ..chatapp.secret import Secret
 from ..chatapp.tokens import StaticToken, TokenSource
-from ..errors import ChatAppTailError, ExitStatus, OutputError
+from ..errors import ChatAppTailError, DestinationFailed, ExitStatus, OutputError
 from ..escape import escape_line
 from ..formats.meta import encode_meta
 from ..history.checkpoint import Checkpoint
@@ -32,14 +33,20 @@ from ..reporting.summary import Summary
 from ..reporting.systemd import Notifier
 from ..sinks.stdout import Stdout
 from ..tail.deadlines import Heartbeat
+from ..tail.intake import DirectIntake, Intake, JournaledIntake
 from ..tail.line_writer import LineWriter
-from ..tail.loop import End, Listener, Tail
+from ..tail.loop import End, Listener, OpenOutput, Tail
+from ..tail.output import Output
+from ..tail.pipeline import Pipeline
 from ..threads import Waker
 from .access import connect_api
 from .config import Settings
 from .process import STDERR_PATIENCE, one_line, open_stderr
 from .signals import interrupted_by_signals
 from .stderr import StderrWriter
+
+if TYPE_CHECKING:
+    from ..tail.delivery_report import DeliveryReport
 
 _IMPORT_DELAY = 3.0
 """Seconds after all channels are ready at which the modules below are imported."""
@@ -115,7 +122,7 @@ def _end_of(tail: Tail) -> End:
     """Run a tail; an output failure becomes an End too, so that a signal does not hide it."""
     try:
         return tail.run()
-    except OutputError as error:
+    except (OutputError, DestinationFailed) as error:
         return End(error.exit_status, reason=str(error))
 
 
@@ -153,25 +160,21 @@ def _assemble(
     if settings.selection.everything:
         LicensePoller(api, settings.selection, connection, queue.put).start()
 
+    pipeline, open_output, report = _outputs(settings, summary, filling, checkpoint, notices)
+
     def say_summary() -> None:
-        notices.summary(summary.sentence(queue.peak), summary.figures(queue.peak))
+        sentence, figures = summary.sentence(queue.peak), summary.figures(queue.peak)
+        if report:
+            sentence, figures = f"{sentence}; {report.sentence()}", figures | report.figures()
+        notices.summary(sentence, figures)
 
-    pipeline = settings.view.pipeline(
-        summary,
-        dict(os.environ),
-        filling.deduplicator,
-        times=filling.times,
-        collects=checkpoint is not None,
-    )
-
-    def open_output(wait_for_room: Callable[[], bool]) -> LineWriter:
-        stdout = Stdout(sys.stdout.fileno(), resumed=checkpoint is not None)
-        count = settings.limits.count
-        return LineWriter(stdout, pipeline, checkpoint, count=count, wait_for_room=wait_for_room)
-
+    intake: Intake = DirectIntake(queue)
+    if checkpoint:
+        intake = JournaledIntake(queue, checkpoint, settings.spool_limit)
     tail = Tail(
         connection,
         queue,
+        intake,
         alarm,
         pipeline=pipeline,
         listeners=[notices.say, summary.note, systemd.say, _importing_ahead(api)],
@@ -185,6 +188,55 @@ def _assemble(
         checkpoint=checkpoint,
     )
     return tail, say_summary
+
+
+def _outputs(
+    settings: Settings,
+    summary: Summary,
+    filling: BackfillSetup,
+    checkpoint: Checkpoint | None,
+    notices: Notices,
+) -> tuple[Pipeline[Any], OpenOutput, "DeliveryReport | None"]:
+    """Return what makes lines or deliveries, what takes them, and the report of deliveries."""
+    view, destination, count = settings.view, settings.destination, settings.limits.count
+
+    environment = dict(os.environ)
+
+    def stdout() -> Stdout:
+        return Stdout(sys.stdout.fileno(), resumed=checkpoint is not None)
+
+    pipeline: Pipeline[Any]
+    if destination is None:
+        pipeline = view.pipeline(
+            summary,
+            environment,
+            filling.deduplicator,
+            times=filling.times,
+            collects=checkpoint is not None,
+        )
+        return (
+            pipeline,
+            lambda wait: LineWriter(
+                stdout(), pipeline, checkpoint, count=count, wait_for_room=wait
+            ),
+            None,
+        )
+    report = destination.report(notices.inform)
+    make = destination.format(lambda: view.format(environment))
+    pipeline = view.pipeline_of(make, summary, filling.deduplicator, times=filling.times)
+
+    def open_forwarder(wait: Callable[[], bool]) -> Output[Any]:
+        lines = LineWriter(stdout(), pipeline, None, count=None, wait_for_room=wait)
+        return destination.open_forwarder(
+            make,
+            checkpoint,
+            report,
+            stdout=lines if destination.shows else None,
+            count=count,
+            wait_for_room=wait,
+        )
+
+    return pipeline, open_forwarder, report
 
 
 def _progress_of(filling: BackfillSetup, settings: Settings, notices: Notices) -> ShowProgress:

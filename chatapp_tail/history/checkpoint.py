@@ -10,7 +10,7 @@ followed by fsync, so after a loss of power both files depend on the file system
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,12 +22,14 @@ from ..chatapp.records import Record
 from ..errors import OutputError, UsageError
 from ..files import state_directory
 from ..items import Gap
+from .journal import TABLES as JOURNAL_TABLES
+from .journal import Journal
 from .message_times import MessageTimes
 
 if TYPE_CHECKING:
     import sqlite3
 
-_VERSION = 2
+_VERSION = 3
 _RETENTION = 900 * 10**9
 """Nanoseconds before a channel's watermark, and before its last message, for which ids are kept;
 history is read from five minutes before the watermark, or from a gap somewhat earlier."""
@@ -38,6 +40,9 @@ _PRUNE_EVERY = 60.0
 _LOCK_TIMEOUT = 30.0
 """Seconds to wait while another program has the database locked."""
 _BUSY_TIMEOUT = 0.25
+_WAL_PAGES = 4000
+"""Pages of 4 KiB in the write-ahead log before they are copied to the database; what the journal
+kept for a moment only is then mostly gone."""
 
 _ADVICE = "without the file, --since names where to begin"
 
@@ -51,6 +56,8 @@ _FROM_VERSION_1 = """
 ALTER TABLE mark ADD COLUMN newest INTEGER;
 ALTER TABLE mark ADD COLUMN floor INTEGER;
 """
+_MIGRATIONS = {0: _TABLES + JOURNAL_TABLES, 1: _FROM_VERSION_1 + JOURNAL_TABLES, 2: JOURNAL_TABLES}
+"""Version of a file -> the statements that make it one of this version."""
 
 
 class Watermark(msgspec.Struct, frozen=True):
@@ -87,6 +94,9 @@ class Checkpoint:
             self._lock()
             self._open()
             watermarks = self._read_watermarks()
+            self.partial_line = bool(self._query("SELECT 1 FROM torn"))
+            """Whether a line is written in part: the last run was killed within a long one."""
+            self._journal = Journal(self._database)
         now = time.time_ns()
         self.watermarks = {
             channel: _clamp_to_now(watermark, now) for channel, watermark in watermarks.items()
@@ -137,11 +147,12 @@ class Checkpoint:
                 self._make_tables(version)
         self._query("PRAGMA journal_mode=WAL")
         self._query("PRAGMA synchronous=NORMAL")
+        self._query(f"PRAGMA wal_autocheckpoint={_WAL_PAGES}")
 
     def _make_tables(self, version: int) -> None:
         if version == 0 and self._query("SELECT 1 FROM sqlite_master"):
             raise OutputError(f"{self.path} is a database of another program; move it away")
-        for statement in (_FROM_VERSION_1 if version else _TABLES).split(";"):
+        for statement in _MIGRATIONS[version].split(";"):
             self._database.execute(statement)
         self._database.execute(f"PRAGMA user_version={_VERSION}")
 
@@ -197,6 +208,23 @@ class Checkpoint:
         return OutputError(f"the checkpoint {self.path} is damaged: {error}; {_ADVICE}")
 
     @property
+    def journal_size(self) -> int:
+        """Bytes in the journal."""
+        return self._journal.size
+
+    def settle(self, position: int) -> None:
+        """Record that all items of the journal up to `position` are settled."""
+        if position > self._journal.position:
+            with self._transaction():
+                self._journal.settle(position)
+
+    @contextmanager
+    def journal(self, what: str = "write") -> Iterator[Journal]:
+        """Give the journal within a transaction; what it changes is committed at the end."""
+        with self._transaction(what):
+            yield self._journal
+
+    @property
     def history_store(self) -> Path:
         """The path at which fetched history is kept for the next run until it is written."""
         return Path(f"{self.path}-history")
@@ -210,23 +238,27 @@ class Checkpoint:
         except msgspec.ValidationError as error:
             raise self._damaged(error) from error
 
-    @property
-    def partial_line(self) -> bool:
-        """Whether the last run was killed within a line longer than a pipe accepts at once."""
-        with self._failing("read"):
-            return bool(self._query("SELECT 1 FROM torn"))
-
     def mark_partial(self) -> None:
         """Record that a line is partially written."""
         with self._transaction() as database:
             database.execute("INSERT OR REPLACE INTO torn VALUES (1)")
+        self.partial_line = True
 
-    def commit(self, records: Iterable[Record]) -> None:
-        """Record what has been written; no line is partial any more."""
+    def commit(
+        self, records: Iterable[Record], position: int = 0, ahead: Sequence[int] = ()
+    ) -> None:
+        """Record what has been written; no line is partial any more.
+
+        All items of the journal up to `position` are settled with it, and those of `ahead`.
+        """
         rows = [(record.id, record.channel, record.received) for record in records]
         with self._transaction() as database:
             database.executemany("INSERT OR REPLACE INTO written VALUES (?, ?, ?)", rows)
-            database.execute("DELETE FROM torn")
+            if self.partial_line:
+                database.execute("DELETE FROM torn")
+            self._journal.settle(position)
+            self._journal.settle_ahead(ahead)
+        self.partial_line = False
 
     def begin(self, channel: str, at: int) -> None:
         """Record that a channel is tailed from `at` on, unless it was before."""

@@ -13,6 +13,7 @@ from .. import items
 from ..chatapp.channels import short_name
 from ..escape import escape_line, escape_text
 from ..formats.meta import describe, encode_record
+from ..formats.timestamps import timestamp
 from ..redaction import redact
 from .summary import span
 
@@ -66,6 +67,18 @@ class Notices:
         troubled = self._troubled
         self.say(items.ConnectionWarning(time.time_ns(), reason))
         self._troubled = troubled
+
+    def inform(self, level: Level, sentence: str) -> None:
+        """Write a sentence about a destination, if the level allows it."""
+        if level > self._level:
+            return
+        sentence = escape_line(redact(sentence))
+        if self._as_json:
+            at = timestamp(time.time_ns()).decode()
+            record = {"v": 1, "type": "status", "state": "delivery", "at": at, "message": sentence}
+            self._write_json(record)
+        else:
+            self._write(f"chatapp-tail: {sentence[:_LONGEST]}")
 
     def end(self, sentence: str, status: int) -> None:
         """Write why the program ends; at every level."""

@@ -24,7 +24,7 @@ class LineWriter:
     def __init__(
         self,
         stdout: Stdout,
-        pipeline: Pipeline,
+        pipeline: Pipeline[bytes],
         checkpoint: Checkpoint | None,
         *,
         count: int | None,
@@ -45,9 +45,9 @@ class LineWriter:
         return self._wanted <= 0
 
     @property
-    def busy(self) -> bool:
-        """Never: what is written is settled."""
-        return False
+    def unsettled(self) -> int:
+        """Nothing: what is written is settled."""
+        return 0
 
     @property
     def progress(self) -> int:
@@ -68,8 +68,11 @@ class LineWriter:
             self._write_bytes(b"\n")
             self._checkpoint.commit(())
 
-    def write(self, lines: list[bytes]) -> bool:
-        """Write lines, without those beyond the count; return whether there were any."""
+    def write(self, lines: list[bytes], position: int = 0) -> bool:
+        """Write lines, without those beyond the count; return whether there were any.
+
+        With them all items of the journal up to `position` are settled.
+        """
         surplus = int(max(0, len(lines) - self._wanted))
         if surplus:
             del lines[-surplus:]
@@ -82,7 +85,7 @@ class LineWriter:
             if self._checkpoint is None:
                 self._write_bytes(b"".join(lines))
             else:
-                self._write_and_commit(lines, surplus, self._checkpoint)
+                self._write_and_commit(lines, surplus, self._checkpoint, position)
         except OutputStalled as stalled:
             stalled.events += _count_unwritten(lines, self._stdout.written - before)
             raise
@@ -125,7 +128,9 @@ class LineWriter:
         """Release stdout's second descriptor."""
         self._stdout.close()
 
-    def _write_and_commit(self, lines: list[bytes], surplus: int, checkpoint: Checkpoint) -> None:
+    def _write_and_commit(
+        self, lines: list[bytes], surplus: int, checkpoint: Checkpoint, position: int
+    ) -> None:
         """Write lines in pieces that a kill leaves whole or absent, then commit their messages.
 
         A piece that a kill may tear all the same is marked as partial before it is written.
@@ -135,7 +140,8 @@ class LineWriter:
                 checkpoint.mark_partial()
             self._write_bytes(piece)
         records = self._pipeline.take_written(surplus)
-        checkpoint.commit(record for record in records if record.event == "message")
+        messages = [record for record in records if record.event == "message"]
+        checkpoint.commit(messages, position - 1 if surplus else position)
 
     def _write_bytes(self, data: bytes) -> None:
         unwritten = memoryview(data)

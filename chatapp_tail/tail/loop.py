@@ -37,11 +37,14 @@ from ..sinks.stdout import BrokenPipe
 from ..spool import Spool, count_events
 from ..threads import Waker
 from .deadlines import Deadlines, Heartbeat, Limits
+from .intake import Intake
 from .line_writer import count_of_events
 from .output import Output, OutputStalled
 from .pipeline import Pipeline
 
 _LONGEST_POLL = 3600.0
+_FILL_EVERY = 0.05
+"""Seconds between two moves of what came into the journal, while it cannot be given."""
 
 Listener = Callable[[Status | Gap], None]
 """Receives every status change and gap, in order with the events."""
@@ -75,9 +78,10 @@ class Tail:
         self,
         connection: Connection,
         spool: Spool,
+        intake: Intake,
         alarm: Waker,
         *,
-        pipeline: Pipeline,
+        pipeline: Pipeline[Any],
         listeners: Sequence[Listener],
         meta: Meta | None,
         limits: Limits,
@@ -93,11 +97,13 @@ class Tail:
         self._connection = connection
         """The socket's thread, which puts items into the spool."""
         self._spool = spool
+        """Holds what the socket's thread puts."""
+        self._intake = intake
         """Items that are not yet taken, in wire order."""
         self._alarm = alarm
         """Ends a wait: history has news, the spool failed, or a signal arrived."""
         self._pipeline = pipeline
-        """Decodes, filters and formats events."""
+        """Decodes, filters and formats events, into what the output takes."""
         self._listeners = listeners
         """Receive every status change and gap."""
         self._meta = meta
@@ -106,6 +112,8 @@ class Tail:
         """The watchdog's; None where there is no watchdog."""
         self._on_request = on_request
         """Prints the summary that `request` asks for."""
+        self._checkpoint = checkpoint
+        """With `--resume`."""
         self._gaps = GapDelivery(backfill, checkpoint)
         """Messages from history, and what they hold back."""
         self._progress = progress
@@ -150,7 +158,11 @@ class Tail:
             self._progress(None)
             self._output.close()
             self._connection.stop()
-            if self._connection.join(self._deadlines.shutdown.close_timeout_left(time.monotonic())):
+            ended = self._connection.join(
+                self._deadlines.shutdown.close_timeout_left(time.monotonic())
+            )
+            self._intake.fill()
+            if ended:
                 self._spool.close()
                 self._alarm.close()
 
@@ -160,11 +172,13 @@ class Tail:
                 self._wait(at_most=0.0)
             # In turns once live events no longer wait, so that neither starves the other.
             had_history = self._take_history()
+            for item in self._intake.take_early():
+                self._take_status(item)
             if self._live_waits:
                 if not had_history:
                     self._wait()
-            elif batch := self._spool.take():
-                self._handle(batch)
+            elif batch := self._intake.take():
+                self._handle(*batch)
             elif time.monotonic() >= self._deadlines.shutdown.close_deadline:
                 self._end = self._requested_end()
             elif not had_history:
@@ -181,9 +195,12 @@ class Tail:
             return stalled_end if end.cause is None else end
         return end
 
-    def _handle(self, batch: Sequence[Item]) -> None:
-        """Write the lines of a batch, all lines between two statuses in one write."""
-        lines: list[bytes] = []
+    def _handle(self, first: int, batch: Sequence[Item]) -> None:
+        """Write the lines of a batch, all lines between two statuses in one write.
+
+        `first` is the number of its first item in the journal.
+        """
+        lines: list[Any] = []
         process_live, batch_size = self._pipeline.process_live, self._output.batch_size
         try:
             for number, item in enumerate(batch, 1):
@@ -191,20 +208,31 @@ class Tail:
                     lines += process_live(item)
                     if len(lines) < batch_size:
                         continue
-                self._write(lines)
-                lines = []
-                if not isinstance(item, ChannelEvent):
+                if isinstance(item, ChannelEvent):
+                    self._write(lines, first + number - 1)
+                    lines = []
+                else:
+                    self._write(lines, first + number - 2)
+                    lines = []
                     self._take_status(item)
                     if self._live_waits:
-                        self._spool.put_back(batch[number:])
-                        break
+                        # What came before the gap is settled, the gap itself is not yet.
+                        self._settle(first + number - 2)
+                        self._intake.put_back(first + number, batch[number:])
+                        return
                 if self._end:
-                    break
+                    return
                 batch_size = self._output.batch_size
-            self._write(lines)
+            self._write(lines, first + number - 1)
+            self._settle(first + number - 1)
         except OutputStalled as stalled:
             stalled.events += count_events(batch[number:])
             raise
+
+    def _settle(self, position: int) -> None:
+        """Settle items of the journal that gave no lines, in their turn."""
+        if checkpoint := self._checkpoint:
+            self._output.after(lambda: checkpoint.settle(position))
 
     def _take_status(self, status: Status | Gap | Watermarks) -> None:
         self._output.after(lambda: self._gaps.note(status))
@@ -252,7 +280,7 @@ class Tail:
         return True
 
     def _write_history(self, messages: Sequence[ChannelEvent]) -> None:
-        lines: list[bytes] = []
+        lines: list[Any] = []
         for message in messages:
             message_lines = self._pipeline.process_history(message)
             lines += message_lines
@@ -282,22 +310,26 @@ class Tail:
 
     def _stalled_end(self, taken: int) -> End:
         """Return the end after a stall; besides the spool's events, `taken` ones are lost."""
-        left = taken + self.events_left
+        left = self.events_left
+        if not self._intake.kept:
+            left += taken + self._output.unsettled
         if self._spool.failure:
             raise OutputError(_without(self._spool.failure, left))
         seconds = span(self._deadlines.shutdown.stall_timeout)
         reason = self._output.explain_stall(left, seconds)
+        if self._intake.kept:
+            reason += "; the next run with this --resume name delivers them"
         status = ExitStatus.DONE if self._deadlines.interrupted else ExitStatus.OUTPUT_FAILED
         return End(status, reason=reason)
 
     @property
     def events_left(self) -> int:
         """How many events wait to be written, besides those that are being written."""
-        return self._spool.events_left
+        return self._intake.events_left
 
-    def _write(self, lines: list[bytes]) -> None:
+    def _write(self, lines: list[Any], position: int = 0) -> None:
         """Write whole lines; end when as many are written as the user wants."""
-        if self._output.write(lines):
+        if self._output.write(lines, position):
             self._deadlines.note_line(time.monotonic())
         if self._output.complete:
             self._end = self._end or End(ExitStatus.DONE)
@@ -310,15 +342,19 @@ class Tail:
         self.turns += 1
         now = time.monotonic()
         held = not for_room and self._live_waits
-        busy = self._gaps.busy or self._output.busy
+        busy = self._gaps.busy or self._output.unsettled > 0
         idles = not for_room and not busy
         if busy:
             self._deadlines.note_line(now)  # reading history is not idleness
         if for_room:
             self._deadlines.shutdown.note_blocked(now, self._output.progress)
+        taking = not (for_room or held)
         seconds = max(0.0, self._due(now, for_room, held, idles=idles) - now)
-        spool = None if for_room or held else self._spool
-        room = _poll(min(seconds, at_most), self._output, self._alarm, spool, for_room=for_room)
+        if self._intake.kept and not taking:
+            seconds = min(seconds, _FILL_EVERY)
+        room = self._poll(min(seconds, at_most), for_room=for_room, taking=taking)
+        if not (taking or room):
+            self._intake.fill()  # what cannot be given yet must outlast a kill
         self._output.just_polled = not for_room
         self._answer_request()
         now = time.monotonic()
@@ -328,12 +364,27 @@ class Tail:
             raise OutputStalled
         return room
 
+    def _poll(self, seconds: float, *, for_room: bool, taking: bool) -> bool:
+        """Wait for descriptors; return whether there is room. May raise BrokenPipe."""
+        room = False
+        waits = select.poll()
+        waits.register(self._alarm, select.POLLIN)
+        self._output.register(waits, for_room=for_room)
+        self._intake.register(waits, taking=taking)
+        for descriptor, events in waits.poll(seconds * 1000):
+            if descriptor == self._alarm.fileno():
+                self._alarm.clear()
+            else:
+                room |= self._output.ready(descriptor, events)
+        return room
+
     def _due(self, now: float, for_room: bool, held: bool, *, idles: bool) -> float:
         """Return the next deadline of anything that the loop does by the clock."""
         due = min(
             self._beat(now),
             now + self._progress(held),
             self._deadlines.due(idles=idles, for_room=for_room),
+            self._intake.due if self._intake.due > now else inf,
         )
         return min(due, self._gaps.due) if held else due
 
@@ -348,24 +399,6 @@ class Tail:
         if self._spool.failure:
             self._tell(ConnectionWarning(time.time_ns(), self._spool.failure))
         self._connection.stop()
-
-
-def _poll(
-    seconds: float, output: Output[Any], alarm: Waker, spool: Spool | None, *, for_room: bool
-) -> bool:
-    """Wait for descriptors; return whether there is room. BrokenPipe if stdout's reader is gone."""
-    room = False
-    waits = select.poll()
-    waits.register(alarm, select.POLLIN)
-    output.register(waits, for_room=for_room)
-    if spool:
-        waits.register(spool, select.POLLIN)
-    for descriptor, events in waits.poll(seconds * 1000):
-        if descriptor == alarm.fileno():
-            alarm.clear()
-        else:
-            room |= output.ready(descriptor, events)
-    return room
 
 
 def _without(failure: str, left: int) -> str:

@@ -35,8 +35,8 @@ class Output(Protocol, Generic[L]):
         ...
 
     @property
-    def busy(self) -> bool:
-        """Whether something is given that is not settled; the tail is not idle then."""
+    def unsettled(self) -> int:
+        """How much is given and not settled; the tail is not idle then."""
         ...
 
     @property
@@ -48,8 +48,11 @@ class Output(Protocol, Generic[L]):
         """Prepare the first write, now that the connection is being made."""
         ...
 
-    def write(self, lines: list[L]) -> bool:
-        """Give lines, without those beyond the count; return whether there were any."""
+    def write(self, lines: list[L], position: int = 0) -> bool:
+        """Give lines, without those beyond the count; return whether there were any.
+
+        Once they are settled, so are all items of the journal up to `position`.
+        """
         ...
 
     def write_meta(self, line: bytes) -> None:

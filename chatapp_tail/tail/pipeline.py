@@ -1,18 +1,20 @@
 """Turns an event into its lines: decode, filter, remove duplicates, format, count."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
 from ..chatapp.records import Decoded, Record, Source, decode
 from ..filters import KeepEvent, KeepRecord
-from ..formats import Format
 from ..history.dedup import Deduplicator
 from ..history.message_times import MessageTimes
 from ..items import ChannelEvent
 from ..reporting.summary import Summary, Tally
 
+L = TypeVar("L")
 
-class Pipeline:
-    """Turns live events, events of history and saved ones into lines.
+
+class Pipeline(Generic[L]):
+    """Turns live events, events of history and saved ones into lines, or into deliveries.
 
     `deduplicator` drops messages that come both live and from history, `times` learns the service's
     clock from messages; with `collects`, `take_written` returns the records of lines.
@@ -22,7 +24,7 @@ class Pipeline:
         self,
         keep_event: KeepEvent,
         keep_record: KeepRecord | None,
-        format: Format,  # noqa: A002 - the domain's word
+        format: Callable[[Decoded, Sequence[Record]], list[L]],  # noqa: A002 - the domain's word
         summary: Summary,
         deduplicator: Deduplicator | None = None,
         *,
@@ -48,7 +50,7 @@ class Pipeline:
         self._tally = Tally()
         """The count to which the last event shown belongs."""
 
-    def process_live(self, event: ChannelEvent) -> list[bytes]:
+    def process_live(self, event: ChannelEvent) -> list[L]:
         """Return the lines of a live event; one filtered by name is not decoded."""
         if not self._keep_event(event.event):
             self._summary.filtered += 1
@@ -58,14 +60,14 @@ class Pipeline:
             self._times.note(decoded.records[-1])
         return self._render(decoded)
 
-    def process_saved(self, decoded: Decoded) -> list[bytes]:
+    def process_saved(self, decoded: Decoded) -> list[L]:
         """Return the lines of an event that is decoded already."""
         if not self._keep_event(decoded.records[0].event):
             self._summary.filtered += 1
             return []
         return self._render(decoded)
 
-    def process_history(self, event: ChannelEvent) -> list[bytes]:
+    def process_history(self, event: ChannelEvent) -> list[L]:
         """Return the lines of a message from history; none if it is older than wanted."""
         decoded = decode(event, Source.BACKFILL)
         if self._times is not None and not self._times.wants(decoded.records[0]):
@@ -87,7 +89,7 @@ class Pipeline:
         """Uncount the last `lines` lines, which are all of one event."""
         self._tally.records -= lines
 
-    def _render(self, decoded: Decoded) -> list[bytes]:
+    def _render(self, decoded: Decoded) -> list[L]:
         kept = decoded.records
         if self._keep_record is not None:
             kept = [record for record in kept if self._keep_record(record)]

@@ -31,6 +31,7 @@ from chatapp_tail.sinks.stdout import Stdout
 from chatapp_tail.spool import Spool
 from chatapp_tail.tail import deadlines
 from chatapp_tail.tail.deadlines import Heartbeat, Limits
+from chatapp_tail.tail.intake import DirectIntake
 from chatapp_tail.tail.line_writer import LineWriter
 from chatapp_tail.tail.loop import End, Meta, Tail
 from chatapp_tail.tail.pipeline import Pipeline
@@ -107,6 +108,7 @@ class Run:
         tail = Tail(
             self.connection,
             self.spool,
+            DirectIntake(self.spool),
             self.alarm,
             pipeline=pipeline,
             listeners=[lambda status: self.told.append((status, self.events()))],

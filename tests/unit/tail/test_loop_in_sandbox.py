@@ -25,6 +25,7 @@ from chatapp_tail.sandbox import Sandbox
 from chatapp_tail.sinks.stdout import Stdout
 from chatapp_tail.spool import Spool
 from chatapp_tail.tail.deadlines import Limits
+from chatapp_tail.tail.intake import DirectIntake
 from chatapp_tail.tail.line_writer import LineWriter
 from chatapp_tail.tail.loop import Tail
 from chatapp_tail.tail.pipeline import Pipeline
@@ -55,6 +56,7 @@ class Running:
         self._tail = Tail(
             Connection(settings, api.authorise, sink),
             spool,
+            DirectIntake(spool),
             alarm,
             pipeline=pipeline,
             listeners=[self.statuses.append],

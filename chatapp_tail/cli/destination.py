@@ -1,0 +1,164 @@
+"""Destinations that acknowledge: their options compiled, and what delivers to them."""
+
+import os
+from collections.abc import Callable
+from math import inf
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ..chatapp.records import Decoded, Record
+from ..errors import UsageError
+from ..formats import Format, Output
+from ..formats.ndjson import encode
+from ..formats.webhook import webhook_body
+from ..history.checkpoint import Checkpoint
+from ..sinks.dead_letters import DeadLetters, default_path
+from ..sinks.delivery import Sink
+from ..sinks.exec import ExecSink
+from ..sinks.forward_url import shown_url
+from ..sinks.http import HttpSettings, HttpSink, parse_secrets
+from ..tail.delivery_report import DeliveryReport, Say
+from ..tail.forwarder import DeliveryFormat, Forwarder
+from ..tail.line_writer import LineWriter
+from .options import ForwardBody
+
+if TYPE_CHECKING:
+    from .config import Arguments
+
+_REQUESTS_AT_ONCE = 8
+_SECRET_VARIABLE = "CHATAPP_TAIL_FORWARD_SECRET"
+
+
+class Command(msgspec.Struct, frozen=True):
+    """`--exec`: a shell command, which runs for each record."""
+
+    command: str
+    jobs: int
+    timeout: float
+    retry_for: float
+
+
+class Destination(msgspec.Struct, frozen=True):
+    """Where events are delivered, and how."""
+
+    target: HttpSettings | Command
+    """What acknowledges."""
+    per_record: bool
+    """Whether each record is a delivery of its own, rather than each chat of a frame."""
+    dead_letters: Path | None
+    """File that keeps what is refused."""
+    shows: bool
+    """Whether stdout shows events as well."""
+
+    @property
+    def name(self) -> str:
+        """What the destination is called, without secrets."""
+        if isinstance(self.target, Command):
+            return f"the command {self.target.command!r}"
+        return shown_url(self.target.url)
+
+    def open_sink(self) -> Sink:
+        """Return what delivers."""
+        if isinstance(self.target, Command):
+            return ExecSink(
+                self.target.command,
+                jobs=self.target.jobs,
+                timeout=self.target.timeout,
+                retry_for=self.target.retry_for,
+            )
+        return HttpSink(self.target)
+
+    def report(self, say: Say) -> DeliveryReport:
+        """Return what tells a person of deliveries."""
+        kept_in = str(self.dead_letters) if self.dead_letters else None
+        return DeliveryReport(say, self.name, kept_in=kept_in)
+
+    def format(self, format_lines: Callable[[], Format]) -> DeliveryFormat:
+        """Return the format that makes deliveries, and lines if stdout shows events."""
+        lines = format_lines() if self.shows else None
+        body = _record_body if self.per_record else webhook_body
+        return DeliveryFormat(body, per_record=self.per_record, format_lines=lines)
+
+    def open_forwarder(
+        self,
+        make: DeliveryFormat,
+        checkpoint: Checkpoint | None,
+        report: DeliveryReport,
+        *,
+        stdout: LineWriter | None,
+        count: int | None,
+        wait_for_room: Callable[[], bool],
+    ) -> Forwarder:
+        """Return the output that delivers."""
+        return Forwarder(
+            self.open_sink(),
+            make,
+            stdout,
+            checkpoint,
+            DeadLetters(self.dead_letters) if self.dead_letters else None,
+            report,
+            count=count,
+            wait_for_room=wait_for_room,
+        )
+
+
+def _record_body(_: Decoded, records: list[Record]) -> bytes:
+    return encode(records[0])
+
+
+def compile_destination(arguments: "Arguments", *, terminal: bool) -> Destination:
+    """Return the destination; UsageError says what contradicts or is missing."""
+    if arguments.forward_to and arguments.exec_command:
+        raise UsageError(
+            "--forward-to and --exec are two destinations; run two tails, with two --resume names"
+        )
+    chosen = arguments.output is not Output.AUTO
+    if arguments.exec_command and chosen:
+        raise UsageError("with --exec, stdout belongs to the command: leave -o, --json and -f out")
+    target = _command(arguments) if arguments.exec_command else _http(arguments)
+    return Destination(
+        target=target,
+        per_record=isinstance(target, Command) or arguments.forward_body is ForwardBody.RECORD,
+        dead_letters=arguments.dead_letters
+        or (default_path(arguments.resume) if arguments.resume else None),
+        shows=(terminal or chosen) and not isinstance(target, Command),
+    )
+
+
+def _command(arguments: "Arguments") -> Command:
+    return Command(
+        arguments.exec_command or "",
+        jobs=arguments.jobs or 1,
+        timeout=arguments.exec_timeout,
+        retry_for=_retry_for(arguments),
+    )
+
+
+def _http(arguments: "Arguments") -> HttpSettings:
+    return HttpSettings(
+        url=arguments.forward_to or "",
+        headers=list(arguments.forward_headers),
+        secrets=_secrets(arguments.forward_secret_file),
+        timeout=arguments.forward_timeout,
+        retry_for=_retry_for(arguments),
+        jobs=arguments.jobs or _REQUESTS_AT_ONCE,
+        ca_file=arguments.forward_ca_file,
+        proxy=arguments.proxy,
+    )
+
+
+def _retry_for(arguments: "Arguments") -> float:
+    return inf if arguments.forward_retry_for is None else arguments.forward_retry_for
+
+
+def _secrets(file: Path | None) -> list[bytes]:
+    if file is None:
+        return parse_secrets(os.environ.get(_SECRET_VARIABLE, ""))
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise UsageError(f"cannot read --forward-secret-file {file}: {reason}") from error
+    return parse_secrets(text)

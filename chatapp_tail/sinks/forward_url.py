@@ -1,0 +1,59 @@
+"""Reads the values of `--forward-to` and `--header`."""
+
+import re
+from urllib.parse import urlsplit
+
+from ..net import LOOPBACK
+
+_SCHEMES = ("http", "https")
+_PORT_FIRST = re.compile(r":?([0-9]{1,5})(/.*)?")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""The name of a header (RFC 9110, 5.6.2)."""
+
+
+def parse_forward_url(text: str) -> str:
+    """Return the URL with its scheme; `3000/x` and `localhost:3000/x` mean http on loopback.
+
+    ValueError says what is wrong, without repeating the URL: it may hold a password.
+    """
+    url = _with_scheme(text.strip())
+    if not url.isprintable() or " " in url:
+        raise ValueError("it holds a space or another character that no URL has")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ValueError("it is no URL, or its port is not a number from 1 to 65535") from None
+    if parts.scheme not in _SCHEMES:
+        raise ValueError("it must start with http:// or https://")
+    if not parts.hostname or port == 0:
+        raise ValueError("it has no host, or a port that is not a number from 1 to 65535")
+    if "#" in url:
+        raise ValueError("a fragment (#...) is never sent; leave it out")
+    return url
+
+
+def _with_scheme(text: str) -> str:
+    if match := _PORT_FIRST.fullmatch(text):
+        return f"http://localhost:{match[1]}{match[2] or '/'}"
+    if "://" not in text and re.split("[:/]", text, maxsplit=1)[0] in LOOPBACK:
+        return f"http://{text}"
+    return text
+
+
+def shown_url(url: str) -> str:
+    """Return a URL as it may be said: without user info and query, which may be secrets."""
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
+    port = "" if parts.port is None else f":{parts.port}"
+    return f"{parts.scheme}://{host}{port}{parts.path}"
+
+
+def parse_header(text: str) -> tuple[str, str]:
+    """Return (name, value) of `NAME: VALUE`; ValueError without repeating the value."""
+    name, colon, value = text.partition(":")
+    if not colon or not _TOKEN.fullmatch(name.strip()):
+        raise ValueError("a header is 'NAME: VALUE', such as 'Authorization: Bearer ...'")
+    if not value.strip().isprintable():
+        raise ValueError("the value of a header is one line of text")
+    return name.strip(), value.strip()

@@ -1,0 +1,119 @@
+"""Says how deliveries to a destination go, and counts them for the summary."""
+
+import time
+from collections.abc import Callable
+from math import inf
+
+from ..chatapp.channels import short_name
+from ..chatapp.records import Record
+from ..reporting.notices import Level
+from ..reporting.summary import span
+from ..sinks.delivery import Delivered, Delivery, Failed, Outcome, Refused, Retried, Trouble
+from .line_writer import count_of_events
+
+_REFUSALS_EVERY = 10.0
+"""Seconds between two notices of refused deliveries; the counts in between are in the next."""
+
+Say = Callable[[Level, str], None]
+
+
+class DeliveryReport:
+    """Tells `say` what a person should know of the destination `name`, and counts.
+
+    `kept_in` names the file of the dead letters, None where refused deliveries are not kept.
+    """
+
+    def __init__(self, say: Say, name: str, *, kept_in: str | None) -> None:
+        self.waiting = 0
+        """Deliveries under way, as of the last outcome."""
+        self._say = say
+        self._name = name
+        self._kept_in = kept_in
+        self._counts = {"delivered": 0, "retried": 0, "dead": 0}
+        self._trouble = ""
+        """The last trouble said, empty while deliveries succeed."""
+        self._refused = 0
+        """Refused deliveries since the last notice of one."""
+        self._refusal_due = -inf
+        """When the next notice of a refusal may be said (monotonic)."""
+
+    def begin(self) -> None:
+        """Say where events go."""
+        self._say(Level.PROGRESS, f"forwarding to {self._name}")
+
+    def note(self, outcome: Outcome, *, waiting: int) -> None:
+        """Count an outcome and say it if it is news; `waiting` deliveries are under way."""
+        self.waiting = waiting
+        match outcome:
+            case Delivered(delivery, answer, seconds, attempts):
+                self._note_delivered(delivery, answer, seconds, attempts)
+            case Refused(delivery, _, reason):
+                self._note_refused(delivery, reason)
+            case Retried(delivery, reason, retry_in):
+                self._counts["retried"] += 1
+                again = f"trying again in {span(retry_in)}"
+                self._say(Level.DETAIL, f"→ {_what(delivery)}  {reason}; {again}")
+            case Trouble(reason, retry_in):
+                self._note_trouble(reason, retry_in)
+            case Failed():
+                return  # the error is the last line
+
+    def figures(self) -> dict[str, object]:
+        """Return the counts by name."""
+        return {"destination": self._name, **self._counts, "waiting": self.waiting}
+
+    def sentence(self) -> str:
+        """Return the counts for people, to be joined to the summary."""
+        parts = [f"{self._counts['delivered']} delivered"]
+        parts += [
+            f"{self._counts[name]} {name}" for name in ("retried", "dead") if self._counts[name]
+        ]
+        if self.waiting:
+            parts.append(f"{self.waiting} waiting")
+        return ", ".join(parts)
+
+    def _note_delivered(
+        self, delivery: Delivery, answer: str, seconds: float, attempts: int
+    ) -> None:
+        self._counts["delivered"] += 1
+        if self._trouble:
+            self._trouble = ""
+            self._say(Level.TROUBLE, f"{self._name}: takes events again")
+        tried = f" (attempt {attempts})" if attempts > 1 else ""
+        took = f"{seconds * 1000:.0f} ms" if seconds < 1 else span(seconds)
+        self._say(Level.DETAIL, f"→ {_what(delivery)}  {answer} in {took}{tried}")
+
+    def _note_trouble(self, reason: str, retry_in: float) -> None:
+        self._counts["retried"] += 1
+        level = Level.DETAIL if reason == self._trouble else Level.TROUBLE
+        self._trouble = reason
+        waiting = f"{count_of_events(self.waiting)} waiting"
+        again = f"trying again in {span(retry_in)}"
+        self._say(level, f"{self._name}: {reason}; {waiting}; {again}")
+
+    def _note_refused(self, delivery: Delivery, reason: str) -> None:
+        self._counts["dead"] += 1
+        self._refused += 1
+        now = time.monotonic()
+        if now < self._refusal_due:
+            return
+        others = f" and {self._refused - 1} others" if self._refused > 1 else ""
+        end = (
+            f"kept in {self._kept_in}"
+            if self._kept_in
+            else "not kept, as --dead-letters is not given"
+        )
+        sentence = f"{self._name}: refused {_what(delivery)}{others}: {reason}; {end}"
+        self._say(Level.TROUBLE, sentence)
+        self._refused, self._refusal_due = 0, now + _REFUSALS_EVERY
+
+
+def _what(delivery: Delivery) -> str:
+    """Return event, channel and the end of the id, such as `message 1229/telegram:7:696`."""
+    first = delivery.records[0]
+    others = f" and {len(delivery.records) - 1} more" if len(delivery.records) > 1 else ""
+    return f"{first.event} {short_name(first.channel or '-')}:{_number(first)}{others}"
+
+
+def _number(record: Record) -> str:
+    return record.id.removeprefix(f"{record.event}:{record.license}:{record.messenger}:")[-40:]

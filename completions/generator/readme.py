@@ -7,7 +7,7 @@ import click
 
 from chatapp_tail.cli.help import grouped
 
-from .tree import full_help, metavar, open_context
+from .tree import first_sentence, full_help, metavar, open_context
 
 START, END = "<!-- options -->", "<!-- /options -->"
 _DEFAULT = re.compile(r"\s+\[default: (.*)\]$")
@@ -27,7 +27,8 @@ def with_options(readme: str, command: click.Command) -> str:
 def _table(command: click.Command) -> Iterator[str]:
     yield "| option | meaning |"
     yield "|---|---|"
-    for _, options in grouped(command.get_params(open_context(command))):
+    for heading, options in grouped(command.get_params(open_context(command))):
+        yield f"| **{heading}** | |"
         for option in options:
             yield f"| {_names(option)} | {_meaning(option)} |"
 
@@ -35,12 +36,18 @@ def _table(command: click.Command) -> Iterator[str]:
 def _names(option: click.Option) -> str:
     *others, long = sorted([*option.opts, *option.secondary_opts], key=len)
     value = "" if option.is_flag or option.count else f" {metavar(option)}"
-    return ", ".join(f"`{_escape(name)}`" for name in (*others, long + value))
+    more = "..." if option.multiple else ""
+    return ", ".join(f"`{_escape(name)}`" for name in (*others, long + value + more))
 
 
 def _meaning(option: click.Option) -> str:
-    text = _DEFAULT.sub(r" Default: \1.", full_help(option))
-    return _CODE.sub(r"`\g<0>`", _escape(text))
+    """Return the first sentence of the help, which is all that one line has room for."""
+    text = full_help(option)
+    default = _DEFAULT.search(text)
+    summary = first_sentence(_DEFAULT.sub("", text)) + (
+        f"; default {default[1]}" if default else ""
+    )
+    return _CODE.sub(r"`\g<0>`", _escape(summary))
 
 
 def _escape(text: str) -> str:

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -11,10 +12,22 @@ import pytest
 from chatapp_tail.cli.command import command
 from chatapp_tail.cli.help import load
 from chatapp_tail.errors import ExitStatus
-from completions.generator.manual import STATUSES, manual
+from chatapp_tail.formats.csv import COLUMNS
+from chatapp_tail.formats.schema import schema
+from chatapp_tail.formats.template import NAMES
+from completions.generator.manual import manual
+from completions.generator.manual_text import (
+    CSV_COLUMNS,
+    OTHER_RECORDS,
+    RECORD_MEMBERS,
+    STATES,
+    STATUSES,
+    TEMPLATE_FIELDS,
+)
 
 PAGE = Path(__file__).parents[2] / "completions" / "chatapp-tail.1"
 SECTIONS = ["NAME", "SYNOPSIS", "DESCRIPTION", "EXAMPLES", "OPTIONS", "COMMANDS", "OUTPUT"]
+SECTIONS += ["HISTORY", "CONNECTION", "CREDENTIALS", "SIGNALS"]
 SECTIONS += ["EXIT STATUS", "ENVIRONMENT", "FILES", "SEE ALSO"]
 
 
@@ -113,6 +126,32 @@ def test_odd_text_is_shown_as_it_is() -> None:
     assert "--odd 'X'" in shown
     assert ".br" in shown
     assert "'quoted" in shown
+
+
+def terms(entries: Mapping[str, str]) -> list[str]:
+    return ", ".join(entries).split(", ")
+
+
+def test_every_member_of_a_record() -> None:
+    assert set(terms(RECORD_MEMBERS)) == set(schema()["$defs"]["event"]["properties"])
+
+
+def test_every_column_in_order() -> None:
+    assert terms(CSV_COLUMNS) == list(COLUMNS)
+
+
+def test_every_field_of_a_template() -> None:
+    assert sorted(terms(TEMPLATE_FIELDS)) == sorted(NAMES)
+
+
+def test_every_kind_of_record() -> None:
+    kinds = {*OTHER_RECORDS, *(f"status_{state}" for state in STATES), "event"}
+    assert kinds == set(schema()["$defs"])
+
+
+def test_the_members_of_a_state(shown: str) -> None:
+    assert "Members: channel, from, to, reason, recovered, missing." in shown
+    assert re.search(r"^ {7}lost {3}.* Members: reason, code, lasted\.$", shown, re.MULTILINE)
 
 
 @pytest.mark.defect("U15")

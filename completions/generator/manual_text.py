@@ -345,7 +345,20 @@ FILES = {
     "${XDG_STATE_HOME:-~/.local/state}/chatapp-tail/resume/NAME.sqlite": "The checkpoint: what the"
     " tail with --resume=NAME has written. Without it the next run starts over.",
     "${XDG_CACHE_HOME:-~/.cache}/chatapp-tail/lines": "Licences and messengers seen last, one pair"
-    " per line, for the completion of shells. May be removed at any time.",
+    " per line, for the completion of shells, which never starts the program or uses the network."
+    " May be removed at any time.",
+    "share/bash-completion/completions/chatapp-tail": "Completions for bash, below the environment"
+    " in which chatapp-tail is installed. Where bash does not look there: source FILE.",
+    "share/zsh/site-functions/_chatapp-tail": "Completions for zsh. Before compinit:"
+    " fpath=(DIRECTORY $fpath).",
+    "share/fish/vendor_completions.d/chatapp-tail.fish": "Completions for fish: source FILE.",
+}
+
+
+OTHER_COMMANDS = {
+    "lines": "license, messenger, name, messenger_name, phone, active, until (UTC or null).",
+    "doctor": "check, ok, found, milliseconds, advice (or null), exit_status. Where ok is false and"
+    " exit_status is 0, it is a warning.",
 }
 
 
@@ -358,4 +371,5 @@ def output(states: Mapping[str, str], others: Mapping[str, str]) -> Section:
         "Templates": _TEMPLATES,
         "Saved records": _SAVED,
         "Status and gap records": [_STATUS_RECORDS, states, "The other records are:", others],
+        "Other commands": ["The members of their JSON objects are:", OTHER_COMMANDS],
     }

@@ -13,6 +13,8 @@ START, END = "<!-- options -->", "<!-- /options -->"
 _DEFAULT = re.compile(r"\s+\[default: (.*)\]$")
 _CODE = re.compile(r"--[a-z][a-z-]*|\b[A-Z]+(?:_[A-Z]+)+\b|\b[a-z]+://[\w.:/-]*\w")
 """Options, variables and URLs."""
+_LONGEST_DEFAULT = 8
+"""Characters; the manual page has longer defaults, such as URLs."""
 
 
 def with_options(readme: str, command: click.Command) -> str:
@@ -29,8 +31,13 @@ def _table(command: click.Command) -> Iterator[str]:
     yield "|---|---|"
     for heading, options in grouped(command.get_params(open_context(command))):
         yield f"| **{heading}** | |"
-        for option in options:
+        for option in filter(_is_setting, options):
             yield f"| {_names(option)} | {_meaning(option)} |"
+
+
+def _is_setting(option: click.Option) -> bool:
+    """Return whether an option does not just show something and end, as every program's --help."""
+    return option.expose_value or not option.is_eager
 
 
 def _names(option: click.Option) -> str:
@@ -41,12 +48,12 @@ def _names(option: click.Option) -> str:
 
 
 def _meaning(option: click.Option) -> str:
-    """Return the first sentence of the help, which is all that one line has room for."""
+    """Return the first sentence of the help and a short default; one line has no more room."""
     text = full_help(option)
     default = _DEFAULT.search(text)
-    summary = first_sentence(_DEFAULT.sub("", text)) + (
-        f"; default {default[1]}" if default else ""
-    )
+    summary = first_sentence(_DEFAULT.sub("", text))
+    if default and len(default[1]) <= _LONGEST_DEFAULT:
+        summary += f"; default {default[1]}"
     return _CODE.sub(r"`\g<0>`", _escape(summary))
 
 

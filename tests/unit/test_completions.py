@@ -163,7 +163,7 @@ def test_the_table_of_options() -> None:
         "| `--flag` | Unless `NO_COLOR` is |",
         "| **Logging** | |",
         r"| `-o`, `--out a\|b` | Say \|; default a |",
-        "| `--url URL` | Like `--out`; default `http://a.b:1/c` |",
+        "| `--url URL` | Like `--out` |",
         "| `--name N...` | One name |",
     ]
 

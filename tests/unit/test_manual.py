@@ -1,5 +1,6 @@
 """The manual page: what is in it, and that roff has nothing to complain about."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -9,8 +10,12 @@ from pathlib import Path
 import click
 import pytest
 
+from chatapp_tail.chatapp.licenses import License
+from chatapp_tail.cli.check_result import CheckResult
 from chatapp_tail.cli.command import command
+from chatapp_tail.cli.doctor import _show_json
 from chatapp_tail.cli.help import load
+from chatapp_tail.cli.lines import format_json
 from chatapp_tail.errors import ExitStatus
 from chatapp_tail.formats.csv import COLUMNS
 from chatapp_tail.formats.schema import schema
@@ -18,6 +23,7 @@ from chatapp_tail.formats.template import NAMES
 from completions.generator.manual import manual
 from completions.generator.manual_text import (
     CSV_COLUMNS,
+    OTHER_COMMANDS,
     OTHER_RECORDS,
     RECORD_MEMBERS,
     STATES,
@@ -152,6 +158,15 @@ def test_every_kind_of_record() -> None:
 def test_the_members_of_a_state(shown: str) -> None:
     assert "Members: channel, from, to, reason, recovered, missing." in shown
     assert re.search(r"^ {7}lost {3}.* Members: reason, code, lasted\.$", shown, re.MULTILINE)
+
+
+def test_the_members_of_other_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    (line,) = format_json([License(1229, "Shop", True, None, ())])
+    _show_json(CheckResult("ping", True, "answered", 0.0))
+    check = capsys.readouterr().out
+    for name, record in (("lines", line), ("doctor", check)):
+        described = re.sub(r" \([^)]*\)|\..*", "", OTHER_COMMANDS[name])
+        assert described.split(", ") == list(json.loads(record))
 
 
 @pytest.mark.defect("U15")

@@ -13,10 +13,10 @@ Section = Mapping[str, Body]
 """Headings of subsections -> their bodies; what stands before the first has an empty heading."""
 
 OPTIONS = """\
-Options of different names that filter are combined with "and", values of one option with "or".
+Different filters are combined with "and", several values of one filter with "or".
 Whichever limit is reached first ends the program.
 
-Messenger types and names of events are case-sensitive. Messenger types are telegram, telegramBot,
+Messenger types are case-sensitive: telegram, telegramBot,
 grWhatsApp, caWhatsApp, avito, vkontakte, instagram, email, max and others.
 
 --where takes a JMESPath expression (https://jmespath.org). Pretty output highlights what --grep

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from chatapp_tail.sandbox import Sandbox
-from tests.conftest import TIMEOUT_SCALE, StartProcess, clean_environment
+from tests.conftest import TIMEOUT_SCALE, RunTail, StartProcess, clean_environment
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -22,6 +22,7 @@ UNTIL_INTERRUPTED = [block for block in BLOCKS if re.match("chatapp-tail sandbox
 TOKEN = re.findall(r"CHATAPP_TOKEN='(\$2y\$[^']+)'", README)[0]
 INTO_A_FILE = re.compile(r">\w+\.\w+\n\Z")
 LINES_EACH = 3
+SAMPLE = re.findall(r"^```json\n(.*?)^```", README, re.MULTILINE | re.DOTALL)[0]
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +123,13 @@ def test_a_command_that_runs_until_ctrl_c(
     program.stdout.wait_for("CHATAPP_TOKEN")
     program.send_signal(signal.SIGINT)
     assert program.wait() == -signal.SIGINT
+
+
+def test_the_sample_is_a_record(run_tail: RunTail) -> None:
+    line = "".join(map(str.strip, SAMPLE.splitlines())) + "\n"
+    done = run_tail("replay", "-o", "json", "-", input=line)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == line.replace('"source":"live"', '"source":"replay"')
 
 
 def test_there_is_something_to_run() -> None:

@@ -3,80 +3,18 @@
 import inspect
 import re
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import click
 
 from chatapp_tail import __version__
 from chatapp_tail.cli.help import grouped, load, long_name
-from chatapp_tail.errors import ExitStatus
+from chatapp_tail.formats.schema import schema
 
+from . import manual_text
 from .tree import full_help, metavar, open_context
 
 _PREFIX = "CHATAPP_TAIL_"
-
-STATUSES = {
-    ExitStatus.DONE: "Done: the count was reached, the time was over and there was no count, or"
-    " the reader of standard output is gone.",
-    ExitStatus.BUG: "A bug, with a traceback.",
-    ExitStatus.USAGE: "Usage error in the command line or the environment.",
-    ExitStatus.CREDENTIALS: "Credentials are missing or were refused.",
-    ExitStatus.UNREACHABLE: "The server cannot be reached, with --no-reconnect or --max-retries, or"
-    " when its certificate is not trusted; or the time of --for or --idle was over before every"
-    " channel was confirmed or refused for the first time; or there are too few file descriptors.",
-    ExitStatus.CHANNELS_REFUSED: "Every wanted channel was refused; with --strict, any, or a"
-    " licence or messenger that is not in the account.",
-    ExitStatus.REFUSED_BY_SERVER: "The server refused the app key or the protocol.",
-    ExitStatus.OUTPUT_FAILED: "Standard output failed: the disk is full, it is closed, or its"
-    " reader fell too far behind or took nothing for 10 seconds at the end.",
-    ExitStatus.COUNT_NOT_REACHED: "--count was not reached in time.",
-}
-_SIGNALS = (
-    "SIGINT, SIGTERM: the records received so far are written, then the process dies by that"
-    " signal. If standard output accepts nothing for 10 seconds (SIGTERM) or one second (SIGINT),"
-    " the rest is dropped and reported. A second signal ends the process at once."
-)
-
-_OUTPUT = """\
-Standard output holds records and nothing else, each line whole and written at once. Standard
-error holds notices: trouble always, progress when it is a terminal or with --verbose.
-
-In a pipe, or with -o json, each item of an event is one line: a JSON object with these members,
-in this order. Later versions only add some; chatapp-tail schema prints the JSON Schema.
-"""
-_MEMBERS = {
-    "v": "1, the version of this format.",
-    "type": "event; with --meta also status and gap.",
-    "event": "What happened: message, messageStatus, chatTag, ... whatever the server sends.",
-    "id": "The same for the same event on every machine and in every run.",
-    "channel": "The Pusher channel it came through.",
-    "license, messenger": "Licence number and messenger type, or null.",
-    "received": "When it came, UTC, as 2026-11-22T08:39:00.123456Z.",
-    "source": "Where it came from: live, backfill or replay.",
-    "queue": "ChatApp's name of its queue, or null.",
-    "part, parts": "Which item of the event this is, of how many.",
-    "encoding": "text, only where the data was not JSON.",
-    "data": "The item byte for byte as it came.",
-}
-_VARIABLES = {
-    "CHATAPP_TOKEN": "The access token, unless --token-file names a file. Quote it: it contains"
-    " dollar signs.",
-    "CHATAPP_PASSWORD": "The password for login, unless --password-file names a file.",
-    "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY": "The proxy to go through, and the hosts that"
-    " bypass it, unless --proxy is given.",
-    "NO_COLOR, FORCE_COLOR, CLICOLOR_FORCE": "Whether there are colours, unless --color says so.",
-    "TMPDIR": "Directory of the unnamed file that buffers output for a slow reader.",
-    "NOTIFY_SOCKET, WATCHDOG_USEC": "Set by systemd, which is notified once every channel is"
-    " confirmed or refused. Its watchdog is reset regularly.",
-}
-_FILES = {
-    "${XDG_STATE_HOME:-~/.local/state}/chatapp-tail/tokens.json": "The logins, readable by you"
-    " only.",
-    "${XDG_STATE_HOME:-~/.local/state}/chatapp-tail/resume/NAME.sqlite": "What the tail with"
-    " --resume=NAME has written. Without it the next run starts over.",
-    "${XDG_CACHE_HOME:-~/.cache}/chatapp-tail/lines": "Licences and messengers seen last, one pair"
-    " per line, for the completion of shells. May be removed at any time.",
-}
 
 
 def manual(command: click.Group, note: str) -> str:
@@ -87,12 +25,16 @@ def manual(command: click.Group, note: str) -> str:
         "SYNOPSIS": _synopsis(),
         "DESCRIPTION": _prose(_introduction(command)),
         "EXAMPLES": _examples(command),
-        "OPTIONS": _options(command.get_params(context)),
+        "OPTIONS": [*_prose(manual_text.OPTIONS), *_options(command.get_params(context))],
         "COMMANDS": _commands(command, context),
-        "OUTPUT": [*_prose(_OUTPUT), *_list(_MEMBERS)],
+        "OUTPUT": _section(manual_text.output(_states(), _with_members(manual_text.OTHER_RECORDS))),
+        "HISTORY": _section(manual_text.HISTORY),
+        "CONNECTION": _section(manual_text.CONNECTION),
+        "CREDENTIALS": _section(manual_text.CREDENTIALS),
+        "SIGNALS": _section(manual_text.SIGNALS),
         "EXIT STATUS": _exit_statuses(),
         "ENVIRONMENT": _environment(command),
-        "FILES": _list(_FILES),
+        "FILES": _list(manual_text.FILES),
         "SEE ALSO": [r".BR jq (1),", r".BR tail (1)"],
     }
     title = f'.TH CHATAPP\\-TAIL 1 "" "{_escape(f"chatapp-tail {__version__}")}" "User Commands"'
@@ -180,8 +122,27 @@ def _command(
 
 
 def _exit_statuses() -> Iterator[str]:
-    yield from _list({str(int(status)): text for status, text in STATUSES.items()})
-    yield from _list({"130, 143": _SIGNALS})
+    yield from _list(
+        {str(int(status)): meaning for status, meaning in manual_text.STATUSES.items()}
+    )
+    yield from _list({"130, 143": manual_text.DEATH_BY_SIGNAL})
+
+
+def _states() -> dict[str, str]:
+    named = {f"status_{state}": meaning for state, meaning in manual_text.STATES.items()}
+    return {name.removeprefix("status_"): of for name, of in _with_members(named).items()}
+
+
+def _with_members(records: Mapping[str, str]) -> dict[str, str]:
+    """Return the explanations of records, each with the members that not all records have."""
+    known = schema()["$defs"]
+    return {name: f"{meaning} {_members(known[name])}" for name, meaning in records.items()}
+
+
+def _members(record: Mapping[str, Sequence[str]]) -> str:
+    """Return the members of a record that are always there; all have `message` on stderr."""
+    names = [name for name in record["required"] if name not in ("v", "type", "state", "at")]
+    return f"Members: {', '.join(names)}."
 
 
 def _environment(group: click.Group) -> Iterator[str]:
@@ -192,7 +153,7 @@ def _environment(group: click.Group) -> Iterator[str]:
         f"{_exceptions(group)}. The variable of an option of another command"
         f" has that command's name in it: {_PREFIX}SANDBOX_PORT."
     )
-    yield from _list(_VARIABLES | dict(_aliases(group)))
+    yield from _list(manual_text.VARIABLES | dict(_aliases(group)))
 
 
 def _exceptions(group: click.Group) -> str:
@@ -216,13 +177,32 @@ def _aliases(group: click.Group) -> Iterator[tuple[str, str]]:
                     yield name, f"The same as --{long_name(param)}."
 
 
-def _list(entries: dict[str, str]) -> Iterator[str]:
-    for term, text in entries.items():
-        yield from (".TP", rf"\fB{_escape(term)}\fR", *_filled(text))
+def _section(section: manual_text.Section) -> Iterator[str]:
+    for heading, body in section.items():
+        if heading:
+            yield f'.SS "{_escape(heading)}"'
+        for number, block in enumerate(body):
+            yield from _block(block, first=number == 0)
 
 
-def _prose(text: str) -> Iterator[str]:
-    for number, paragraph in enumerate(text.strip().split("\n\n")):
+def _block(block: manual_text.Block, *, first: bool) -> Iterator[str]:
+    if isinstance(block, tuple):
+        for point in block:
+            yield from (r".IP \(bu 2", *_filled(point))
+    elif isinstance(block, str):
+        yield from () if first else (".PP",)
+        yield from _prose(block)
+    else:
+        yield from _list(block)
+
+
+def _list(entries: Mapping[str, str]) -> Iterator[str]:
+    for term, meaning in entries.items():
+        yield from (".TP", rf"\fB{_escape(term)}\fR", *_filled(meaning))
+
+
+def _prose(prose: str) -> Iterator[str]:
+    for number, paragraph in enumerate(prose.strip().split("\n\n")):
         if number:
             yield ".PP"
         yield from _filled(paragraph)

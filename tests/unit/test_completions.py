@@ -11,7 +11,7 @@ import click
 import pytest
 
 from chatapp_tail.cli.command import command
-from chatapp_tail.cli.help import long_name
+from chatapp_tail.cli.help import GroupedOption, long_name
 from completions.generator import bash, fish, zsh
 from completions.generator.__main__ import generate
 from completions.generator.readme import END, START, with_options
@@ -153,14 +153,18 @@ def test_the_table_of_options() -> None:
     group.params = [
         click.Option(["--out", "-o"], type=choice, default="a", show_default=True, help="Say |."),
         click.Option(["--url"], metavar="URL", help="Like --out.  [default: http://a.b:1/c]"),
-        click.Option(["--flag"], is_flag=True, help="Unless NO_COLOR is set."),
+        click.Option(["--name"], metavar="N", multiple=True, help="One name; may be repeated."),
+        GroupedOption(["--flag"], group="Filter", is_flag=True, help="Unless NO_COLOR is. More."),
     ]
     lines = with_options(f"before\n{START}\nold\n{END}\nafter\n", group).splitlines()
     assert lines[:2] + lines[-2:] == ["before", START, END, "after"]
     assert lines[5:-3] == [
-        r"| `-o`, `--out a\|b` | Say \|. Default: a. |",
-        "| `--url URL` | Like `--out`. Default: `http://a.b:1/c`. |",
-        "| `--flag` | Unless `NO_COLOR` is set. |",
+        "| **Filter** | |",
+        "| `--flag` | Unless `NO_COLOR` is |",
+        "| **Logging** | |",
+        r"| `-o`, `--out a\|b` | Say \|; default a |",
+        "| `--url URL` | Like `--out` |",
+        "| `--name N...` | One name |",
     ]
 
 

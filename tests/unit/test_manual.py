@@ -1,20 +1,39 @@
 """The manual page: what is in it, and that roff has nothing to complain about."""
 
+import json
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 import pytest
 
+from chatapp_tail.chatapp.licenses import License
+from chatapp_tail.cli.check_result import CheckResult
 from chatapp_tail.cli.command import command
+from chatapp_tail.cli.doctor import _show_json
 from chatapp_tail.cli.help import load
+from chatapp_tail.cli.lines import format_json
 from chatapp_tail.errors import ExitStatus
-from completions.generator.manual import STATUSES, manual
+from chatapp_tail.formats.csv import COLUMNS
+from chatapp_tail.formats.schema import schema
+from chatapp_tail.formats.template import NAMES
+from completions.generator.manual import manual
+from completions.generator.manual_text import (
+    CSV_COLUMNS,
+    OTHER_COMMANDS,
+    OTHER_RECORDS,
+    RECORD_MEMBERS,
+    STATES,
+    STATUSES,
+    TEMPLATE_FIELDS,
+)
 
 PAGE = Path(__file__).parents[2] / "completions" / "chatapp-tail.1"
 SECTIONS = ["NAME", "SYNOPSIS", "DESCRIPTION", "EXAMPLES", "OPTIONS", "COMMANDS", "OUTPUT"]
+SECTIONS += ["HISTORY", "CONNECTION", "CREDENTIALS", "SIGNALS"]
 SECTIONS += ["EXIT STATUS", "ENVIRONMENT", "FILES", "SEE ALSO"]
 
 
@@ -113,6 +132,41 @@ def test_odd_text_is_shown_as_it_is() -> None:
     assert "--odd 'X'" in shown
     assert ".br" in shown
     assert "'quoted" in shown
+
+
+def terms(entries: Mapping[str, str]) -> list[str]:
+    return ", ".join(entries).split(", ")
+
+
+def test_every_member_of_a_record() -> None:
+    assert set(terms(RECORD_MEMBERS)) == set(schema()["$defs"]["event"]["properties"])
+
+
+def test_every_column_in_order() -> None:
+    assert terms(CSV_COLUMNS) == list(COLUMNS)
+
+
+def test_every_field_of_a_template() -> None:
+    assert sorted(terms(TEMPLATE_FIELDS)) == sorted(NAMES)
+
+
+def test_every_kind_of_record() -> None:
+    kinds = {*OTHER_RECORDS, *(f"status_{state}" for state in STATES), "event"}
+    assert kinds == set(schema()["$defs"])
+
+
+def test_the_members_of_a_state(shown: str) -> None:
+    assert "Members: channel, from, to, reason, recovered, missing." in shown
+    assert re.search(r"^ {7}lost {3}.* Members: reason, code, lasted\.$", shown, re.MULTILINE)
+
+
+def test_the_members_of_other_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    (line,) = format_json([License(1229, "Shop", True, None, ())])
+    _show_json(CheckResult("ping", True, "answered", 0.0))
+    check = capsys.readouterr().out
+    for name, record in (("lines", line), ("doctor", check)):
+        described = re.sub(r" \([^)]*\)|\..*", "", OTHER_COMMANDS[name])
+        assert described.split(", ") == list(json.loads(record))
 
 
 @pytest.mark.defect("U15")

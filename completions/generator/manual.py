@@ -48,7 +48,12 @@ _MEMBERS = {
     "v": "1, the version of this format.",
     "type": "event; with --meta also status and gap.",
     "event": "What happened: message, messageStatus, chatTag, ... whatever the server sends.",
-    "id": "The same for the same event on every machine and in every run.",
+    "id": "What the record is about, the same on every machine and in every run. An edited message"
+    " has the same id and another hash: remove duplicates by both, keep the newest of a message by"
+    " id. Opaque.",
+    "hash": "The first 12 hexadecimal digits of the SHA-256 of data as it stands in the line. The"
+    " same message from history may have another one than its live copy. Tags, which have no id of"
+    " their own, may come again byte for byte: look for their duplicates only around a restart.",
     "channel": "The Pusher channel it came through.",
     "license, messenger": "Licence number and messenger type, or null.",
     "received": "When it came, UTC, as 2026-11-22T08:39:00.123456Z.",

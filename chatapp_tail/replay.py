@@ -1,8 +1,9 @@
 """Reads saved lines of `-o json` or `-o raw`, plain or compressed.
 
-A record of `-o json` is restored with its item byte for byte; only its source becomes `replay`. A
-frame of `-o raw` has no event name, channel or time: they are derived from its `meta` and queue,
-and the time is when it is read.
+A record of `-o json` is restored with its item byte for byte; its source becomes `replay`, and its
+hash is computed from the item, so that lines without one can be read. A frame of `-o raw` has no
+event name, channel or time: they are derived from its `meta` and queue, and the time is when it is
+read.
 """
 
 import json

@@ -44,13 +44,18 @@ _chatapp_tail_values() { # COMMAND OPTION: offer values; fails when it takes non
     :-o | :--output) _chatapp_tail_offer auto pretty json raw csv template ;;
     :--color) _chatapp_tail_offer auto always never ;;
     :--time) _chatapp_tail_offer local utc iso relative none ;;
+    :--forward-body) _chatapp_tail_offer webhook record ;;
+    :--forward-secret-file) _chatapp_tail_files ;;
+    :--forward-ca-file) _chatapp_tail_files ;;
+    :--dead-letters) _chatapp_tail_files ;;
     :--ca-file) _chatapp_tail_files ;;
     :--token-file) _chatapp_tail_files ;;
     :--log-format) _chatapp_tail_offer text json ;;
-    :--chat | :-g | :--grep | :-w | :--where | :-f | :--format | :--since | :--resume | \
-        :--backfill-wait | :-n | :--count | :--for | :--idle | :--ws-url | :--app-key | :--api-url \
-        | :--proxy | :--ping-interval | :--pong-timeout | :--connect-timeout | :--max-retries | \
-        :--spool-limit | :--profile) ;;
+    :--chat | :-g | :--grep | :-w | :--where | :-f | :--format | :--forward-to | :-H | :--header | \
+        :--forward-timeout | :--forward-retry-for | :--exec | :--exec-timeout | :-j | :--jobs | \
+        :--since | :--resume | :--backfill-wait | :-n | :--count | :--for | :--idle | :--ws-url | \
+        :--app-key | :--api-url | :--proxy | :--ping-interval | :--pong-timeout | \
+        :--connect-timeout | :--max-retries | :--spool-limit | :--profile) ;;
     doctor:-l | doctor:--license) _chatapp_tail_cached licences ;;
     doctor:-m | doctor:--messenger) _chatapp_tail_offer telegram telegramBot grWhatsApp caWhatsApp \
         whatsApp avito vkontakte instagram email max && _chatapp_tail_cached messengers ;;
@@ -85,8 +90,10 @@ _chatapp_tail_options() { # COMMAND
     case $1 in
     '') _chatapp_tail_offer -l --license -m --messenger -c --channel --all -e --event -E \
         --exclude-event --incoming --outgoing --chat -g --grep -w --where -o --output --json -f \
-        --format --color --time --meta --since --resume --backfill-wait --no-backfill -n --count \
-        --for --idle --ws-url --app-key --api-url --ca-file --proxy --ping-interval --pong-timeout \
+        --format --color --time --forward-to -H --header --forward-body --forward-secret-file \
+        --forward-timeout --forward-retry-for --forward-ca-file --exec --exec-timeout -j --jobs \
+        --dead-letters --meta --since --resume --backfill-wait --no-backfill -n --count --for \
+        --idle --ws-url --app-key --api-url --ca-file --proxy --ping-interval --pong-timeout \
         --connect-timeout --no-reconnect --max-retries --strict --spool-limit --sandbox \
         --token-file --profile -q --quiet -v --verbose --log-format --version -h --help ;;
     doctor) _chatapp_tail_offer -l --license -m --messenger -c --channel -o --output --ws-url \

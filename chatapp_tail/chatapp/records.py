@@ -9,7 +9,7 @@ same one level higher, as `{"data":[…],"meta":{…}}`. Both are read, and anyt
 import re
 from enum import StrEnum
 from functools import lru_cache
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from typing import NamedTuple
 
 import msgspec
@@ -36,6 +36,12 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     `data` is JSON on one line: the item byte for byte, or, when the event's data is not JSON, that
     text as a JSON string, and then `encoding` is "text". `received` is in nanoseconds since the
     epoch, `part` counts from 1 to `parts`.
+
+    `id` names the message, status or other event, `hash` its content: an edited message has the
+    same `id` and another `hash`. Duplicates have both in common. The copy of a message in history
+    may differ in bytes, and then in `hash`, from the live one. Events without an id of their own,
+    such as tags, may be repeated byte for byte, so that only around a restart equal ones are
+    duplicates.
     """
 
     event: str
@@ -50,6 +56,11 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     parts: int
     data: bytes
     encoding: str | None = None
+
+    @property
+    def hash(self) -> str:
+        """The first 12 hexadecimal digits of the SHA-256 of `data`; computed at each use."""
+        return sha256(self.data).hexdigest()[:12]
 
 
 class Decoded(msgspec.Struct, frozen=True, gc=False):
@@ -309,11 +320,12 @@ def _id_prefix(event: ChannelEvent, license_id: int | None, messenger: str | Non
 
 
 def _record_id(event: ChannelEvent, id_prefix: str | None, identity: _Identity, item: bytes) -> str:
-    """Return an id that is the same for the same event everywhere, in every run.
+    """Return an id of what the item is about, the same on every machine and in every run.
 
     A message has its chat and its id (some messengers number the messages of each chat from 1), a
-    status its message and the status. Everything else, and items that lack one of these, has a
-    BLAKE2b hash of channel, event name and the item's bytes, so that ids are unique.
+    status its message and the status: the same id again may mean an edit. Everything else, and
+    items that lack one of these, has a BLAKE2b hash of channel, event name and the item's bytes:
+    the same id again is the same content, though it may have happened again.
     """
     number = identity.internal_id if identity.id is None else identity.id
     if id_prefix is None or identity.chat is None or number is None or number == "":

@@ -21,20 +21,22 @@ def by_where(expressions: Iterable[str]) -> Callable[[Record], bool]:
 
     # search() of jmespath makes an interpreter per call, which costs more than most searches.
     visit = TreeInterpreter().visit
+    with_hash = any(map(_may_see_hash, parsed))
 
     def keep(record: Record) -> bool:
-        members = _members(record)
+        members = _members(record, with_hash=with_hash)
         return any(_is_true(visit, expression, members) for expression in parsed)
 
     return keep
 
 
-def _members(record: Record) -> dict[str, object]:
+def _members(record: Record, *, with_hash: bool) -> dict[str, object]:
     members = {
         "v": 1,
         "type": "event",
         "event": record.event,
         "id": record.id,
+        "hash": record.hash if with_hash else None,  # a digest takes a microsecond
         "channel": record.channel,
         "license": record.license,
         "messenger": record.messenger,
@@ -49,8 +51,8 @@ def _members(record: Record) -> dict[str, object]:
 
 
 _MEMBERS = (
-    *("v", "type", "event", "id", "channel", "license", "messenger", "received", "source"),
-    *("queue", "part", "parts", "data", "encoding"),
+    *("v", "type", "event", "id", "hash", "channel", "license", "messenger", "received"),
+    *("source", "queue", "part", "parts", "data", "encoding"),
 )
 
 _ITEM_MEMBERS = {"message", "chat", "fromUser", "fromMe", "text", "error", "tag"}
@@ -185,6 +187,12 @@ def _wrong_call(name: str, count: int) -> str:
         return ""
     more = " or more" if variadic else ""
     return f"{name} takes {len(wanted)}{more} arguments, not {count}"
+
+
+def _may_see_hash(parsed: _Node) -> bool:
+    """Return whether an expression names `hash` or may see all members of the record."""
+    seeing = ("current", "value_projection")
+    return any(node["type"] in seeing or node.get("value") == "hash" for node in _nodes(parsed))
 
 
 def _nodes(node: _Node) -> Iterator[_Node]:

@@ -7,11 +7,11 @@ the cells. Newlines within cells are kept, in quotes.
 import re
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Sequence
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from ..chatapp.records import Decoded, Record
 from ..escape import escape_text
-from .fields import FIELDS, parse_item
+from .fields import FIELDS, Field, parse_item
 
 COLUMNS: dict[str, str] = {
     "received": "received",
@@ -36,30 +36,47 @@ COLUMNS: dict[str, str] = {
     "file_name": "file.name",
     "file_link": "file.link",
     "data": "data",
+    "hash": "hash",
 }
 """Column -> field. Later versions only add columns, at the end."""
 
 _FIELDS = tuple(FIELDS[name] for name in COLUMNS.values())
 
 
+class Opening(NamedTuple):
+    """The bytes before the first row, and how many of the columns the rows have."""
+
+    head: bytes
+    columns: int = len(COLUMNS)
+
+
 class Csv:
-    """Formats records as rows; `opening` returns the bytes before the first row.
+    """Formats records as rows; `opening` is asked once, when there is a first row.
 
     With `escape` cells are made safe for a terminal.
     """
 
     def __init__(
-        self, *, escape: bool = False, opening: Callable[[], bytes] = lambda: header()
+        self, *, escape: bool = False, opening: Callable[[], Opening] = lambda: Opening(header())
     ) -> None:
-        self._opening: Callable[[], bytes] | None = opening
+        self._opening: Callable[[], Opening] | None = opening
         self._clean: Callable[[str], str] = escape_text if escape else str
+        self._fields = _FIELDS
 
     def __call__(self, _: Decoded, kept: Sequence[Record]) -> list[bytes]:
         """Return one piece per record."""
-        rows = [_encoded(map(self._clean, _cells(record))) for record in kept]
-        if rows and self._opening:
-            rows[0], self._opening = self._opening() + rows[0], None
+        head = self._open() if kept else b""
+        rows = [_encoded(map(self._clean, _cells(record, self._fields))) for record in kept]
+        if head:
+            rows[0] = head + rows[0]
         return rows
+
+    def _open(self) -> bytes:
+        if self._opening is None:
+            return b""
+        (head, columns), self._opening = self._opening(), None
+        self._fields = _FIELDS[:columns]
+        return head
 
 
 def header() -> bytes:
@@ -67,23 +84,41 @@ def header() -> bytes:
     return _encoded(COLUMNS)
 
 
-def opening_for(file: BinaryIO, size: int) -> bytes:
-    """Return the bytes before the first row that is appended to the first `size` bytes of a file.
+def opening_for(file: BinaryIO, size: int) -> Opening:
+    """Return what is written before the first row that is appended to `size` bytes of a file.
 
-    The header, unless the file begins with one; and the end of a row that was cut off, such as by
-    SIGKILL: otherwise everything that follows would be part of its last cell.
+    The header, unless the file begins with one, whose columns then are kept; and the end of a row
+    that was cut off, such as by SIGKILL: otherwise everything that follows would be part of its
+    last cell.
     """
     begin = file.read(min(size, _BLOCK))
     if begin == BOM_UTF8:
-        return header()
-    missing = b"" if _HEADER_BEGIN in begin else header()
+        return Opening(header())
+    has_header, columns = _HEADER_BEGIN in begin, _count_columns(begin)
+    return Opening(_end_of_row(file, size) + (b"" if has_header else header()), columns)
+
+
+def _count_columns(begin: bytes) -> int:
+    """Return how many columns a table that begins so has, in its header, or is to have.
+
+    Every release wrote the columns up to `data`: a header that lacks one of them was cut off.
+    """
+    _, found, rest = begin.partition(_HEADER_BEGIN)
+    names = (found + rest.partition(b"\n")[0]).strip().decode("ascii", "replace").split(",")
+    is_whole = "data" in names and names == _NAMES[: len(names)]
+    return len(names) if is_whole else len(_NAMES)
+
+
+def _end_of_row(file: BinaryIO, size: int) -> bytes:
+    """Return the bytes that end the last row of a file, none if it has ended."""
     if _ends_in_quotes(file, size):
-        return b'"\r\n' + missing
+        return b'"\r\n'
     file.seek(size - 1)
-    return missing if file.read(1) == b"\n" else b"\r\n" + missing
+    return b"" if file.read(1) == b"\n" else b"\r\n"
 
 
-_HEADER_BEGIN = ",".join(list(COLUMNS)[:6]).encode()
+_NAMES = list(COLUMNS)
+_HEADER_BEGIN = ",".join(_NAMES[:6]).encode()
 _BLOCK = 256 * 1024
 _ROW_BEGIN = rb"\r\n[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,}Z,"
 
@@ -116,9 +151,9 @@ def _quoted(cell: str) -> str:
     return cell
 
 
-def _cells(record: Record) -> list[str]:
+def _cells(record: Record, fields: Iterable[Field]) -> list[str]:
     item = parse_item(record.data)
-    return [escape_formula(field(record, item)) for field in _FIELDS]
+    return [escape_formula(field(record, item)) for field in fields]
 
 
 # OWASP's list, with the full-width forms. A cell that begins with apostrophes before one of them

@@ -5,19 +5,19 @@ import os
 import stat
 from pathlib import Path
 
-from .csv import header, opening_for
+from .csv import Opening, header, opening_for
 
 
-def csv_opening(descriptor: int) -> bytes:
-    """Return the bytes before the first row that is written to a file, pipe or terminal."""
+def csv_opening(descriptor: int) -> Opening:
+    """Return what is written before the first row to a file, pipe or terminal."""
     if not (size := _bytes_before(descriptor)):
-        return header()
+        return Opening(header())
     try:
         # The descriptor is open for writing only, as with >> of a shell.
         with Path(f"/dev/fd/{descriptor}").open("rb") as file:
             return opening_for(file, size)
     except OSError:
-        return b""  # not readable: the file is known to have content, and nothing else
+        return Opening(b"")  # not readable: the file is known to have content, and nothing else
 
 
 def _bytes_before(descriptor: int) -> int:

@@ -180,7 +180,7 @@ RECORD_FIELDS: dict[str, Field] = {
     "received": lambda record, _: timestamp(record.received).decode(),
     **{
         name: _of_record(name)
-        for name in ("event", "id", "channel", "license", "messenger", "source", "queue")
+        for name in ("event", "id", "hash", "channel", "license", "messenger", "source", "queue")
     },
     "part": _of_record("part"),
     "parts": _of_record("parts"),

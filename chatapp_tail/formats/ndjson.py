@@ -38,6 +38,8 @@ def encode(record: Record) -> bytes:
         (
             event,
             _encode(record.id),
+            b',"hash":"',
+            record.hash.encode(),
             where,
             timestamp(record.received),
             source,
@@ -52,12 +54,12 @@ def encode(record: Record) -> bytes:
 
 
 def _pieces(names: _Names) -> tuple[bytes, bytes, bytes]:
-    """Return the parts before the id, after it and after the time; shared by many records."""
+    """Return the parts before the id, after the hash and after the time; shared by many records."""
     event, channel, license_id, messenger, queue, source = names
     where = {"channel": channel, "license": license_id, "messenger": messenger}
     pieces = (
         b'{"v":1,"type":"event","event":' + _encode(event) + b',"id":',
-        b"," + _encode(where)[1:-1] + b',"received":"',
+        b'",' + _encode(where)[1:-1] + b',"received":"',
         b'","source":"%b","queue":%b,"part":' % (source.encode(), _encode(queue)),
     )
     # Names may have any length; only short ones are cached.

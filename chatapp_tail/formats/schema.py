@@ -16,6 +16,16 @@ _MOMENT: Schema = {
     "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$",
 }
 _COUNT: Schema = {"type": "integer", "minimum": 1}
+_ID: Schema = {
+    "description": "names what the record is about; an edited message has the same id and another"
+    " hash, so that duplicates are found by both, and the newest of a message by id alone; opaque"
+}
+_HASH: Schema = {
+    "type": "string",
+    "pattern": "^[0-9a-f]{12}$",
+    "description": "the first 12 hexadecimal digits of the SHA-256 of data, byte for byte as it"
+    " stands in this line; may differ between the live copy of a message and that from history",
+}
 
 
 def schema() -> Schema:
@@ -49,7 +59,8 @@ def _record(kind: str, members: Schema, optional: Schema | None = None) -> Schem
 
 
 def _event() -> Schema:
-    members = _members(Record)
+    fields = _members(Record)
+    members = {"event": fields.pop("event"), "id": fields.pop("id") | _ID, "hash": _HASH, **fields}
     # Members whose form in the line is not that of the struct.
     members |= {"received": _MOMENT, "part": _COUNT, "parts": _COUNT}
     members["data"] = {"description": "the item as it came; any value"}

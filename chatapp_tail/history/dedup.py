@@ -3,7 +3,8 @@
 Only messages can come from history. A message that the server sends live twice is written twice: an
 edited message has the same id, and repetitions are the server's decision. So a live message is a
 duplicate of the copy from history only if the content of both is the same; if not, it was edited,
-or the two copies differ in form and both are written.
+or the two copies differ in form and both are written. Bytes, and so the `hash` of a record, are
+not enough to tell: history may have the same content in another form.
 """
 
 import json

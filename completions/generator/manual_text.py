@@ -28,8 +28,13 @@ RECORD_MEMBERS = {
     "v": "1, the version of this format.",
     "type": "event; with --meta also status and gap.",
     "event": "What happened: message, messageStatus, chatTag, ... whatever the server sends.",
-    "id": "The same for the same event on every machine and in every run, to find duplicates. An"
-    " edited message keeps its id. Compare it as a whole; its parts have no documented meaning.",
+    "id": "What the record is about, the same on every machine and in every run. Compare it as a"
+    " whole; its parts have no documented meaning.",
+    "hash": "The first 12 hexadecimal digits of the SHA-256 of data as it stands in the line. An"
+    " edited message has the same id and another hash: remove duplicates by both, keep the newest"
+    " of a message by id. The same message from history may differ in hash from its live copy. Tags,"
+    " which have no id of their own, may come again byte for byte: look for their duplicates only"
+    " around a restart.",
     "channel": "The Pusher channel it came through.",
     "license, messenger": "Licence number and messenger type, from the event or else from the"
     " name of the channel; null where neither has them.",
@@ -55,12 +60,13 @@ CSV_COLUMNS = {
     "error, tag": "Why it failed; the name of the tag.",
     "file_name, file_link": "Several names are joined by a comma and a space, links by a space.",
     "data": "The item as JSON.",
+    "hash": "As in a JSON record; a file begun by an earlier version keeps its columns.",
 }
 
 TEMPLATE_FIELDS = {
     "time": "When it came, as --time says.",
-    "received, event, id, channel, license, messenger, source, queue, part, parts, data": "Members"
-    " of the record.",
+    "received, event, id, hash, channel, license, messenger, source, queue, part, parts, data":
+    "Members of the record.",
     "direction, arrow, sent": "in or out; the same as an arrow; when the message was sent (UTC).",
     "chat, chat.id, chat.type, chat.name, chat.phone, chat.username": "chat alone is the name, or"
     " else the username, phone or id.",
@@ -197,8 +203,8 @@ tags of such a time are lost without a notice, and with --no-backfill messages a
 With --resume the tail notes what it has written to standard output, under a name, and the next run
 with that name begins with what is missing, after a crash, an upgrade or a holiday. Every message
 that ChatApp's history has is written at least once; it is written twice only if the process was
-killed between writing it and noting that, which it does about every 16 lines. The id of a record
-identifies such duplicates. A name is for one process at a time; a second one is refused.
+killed between writing it and noting that, which it does about every 16 lines. Id and hash
+together identify such duplicates. A name is for one process at a time; a second one is refused.
 """,
         (
             "The first run with a name begins at --since, or now: messages sent before are not"

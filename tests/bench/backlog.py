@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from hashlib import sha256
 from pathlib import Path
 
 from .peers import OURS, PROGRAM, Command, Peer, environment, program
@@ -46,11 +47,17 @@ def _words(file: Path, peer: Peer) -> list[str]:
 def _record(event: str, kind: str, number: int) -> bytes:
     """Return a line as the tail writes it with --json, version 1."""
     identity = f"{event}:1229:telegram:{number}"
-    head = {"v": 1, "type": "event", "event": event, "id": identity}
+    item = item_of(kind, number)
+    digest = sha256(_json(item)).hexdigest()[:12]
+    head = {"v": 1, "type": "event", "event": event, "id": identity, "hash": digest}
     where = {"channel": CHANNEL, "license": 1229, "messenger": "telegram"}
     how = {"received": "2021-11-19T10:54:43.123456Z", "source": "live", "queue": QUEUE}
-    record = {**head, **where, **how, "part": 1, "parts": 1, "data": item_of(kind, number)}
-    return json.dumps(record, separators=(",", ":")).encode() + b"\n"
+    record = {**head, **where, **how, "part": 1, "parts": 1, "data": item}
+    return _json(record) + b"\n"
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
 def _saved(file: Path, size: int) -> int:

@@ -75,7 +75,7 @@ def test_seed_events_come_out_byte_for_byte(
         assert line.endswith(f',"data":{item}}}')
         record = json.loads(line)
         assert list(record) == [
-            *("v", "type", "event", "id", "channel", "license", "messenger"),
+            *("v", "type", "event", "id", "hash", "channel", "license", "messenger"),
             *("received", "source", "queue", "part", "parts", "data"),
         ]
         assert (record["v"], record["type"], record["source"]) == (1, "event", "live")

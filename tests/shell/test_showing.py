@@ -76,6 +76,22 @@ def test_a_template_is_a_line_a_record(
     ]
 
 
+def test_the_hash_is_the_same_in_every_format(
+    start_tail: StartTail, run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
+) -> None:
+    saved = "\n".join(shown(start_tail, sandbox, env, 3, "--json"))
+    hashes = [json.loads(line)["hash"] for line in saved.splitlines()]
+    assert len({*hashes}) == 3
+
+    def replayed(*options: str) -> list[str]:
+        return run_tail("replay", "-", *options, input=saved).stdout.splitlines()
+
+    assert replayed("-f", "{hash}") == hashes
+    assert [row["hash"] for row in csv.DictReader(replayed("-o", "csv"))] == hashes
+    assert [json.loads(line)["hash"] for line in replayed("--json")] == hashes
+    assert len(replayed("--json", "-w", f"hash == '{hashes[1]}'")) == 1
+
+
 def test_csv_has_one_header_and_no_formula(
     start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
 ) -> None:

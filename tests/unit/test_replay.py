@@ -7,6 +7,7 @@ import io
 import json
 import lzma
 import os
+import re
 import sys
 import threading
 import tracemalloc
@@ -103,6 +104,22 @@ def test_the_item_is_the_same_byte_for_byte(item: str) -> None:
     again = only(encode(record))
     assert again.data == item.encode()
     assert encode(again) == encode(record).replace(b'"live"', b'"replay"')
+
+
+OF_ANOTHER_HASH = {
+    "by an earlier version": rb"",
+    "by another program": rb'"hash":"0123456789ab",',
+    "of another type": rb'"hash":[{}],',
+}
+
+
+@pytest.mark.parametrize("item", EXACT)
+@pytest.mark.parametrize("member", OF_ANOTHER_HASH.values(), ids=OF_ANOTHER_HASH)
+def test_the_hash_is_computed_again(item: str, member: bytes) -> None:
+    (record,) = live(item).records
+    line, replaced = re.subn(rb'"hash":"[0-9a-f]{12}",', member, encode(record), count=1)
+    assert replaced == 1
+    assert encode(only(line)) == encode(as_replay(record))
 
 
 def test_what_was_no_json_is_text_again() -> None:

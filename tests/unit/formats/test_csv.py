@@ -4,13 +4,14 @@ import csv
 import io
 import json
 import re
+from hashlib import sha256
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chatapp_tail.chatapp.records import decode
-from chatapp_tail.formats.csv import COLUMNS, Csv, escape_formula, opening_for
+from chatapp_tail.formats.csv import COLUMNS, Csv, Opening, escape_formula, opening_for
 from chatapp_tail.items import ChannelEvent
 from tests.factories import CHANNEL, decoded
 
@@ -18,7 +19,7 @@ from .test_fields import values
 
 HEADER = (
     "received,sent,event,id,channel,license,messenger,direction,chat_id,chat_name,chat_phone,"
-    "from_id,from_name,from_phone,type,text,status,error,tag,file_name,file_link,data"
+    "from_id,from_name,from_phone,type,text,status,error,tag,file_name,file_link,data,hash"
 )
 
 
@@ -93,6 +94,7 @@ def test_a_message() -> None:
         "file_name": "a.jpg",
         "file_link": "https://example.invalid/a",
         "data": json.dumps(item),
+        "hash": sha256(json.dumps(item).encode()).hexdigest()[:12],
     }
 
 
@@ -138,7 +140,7 @@ def test_nothing_acts_on_a_terminal() -> None:
 def test_any_item_is_one_row_that_can_be_read_back(item: object) -> None:
     header, row = parsed(table(item))
     assert len(row) == len(header)
-    assert row[-1].removeprefix("'") == decoded(item).data.decode()
+    assert row[-2].removeprefix("'") == decoded(item).data.decode()
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
@@ -154,11 +156,11 @@ def test_half_a_character_is_shown_as_an_escape() -> None:
 
 # --- going on in a file
 
-ROW = table(says('1 "a", b\r\nc\n"d"'), form=Csv(opening=bytes))
+ROW = table(says('1 "a", b\r\nc\n"d"'), form=Csv(opening=lambda: Opening(b"")))
 """A row with quotes and newlines of every kind in its cells."""
 
 
-def opening(content: bytes) -> bytes:
+def opening(content: bytes) -> Opening:
     return opening_for(io.BytesIO(content), len(content))
 
 
@@ -168,7 +170,7 @@ BEFORE = {
     "a torn line of something else": ("a title", f"\r\n{HEADER}\r\n"),
     "a header": (f"{HEADER}\r\n", ""),
     "a header behind a byte order mark": (f"\ufeff{HEADER}\r\n", ""),
-    "the header of an earlier release": (HEADER.partition(",file")[0] + "\n", ""),
+    "the header of an earlier release": (HEADER.removesuffix(",hash") + "\n", ""),
     "a torn header": (HEADER[:60], "\r\n"),
 }
 
@@ -178,10 +180,31 @@ BEFORE = {
 @pytest.mark.parametrize(("before", "expected"), BEFORE.values(), ids=BEFORE)
 def test_a_file_has_one_header(before: str, expected: str) -> None:
     begun = before.encode()
-    assert opening(begun) == expected.encode()
+    assert opening(begun).head == expected.encode()
     content = begun + table({}, form=Csv(opening=lambda: opening(begun)))
     assert content.count(b"received,sent,") == 1
-    assert opening(content) == b""
+    assert opening(content).head == b""
+
+
+EARLIER = HEADER.removesuffix(",hash")
+BEGUN = {
+    "nothing of ours": ("a title\r\n", 23),
+    "all columns": (f"{HEADER}\r\n", 23),
+    "those of an earlier release": (f"{EARLIER}\r\n", 22),
+    "those of an earlier release, behind a title": (f"\ufeffa title\r\n{EARLIER}\n1,2", 22),
+    "those of an earlier release, torn at the end": (EARLIER, 22),
+    "those of a later release": (f"{HEADER},new\r\n", 23),
+    "torn between two names": (HEADER.partition(",chat_id")[0], 23),
+    "torn in a name": (HEADER[:-1], 23),
+}
+
+
+@pytest.mark.parametrize(("before", "columns"), BEGUN.values(), ids=BEGUN)
+def test_a_file_keeps_the_columns_that_it_begins_with(before: str, columns: int) -> None:
+    begun = before.encode()
+    added = table({"id": 1}, form=Csv(opening=lambda: opening(begun)))
+    *_, row = parsed(added)
+    assert row == parsed(table({"id": 1}))[1][:columns]
 
 
 @pytest.mark.defect("A.24")
@@ -192,7 +215,7 @@ def test_a_row_that_was_torn_anywhere_spoils_no_other(rows: int) -> None:
     for length in range(1, len(ROW) + 1):
         for newline in (b"", b"\n"):
             torn = begun + ROW[:length] + newline
-            found = parsed(torn + opening(torn) + ROW)
+            found = parsed(torn + opening(torn).head + ROW)
             assert found[: rows + 2] == parsed(begun)
             assert found[-1] == parsed(ROW)[0]
             assert len([row for row in found if row]) <= rows + 5
@@ -209,7 +232,7 @@ def test_a_large_file_that_was_ended_well_is_not_read_whole() -> None:
 
     content = table({}) + ROW * 20_000
     file = Counting(content)
-    assert opening_for(file, len(content)) == b""
+    assert opening_for(file, len(content)).head == b""
     assert file.taken < len(content) / 4
 
 
@@ -217,5 +240,5 @@ def test_a_large_file_that_was_ended_well_is_not_read_whole() -> None:
 def test_whatever_strangers_write_a_torn_row_spoils_no_other(texts: list[str], cut: int) -> None:
     whole = table(*map(says, texts))
     torn = whole[: max(1, len(whole) - cut)] if texts else table({})
-    found = parsed(torn + opening(torn) + ROW)
+    found = parsed(torn + opening(torn).head + ROW)
     assert found[-1] == parsed(ROW)[0]

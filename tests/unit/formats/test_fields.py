@@ -1,5 +1,6 @@
 """What an item says, whatever it is."""
 
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -31,6 +32,7 @@ SAID: list[tuple[str, object, str]] = [
     ("received", {}, "2021-11-19T10:54:43.123456Z"),
     ("event", {}, "message"),
     ("id", {"id": 696, "chat": {"id": "c"}}, "message:1229:telegram:c:696"),
+    ("hash", {"a": 1}, sha256(b'{"a": 1}').hexdigest()[:12]),
     ("channel", {}, CHANNEL),
     ("license", {}, "1229"),
     ("messenger", {}, "telegram"),

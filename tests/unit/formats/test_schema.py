@@ -152,6 +152,11 @@ def test_a_moment_has_microseconds(moment: str) -> None:
     assert not VALIDATOR.is_valid(describe(META[0]) | {"at": moment})
 
 
+@pytest.mark.parametrize("digest", ["", "0" * 11, "0" * 13, "0" * 11 + "A", "0" * 11 + "g"])
+def test_a_hash_has_twelve_hexadecimal_digits(digest: str) -> None:
+    assert not VALIDATOR.is_valid(events()[0] | {"hash": digest})
+
+
 def test_members_of_later_releases_are_allowed() -> None:
     for record in RECORDS:
         VALIDATOR.validate(record | {"new": 1})

@@ -32,8 +32,8 @@ RECORD_MEMBERS = {
     " whole; its parts have no documented meaning.",
     "hash": "The first 12 hexadecimal digits of the SHA-256 of data as it stands in the line. An"
     " edited message has the same id and another hash: remove duplicates by both, keep the newest"
-    " of a message by id. The same message from history may differ in hash from its live copy. Tags,"
-    " which have no id of their own, may come again byte for byte: look for their duplicates only"
+    " of a message by id. The same message from history may differ in hash from its live copy."
+    " Tags, without an id of their own, may honestly repeat: look for their duplicates only"
     " around a restart.",
     "channel": "The Pusher channel it came through.",
     "license, messenger": "Licence number and messenger type, from the event or else from the"
@@ -65,8 +65,7 @@ CSV_COLUMNS = {
 
 TEMPLATE_FIELDS = {
     "time": "When it came, as --time says.",
-    "received, event, id, hash, channel, license, messenger, source, queue, part, parts, data":
-    "Members of the record.",
+    "received, event, id, hash, channel, license, messenger, source, queue, part, parts, data": "Members of the record.",
     "direction, arrow, sent": "in or out; the same as an arrow; when the message was sent (UTC).",
     "chat, chat.id, chat.type, chat.name, chat.phone, chat.username": "chat alone is the name, or"
     " else the username, phone or id.",

@@ -77,10 +77,11 @@ def test_man_has_nothing_to_complain_about() -> None:
 
 def test_the_groups_of_options(shown: str) -> None:
     headings = re.findall(r"^   (\w+)$", shown, re.MULTILINE)
-    assert headings[:8] == [
+    assert headings[:9] == [
         "Select",
         "Filter",
         "Output",
+        "Forward",
         "History",
         "Limit",
         "Connection",

@@ -1,0 +1,90 @@
+"""Only the settled prefix is committed, and what stands between deliveries takes its turn."""
+
+import random
+
+import pytest
+
+from chatapp_tail.chatapp.records import Record
+from chatapp_tail.sinks.delivery import Delivery
+from chatapp_tail.tail.ledger import Ledger
+from tests.factories import record
+
+
+class Committed:
+    """What a ledger committed and called, in order."""
+
+    def __init__(self) -> None:
+        self.ledger = Ledger(self._commit)
+        self.log: list[object] = []
+        self.position = 0
+        self.ahead: set[int] = set()
+
+    def _commit(self, records: list[Record], position: int, ahead: list[int]) -> None:
+        self.log += [record.id for record in records]
+        self.position = max(position, self.position)
+        self.ahead |= set(ahead)
+
+    def give(self, *numbers: int, position: int = 0) -> None:
+        self.ledger.give([delivery(number) for number in numbers], position)
+
+
+def delivery(number: int) -> Delivery:
+    return Delivery(number, "chat", [record(id=str(number))], b"body")
+
+
+@pytest.fixture
+def committed() -> Committed:
+    return Committed()
+
+
+def test_the_settled_prefix_is_committed(committed: Committed) -> None:
+    for number in (1, 2, 3):
+        committed.give(number, position=10 * number)
+    committed.ledger.settle([2])
+    assert (committed.log, committed.position, committed.ahead) == ([], 0, {20})
+    committed.ledger.settle([1])
+    assert (committed.log, committed.position) == (["1", "2"], 20)
+    committed.ledger.settle([3])
+    assert (committed.log, committed.position) == (["1", "2", "3"], 30)
+    assert (len(committed.ledger), committed.ledger.size) == (0, 0)
+
+
+def test_actions_take_their_turn(committed: Committed) -> None:
+    committed.ledger.after(lambda: committed.log.append("at once"))
+    committed.give(1)
+    committed.ledger.after(lambda: committed.log.append("after 1"))
+    committed.give(2)
+    committed.ledger.after(lambda: committed.log.append("after 2"))
+    committed.ledger.settle([2])
+    assert committed.log == ["at once"]
+    committed.ledger.settle([1])
+    assert committed.log == ["at once", "1", "after 1", "2", "after 2"]
+
+
+def test_of_an_event_in_several_deliveries_nothing_is_settled_ahead(committed: Committed) -> None:
+    """Else a kill would lose the one that is not delivered yet."""
+    committed.give(1, position=1)
+    committed.give(2, 3, position=2)
+    committed.ledger.settle([3])
+    assert committed.ahead == set()
+    committed.ledger.settle([1])
+    assert committed.position == 1
+    committed.ledger.settle([2])
+    assert committed.position == 2
+
+
+def test_in_whatever_order_all_is_committed_in_order() -> None:
+    drawn = random.Random(1)
+    for _ in range(200):
+        committed = Committed()
+        numbers = list(range(1, drawn.randint(2, 30)))
+        for number in numbers:
+            committed.give(number, position=number)
+        waiting = drawn.sample(numbers, len(numbers))
+        while waiting:
+            count = drawn.randint(1, 4)
+            committed.ledger.settle(waiting[:count])
+            del waiting[:count]
+            assert committed.log == [str(number) for number in range(1, committed.position + 1)]
+            assert not set(waiting) & (committed.ahead | set(range(1, committed.position + 1)))
+        assert committed.position == numbers[-1]

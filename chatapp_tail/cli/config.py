@@ -60,7 +60,23 @@ class ViewArguments(msgspec.Struct, frozen=True, kw_only=True):
     time_style: TimeStyle
 
 
-class Arguments(ViewArguments, frozen=True, kw_only=True):
+class DeliveryArguments(ViewArguments, frozen=True, kw_only=True):
+    """The options of destinations, which a tail and `replay` have in common as well."""
+
+    forward_to: str | None
+    forward_headers: tuple[tuple[str, str], ...]
+    forward_body: ForwardBody
+    forward_secret_file: Path | None
+    forward_timeout: float
+    forward_retry_for: float | None
+    forward_ca_file: str | None
+    exec_command: str | None
+    exec_timeout: float
+    jobs: int | None
+    dead_letters: Path | None
+
+
+class Arguments(DeliveryArguments, frozen=True, kw_only=True):
     """All options of a tail, each already of its type; times in seconds, sizes in bytes.
 
     The help of an option says what it means. `everything` is --all, `duration` --for.
@@ -92,17 +108,6 @@ class Arguments(ViewArguments, frozen=True, kw_only=True):
     resume: str | None
     backfill: bool
     backfill_wait: float
-    forward_to: str | None
-    forward_headers: tuple[tuple[str, str], ...]
-    forward_body: ForwardBody
-    forward_secret_file: Path | None
-    forward_timeout: float
-    forward_retry_for: float | None
-    forward_ca_file: str | None
-    exec_command: str | None
-    exec_timeout: float
-    jobs: int | None
-    dead_letters: Path | None
     quiet: bool
     verbose: int
     log_format: LogFormat
@@ -314,7 +319,9 @@ def _destination(arguments: Arguments, *, terminal: bool) -> "Destination | None
         return None
     from .destination import compile_destination
 
-    return compile_destination(arguments, terminal=terminal)
+    return compile_destination(
+        arguments, terminal=terminal, resume=arguments.resume, proxy=arguments.proxy
+    )
 
 
 def _check_proxies(arguments: Arguments) -> None:

@@ -25,7 +25,8 @@ from ..tail.line_writer import LineWriter
 from .options import ForwardBody
 
 if TYPE_CHECKING:
-    from .config import Arguments
+    from ..net import Proxy
+    from .config import DeliveryArguments
 
 _REQUESTS_AT_ONCE = 8
 _SECRET_VARIABLE = "CHATAPP_TAIL_FORWARD_SECRET"
@@ -108,7 +109,13 @@ def _record_body(_: Decoded, records: list[Record]) -> bytes:
     return encode(records[0])
 
 
-def compile_destination(arguments: "Arguments", *, terminal: bool) -> Destination:
+def compile_destination(
+    arguments: "DeliveryArguments",
+    *,
+    terminal: bool,
+    resume: str | None = None,
+    proxy: "Proxy | None" = None,
+) -> Destination:
     """Return the destination; UsageError says what contradicts or is missing."""
     if arguments.forward_to and arguments.exec_command:
         raise UsageError(
@@ -117,17 +124,16 @@ def compile_destination(arguments: "Arguments", *, terminal: bool) -> Destinatio
     chosen = arguments.output is not Output.AUTO
     if arguments.exec_command and chosen:
         raise UsageError("with --exec, stdout belongs to the command: leave -o, --json and -f out")
-    target = _command(arguments) if arguments.exec_command else _http(arguments)
+    target = _command(arguments) if arguments.exec_command else _http(arguments, proxy)
     return Destination(
         target=target,
         per_record=isinstance(target, Command) or arguments.forward_body is ForwardBody.RECORD,
-        dead_letters=arguments.dead_letters
-        or (default_path(arguments.resume) if arguments.resume else None),
+        dead_letters=arguments.dead_letters or (default_path(resume) if resume else None),
         shows=(terminal or chosen) and not isinstance(target, Command),
     )
 
 
-def _command(arguments: "Arguments") -> Command:
+def _command(arguments: "DeliveryArguments") -> Command:
     return Command(
         arguments.exec_command or "",
         jobs=arguments.jobs or 1,
@@ -136,7 +142,7 @@ def _command(arguments: "Arguments") -> Command:
     )
 
 
-def _http(arguments: "Arguments") -> HttpSettings:
+def _http(arguments: "DeliveryArguments", proxy: "Proxy | None") -> HttpSettings:
     return HttpSettings(
         url=arguments.forward_to or "",
         headers=list(arguments.forward_headers),
@@ -145,11 +151,11 @@ def _http(arguments: "Arguments") -> HttpSettings:
         retry_for=_retry_for(arguments),
         jobs=arguments.jobs or _REQUESTS_AT_ONCE,
         ca_file=arguments.forward_ca_file,
-        proxy=arguments.proxy,
+        proxy=proxy,
     )
 
 
-def _retry_for(arguments: "Arguments") -> float:
+def _retry_for(arguments: "DeliveryArguments") -> float:
     return inf if arguments.forward_retry_for is None else arguments.forward_retry_for
 
 

@@ -14,8 +14,17 @@ from ..formats import Output
 from ..replay import Broken, delay, read_saved
 from ..reporting.summary import Summary
 from ..sinks.stdout import BrokenPipe, write_all
-from .config import ViewArguments, compile_view
-from .options import COUNT, SPEED, filter_options, option, output_options, resolve_output
+from .config import DeliveryArguments, View, compile_view
+from .options import (
+    COUNT,
+    SPEED,
+    filter_options,
+    forward_options,
+    is_on_command_line,
+    option,
+    output_options,
+    resolve_output,
+)
 from .process import print_error
 
 _BATCH = 256 * 1024
@@ -25,6 +34,7 @@ _BATCH = 256 * 1024
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @filter_options
 @output_options
+@forward_options
 @option("-n", "--count", type=COUNT, metavar="N", help="Stop after N lines.")
 @option(
     "--speed",
@@ -50,20 +60,25 @@ def replay(
 ) -> int:
     """Replay records saved with -o json or -o raw, also .gz and .zst; - is standard input.
 
-    Filters and formats are those of the tail. Lines that cannot be read are reported and skipped;
+    Filters, formats and destinations are those of the tail; dead letters can be read as well. Lines that cannot be read are reported and skipped;
     if nothing can be read, the exit status is 2.
     """
     output = resolve_output(ctx, output, as_json, template)
-    arguments = ViewArguments(output=output, template=template, **options)
+    arguments = DeliveryArguments(output=output, template=template, **options)
     view = compile_view(arguments, terminal=sys.stdout.isatty())
-    pipeline = view.pipeline(Summary(), dict(os.environ))
     report = Report()
     saved = read_saved(files, report.broken, report.record, stdin=sys.stdin.buffer)
-    lines = (line for event in _paced(saved, speed) for line in pipeline.process_saved(event))
-    try:
-        _write(lines, count, at_once=speed != float("inf"))
-    except BrokenPipe:
-        return ExitStatus.DONE
+    events = _paced(saved, speed)
+    # Not by a variable: what was meant for a tail must not send saved records somewhere.
+    if is_on_command_line(ctx, "forward_to") or is_on_command_line(ctx, "exec_command"):
+        from .replay_delivery import deliver
+
+        deliver(events, view, arguments, count)
+    else:
+        try:
+            _show(events, view, count, at_once=speed != float("inf"))
+        except BrokenPipe:
+            return ExitStatus.DONE
     report.end()
     return ExitStatus.DONE
 
@@ -116,6 +131,12 @@ def _paced(saved: Iterator[Decoded], speed: float) -> Iterator[Decoded]:
             time.sleep(seconds)
         before = received
         yield decoded
+
+
+def _show(events: Iterator[Decoded], view: View, count: int | None, *, at_once: bool) -> None:
+    pipeline = view.pipeline(Summary(), dict(os.environ))
+    lines = (line for event in events for line in pipeline.process_saved(event))
+    _write(lines, count, at_once=at_once)
 
 
 def _write(lines: Iterator[bytes], count: int | None, *, at_once: bool) -> None:

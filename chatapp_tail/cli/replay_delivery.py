@@ -1,0 +1,66 @@
+"""`chatapp-tail replay --forward-to`: saved records and dead letters, delivered again."""
+
+import os
+import select
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+
+from ..chatapp.records import Decoded
+from ..reporting.notices import Level
+from ..reporting.summary import Summary
+from ..sinks.stdout import Stdout
+from ..tail.forwarder import Forwarder
+from ..tail.line_writer import LineWriter
+from .config import DeliveryArguments, View
+from .destination import compile_destination
+from .process import print_error
+
+
+def deliver(
+    events: Iterator[Decoded], view: View, arguments: DeliveryArguments, count: int | None
+) -> None:
+    """Deliver events, at most `count`, and wait until all of them are settled."""
+    destination = compile_destination(arguments, terminal=view.terminal)
+    report = destination.report(_say)
+    make = destination.format(lambda: view.format(dict(os.environ)))
+    pipeline = view.pipeline_of(make, Summary())
+
+    def wait_for_room() -> bool:
+        return _poll(forwarder)
+
+    lines = LineWriter(
+        Stdout(sys.stdout.fileno(), resumed=False),
+        view.pipeline(Summary(), dict(os.environ)),
+        None,
+        count=None,
+        wait_for_room=wait_for_room,
+    )
+    forwarder = destination.open_forwarder(
+        make,
+        None,
+        report,
+        stdout=lines if destination.shows else None,
+        count=count,
+        wait_for_room=wait_for_room,
+    )
+    with closing(forwarder):
+        forwarder.begin()
+        for event in events:
+            forwarder.write(pipeline.process_saved(event))
+            if forwarder.complete:
+                break
+        forwarder.finish()
+    print_error(report.sentence())
+
+
+def _poll(forwarder: Forwarder) -> bool:
+    """Wait until the destination said something, or stdout has room."""
+    waits = select.poll()
+    forwarder.register(waits, for_room=True)
+    return any([forwarder.ready(descriptor, events) for descriptor, events in waits.poll()])
+
+
+def _say(level: Level, sentence: str) -> None:
+    if level <= Level.PROGRESS:
+        print_error(sentence)

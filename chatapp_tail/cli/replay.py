@@ -60,8 +60,9 @@ def replay(
 ) -> int:
     """Replay records saved with -o json or -o raw, also .gz and .zst; - is standard input.
 
-    Filters, formats and destinations are those of the tail; dead letters can be read as well. Lines that cannot be read are reported and skipped;
-    if nothing can be read, the exit status is 2.
+    Filters, formats and destinations are those of the tail; dead letters can be read as well.
+    Lines that cannot be read are reported and skipped; if nothing can be read, the exit status is
+    2.
     """
     output = resolve_output(ctx, output, as_json, template)
     arguments = DeliveryArguments(output=output, template=template, **options)

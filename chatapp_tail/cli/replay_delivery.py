@@ -58,7 +58,7 @@ def _poll(forwarder: Forwarder) -> bool:
     """Wait until the destination said something, or stdout has room."""
     waits = select.poll()
     forwarder.register(waits, for_room=True)
-    return any([forwarder.ready(descriptor, events) for descriptor, events in waits.poll()])
+    return sum(forwarder.ready(*reported) for reported in waits.poll()) > 0
 
 
 def _say(level: Level, sentence: str) -> None:

@@ -95,6 +95,8 @@ class Forwarder:
         self._report = report
         self._ledger = Ledger(self._commit)
         self._wait_for_room = wait_for_room
+        self._showing = False
+        """Whether stdout is being written: then its room is waited for, else outcomes are."""
         self._wanted = inf if count is None else count
         """Deliveries that are still to be given."""
 
@@ -131,9 +133,7 @@ class Forwarder:
 
     def write(self, deliveries: list[Delivery], position: int = 0) -> bool:
         """Give deliveries; return once there is room for more. Those beyond the count are left."""
-        lines = self._make.take_lines()
-        if self._stdout and lines:
-            self._stdout.write(lines)
+        self._show(self._make.take_lines())
         given = deliveries[: int(min(self._wanted, len(deliveries)))]
         self._wanted -= len(given)
         if given:
@@ -147,7 +147,9 @@ class Forwarder:
     def write_meta(self, line: bytes) -> None:
         """Write a line of stdout, if it is used."""
         if self._stdout:
+            self._showing = True
             self._stdout.write_meta(line)
+            self._showing = False
 
     def after(self, action: Callable[[], None]) -> None:
         """Call `action` once everything that was given so far is settled."""
@@ -157,7 +159,7 @@ class Forwarder:
         """Wait for outcomes, and for stdout where it is used."""
         waits.register(self._sink, select.POLLIN)
         if self._stdout:
-            self._stdout.register(waits, for_room=for_room)
+            self._stdout.register(waits, for_room=for_room and self._showing)
 
     def ready(self, descriptor: int, events: int) -> bool:
         """Take the outcomes there are; return whether there may be room."""
@@ -180,6 +182,12 @@ class Forwarder:
         self._sink.close()
         if self._stdout:
             self._stdout.close()
+
+    def _show(self, lines: list[bytes]) -> None:
+        if self._stdout and lines:
+            self._showing = True
+            self._stdout.write(lines)
+            self._showing = False
 
     def _is_full(self) -> bool:
         if self._wanted <= 0:

@@ -1,5 +1,6 @@
 """Keeps on disk, with the reason, what a destination refused: `chatapp-tail replay` reads it."""
 
+import errno
 import os
 import stat
 import time
@@ -18,7 +19,7 @@ from .delivery import Refused
 LONGEST_REASON = 500
 """Characters."""
 
-_FLAGS = os.O_RDWR | os.O_APPEND | os.O_NOCTTY | os.O_NONBLOCK
+_FLAGS = os.O_RDWR | os.O_APPEND | os.O_NOCTTY
 _encode = msgspec.json.encode
 
 
@@ -54,7 +55,10 @@ class DeadLetters:
         descriptor = _open(self.path)
         try:
             # A device, such as /dev/null, has no end and nothing to sync.
-            is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+            mode = os.fstat(descriptor).st_mode
+            is_file = stat.S_ISREG(mode)
+            if not (is_file or stat.S_ISCHR(mode)):  # a pipe keeps nothing
+                raise OSError(errno.EINVAL, "it is not a file")
             if is_file and _ends_with_partial_line(descriptor):
                 data = b"\n" + data
             unwritten = memoryview(data)

@@ -188,6 +188,12 @@ def test_what_cannot_be_written_ends_the_run(where: str, why: str) -> None:
     assert caught.value.exit_status is ExitStatus.OUTPUT_FAILED
 
 
+def test_a_pipe_keeps_nothing(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OutputError, match=r"pipe: it is not a file"):
+        append(tmp_path / "pipe", refused())
+
+
 def test_they_may_be_thrown_away() -> None:
     append(Path("/dev/null"), refused())
 

@@ -88,7 +88,7 @@ class DestinationFailed(ChatAppTailError):
 
 
 class OutputError(ChatAppTailError):
-    """Standard output cannot be written, for another reason than a closed pipe."""
+    """Output cannot be written: stdout, other than a closed pipe, or a file."""
 
     exit_status = ExitStatus.OUTPUT_FAILED
 

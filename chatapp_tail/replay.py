@@ -1,9 +1,9 @@
-"""Reads saved lines of `-o json` or `-o raw`, plain or compressed.
+"""Reads saved lines of `-o json` or `-o raw`, and dead letters, plain or compressed.
 
 A record of `-o json` is restored with its item byte for byte; its source becomes `replay`, and its
-hash is computed from the item, so that lines without one can be read. A frame of `-o raw` has no
-event name, channel or time: they are derived from its `meta` and queue, and the time is when it is
-read.
+hash is computed from the item, so that lines without one can be read. A dead letter is read as the
+record in it. A frame of `-o raw` has no event name, channel or time: they are derived from its
+`meta` and queue, and the time is when it is read.
 """
 
 import json
@@ -232,6 +232,8 @@ class _Saved(msgspec.Struct, gc=False):
 class _Kind(msgspec.Struct, gc=False):
     v: int | None = None
     type: str | None = None
+    record: Raw = Raw()
+    """Of a dead letter."""
 
 
 _NOT_TEXT = "not text in UTF-8"
@@ -247,6 +249,9 @@ def parse_line(line: bytes, now: Callable[[], int] = time_ns) -> Decoded | None:
         return None
     try:
         kind = _decode_kind(line)
+        if kind.type == "dead" and kind.v == 1:
+            line = bytes(kind.record)
+            kind = _decode_kind(line)
     except (msgspec.ValidationError, RecursionError):
         kind = _Kind()
     except msgspec.DecodeError:
@@ -258,6 +263,8 @@ def _parse_unusual(line: bytes, now: Callable[[], int]) -> Decoded | None:
     """Parse a line that msgspec refuses, with an escaped lone surrogate in the data."""
     try:
         members = raw_json.members(line.decode())
+        if members.get("type") == '"dead"':
+            members = raw_json.members(members.get("record", ""))
     except UnicodeDecodeError:
         raise ValueError(_NOT_TEXT) from None
     except ValueError as error:

@@ -14,7 +14,7 @@ from ..formats import Format, Output
 from ..formats.ndjson import encode
 from ..formats.webhook import webhook_body
 from ..history.checkpoint import Checkpoint
-from ..sinks.dead_letters import DeadLetters, default_path
+from ..sinks.dead_letters import DeadLetters, dead_letters_path
 from ..sinks.delivery import Sink
 from ..sinks.exec import ExecSink
 from ..sinks.forward_url import shown_url
@@ -128,7 +128,7 @@ def compile_destination(
     return Destination(
         target=target,
         per_record=isinstance(target, Command) or arguments.forward_body is ForwardBody.RECORD,
-        dead_letters=arguments.dead_letters or (default_path(resume) if resume else None),
+        dead_letters=arguments.dead_letters or (dead_letters_path(resume) if resume else None),
         shows=(terminal or chosen) and not isinstance(target, Command),
     )
 

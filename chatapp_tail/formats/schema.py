@@ -29,7 +29,7 @@ _HASH: Schema = {
 
 
 def schema() -> Schema:
-    """Return the schema (JSON Schema 2020-12) of a line of `-o json`, `--meta` or `--log-format`.
+    """Return the schema (JSON Schema 2020-12) of any line: output, `--log-format`, dead letters.
 
     Members that are not listed are allowed: later releases may add some.
     """
@@ -38,6 +38,7 @@ def schema() -> Schema:
         "event": _event(),
         **{f"status_{state['properties']['state']['const']}": state for state in states},
         "gap": _gap(),
+        "dead": _dead(),
         "error": _error(),
         "summary": _summary(),
     }
@@ -88,6 +89,19 @@ def _gap() -> Schema:
     gap = {"channel": channel, **moments, "reason": reason, "recovered": recovered}
     gap["missing"] = members["missing"]
     return _record("gap", gap, _MESSAGE)
+
+
+def _dead() -> Schema:
+    members = {
+        "at": _MOMENT,
+        "destination": {"type": "string"},
+        "attempts": _COUNT,
+        "first": _MOMENT,
+        "status": {"type": ["integer", "null"]},
+        "reason": {"type": "string"},
+        "record": _event(),
+    }
+    return _record("dead", members)
 
 
 def _error() -> Schema:

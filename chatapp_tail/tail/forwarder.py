@@ -210,7 +210,7 @@ class Forwarder:
                 return [delivery.number]
             case Refused(delivery):
                 if self._dead_letters:
-                    self._dead_letters.add(self._sink.name, outcome)
+                    self._dead_letters.append([outcome], self._sink.name)
                 return [delivery.number]
             case Failed():
                 raise DestinationFailed(outcome.status, outcome.reason)

@@ -14,6 +14,8 @@ from chatapp_tail.formats.ndjson import encode
 from chatapp_tail.formats.schema import schema
 from chatapp_tail.reporting.notices import Level, LogFormat, Notices
 from chatapp_tail.reporting.summary import Summary
+from chatapp_tail.sinks.dead_letters import format_dead_letters
+from chatapp_tail.sinks.delivery import Delivery, Refused
 
 SCHEMA = schema()
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
@@ -75,7 +77,14 @@ def notices() -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-RECORDS = [*events(), *map(describe, META), *notices()]
+def dead_letters() -> list[dict[str, Any]]:
+    records = decode(items.ChannelEvent(AT, "message", None, b"{}")).records
+    delivery = Delivery(1, "chat", records, b"")
+    made = [Refused(delivery, status, "why", 2, AT) for status in (422, None)]
+    return [json.loads(line) for each in made for line in format_dead_letters(each, "x", AT)]
+
+
+RECORDS = [*events(), *map(describe, META), *notices(), *dead_letters()]
 NAMES = [f"{each['type']} {each.get('state', '')} {n}" for n, each in enumerate(RECORDS)]
 
 

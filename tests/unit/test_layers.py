@@ -48,7 +48,7 @@ IMPURE = {"socket", "threading", "time", "ssl", "select", "selectors", "asyncio"
 ONLY_IN: dict[str, tuple[str, ...]] = {
     "websocket": ("pusher.dialer", "pusher.transport"),
     "socks": ("pusher.dialer", "chatapp.sockets"),
-    "ssl": ("pusher.dialer", "pusher.transport", "chatapp", "cli.endpoint_checks"),
+    "ssl": ("pusher.dialer", "pusher.tcp", "pusher.transport", "chatapp", "cli.endpoint_checks"),
     "http": ("chatapp.auth_connections", "chatapp.proxied"),
     "requests": ("chatapp.proxied",),
     "urllib3": ("chatapp.proxied",),

@@ -87,7 +87,8 @@ class DeadlineSocket:
     def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
         self._sock = sock
         self._deadline = deadline
-        self._allowance = LONGEST_ANSWER
+        self.received = 0
+        """Bytes so far."""
 
     def gettimeout(self) -> float:
         """Keep websocket-client from waiting itself."""
@@ -105,8 +106,8 @@ class DeadlineSocket:
             except ssl.SSLWantWriteError:
                 self._deadline.wait(self._sock, select.POLLOUT)
                 continue
-            self._allowance -= len(data)
-            if self._allowance < 0:
+            self.received += len(data)
+            if self.received > LONGEST_ANSWER:
                 raise OSError("an answer has no end")
             return data
 

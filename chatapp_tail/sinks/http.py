@@ -108,12 +108,12 @@ class HttpSink:
 
         Only the handshake with a SOCKS proxy lasts longer, at most until its deadline.
         """
-        with self.lock:
-            self.closed = True
+        self.closed = True
         self._stop()
         until = time.monotonic() + _CLOSE_WITHIN
-        for lane in self._lanes:
-            lane.interrupt()
+        with self.lock:
+            for lane in self._lanes:
+                lane.interrupt()
         for lane in self._lanes:
             lane.join(until)
         self._ready.close()
@@ -197,17 +197,14 @@ class _Lane:
             self._thread.start()
 
     def interrupt(self) -> None:
-        """End the waits of an attempt."""
+        """End the waits of an attempt; the lock is held."""
         if self._waker:
             self._waker.wake()
 
     def join(self, until: float) -> None:
         """Wait for the end of the thread, at most until a monotonic time."""
-        if not self._thread or not self._waker:
-            return
-        self._thread.join(max(0.0, until - time.monotonic()))
-        if not self._thread.is_alive():
-            self._waker.close()
+        if self._thread:
+            self._thread.join(max(0.0, until - time.monotonic()))
 
     def _run(self, waker: Waker) -> None:
         connection = Connection(self._sink.route, waker, lambda: self._sink.closed)
@@ -221,6 +218,8 @@ class _Lane:
             raise
         finally:
             connection.close()
+            with self._sink.lock:
+                waker.close()
 
     def _next(self, connection: Connection) -> Delivery | None:
         """Wait for a delivery and return it, None at a stop; close an idle connection."""

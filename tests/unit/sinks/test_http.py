@@ -645,6 +645,15 @@ def test_tls_goes_through_the_tunnel_of_a_proxy(start: Start, certificates: Cert
     assert inner == ["POST /hook HTTP/1.1"] * 2
 
 
+def test_a_tunnel_that_is_refused_is_trouble(start: Start, certificates: Certificates) -> None:
+    with Receiver(answer(403)) as proxy:
+        given = Proxy.parse(f"http://127.0.0.1:{proxy.port}")
+        forwarding = start("https://crm.invalid/hook?key=s3cret", proxy=given)
+        forwarding.give(delivery())
+        expected = f"the proxy answered 403 Whatever (through the proxy {given})"
+        assert forwarding.trouble() == expected
+
+
 def test_a_socks_proxy_resolves_the_name(start: Start) -> None:
     asked: list[bytes] = []
 
@@ -702,16 +711,22 @@ def test_the_order_of_a_chat_is_kept_under_eight_lanes(start: Start) -> None:
 
 
 def test_a_lane_in_trouble_does_not_hold_the_others(start: Start) -> None:
+    said = threading.Event()
+
     def serve(exchange: Exchange) -> None:
-        exchange.send(answer(500) if b'"id":1}' in exchange.request.body else OK)
+        if b'"id":1}' in exchange.request.body:
+            exchange.send(answer(500))
+        else:
+            said.wait(10.0 * TIMEOUT_SCALE)
+            exchange.send(OK)
 
     with Receiver(serve) as receiver:
         forwarding = start(receiver.url, jobs=8)
         forwarding.give(*(delivery(number, key=str(number)) for number in range(1, 40)))
-        forwarding.wait(lambda known: any(isinstance(outcome, Retried) for outcome in known))
-        done = forwarding.delivered(30)
-    assert 1 not in done
-    retried = next(known for known in forwarding.outcomes if isinstance(known, Retried))
+        (retried, *_) = forwarding.wait_for(Retried)
+        said.set()
+        assert 1 not in forwarding.delivered(30)
+    assert isinstance(retried, Retried)
     assert (retried.delivery.number, retried.reason) == (1, "answered 500")
 
 
@@ -733,7 +748,7 @@ def test_a_dead_destination_is_probed_by_one_lane(start: Start) -> None:
     with Receiver(serve) as receiver:
         forwarding = start(receiver.url, jobs=8)
         forwarding.give(*(delivery(number, key=str(number)) for number in range(1, 40)))
-        receiver.wait(20)
+        forwarding.wait_for(Trouble, 10)
         probing.set()
         receiver.wait(len(receiver.requests) + 20)
         assert most == 1
@@ -810,6 +825,22 @@ def test_close_while_lanes_wait(start: Start, closed_port: int) -> None:
     forwarding.give(*deliveries(3))
     forwarding.trouble()
     forwarding.sink.close()
+
+
+def test_close_does_not_wait_for_a_socks_proxy(start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        proxy = Proxy.parse(f"socks5://127.0.0.1:{listener.getsockname()[1]}")
+        forwarding = start("http://crm.invalid/", proxy=proxy)
+        forwarding.give(delivery())
+        sock, _ = listener.accept()
+        with sock:
+            assert sock.recv(100)
+            before = time.monotonic()
+            forwarding.sink.close()
+            assert time.monotonic() - before < 1.0 * TIMEOUT_SCALE
+        for thread in threading.enumerate():
+            if thread.name.startswith("chatapp-tail-http"):
+                thread.join(10.0 * TIMEOUT_SCALE)
 
 
 def test_close_while_a_name_is_looked_up(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ schemes without a variable of their own.
 """
 
 import os
+import re
 import time
 from collections.abc import Collection
 from datetime import UTC
@@ -72,6 +73,21 @@ def proxy_for(scheme: str, host: str, given: Proxy | None) -> Proxy | None:
         return given
     url = known.get(_LIKE.get(scheme, scheme)) or known.get("all")
     return Proxy.parse(url) if url else None
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine by name or address, without a lookup."""
+    return host in LOOPBACK or re.fullmatch(r"127(\.[0-9]{1,3}){3}", host) is not None
+
+
+def without_secrets(url: str) -> str:
+    """Return a URL for people: without user info and fragment, a query as `?…`."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "an invalid URL"
+    netloc = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=netloc, query="…" if parts.query else "", fragment="").geturl()
 
 
 def split_base_url(url: str, schemes: Collection[str], *, user: bool = False) -> SplitResult:

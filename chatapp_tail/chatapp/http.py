@@ -229,11 +229,7 @@ class Http:
         # remove the file of certifi.
         from .sockets import tls_context
 
-        if authorities := self._ca_file or next((path for _, path in named_authorities()), None):
-            return tls_context(authorities)
-        import certifi
-
-        return tls_context(certifi.where())
+        return tls_context(authorities_file(self._ca_file))
 
     def get_with_retries(self, path: str, *, headers: Mapping[str, str]) -> Response:
         """GET, repeated a few times after transient failures, within minutes.
@@ -269,6 +265,15 @@ def named_authorities() -> Iterator[tuple[str, str]]:
     for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
         if path := os.environ.get(variable):
             yield variable, path
+
+
+def authorities_file(given: str | None) -> str:
+    """Return the file or directory of authorities: the one given, the environment's, certifi's."""
+    if authorities := given or next((path for _, path in named_authorities()), None):
+        return authorities
+    import certifi
+
+    return certifi.where()
 
 
 def _response(request: str, answer: "RawResponse") -> Response:

@@ -144,6 +144,13 @@ def _closed_on_failure(sock: S) -> Iterator[S]:
 
 
 def tls_context(authorities: str) -> ssl.SSLContext:
+    """Return a TLS context for sockets with limits; like `trust`."""
+    context = trust(authorities)
+    context.sslsocket_class = _LimitedTLSSocket
+    return context
+
+
+def trust(authorities: str) -> ssl.SSLContext:
     """Return a TLS context with the authorities in a PEM file or a directory.
 
     OSError when there are none.
@@ -158,7 +165,6 @@ def tls_context(authorities: str) -> ssl.SSLContext:
     if why:
         # Not within the handler: the other error would become its cause.
         raise OSError(f"the certificate authorities in {authorities} cannot be read: {why}")
-    context.sslsocket_class = _LimitedTLSSocket
     return context
 
 

@@ -14,11 +14,12 @@ from ..formats import Format, Output
 from ..formats.ndjson import encode
 from ..formats.webhook import webhook_body
 from ..history.checkpoint import Checkpoint
+from ..net import without_secrets
 from ..sinks.dead_letters import DeadLetters, dead_letters_path
 from ..sinks.delivery import Sink
-from ..sinks.exec import ExecSink
-from ..sinks.forward_url import shown_url
-from ..sinks.http import HttpSettings, HttpSink, parse_secrets
+from ..sinks.exec import ExecSink, name_of
+from ..sinks.http import HttpSettings, HttpSink
+from ..sinks.http_request import parse_secrets
 from ..tail.delivery_report import DeliveryReport, Say
 from ..tail.forwarder import DeliveryFormat, Forwarder
 from ..tail.line_writer import LineWriter
@@ -57,8 +58,8 @@ class Destination(msgspec.Struct, frozen=True):
     def name(self) -> str:
         """What the destination is called, without secrets."""
         if isinstance(self.target, Command):
-            return f"the command {self.target.command!r}"
-        return shown_url(self.target.url)
+            return name_of(self.target.command)
+        return without_secrets(self.target.url)
 
     def open_sink(self) -> Sink:
         """Return what delivers."""
@@ -161,7 +162,8 @@ def _retry_for(arguments: "DeliveryArguments") -> float:
 
 def _secrets(file: Path | None) -> list[bytes]:
     if file is None:
-        return parse_secrets(os.environ.get(_SECRET_VARIABLE, ""))
+        secret = os.environ.get(_SECRET_VARIABLE)
+        return parse_secrets(secret) if secret else []
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:

@@ -185,9 +185,13 @@ def parse_forward_url(text: str) -> str:
 
 def parse_header(text: str) -> tuple[str, str]:
     """Return the name and the value of a header."""
-    from ..sinks.forward_url import parse_header
+    from ..errors import UsageError
+    from ..sinks.http_request import parse_header
 
-    return parse_header(text)
+    try:
+        return parse_header(text)
+    except UsageError as error:
+        raise ValueError(str(error)) from None
 
 
 def parse_proxy(text: str) -> "Proxy":

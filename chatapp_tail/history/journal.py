@@ -37,11 +37,13 @@ class Journal:
 
     def __init__(self, database: "sqlite3.Connection") -> None:
         self._execute = database.execute
+        self.position: int
+        self.size: int
         (self.position,) = self._row("SELECT coalesce(max(number), 0) FROM position")
         last, self.size = self._row(
             "SELECT coalesce(max(last), 0), coalesce(sum(length(items)), 0) FROM journal"
         )
-        self.next_number = max(self.position, last) + 1
+        self.next_number: int = max(self.position, last) + 1
         self._first_row_ends = self._oldest_last()
 
     def _row(self, statement: str) -> Any:
@@ -49,7 +51,7 @@ class Journal:
 
     def _oldest_last(self) -> int:
         row = self._row("SELECT last FROM journal ORDER BY first LIMIT 1")
-        return row[0] if row else self.next_number
+        return int(row[0]) if row else self.next_number
 
     def rows(self) -> list[int]:
         """Return the number with which each row begins, oldest first."""

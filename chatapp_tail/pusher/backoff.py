@@ -34,6 +34,11 @@ def random_fraction() -> float:
     return random.random()
 
 
+def full_jitter(random: Callable[[], float], failures: int, base: float, cap: float) -> float:
+    """Return a random delay in seconds below a span that doubles from `base` to `cap`."""
+    return random() * min(base * 2.0 ** min(failures, 10), cap)
+
+
 class Backoff:
     """Computes the time of the next dial from the end of the last link.
 
@@ -71,11 +76,10 @@ class Backoff:
         if retry is Retry.IMMEDIATE and self._immediate_in_row < _IMMEDIATE_LIMIT:
             self._immediate_in_row += 1
             return 0.0
-        span = _BASE * 2.0 ** min(self.failures, 10)
         if retry is Retry.OVER_CAPACITY:
-            longest = min(span, _CAP_OVER_CAPACITY - _FLOOR_OVER_CAPACITY)
-            return _FLOOR_OVER_CAPACITY + self._random() * longest
-        return self._random() * min(span, _CAP)
+            longest = _CAP_OVER_CAPACITY - _FLOOR_OVER_CAPACITY
+            return _FLOOR_OVER_CAPACITY + full_jitter(self._random, self.failures, _BASE, longest)
+        return full_jitter(self._random, self.failures, _BASE, _CAP)
 
     def _window_opens(self, now: float) -> float:
         if len(self._dials) < _WINDOW_DIALS:

@@ -4,20 +4,12 @@ A dial has one deadline for all of its steps but the lookup of the host name, wh
 A wake-up ends it early when the connection is asked to stop.
 """
 
-import errno
-import os
-import select
 import socket
 import ssl
 import time
-from base64 import b64encode
 from collections.abc import Callable
-from math import ceil, inf
-from typing import Any
+from math import ceil
 
-import msgspec
-
-from .. import __version__
 from ..items import StopCause
 from ..net import Proxy, parse_retry_after, proxy_for
 from ..threads import Waker
@@ -25,10 +17,9 @@ from .backoff import Retry
 from .close_codes import CloseReason
 from .endpoint import Endpoint
 from .resolver import Address, DialCancelled, Resolver
+from .tcp import PRODUCT, Deadline, DeadlineSocket, connect, request_tunnel, start_tls
 from .transport import Transport
 
-_PRODUCT = f"chatapp-tail/{__version__}"
-_LONGEST_ANSWER = 256 * 1024
 _RETRYABLE_STATUSES = (408, 425, 429)
 _SWITCHING_PROTOCOLS = 101
 
@@ -81,7 +72,7 @@ class Dialer:
         proxy = proxy_for(endpoint.scheme, endpoint.host, self._proxy)
         try:
             addresses = self._addresses(endpoint, proxy)
-            deadline = _Deadline(time.monotonic() + self._timeout, self._waker, self._stopping)
+            deadline = Deadline(time.monotonic() + self._timeout, self._waker, self._stopping)
             sock = self._open(endpoint, proxy, addresses, deadline)
             try:
                 self._upgrade(sock, endpoint, deadline)
@@ -110,79 +101,43 @@ class Dialer:
         endpoint: Endpoint,
         proxy: Proxy | None,
         addresses: list[Address],
-        deadline: "_Deadline",
+        deadline: Deadline,
     ) -> socket.socket:
         if proxy and proxy.scheme != "http":
             sock = _connect_through_socks(proxy, (endpoint.host, endpoint.port), self._timeout)
         else:
-            sock = self._connect(addresses, deadline)
+            sock = connect(self._rotated(addresses), deadline)
         try:
             sock.setblocking(False)
             if proxy and proxy.scheme == "http":
-                _request_tunnel(_DeadlineSocket(sock, deadline), proxy, endpoint)
+                request_tunnel(sock, proxy, (endpoint.host, endpoint.port), deadline)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return self._start_tls(sock, endpoint, deadline) if endpoint.tls else sock
+            return start_tls(sock, self._tls(), endpoint.host, deadline) if endpoint.tls else sock
         except BaseException:
             sock.close()
             raise
 
-    def _connect(self, resolved: list[Address], deadline: "_Deadline") -> socket.socket:
-        """Connect to the first address that answers; each has an equal share of the time left."""
+    def _rotated(self, resolved: list[Address]) -> list[Address]:
+        """Return the addresses of a host, beginning with another one after a failure."""
         first = self._address_offset % len(resolved)
-        addresses = [*resolved[first:], *resolved[:first]]
-        for left, (family, kind, protocol, address) in zip(
-            range(len(addresses), 0, -1), addresses, strict=True
-        ):
-            sock = socket.socket(family, kind, protocol)
-            try:
-                deadline.connect(sock, address, left)
-            except OSError:
-                sock.close()
-                if left == 1:
-                    raise
-            except BaseException:
-                sock.close()
-                raise
-            else:
-                return sock
-        raise AssertionError("the last address connects or raises")
-
-    def _start_tls(
-        self, sock: socket.socket, endpoint: Endpoint, deadline: "_Deadline"
-    ) -> socket.socket:
-        secured = self._tls().wrap_socket(
-            sock, server_hostname=endpoint.host, do_handshake_on_connect=False
-        )
-        try:
-            while True:
-                try:
-                    secured.do_handshake()
-                except ssl.SSLWantReadError:
-                    deadline.wait(secured, select.POLLIN)
-                except ssl.SSLWantWriteError:
-                    deadline.wait(secured, select.POLLOUT)
-                else:
-                    return secured
-        except BaseException:
-            secured.close()
-            raise
+        return [*resolved[first:], *resolved[:first]]
 
     def _tls(self) -> ssl.SSLContext:
         if self._tls_context is None:
             self._tls_context = ssl.create_default_context(cafile=self._ca_file)
         return self._tls_context
 
-    def _upgrade(self, sock: socket.socket, endpoint: Endpoint, deadline: "_Deadline") -> None:
+    def _upgrade(self, sock: socket.socket, endpoint: Endpoint, deadline: Deadline) -> None:
         import websocket
 
         client = websocket.WebSocket()
         try:
             client.connect(  # type: ignore[no-untyped-call]
                 endpoint.url(self._app_key),
-                socket=_DeadlineSocket(sock, deadline),
+                socket=DeadlineSocket(sock, deadline),
                 suppress_origin=True,
                 redirect_limit=0,
-                header={"User-Agent": _PRODUCT},
+                header={"User-Agent": PRODUCT},
             )
         except websocket.WebSocketBadStatusException as error:
             raise _status_failure(error.status_code, error.resp_headers) from error
@@ -240,28 +195,6 @@ def _connect_through_socks(proxy: Proxy, address: tuple[str, int], timeout: floa
     return opened
 
 
-def _request_tunnel(sock: "_DeadlineSocket", proxy: Proxy, endpoint: Endpoint) -> None:
-    """Send CONNECT to an HTTP proxy (RFC 9110 section 9.3.6); OSError says why it refuses."""
-    host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
-    authority = f"{host}:{endpoint.port}".encode("idna").decode()
-    lines = [f"CONNECT {authority} HTTP/1.1", f"Host: {authority}", f"User-Agent: {_PRODUCT}"]
-    if proxy.username is not None:
-        credentials = f"{proxy.username}:{proxy.password or ''}".encode()
-        lines.append(f"Proxy-Authorization: Basic {b64encode(credentials).decode()}")
-    sock.send_all("\r\n".join([*lines, "", ""]).encode())
-    answer = b""
-    while not answer.endswith(b"\r\n\r\n"):
-        # One byte at a time: what follows the answer belongs to TLS or the upgrade.
-        if not (byte := sock.recv(1)):
-            raise OSError("the proxy ended the connection")
-        answer += byte
-    version, _, rest = answer.partition(b"\r\n")[0].decode("latin-1").partition(" ")
-    if not version.startswith("HTTP/"):
-        raise OSError("what answers is not an HTTP proxy")
-    if not rest.startswith("2"):
-        raise OSError(f"the proxy answered {rest}")
-
-
 def _description(error: OSError, timeout: float) -> str:
     if isinstance(beneath := getattr(error, "socket_err", None), OSError):
         return _description(beneath, timeout)  # PySocks wraps it
@@ -280,102 +213,3 @@ def _status_failure(status: int | None, headers: dict[str, str] | None) -> DialF
         return DialFailed(CloseReason(reason, status, stop=StopCause.SERVER_REFUSED))
     retry_after = parse_retry_after((headers or {}).get("retry-after", ""))
     return DialFailed(CloseReason(reason, status, retry=Retry.BACK_OFF), retry_after)
-
-
-class _Deadline(msgspec.Struct, frozen=True):
-    """One deadline for all steps of a dial; a stop ends each of them early."""
-
-    at: float
-    waker: Waker
-    stopping: Callable[[], bool]
-
-    def check(self) -> None:
-        """Raise `DialCancelled` or TimeoutError if the dial is over."""
-        if self.stopping():
-            raise DialCancelled
-        if time.monotonic() >= self.at:
-            raise TimeoutError
-
-    def wait(self, sock: socket.socket, event: int, until: float = inf) -> None:
-        """Wait until `sock` is ready for `event`; TimeoutError at `until` or the deadline."""
-        self.check()
-        until = min(until, self.at)
-        waits = select.poll()
-        waits.register(sock, event)
-        waits.register(self.waker, select.POLLIN)
-        ready = waits.poll(max(0.0, until - time.monotonic()) * 1000)
-        if any(descriptor == self.waker.fileno() for descriptor, _ in ready):
-            self.waker.clear()
-        self.check()
-        if not ready:
-            raise TimeoutError
-
-    def connect(self, sock: socket.socket, address: Any, sharers: int) -> None:
-        """Connect within a fair share of the time left; OSError says why that failed."""
-        sock.setblocking(False)
-        until = time.monotonic() + (self.at - time.monotonic()) / sharers
-        code = sock.connect_ex(address)
-        while code in (errno.EINPROGRESS, errno.EALREADY):
-            self.wait(sock, select.POLLOUT, until)
-            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if code == 0 and not _is_connected(sock):
-                code = errno.EINPROGRESS
-        if code:
-            raise OSError(code, os.strerror(code))
-
-
-def _is_connected(sock: socket.socket) -> bool:
-    """Tell a finished connect from a wake-up before it."""
-    try:
-        sock.getpeername()
-    except OSError:
-        return False
-    return True
-
-
-class _DeadlineSocket:
-    """The socket that is handed to websocket-client for the upgrade.
-
-    websocket-client reads the answer byte by byte, with a timeout for each byte. Here one deadline
-    holds for the whole answer, so that neither a slow nor an endless one prolongs the dial.
-    """
-
-    def __init__(self, sock: socket.socket, deadline: _Deadline) -> None:
-        self._sock = sock
-        self._deadline = deadline
-        self._allowance = _LONGEST_ANSWER
-
-    def gettimeout(self) -> float:
-        """Keep websocket-client from waiting itself."""
-        return 0.0
-
-    def recv(self, size: int) -> bytes:
-        """Return up to `size` bytes, waiting for them until the deadline."""
-        while True:
-            self._deadline.check()
-            try:
-                data = self._sock.recv(size)
-            except (BlockingIOError, ssl.SSLWantReadError):
-                self._deadline.wait(self._sock, select.POLLIN)
-                continue
-            self._allowance -= len(data)
-            if self._allowance < 0:
-                raise OSError("an answer has no end")
-            return data
-
-    def send(self, data: bytes) -> int:
-        """Send some of `data`, waiting for room until the deadline."""
-        while True:
-            try:
-                return self._sock.send(data)
-            except (BlockingIOError, ssl.SSLWantWriteError):
-                self._deadline.wait(self._sock, select.POLLOUT)
-
-    def send_all(self, data: bytes) -> None:
-        """Send all of `data`, waiting for room until the deadline."""
-        while data:
-            data = data[self.send(data) :]
-
-    def close(self) -> None:
-        """Close the socket."""
-        self._sock.close()

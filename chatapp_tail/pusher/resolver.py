@@ -35,20 +35,20 @@ class Resolver:
         self._stopping = stopping
         self._daemons = DaemonThreadPool("chatapp-tail-names", _AT_ONCE)
 
-    def addresses(self, host: str, port: int) -> list[Address]:
+    def addresses(self, host: str, port: int, timeout: float = LOOKUP_TIMEOUT) -> list[Address]:
         """Return at least one address; OSError says why there is none, DialCancelled is a stop."""
         try:
             addresses = _look_up(host, port, flags=socket.AI_NUMERICHOST)
         except OSError:
-            addresses = self._in_thread(host, port)
+            addresses = self._in_thread(host, port, timeout)
         if not addresses:
             raise OSError("its name has no address")
         return addresses
 
-    def _in_thread(self, host: str, port: int) -> list[Address]:
+    def _in_thread(self, host: str, port: int, timeout: float) -> list[Address]:
         answers: list[list[Address] | Exception] = []
         self._daemons.submit(partial(_answer, host, port, answers, self._waker))
-        deadline = time.monotonic() + LOOKUP_TIMEOUT
+        deadline = time.monotonic() + timeout
         waits = select.poll()
         waits.register(self._waker, select.POLLIN)
         while not answers:
@@ -56,7 +56,7 @@ class Resolver:
                 raise DialCancelled
             left = deadline - time.monotonic()
             if left <= 0:
-                raise OSError(f"its name could not be resolved within {LOOKUP_TIMEOUT:g} s")
+                raise OSError(f"its name could not be resolved within {timeout:g} s")
             if waits.poll(left * 1000):
                 self._waker.clear()
         (answer,) = answers

@@ -1,4 +1,4 @@
-"""Reads the values of `--forward-to` and `--header`."""
+"""Reads the value of `--forward-to`."""
 
 import re
 from urllib.parse import urlsplit
@@ -7,8 +7,6 @@ from ..net import LOOPBACK
 
 _SCHEMES = ("http", "https")
 _PORT_FIRST = re.compile(r":?([0-9]{1,5})(/.*)?")
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-"""The name of a header (RFC 9110, 5.6.2)."""
 
 
 def parse_forward_url(text: str) -> str:
@@ -39,21 +37,3 @@ def _with_scheme(text: str) -> str:
     if "://" not in text and re.split("[:/]", text, maxsplit=1)[0] in LOOPBACK:
         return f"http://{text}"
     return text
-
-
-def shown_url(url: str) -> str:
-    """Return a URL as it may be said: without user info and query, which may be secrets."""
-    parts = urlsplit(url)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
-    port = "" if parts.port is None else f":{parts.port}"
-    return f"{parts.scheme}://{host}{port}{parts.path}"
-
-
-def parse_header(text: str) -> tuple[str, str]:
-    """Return (name, value) of `NAME: VALUE`; ValueError without repeating the value."""
-    name, colon, value = text.partition(":")
-    if not colon or not _TOKEN.fullmatch(name.strip()):
-        raise ValueError("a header is 'NAME: VALUE', such as 'Authorization: Bearer ...'")
-    if not value.strip().isprintable():
-        raise ValueError("the value of a header is one line of text")
-    return name.strip(), value.strip()

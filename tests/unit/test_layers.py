@@ -48,8 +48,14 @@ IMPURE = {"socket", "threading", "time", "ssl", "select", "selectors", "asyncio"
 ONLY_IN: dict[str, tuple[str, ...]] = {
     "websocket": ("pusher.dialer", "pusher.transport"),
     "socks": ("pusher.dialer", "chatapp.sockets"),
-    "ssl": ("pusher.dialer", "pusher.transport", "chatapp", "cli.endpoint_checks"),
-    "http": ("chatapp.auth_connections", "chatapp.proxied"),
+    "ssl": (
+        *("pusher.dialer", "pusher.tcp", "pusher.transport", "chatapp", "cli.endpoint_checks"),
+        *("sinks.http_connection", "sinks.http_answers"),
+    ),
+    "http": (
+        *("chatapp.auth_connections", "chatapp.proxied"),
+        *("sinks.http_connection", "sinks.http_answers"),
+    ),
     "requests": ("chatapp.proxied",),
     "urllib3": ("chatapp.proxied",),
     "rich": (

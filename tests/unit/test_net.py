@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatapp_tail.net import Proxy, proxy_for
+from chatapp_tail.net import Proxy, is_loopback, proxy_for, without_secrets
 
 NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "FTP_PROXY", "REQUEST_METHOD")
 
@@ -159,3 +159,28 @@ def test_a_proxy_of_the_environment_that_cannot_be(monkeypatch: pytest.MonkeyPat
         via()
     assert "geheim" not in str(raised.value)
     assert via("ws") == "", "it is about the others only"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://crm.example/hook", "https://crm.example/hook"),
+        ("https://user:p@ss@crm.example:8443/a@b?token=1#x", "https://crm.example:8443/a@b?…"),
+        ("http://user@[::1]:3000", "http://[::1]:3000"),
+        ("nats://user:pass@a.example:4222/x", "nats://a.example:4222/x"),
+        ("http://[broken", "an invalid URL"),
+    ],
+)
+def test_a_url_is_shown_without_secrets(url: str, shown: str) -> None:
+    assert without_secrets(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        *[("localhost", True), ("127.0.0.1", True), ("127.1.2.3", True), ("::1", True)],
+        *[("127.0.0.1.example", False), ("10.0.0.1", False), ("127.example", False)],
+    ],
+)
+def test_loopback_is_known_without_a_lookup(host: str, loopback: bool) -> None:
+    assert is_loopback(host) is loopback

@@ -1,8 +1,8 @@
-"""The values of --forward-to and --header."""
+"""The value of --forward-to."""
 
 import pytest
 
-from chatapp_tail.sinks.forward_url import parse_forward_url, parse_header, shown_url
+from chatapp_tail.sinks.forward_url import parse_forward_url
 
 
 @pytest.mark.parametrize(
@@ -41,26 +41,3 @@ def test_what_is_no_url_of_a_destination(text: str) -> None:
     with pytest.raises(ValueError) as refused:  # noqa: PT011 - any sentence
         parse_forward_url(text)
     assert not text or text not in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("http://user:pass@x:81/hook?token=1", "http://x:81/hook"),
-        ("https://[::1]:3000/a", "https://[::1]:3000/a"),
-        ("http://localhost:3000/", "http://localhost:3000/"),
-    ],
-)
-def test_what_is_said_of_a_url(url: str, shown: str) -> None:
-    assert shown_url(url) == shown
-
-
-def test_headers() -> None:
-    assert parse_header("Authorization: Bearer a:b") == ("Authorization", "Bearer a:b")
-    assert parse_header("X-Empty:") == ("X-Empty", "")
-
-
-@pytest.mark.parametrize("text", ["", "no colon", ": x", "a b: c", "a: b\r\nc: d", "a: \x07"])
-def test_what_is_no_header(text: str) -> None:
-    with pytest.raises(ValueError, match="header"):
-        parse_header(text)

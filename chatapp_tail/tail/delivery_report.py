@@ -5,7 +5,7 @@ from collections.abc import Callable
 from math import inf
 
 from ..chatapp.channels import short_name
-from ..chatapp.records import Record
+from ..chatapp.records import Record, chat_of
 from ..reporting.notices import Level
 from ..reporting.summary import span
 from ..sinks.delivery import Delivered, Delivery, Failed, Outcome, Refused, Retried, Trouble
@@ -109,11 +109,13 @@ class DeliveryReport:
 
 
 def _what(delivery: Delivery) -> str:
-    """Return event, channel and the end of the id, such as `message 1229/telegram:7:696`."""
+    """Return event, channel and the end of the id, such as `message 1229/telegram:696`."""
     first = delivery.records[0]
     others = f" and {len(delivery.records) - 1} more" if len(delivery.records) > 1 else ""
     return f"{first.event} {short_name(first.channel or '-')}:{_number(first)}{others}"
 
 
 def _number(record: Record) -> str:
-    return record.id.removeprefix(f"{record.event}:{record.license}:{record.messenger}:")[-40:]
+    """Return what an id has behind its channel and chat: the message's own, and the status."""
+    line = f"{record.event}:{record.license}:{record.messenger}:"
+    return record.id.removeprefix(line).removeprefix(f"{chat_of(record)}:")[:40]

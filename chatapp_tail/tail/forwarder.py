@@ -175,7 +175,9 @@ class Forwarder:
     def explain_stall(self, left: int, seconds: str) -> str:
         """Return that the destination acknowledged nothing."""
         events = count_of_events(left)
-        return f"ended with {events} not delivered: {self._sink.name} took nothing for {seconds}"
+        kept = "" if self._checkpoint else "; with --resume they would be kept for the next run"
+        took = f"{self._sink.name} took nothing for {seconds}"
+        return f"ended with {events} not delivered: {took}{kept}"
 
     def close(self) -> None:
         """Give up what is not delivered."""
@@ -200,6 +202,7 @@ class Forwarder:
         if settled:
             self.progress += len(settled)
             self._ledger.settle(settled)
+            self._report.waiting = len(self._ledger)
         return bool(settled)
 
     def _settled_by(self, outcome: Outcome) -> list[int]:

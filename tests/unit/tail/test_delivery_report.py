@@ -16,7 +16,9 @@ from chatapp_tail.sinks.delivery import (
 from chatapp_tail.tail.delivery_report import DeliveryReport
 from tests.factories import record
 
-DELIVERY = Delivery(1, "chat", [record(id="message:1229:telegram:7:696")], b"{}")
+DELIVERY = Delivery(
+    1, "chat", [record(id="message:1229:telegram:7:696", data=b'{"chat":{"id":7}}')], b"{}"
+)
 DELIVERED = Delivered(DELIVERY, "200", 0.012, 1)
 DOWN = Trouble("connection refused", 2.0)
 REFUSED = Refused(DELIVERY, 422, "answered 422", 1, 0)
@@ -49,7 +51,7 @@ def test_where_events_go(said: Said) -> None:
 
 
 def test_one_line_per_delivery(said: Said) -> None:
-    line = "→ message 1229/telegram:7:696  200 in 12 ms"
+    line = "→ message 1229/telegram:696  200 in 12 ms"
     assert said.note(DELIVERED) == [(Level.DETAIL, line)]
     (again,) = said.note(Delivered(DELIVERY, "200", 1.24, 3))
     assert again[1].endswith("200 in 1.2 s (attempt 3)")
@@ -71,7 +73,7 @@ def test_trouble_is_said_once_and_when_it_changes(said: Said) -> None:
 
 def test_what_is_refused_is_said_with_its_place() -> None:
     said = Said(kept_in="/dead.ndjson")
-    refused = f"{NAME}: refused message 1229/telegram:7:696: answered 422; kept in /dead.ndjson"
+    refused = f"{NAME}: refused message 1229/telegram:696: answered 422; kept in /dead.ndjson"
     assert said.note(REFUSED) == [(Level.TROUBLE, refused)]
     assert said.note(REFUSED, REFUSED) == [], "a flood of them is counted"
     ((_, lost),) = Said().note(REFUSED)

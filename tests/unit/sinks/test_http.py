@@ -339,6 +339,26 @@ def test_a_delivery_is_given_up_after_the_limit(start: Start) -> None:
         assert (refused.status, refused.reason) == (503, "answered 503")
 
 
+def test_the_limit_counts_from_the_end_of_a_wrong_endpoint(start: Start) -> None:
+    """A service that is deployed may answer 404, then 503, before it works."""
+    limit = 1.0 * TIMEOUT_SCALE
+    wrong = threading.Event()
+
+    def serve(exchange: Exchange) -> None:
+        exchange.send(answer(503) if wrong.is_set() else answer(404))
+
+    with Receiver(serve) as receiver:
+        forwarding = start(receiver.url, retry_for=limit)
+        forwarding.give(delivery())
+        before = time.monotonic()
+        forwarding.wait(lambda _: time.monotonic() > before + limit)
+        wrong.set()
+        (refused,) = forwarding.wait_for(Refused)
+        assert time.monotonic() > before + 2 * limit - 0.1
+    assert isinstance(refused, Refused)
+    assert refused.status == 503
+
+
 def test_without_retries_there_is_one_attempt(start: Start, closed_port: int) -> None:
     forwarding = start(f"http://127.0.0.1:{closed_port}", retry_for=0.0)
     forwarding.give(*deliveries(3))

@@ -106,10 +106,7 @@ class HttpSink:
         return [self._outcomes.popleft() for _ in range(len(self._outcomes))]
 
     def close(self) -> None:
-        """Give up what is not delivered; end all threads within a second.
-
-        Only the handshake with a SOCKS proxy lasts longer, at most until its deadline.
-        """
+        """Give up what is not delivered; end all threads within a second."""
         self.closed = True
         self._stop()
         until = time.monotonic() + _CLOSE_WITHIN

@@ -11,6 +11,7 @@ import ssl
 import time
 from base64 import b64encode
 from collections.abc import Callable
+from contextlib import suppress
 from math import inf
 from typing import Any
 
@@ -24,6 +25,15 @@ from .resolver import Address, DialCancelled
 PRODUCT = f"chatapp-tail/{__version__}"
 LONGEST_ANSWER = 256 * 1024
 """Bytes that a `DeadlineSocket` receives at most."""
+_SOCKS_SIZES = {1: 4, 4: 16}
+_SOCKS_REPLIES = {
+    1: "general failure",
+    2: "not allowed by its rules",
+    3: "network unreachable",
+    4: "host unreachable",
+    5: "connection refused",
+    6: "time to live expired",
+}
 
 
 class Deadline(msgspec.Struct, frozen=True):
@@ -111,6 +121,15 @@ class DeadlineSocket:
                 raise OSError("an answer has no end")
             return data
 
+    def recv_exactly(self, size: int) -> bytes:
+        """Return `size` bytes; OSError when the peer ends the connection before."""
+        data = b""
+        while len(data) < size:
+            if not (block := self.recv(size - len(data))):
+                raise OSError("the proxy ended the connection")
+            data += block
+        return data
+
     def send(self, data: bytes) -> int:
         """Send some of `data`, waiting for room until the deadline."""
         while True:
@@ -166,14 +185,50 @@ def request_tunnel(
     answer = b""
     while not answer.endswith(b"\r\n\r\n"):
         # One byte at a time: what follows the answer belongs to TLS or the upgrade.
-        if not (byte := stream.recv(1)):
-            raise OSError("the proxy ended the connection")
-        answer += byte
+        answer += stream.recv_exactly(1)
     version, _, rest = answer.partition(b"\r\n")[0].decode("latin-1").partition(" ")
     if not version.startswith("HTTP/"):
         raise OSError("what answers is not an HTTP proxy")
     if not rest.startswith("2"):
         raise OSError(f"the proxy answered {rest}")
+
+
+def request_socks(
+    sock: socket.socket, proxy: Proxy, address: tuple[str, int], deadline: Deadline
+) -> None:
+    """Ask a SOCKS5 proxy for a connection (RFC 1928, 1929); OSError says why it refuses.
+
+    The proxy resolves the name. PySocks does the same with a timeout for each read, which no stop
+    ends early.
+    """
+    stream = DeadlineSocket(sock, deadline)
+    methods = b"\x00" if proxy.username is None else b"\x00\x02"
+    stream.send_all(bytes([5, len(methods)]) + methods)
+    version, method = stream.recv_exactly(2)
+    if version != 5:
+        raise OSError("what answers is not a SOCKS5 proxy")
+    if method not in methods:
+        raise OSError("the proxy wants another way to authenticate")
+    if method:
+        user, password = (text.encode() for text in (proxy.username or "", proxy.password or ""))
+        stream.send_all(bytes([1, len(user)]) + user + bytes([len(password)]) + password)
+        if stream.recv_exactly(2)[1]:
+            raise OSError("the proxy refuses the user or the password")
+    host, port = address
+    stream.send_all(b"\x05\x01\x00" + _socks_address(host) + port.to_bytes(2, "big"))
+    _, reply, _, kind = stream.recv_exactly(4)
+    if reply:
+        raise OSError(f"the proxy answered: {_SOCKS_REPLIES.get(reply, f'error {reply}')}")
+    stream.recv_exactly((_SOCKS_SIZES.get(kind) or stream.recv_exactly(1)[0]) + 2)
+
+
+def _socks_address(host: str) -> bytes:
+    """Return the type of an address, and the address."""
+    for kind, family in ((1, socket.AF_INET), (4, socket.AF_INET6)):
+        with suppress(OSError):
+            return bytes([kind]) + socket.inet_pton(family, host)
+    name = host.encode("idna")
+    return bytes([3, len(name)]) + name
 
 
 def start_tls(

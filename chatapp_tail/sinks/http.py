@@ -35,6 +35,8 @@ from .pacing import Pace, Pacing
 _IDLE = 60.0
 """Seconds without a delivery after which a lane closes its connection."""
 _CLOSE_WITHIN = 0.8
+_LONGEST_WAIT = 3600.0
+"""Seconds after which a lane that waits asks again; a condition takes no infinite timeout."""
 
 
 class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,10 +106,7 @@ class HttpSink:
         return [self._outcomes.popleft() for _ in range(len(self._outcomes))]
 
     def close(self) -> None:
-        """Give up what is not delivered; end all threads within a second.
-
-        Only the handshake with a SOCKS proxy lasts longer, at most until its deadline.
-        """
+        """Give up what is not delivered; end all threads within a second."""
         self.closed = True
         self._stop()
         until = time.monotonic() + _CLOSE_WITHIN
@@ -152,14 +151,15 @@ class _Progress(msgspec.Struct):
     """The attempts of one delivery.
 
     `first_attempt` is in nanoseconds since the epoch; `began` and `give_up_at` are in monotonic
-    seconds, of the last attempt and of the last that may be made. `reason` and `status` are those
-    of the last failure.
+    seconds, of the last attempt and of the last that may be made. The limit for retries counts from
+    `limited_since`, the first attempt or the last to a wrong endpoint. `reason` and `status` are
+    those of the last failure.
     """
 
     identifier: str
     attempts: int = 0
     first_attempt: int = 0
-    first_began: float = 0.0
+    limited_since: float = 0.0
     began: float = 0.0
     give_up_at: float = inf
     reason: str = ""
@@ -254,8 +254,7 @@ class _Lane:
                 if begin <= now:
                     pacing.began(self._number)
                     return True
-                wait = min(begin, give_up_at) - now
-                self.changed.wait(None if wait == inf else wait)
+                self.changed.wait(min(begin, give_up_at, now + _LONGEST_WAIT) - now)
             return True
 
     def _attempt(self, delivery: Delivery, progress: _Progress, connection: Connection) -> bool:
@@ -282,7 +281,7 @@ class _Lane:
         progress.began = time.monotonic()
         progress.attempts += 1
         if progress.attempts == 1:
-            progress.first_attempt, progress.first_began = now, progress.began
+            progress.first_attempt, progress.limited_since = now, progress.began
         head = self._sink.writer.head(progress.identifier, delivery.body, now // 10**9)
         return head + delivery.body
 
@@ -326,7 +325,10 @@ class _Lane:
     ) -> None:
         """Note a failed attempt, and report it unless it was the last."""
         sink, now = self._sink, time.monotonic()
-        progress.give_up_at = inf if wrong else progress.first_began + sink.settings.retry_for
+        if wrong:
+            progress.limited_since, progress.give_up_at = now, inf
+        else:
+            progress.give_up_at = progress.limited_since + sink.settings.retry_for
         with sink.lock:
             failure = sink.pacing.failed(
                 self._number, progress.began, now, wrong=wrong, asked=asked, working=sink.working

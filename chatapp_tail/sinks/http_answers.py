@@ -65,8 +65,6 @@ def _absolute(url: str, location: str) -> str:
 
 def describe_error(error: Exception, timeout: float) -> str:
     """Return the reason of a failure that has no answer."""
-    if isinstance(beneath := getattr(error, "socket_err", None), Exception):
-        return describe_error(beneath, timeout)  # PySocks wraps it
     if isinstance(error, TimeoutError):
         return f"no answer within {timeout:g} s"
     if isinstance(error, RemoteDisconnected):

@@ -15,10 +15,10 @@ from typing import Any, cast
 from urllib.parse import SplitResult, urlsplit
 
 from ..chatapp.http import authorities_file
-from ..chatapp.sockets import connect_by_socks, trust, within
+from ..chatapp.sockets import trust
 from ..net import Proxy, is_loopback, parse_retry_after, proxy_for
 from ..pusher.resolver import Address, Resolver
-from ..pusher.tcp import Deadline, DeadlineSocket, connect, request_tunnel, start_tls
+from ..pusher.tcp import Deadline, DeadlineSocket, connect, request_socks, request_tunnel, start_tls
 from ..threads import Waker
 from .http_answers import Answer
 
@@ -121,20 +121,14 @@ class Connection:
     def _open(self, deadline: Deadline) -> socket.socket:
         route, proxy = self._route, self._route.proxy
         timeout = deadline.at - time.monotonic()
-        if proxy and proxy.scheme != "http":
-            # Not ended early by a stop, only by the deadline.
-            with within(timeout, timeout):
-                sock = connect_by_socks(proxy, route.host, route.port)
-            sock.setblocking(False)
-        else:
-            sock = connect(route.addresses(self._resolver, timeout), deadline)
+        sock = connect(route.addresses(self._resolver, timeout), deadline)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if not route.tls:
-                return sock
-            if proxy and proxy.scheme == "http":
+            if proxy and proxy.scheme != "http":
+                request_socks(sock, proxy, (route.host, route.port), deadline)
+            elif proxy and route.tls:
                 request_tunnel(sock, proxy, (route.host, route.port), deadline)
-            return start_tls(sock, route.tls, route.host, deadline)
+            return start_tls(sock, route.tls, route.host, deadline) if route.tls else sock
         except BaseException:
             sock.close()
             raise

@@ -7,6 +7,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -339,6 +340,26 @@ def test_a_delivery_is_given_up_after_the_limit(start: Start) -> None:
         assert (refused.status, refused.reason) == (503, "answered 503")
 
 
+def test_the_limit_counts_from_the_end_of_a_wrong_endpoint(start: Start) -> None:
+    """A service that is deployed may answer 404, then 503, before it works."""
+    limit = 1.0 * TIMEOUT_SCALE
+    wrong = threading.Event()
+
+    def serve(exchange: Exchange) -> None:
+        exchange.send(answer(503) if wrong.is_set() else answer(404))
+
+    with Receiver(serve) as receiver:
+        forwarding = start(receiver.url, retry_for=limit)
+        forwarding.give(delivery())
+        before = time.monotonic()
+        forwarding.wait(lambda _: time.monotonic() > before + limit)
+        wrong.set()
+        (refused,) = forwarding.wait_for(Refused)
+        assert time.monotonic() > before + 2 * limit - 0.1
+    assert isinstance(refused, Refused)
+    assert refused.status == 503
+
+
 def test_without_retries_there_is_one_attempt(start: Start, closed_port: int) -> None:
     forwarding = start(f"http://127.0.0.1:{closed_port}", retry_for=0.0)
     forwarding.give(*deliveries(3))
@@ -654,28 +675,73 @@ def test_a_tunnel_that_is_refused_is_trouble(start: Start, certificates: Certifi
         assert forwarding.trouble() == expected
 
 
-def test_a_socks_proxy_resolves_the_name(start: Start) -> None:
-    asked: list[bytes] = []
+class Socks:
+    """A SOCKS5 proxy that plays the server it connects to; takes one connection.
 
-    def serve(listener: socket.socket) -> None:
-        sock, _ = listener.accept()
-        with sock:
-            assert sock.recv(100)[:1] == b"\x05"
-            sock.sendall(b"\x05\x00")
-            asked.append(sock.recv(100))
-            sock.sendall(b"\x05\x00\x00\x01" + bytes(6))
-            assert read_request(sock)
-            sock.sendall(OK)
+    `replies` are sent one after the other, each when something came; then a request is answered.
+    """
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=serve, args=(listener,))
-        thread.start()
-        proxy = Proxy.parse(f"socks5://127.0.0.1:{listener.getsockname()[1]}")
-        forwarding = start("http://crm.invalid/", proxy=proxy)
+    def __init__(self, *replies: bytes) -> None:
+        self.asked: list[bytes] = []
+        self._replies = replies
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def __enter__(self) -> "Socks":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join()
+        self._listener.close()
+
+    def _serve(self) -> None:
+        sock, _ = self._listener.accept()
+        with sock, suppress(ConnectionError):
+            for reply in self._replies:
+                self.asked.append(sock.recv(1000))
+                sock.sendall(reply)
+            if read_request(sock):
+                sock.sendall(OK)
+
+
+@pytest.mark.parametrize(
+    ("host", "asked"),
+    [
+        ("crm.invalid", b"\x03\x0bcrm.invalid\x00\x50"),
+        ("192.0.2.1:8080", b"\x01\xc0\x00\x02\x01\x1f\x90"),
+        ("[2001:db8::1]", b"\x04\x20\x01\x0d\xb8" + bytes(11) + b"\x01\x00\x50"),
+    ],
+)
+def test_a_socks_proxy_connects_and_resolves(start: Start, host: str, asked: bytes) -> None:
+    granted = b"\x05\x00\x00\x03\x04name\x00\x50"
+    with Socks(b"\x05\x02", b"\x01\x00", granted) as proxy:
+        url = f"http://{host}/"
+        forwarding = start(url, proxy=Proxy.parse(f"socks5://user:pass@{proxy.address}"))
         forwarding.give(delivery())
         assert forwarding.delivered() == [1]
-        thread.join()
-    assert b"crm.invalid" in asked[0]
+    assert proxy.asked == [b"\x05\x02\x00\x02", b"\x01\x04user\x04pass", b"\x05\x01\x00" + asked]
+
+
+@pytest.mark.parametrize(
+    ("replies", "reason"),
+    [
+        ([b"HTTP/1.1 400 Bad Request\r\n\r\n"], "what answers is not a SOCKS5 proxy"),
+        ([b"\x05\xff"], "the proxy wants another way to authenticate"),
+        ([b"\x05\x00", b"\x05\x05\x00\x01" + bytes(6)], "the proxy answered: connection refused"),
+        ([b"\x05\x00", b"\x05\x99\x00\x01" + bytes(6)], "the proxy answered: error 153"),
+        ([b"\x05\x00", b"\x05"], f"no answer within {SOON:g} s"),
+    ],
+)
+def test_a_socks_proxy_that_refuses_is_trouble(
+    start: Start, replies: list[bytes], reason: str
+) -> None:
+    with Socks(*replies) as proxy:
+        given = Proxy.parse(f"socks5://{proxy.address}")
+        forwarding = start("http://crm.invalid/", proxy=given, timeout=SOON)
+        forwarding.give(delivery())
+        assert forwarding.trouble() == f"{reason} (through the proxy {given})"
 
 
 def test_authorities_that_cannot_be_read_are_refused_at_once(tmp_path: Path) -> None:
@@ -838,9 +904,6 @@ def test_close_does_not_wait_for_a_socks_proxy(start: Start) -> None:
             before = time.monotonic()
             forwarding.sink.close()
             assert time.monotonic() - before < 1.0 * TIMEOUT_SCALE
-        for thread in threading.enumerate():
-            if thread.name.startswith("chatapp-tail-http"):
-                thread.join(10.0 * TIMEOUT_SCALE)
 
 
 def test_close_while_a_name_is_looked_up(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

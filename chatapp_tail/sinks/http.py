@@ -1,7 +1,7 @@
 """Delivers by HTTP: one POST per delivery, in lanes that keep the order within a chat.
 
-Each lane is a thread with a connection of its own; a chat always has the same lane, and a lane
-begins its next delivery when the one before is settled.
+Each lane is a thread with a connection of its own, which takes the oldest delivery of a chat that
+no other lane has, and the next one when that is settled.
 
 What an attempt reports: `Retried` while others are acknowledged, `Trouble` when nothing is: when
 all lanes that have deliveries fail, or five of them, or at once when the endpoint is wrong and
@@ -17,7 +17,6 @@ from collections import deque
 from collections.abc import Sequence
 from math import inf
 from threading import Condition, Lock, Thread
-from zlib import crc32
 
 import msgspec
 
@@ -30,6 +29,7 @@ from .delivery import Delivered, Delivery, Failed, Outcome, Refused, Retried, Tr
 from .http_answers import Answer, Verdict, describe_answer, describe_error, verdict
 from .http_connection import Connection, Route
 from .http_request import RequestWriter, webhook_id
+from .keyed_queue import KeyedQueue
 from .pacing import Pace, Pacing
 
 _IDLE = 60.0
@@ -76,7 +76,9 @@ class HttpSink:
         except (OSError, ValueError) as error:
             raise UsageError(f"cannot forward to {self.name}: {error}") from error
         self.lock = Lock()
-        """Held for the pacing and the queues of all lanes."""
+        """Held for the queue, the lanes' deliveries and the pacing."""
+        self.queue = KeyedQueue()
+        """Deliveries that no lane has."""
         self.pacing = Pacing(settings.jobs, settings.pace, random_fraction)
         self.stopped = False
         """Whether no attempt begins any more."""
@@ -96,8 +98,10 @@ class HttpSink:
         """Queue deliveries, which are in the order of their numbers; never waits."""
         with self.lock:
             for delivery in deliveries:
-                key = delivery.key.encode("utf-8", "surrogatepass")
-                self._lanes[crc32(key) % len(self._lanes)].add(delivery)
+                self.queue.add(delivery)
+            idle = [lane for lane in self._lanes if not lane.is_working]
+            for lane in idle[: len(self.queue)]:
+                lane.begin()
 
     def take(self) -> list[Outcome]:
         """Return what happened since the last call; never waits."""
@@ -143,8 +147,8 @@ class HttpSink:
 
     @property
     def working(self) -> int:
-        """How many lanes have deliveries; the lock is held."""
-        return sum(lane.has_work for lane in self._lanes)
+        """How many lanes have a delivery; the lock is held."""
+        return sum(lane.is_working for lane in self._lanes)
 
 
 class _Progress(msgspec.Struct):
@@ -167,27 +171,21 @@ class _Progress(msgspec.Struct):
 
 
 class _Lane:
-    """One thread with one connection; delivers what is in its queue, in order."""
+    """One thread with one connection; makes one delivery after the other."""
 
     def __init__(self, sink: HttpSink, number: int) -> None:
         self.changed = Condition(sink.lock)
         """Notified for a delivery, a change of the pacing, and a stop."""
         self._sink = sink
         self._number = number
-        self._queue: deque[Delivery] = deque()
-        """The delivery in progress comes first."""
+        self.is_working = False
+        """Whether it has a delivery; the lock is held."""
         self._thread: Thread | None = None
         self._waker: Waker | None = None
         """Ends the waits of an attempt."""
 
-    @property
-    def has_work(self) -> bool:
-        """Whether a delivery waits or is in progress."""
-        return bool(self._queue)
-
-    def add(self, delivery: Delivery) -> None:
-        """Queue a delivery; the first starts the thread. The lock is held."""
-        self._queue.append(delivery)
+    def begin(self) -> None:
+        """Have the lane look for a delivery; the first time starts its thread. The lock is held."""
         if self._thread:
             self.changed.notify()
         elif not self._sink.stopped:
@@ -225,8 +223,10 @@ class _Lane:
         """Wait for a delivery and return it, None at a stop; close an idle connection."""
         with self._sink.lock:
             while not self._sink.stopped:
-                if self._queue:
-                    return self._queue[0]
+                delivery = self._sink.queue.next()
+                self.is_working = delivery is not None
+                if delivery:
+                    return delivery
                 idle = self._sink.settings.idle if connection.is_open else None
                 if not self.changed.wait(idle):
                     connection.close()
@@ -350,7 +350,7 @@ class _Lane:
     def _settle(self, outcome: Delivered | Refused) -> None:
         """Report the last outcome of the delivery in progress."""
         with self._sink.lock:
-            self._queue.popleft()
+            self._sink.queue.settle(outcome.delivery)
         self._sink.report(outcome)
 
 

@@ -20,9 +20,7 @@
 A late subscription_succeeded confirms a channel in any state in which a request is unanswered.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from enum import Enum, auto
 from math import inf
 
 import msgspec
@@ -31,6 +29,7 @@ from ..items import StopCause
 from .answers import AuthAnswer, Bug, Denied, Granted, TokenRefused, Unavailable, Untrusted
 from .backoff import STABLE_AFTER, Retry
 from .close_codes import UNAUTHORIZED, CloseReason
+from .error_correlation import EXISTING, Refusal, correlate_error
 from .events import (
     AuthRequested,
     ChannelDenied,
@@ -43,83 +42,13 @@ from .events import (
     SubscriptionsSettled,
     SubscriptionSucceeded,
 )
+from .redaction import without_signatures
 from .refusals import ChannelRefusals
+from .subscription import SUBSCRIBED, UNANSWERED, UNDECIDED, State, Subscription
 from .timing import Timing
 
-_AUTHORISED_PREFIXES = ("private-", "presence-")
-_ANNOUNCES_OR_REPLAYS = ("presence-", "cache-", "private-cache-", "private-encrypted-cache-")
-_hide_signature = re.compile(r"[0-9a-f]{64}").sub
-_EXISTING, _MISSING = "Existing subscription", "No current subscription"
-_ABOUT_AUTH = ("invalid signature", "auth value for subscription")
-_name_in_text = re.compile(r"[A-Za-z0-9_\-=@,.;]+").findall
 _RETRY_AFTER_MAX = 300.0
 _MAX_TIMEOUTS = 3
-
-
-class State(Enum):
-    """The state of a subscription; its transitions are in the docstring of this module."""
-
-    WANTED = auto()
-    AUTHORISING = auto()
-    CONFIRMING = auto()
-    CONFIRMED = auto()
-    RECHECKING = auto()
-    REFUSED = auto()
-
-
-_SUBSCRIBED = {State.CONFIRMED, State.RECHECKING}
-_UNDECIDED = (State.WANTED, State.AUTHORISING, State.CONFIRMING)
-_UNANSWERED = {State.CONFIRMING, State.RECHECKING}
-
-
-class Refusal(Enum):
-    """How sure it is that an error refuses a channel."""
-
-    CLEAR = auto()
-    PERHAPS = auto()
-
-
-class Subscription(msgspec.Struct):
-    """One wanted channel."""
-
-    channel: str
-    """Its name."""
-    request: str = ""
-    """The subscribe message of this connection; its signature is valid as long as the socket id."""
-    state: State = State.WANTED
-    """See the table above."""
-    due: float = inf
-    """When the state stops waiting."""
-    number: int = 0
-    """The place of its last request in the order of those of the connection."""
-    tries: int = 0
-    """How often it failed; sets the delay before the next request."""
-    unanswered: int = 0
-    """How many requests were neither confirmed nor rejected."""
-    timeouts: int = 0
-    """How many requests had no answer in time."""
-    confirmed_at: float = -inf
-    """When it was subscribed."""
-    refusal: str | None = None
-    """The reason reported last; None after a confirmation."""
-
-    def __repr__(self) -> str:
-        return f"<{self.channel}: {self.state.name}>"  # never the signature
-
-    @property
-    def authorised(self) -> bool:
-        """Whether it needs a signature."""
-        return self.channel.startswith(_AUTHORISED_PREFIXES)
-
-    @property
-    def awaits_confirmation(self) -> bool:
-        """Whether a confirmation can be an answer: to a request, or again for a subscription."""
-        return self.unanswered > 0 or self.state in _SUBSCRIBED
-
-    @property
-    def can_be_audited(self) -> bool:
-        """Whether a repeated request has no effect: no event sent again, no member announced."""
-        return not self.channel.startswith(_ANNOUNCES_OR_REPLAYS)
 
 
 class Subscriptions:
@@ -169,7 +98,7 @@ class Subscriptions:
 
     def without_signatures(self, text: str) -> str:
         """Return a text of the server without the signatures that pusher.com repeats there."""
-        return _without_signatures(self._signatures, text)
+        return without_signatures(self._signatures, text)
 
     # --- events
 
@@ -220,7 +149,7 @@ class Subscriptions:
     def receive_error(self, channel: str | None, status: object, reason: str, now: float) -> bool:
         """Take a subscription_error; False if it answers no request."""
         subscription = self._by_channel.get(channel or "")
-        if subscription is None or subscription.state not in _SUBSCRIBED | _UNANSWERED:
+        if subscription is None or subscription.state not in SUBSCRIBED | UNANSWERED:
             return False
         refusal = Refusal.CLEAR if status in (401, 403, UNAUTHORIZED) else None
         self._reject(subscription, reason, now, refusal)
@@ -233,10 +162,10 @@ class Subscriptions:
 
         `message` is the text as received, `reason` what is reported of it.
         """
-        subscription, refusal = _subject_of_error(self._by_channel, code, message)
+        subscription, refusal = correlate_error(self._by_channel, code, message)
         if subscription is None:
             return False
-        if message.startswith(_EXISTING):
+        if message.startswith(EXISTING):
             self._confirm(subscription, now, certain=True)
         else:
             self._reject(subscription, reason, now, refusal)
@@ -343,7 +272,7 @@ class Subscriptions:
         self._set_state(subscription, State.CONFIRMED)
         self._answered = True
         subscription.unanswered, subscription.refusal = 0, None
-        if before in _SUBSCRIBED:
+        if before in SUBSCRIBED:
             self._audits_answered |= before is State.RECHECKING
             self._output.events.append(SubscriptionReconfirmed(subscription.channel, certain))
             return
@@ -360,7 +289,7 @@ class Subscriptions:
         if refusal is not Refusal.PERHAPS:
             subscription.unanswered = max(0, subscription.unanswered - 1)
             self._output.events.append(ChannelDenied(subscription.channel))
-        if subscription.state in _SUBSCRIBED:
+        if subscription.state in SUBSCRIBED:
             self._lose(subscription, reason, now)
         elif refusal:
             self._judge_refusal(subscription, reason, now, refusal)
@@ -411,7 +340,7 @@ class Subscriptions:
     def _settle(self) -> None:
         """Report that every channel is confirmed or refused, once, or end with the refusals."""
         # Of 500 channels the last is decided last, so this takes one look rather than 500.
-        undecided = (s.state in _UNDECIDED for s in reversed(self._by_channel.values()))
+        undecided = (s.state in UNDECIDED for s in reversed(self._by_channel.values()))
         if not self._strict and any(undecided):
             return
         by_state = _channels_by_state(self._by_channel)
@@ -419,9 +348,9 @@ class Subscriptions:
         if len(refused) == len(self._by_channel) or (refused and self._strict):
             reason = _refusal_reason(self._by_channel, refused)
             self._output.end(CloseReason(reason, stop=StopCause.CHANNELS_REFUSED))
-        elif not self.settled and by_state.keys() <= _SUBSCRIBED | {State.REFUSED}:
+        elif not self.settled and by_state.keys() <= SUBSCRIBED | {State.REFUSED}:
             self.settled = True
-            confirmed = [s.channel for s in self._by_channel.values() if s.state in _SUBSCRIBED]
+            confirmed = [s.channel for s in self._by_channel.values() if s.state in SUBSCRIBED]
             self._output.events.append(SubscriptionsSettled(confirmed, refused))
 
 
@@ -430,13 +359,6 @@ def _subscribe_message(channel: str, auth: str | None) -> str:
     # Members without a value are omitted: laravel-websockets signs every member present.
     data = {"channel": channel} | ({"auth": auth} if auth else {})
     return msgspec.json.encode({"event": "pusher:subscribe", "data": data}).decode()
-
-
-def _without_signatures(signatures: Iterable[str], text: str) -> str:
-    """Return a text of the server without signatures, known ones and what looks like one."""
-    for signature in signatures:
-        text = text.replace(signature, "[signature]")
-    return _hide_signature("[signature]", text)
 
 
 def _channels_by_state(subscriptions: Mapping[str, Subscription]) -> dict[State, list[str]]:
@@ -455,38 +377,3 @@ def _refusal_reason(subscriptions: Mapping[str, Subscription], refused: Sequence
     if len(refused) == len(subscriptions):
         return f"all {len(refused)} channels are refused; {refused[0]}: {reason}"
     return f"{refused[0]} is refused, and --strict allows none: {reason}"
-
-
-def _subject_of_error(
-    subscriptions: Mapping[str, Subscription], code: int | None, message: str
-) -> tuple[Subscription | None, Refusal]:
-    """Return the subscription that an error without a channel refers to, and how certain that is.
-
-    pusher.com names the channel in the text (code null); laravel-websockets and Reverb answer with
-    4009, in the order of the requests. An error with neither may refer to anything.
-    """
-    if code not in (None, UNAUTHORIZED):
-        return None, Refusal.PERHAPS
-    pending = [s for s in subscriptions.values() if s.state in _UNANSWERED]
-    names = {name.strip(",.;") for name in _name_in_text(message)}
-    if named := [s for s in pending if s.channel in names]:
-        return named[0], Refusal.CLEAR
-    if message.startswith(_EXISTING):
-        # An answer may come late, while the request is being signed again.
-        requested = (s for s in subscriptions.values() if s.awaits_confirmation)
-        return next((s for s in requested if s.channel in names), None), Refusal.CLEAR
-    if message.startswith(_MISSING) or _names_another(subscriptions, names):
-        return None, Refusal.PERHAPS
-    if code is None and len(pending) != 1:
-        return None, Refusal.PERHAPS
-    signed = [s for s in pending if s.authorised] or pending
-    first = min(signed, key=lambda s: s.number, default=None)
-    clear = code == UNAUTHORIZED or message.lower().startswith(_ABOUT_AUTH)
-    return first, Refusal.CLEAR if clear else Refusal.PERHAPS
-
-
-def _names_another(subscriptions: Mapping[str, Subscription], names: set[str]) -> bool:
-    """Return whether a text names a channel without a request that waits for an answer."""
-    return bool(names & subscriptions.keys()) or any(
-        name.startswith(_AUTHORISED_PREFIXES) for name in names
-    )

@@ -144,7 +144,8 @@ def _assemble(
     connection = Connection(
         settings.connection,
         api.authorise,
-        filling.before(queue.put),
+        queue.put,
+        watch=filling.backfill.watch if filling.backfill else lambda _: None,
         start_positions=filling.start_positions,
         trace=settings.level >= Level.FRAMES,
     )

@@ -1,10 +1,10 @@
 """Fills gaps with what history has, while live events wait in the spool.
 
 The order is the one Pusher recommends: subscribe first, fetch second. The socket's thread passes
-every item to `watch`, so that fetching begins when a channel is confirmed. The main thread reaches
-the gap later, through the spool, and only from then on are the messages handed out: everything that
-was received before the gap has been written by then. Channels that are confirmed together are read
-together, so that their messages come in one order.
+every status and gap to `watch`, so that fetching begins when a channel is confirmed. The main
+thread reaches the gap later, through the spool, and only from then on are the messages handed out:
+everything that was received before the gap has been written by then. Channels that are confirmed
+together are read together, so that their messages come in one order.
 """
 
 import threading
@@ -148,8 +148,6 @@ class GapFiller:
     def watch(self, items: Iterable[Item]) -> None:
         """Begin to fetch the gaps among these items; call it before they go into the spool."""
         for item in items:
-            if type(item) is ChannelEvent:
-                continue
             if isinstance(item, Subscribed):
                 self._begin(item)
             elif isinstance(item, Gap) and not item.final and self._has_history(item.channel):
@@ -290,12 +288,12 @@ class GapFiller:
     @property
     def busy(self) -> bool:
         """Whether a gap that was reached and certainly is one is still to be filled."""
-        return any(batch.due for batch in self._active)
+        return bool(self._active) and any(batch.due for batch in self._active)
 
     @property
     def holds(self) -> bool:
         """Whether live events should wait for gaps that were reached."""
-        return any(batch.holds for batch in self._active)
+        return bool(self._active) and any(batch.holds for batch in self._active)
 
     @property
     def due(self) -> float:

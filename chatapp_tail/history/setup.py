@@ -11,8 +11,7 @@ from msgspec.structs import replace
 
 from ..chatapp.api import Api
 from ..chatapp.channels import license_and_messenger
-from ..items import ASKED, NOT_RUNNING, RENEWED, ChannelEvent, Fetching, Gap, Item
-from ..pusher.connection import Sink
+from ..items import ASKED, NOT_RUNNING, RENEWED, ChannelEvent, Fetching, Gap
 from ..threads import Waker
 from .checkpoint import Checkpoint
 from .dedup import Deduplicator
@@ -105,17 +104,6 @@ class BackfillSetup(msgspec.Struct, frozen=True):
     deduplicator: Deduplicator | None = None
     times: MessageTimes | None = None
     reader: HistoryReader | None = None
-
-    def before(self, put: Sink) -> Sink:
-        """Return a sink that shows items to the backfill before it passes them on to `put`."""
-        if (backfill := self.backfill) is None:
-            return put
-
-        def watch_and_put(batch: Sequence[Item]) -> None:
-            backfill.watch(batch)
-            put(batch)
-
-        return watch_and_put
 
 
 def set_up_backfill(

@@ -74,6 +74,7 @@ class Connection:
         authorise: Authorise,
         sink: Sink,
         *,
+        watch: Sink = lambda _: None,
         start_positions: Mapping[str, tuple[int, str]] | None = None,
         trace: bool = False,
     ) -> None:
@@ -81,6 +82,8 @@ class Connection:
         """What is the same for all links."""
         self._sink = sink
         """Takes the items, on the thread."""
+        self._watch = watch
+        """Sees the items besides channel events, before `sink` takes them."""
         self._trace = trace
         """Whether every frame is emitted too."""
         self._waker = Waker()
@@ -216,6 +219,7 @@ class Connection:
             link,
             self._protocol,
             sink=self._sink,
+            watch=self._watch,
             ask_auth=self._pool.ask,
             inbox=self._inbox,
             join=self._join,
@@ -243,6 +247,7 @@ class Connection:
             self._gap_tracker.lost(command.channel, Loss(command.since, items.ADDED))
 
     def _emit(self, *batch: Item) -> None:
+        self._watch(batch)
         self._sink(batch)
 
 

@@ -15,13 +15,12 @@ from chatapp_tail.chatapp.secret import Secret
 from chatapp_tail.chatapp.tokens import StaticToken
 from chatapp_tail.history.checkpoint import Checkpoint
 from chatapp_tail.history.setup import (
-    BackfillSetup,
     HistoryReader,
     began,
     has_history,
     start_positions,
 )
-from chatapp_tail.items import ASKED, NOT_RUNNING, ChannelEvent, Gap, Item
+from chatapp_tail.items import ASKED, NOT_RUNNING, ChannelEvent, Gap
 from chatapp_tail.sandbox import Sandbox
 
 T = 1_700_000_000 * 10**9
@@ -145,13 +144,3 @@ def test_a_reader_tells_how_far_it_is_and_since_when(sandbox: Sandbox) -> None:
             assert said_of(reader) == (2, 2, min(len(found), 3))
         assert [type(each) for each in found] == [ChannelEvent] * 3 + [Gap]
         assert reader.since == inf
-
-
-# --- all of it
-
-
-def test_where_gaps_are_not_filled_nothing_is_watched() -> None:
-    got: list[Item] = []
-    put = got.extend
-    assert BackfillSetup({}).before(put) is put
-    assert BackfillSetup({}).reader is None

@@ -17,7 +17,7 @@ from chatapp_tail.filters import by_event, by_record
 from chatapp_tail.formats.ndjson import format_ndjson
 from chatapp_tail.history.dedup import Deduplicator
 from chatapp_tail.history.gap_filler import GapFiller
-from chatapp_tail.history.setup import BackfillSetup, has_history
+from chatapp_tail.history.setup import has_history
 from chatapp_tail.items import RENEWED, Gap, Ready, Status
 from chatapp_tail.pusher.connection import Connection, Endpoint, Settings, Timing
 from chatapp_tail.reporting.summary import Summary
@@ -46,10 +46,9 @@ class Running:
         backfill = GapFiller(self._reading, has_history, alarm, began={}, timeout=10.0)
         endpoint = Endpoint.parse(sandbox.ws_url)
         settings = Settings((endpoint,), sandbox.app_key, (CHANNEL,), timing=TIMING)
-        sink = BackfillSetup({}, backfill).before(spool.put)
         self._reader, writer = os.pipe()
         self._tail = Tail(
-            Connection(settings, api.authorise, sink),
+            Connection(settings, api.authorise, spool.put, watch=backfill.watch),
             spool,
             alarm,
             pipeline=Pipeline(

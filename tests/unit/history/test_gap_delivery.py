@@ -119,7 +119,6 @@ def test_a_renewal_is_reported_only_if_it_cost_something(recovered: int, *, give
 def test_the_end_reports_what_was_reached_and_is_not_filled(delivering: Delivering) -> None:
     delivering.waits.clear()
     delivering.come_to(LOST)
-    delivering.take()
     delivering.gaps.count_recovered(MESSAGE)
     (gap,) = delivering.gaps.unfinished()
     assert gap.recovered == 1

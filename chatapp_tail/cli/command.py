@@ -83,7 +83,6 @@ Examples:
     "--since",
     group="History",
     type=SINCE,
-    metavar="TIME",
     help="Start in the past: an age (2h) or a date and time (2026-11-22T08:00). History contains"
     " messages only.",
 )
@@ -101,8 +100,6 @@ Examples:
     group="History",
     type=DURATION,
     default="10s",
-    show_default=True,
-    metavar="DURATION",
     help="How long to hold live events while messages missed in a gap are fetched.",
 )
 @option(
@@ -117,7 +114,6 @@ Examples:
     "duration",
     group="Limit",
     type=DURATION,
-    metavar="DURATION",
     help="Stop after a time, such as 30s, 5m or 2h; with --count, exit status 124 if the count was"
     " not reached.",
 )
@@ -125,7 +121,6 @@ Examples:
     "--idle",
     group="Limit",
     type=DURATION,
-    metavar="DURATION",
     help="Stop when nothing was printed for this long; with --count, exit status 124 as for --for.",
 )
 @endpoint_options
@@ -135,8 +130,6 @@ Examples:
     group="Connection",
     type=DURATION,
     default="15s",
-    show_default=True,
-    metavar="DURATION",
     help="Time between pings; the server may ask for less.",
 )
 @option(
@@ -144,8 +137,6 @@ Examples:
     group="Connection",
     type=DURATION,
     default="10s",
-    show_default=True,
-    metavar="DURATION",
     help="How long an answer to a ping may take before the connection is considered dead.",
 )
 @option(
@@ -153,8 +144,6 @@ Examples:
     group="Connection",
     type=DURATION,
     default="10s",
-    show_default=True,
-    metavar="DURATION",
     help="Timeout of a connection attempt.",
 )
 @option(
@@ -167,7 +156,6 @@ Examples:
     "--max-retries",
     group="Connection",
     type=RETRIES,
-    metavar="N",
     help="End with status 4 after N consecutive failed retries.  [default: retry forever]",
 )
 @option(
@@ -182,8 +170,6 @@ Examples:
     group="Output",
     type=SIZE,
     default="1GiB",
-    show_default=True,
-    metavar="SIZE",
     help="Most data buffered on disk for a slow reader of stdout; beyond it the program ends with"
     " status 7.",
 )
@@ -208,7 +194,6 @@ Examples:
     group="Logging",
     type=Choice(LOG_FORMATS),
     default=LOG_FORMATS[0],
-    show_default=True,
     help="Notices on stderr as text or as one JSON object per line.",
 )
 @click.version_option(__version__, message="chatapp-tail %(version)s")

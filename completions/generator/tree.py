@@ -119,7 +119,7 @@ def _options(params: list[click.Parameter]) -> Iterator[Option]:
 def _values(param: click.Parameter) -> Values:
     if isinstance(param.type, click.Choice):
         return Values(tuple(map(str, param.type.choices)))
-    named_file = (param.metavar or "").startswith("FILE")
+    named_file = (param.metavar or param.type.name).upper().startswith("FILE")
     return Values(files=named_file or isinstance(param.type, click.Path))
 
 

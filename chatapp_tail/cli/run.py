@@ -23,7 +23,7 @@ from ..formats.meta import encode_meta
 from ..history.checkpoint import Checkpoint
 from ..history.setup import BackfillSetup, set_up_backfill
 from ..items import Connecting, ConnectionWarning, Gap, Ready, Status, StopCause
-from ..pusher.connection import Connection
+from ..pusher.connection import Connection, Endpoint
 from ..pusher.transport import import_websocket
 from ..redaction import redact
 from ..reporting.notices import Level, LogFormat, Notices
@@ -228,7 +228,7 @@ def _with_sandbox(settings: Settings, stack: ExitStack) -> tuple[Settings, Token
     sandbox = stack.enter_context(open_sandbox(rate=RATE_INSIDE))
     connection = replace(
         settings.connection,
-        endpoints=sandbox.endpoints,
+        endpoints=(Endpoint.parse(sandbox.ws_url),),
         app_key=sandbox.app_key,
         ca_file=None,
         proxy=None,

@@ -46,7 +46,7 @@ class Settings(msgspec.Struct, frozen=True):
     app_key: str
     """The key of the Pusher application."""
     channels: tuple[str, ...]
-    """Subscribed from the start; `Connection.want` adds others."""
+    """Subscribed from the start; `Connection.subscribe` adds others."""
     ca_file: str | None = None
     """Authorities trusted in place of the system's, as a PEM file."""
     proxy: Proxy | None = None
@@ -112,7 +112,7 @@ class Connection:
         self._gap_tracker = GapTracker()
         """Gaps that no confirmation has closed yet."""
         for channel, (since, reason) in (start_positions or {}).items():
-            self._gap_tracker.lost(channel, Loss(Moment(since), reason))
+            self._gap_tracker.open(channel, Loss(Moment(since), reason))
         self._channel_refusals = ChannelRefusals(settings.timing.refusal_lasting)
         """Which refusals of channels count, over all links."""
         self._protocol: Protocol | None = None
@@ -137,7 +137,7 @@ class Connection:
         self._waker.close()
         return True
 
-    def want(self, channels: Iterable[str], since: Moment | None = None) -> None:
+    def subscribe(self, channels: Iterable[str], since: Moment | None = None) -> None:
         """Tail these channels too; those that are tailed already are left as they are.
 
         The new ones have a gap from `since` on, if that is given.
@@ -170,7 +170,7 @@ class Connection:
             stopped = (StopCause.BUG, traceback.format_exc())
         self._drop_answers()
         now = moment()
-        self._emit(*self._gap_tracker.close(now), items.Stopped(now.wall, *stopped))
+        self._emit(*self._gap_tracker.close_all(now), items.Stopped(now.wall, *stopped))
 
     def _keep_connected(self) -> tuple[StopCause, str]:
         next_dial = 0.0
@@ -244,7 +244,7 @@ class Connection:
             return
         self._channels[command.channel] = None
         if command.since:
-            self._gap_tracker.lost(command.channel, Loss(command.since, items.ADDED))
+            self._gap_tracker.open(command.channel, Loss(command.since, items.ADDED))
 
     def _emit(self, *batch: Item) -> None:
         self._watch(batch)

@@ -105,7 +105,7 @@ class Protocol:
         """Whether every wanted channel was confirmed or refused."""
         return self._subscriptions.settled
 
-    def want(self, channel: str, now: float) -> None:
+    def subscribe(self, channel: str, now: float) -> None:
         """Subscribe to one more channel; a wanted one is left as it is."""
         if not self.ended:
             self._subscriptions.add(channel, now)

@@ -16,7 +16,7 @@ from ..threads import DaemonThreadPool, Waker
 LOOKUP_TIMEOUT = 30.0
 """Seconds a lookup may take."""
 
-_AT_ONCE = 8
+_MAX_WORKERS = 8
 """Concurrent lookups; abandoned ones count until `getaddrinfo` returns."""
 
 Address = tuple[socket.AddressFamily, socket.SocketKind, int, Any]
@@ -33,7 +33,7 @@ class Resolver:
     def __init__(self, waker: Waker, stopping: Callable[[], bool]) -> None:
         self._waker = waker
         self._stopping = stopping
-        self._daemons = DaemonThreadPool("chatapp-tail-names", _AT_ONCE)
+        self._workers = DaemonThreadPool("chatapp-tail-names", _MAX_WORKERS)
 
     def addresses(self, host: str, port: int) -> list[Address]:
         """Return at least one address; OSError says why there is none, DialCancelled is a stop."""
@@ -47,7 +47,7 @@ class Resolver:
 
     def _in_thread(self, host: str, port: int) -> list[Address]:
         answers: list[list[Address] | Exception] = []
-        self._daemons.submit(partial(_answer, host, port, answers, self._waker))
+        self._workers.submit(partial(_answer, host, port, answers, self._waker))
         deadline = time.monotonic() + LOOKUP_TIMEOUT
         waits = select.poll()
         waits.register(self._waker, select.POLLIN)

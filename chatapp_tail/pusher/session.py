@@ -143,7 +143,7 @@ class Session:
             if ended.code == INVALID_PAYLOAD and self._link.end is None:
                 self._link.send_close(INVALID_PAYLOAD, ended.reason)
             for channel, loss in self._watermarks.losses(ended.reason).items():
-                self._gap_tracker.lost(channel, loss)
+                self._gap_tracker.open(channel, loss)
         return Outcome(ended, _since(self._established_at), _since(self._subscribed_at) or 0.0)
 
     def _receive(self) -> None:
@@ -179,7 +179,7 @@ class Session:
                 self._protocol.receive_auth(request.channel, request.socket_id, answer, now)
             case SubscribeCommand(channel):
                 self._join(command)
-                self._protocol.want(channel, now)
+                self._protocol.subscribe(channel, now)
             case _:
                 assert_never(command)
 
@@ -259,7 +259,7 @@ class Session:
                 self._watermarks.channel_denied(channel)
             case SubscriptionLost(channel):
                 loss = self._watermarks.forget(channel, "the server forgot the subscription")
-                self._gap_tracker.lost(channel, loss)
+                self._gap_tracker.open(channel, loss)
             case SubscribeSent(channel):
                 self._watermarks.channel_asked(channel, now)
             case PingSent():
@@ -287,7 +287,7 @@ class Session:
         """
         self._watermarks.channel_confirmed(channel)
         yield items.Subscribed(now.wall, channel)
-        if gap := self._gap_tracker.regained(channel, now):
+        if gap := self._gap_tracker.close(channel, now):
             yield gap
         yield items.Watermarks({channel: self._watermarks.covers(channel, now)})
 

@@ -279,7 +279,7 @@ class Subscriptions:
         subscription.confirmed_at = now
         self._refusals.confirmed(subscription.channel)
         self._output.events.append(SubscriptionSucceeded(subscription.channel))
-        self._settle()
+        self._check_settled()
 
     def _reject(
         self, subscription: Subscription, reason: str, now: float, refusal: Refusal | None
@@ -311,7 +311,7 @@ class Subscriptions:
         # The refusal of an only channel is reported by the end of the connection.
         if reason != reported and len(self._by_channel) > 1:
             self._output.events.append(SubscriptionRefused(subscription.channel, reason))
-        self._settle()
+        self._check_settled()
 
     def _lose(self, subscription: Subscription, reason: str, now: float) -> None:
         """Report a subscription as lost and request it again.
@@ -337,7 +337,7 @@ class Subscriptions:
             ProtocolWarning(f"{reason}; asking again in {delay:.1f} s", subscription.channel)
         )
 
-    def _settle(self) -> None:
+    def _check_settled(self) -> None:
         """Report that every channel is confirmed or refused, once, or end with the refusals."""
         # Of 500 channels the last is decided last, so this takes one look rather than 500.
         undecided = (s.state in UNDECIDED for s in reversed(self._by_channel.values()))

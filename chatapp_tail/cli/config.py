@@ -347,8 +347,8 @@ def _level(arguments: Arguments, watched: bool) -> Level:
     if arguments.quiet:
         return Level.QUIET
     if arguments.verbose:
-        return Level.FRAMES if arguments.verbose > 1 else Level.DETAIL
+        return Level.TRACE if arguments.verbose > 1 else Level.DEBUG
     # A program that reads JSON notices needs progress as a person does.
     if watched or arguments.log_format is LogFormat.JSON:
-        return Level.PROGRESS
-    return Level.TROUBLE
+        return Level.INFO
+    return Level.WARNING

@@ -12,7 +12,7 @@ from ..errors import ChatAppTailError, ExitStatus, UsageError
 from .signals import KilledBySignal, kill_self
 from .stderr import StderrWriter
 
-STDERR_PATIENCE = 1.0
+STDERR_TIMEOUT = 1.0
 """Seconds for which the last lines wait for room in stderr."""
 _STDOUT_FAILS = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO, errno.EBADF)
 _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
@@ -112,7 +112,7 @@ def write_line(line: str) -> None:
     """Write one line to stderr, waiting a moment for room; a closed stderr is not an error."""
     writer = open_stderr()
     writer.write(line)
-    writer.finish(STDERR_PATIENCE)
+    writer.finish(STDERR_TIMEOUT)
     writer.close()
 
 

@@ -100,10 +100,10 @@ _Result = tuple[_Batch, "list[ChannelEvent] | Gap | BackfillBug"]
 class GapFiller:
     """Fetches the gaps of channels for which `has_history` is true.
 
-    `alarm` is woken when there is a result to take. `began` has the time at which channels were
-    tailed first, if that was in an earlier run; `times` is told of channels that begin now. Live
-    events should wait for `timeout` seconds from the end of a gap, and for at least a second from
-    when it is reached.
+    `alarm` is woken when there is a result to take. `first_seen` has the time at which channels
+    were tailed first, if that was in an earlier run; `times` is told of channels that begin now.
+    Live events should wait for `timeout` seconds from the end of a gap, and for at least a second
+    from when it is reached.
     """
 
     def __init__(
@@ -112,14 +112,14 @@ class GapFiller:
         has_history: Callable[[str], bool],
         alarm: Waker,
         *,
-        began: Mapping[str, int],
+        first_seen: Mapping[str, int],
         times: MessageTimes | None = None,
         timeout: float,
     ) -> None:
         self._fetch = fetch
         self._has_history = has_history
         self._alarm = alarm
-        self._began = dict(began)
+        self._first_seen = dict(first_seen)
         self._times = times or MessageTimes()
         self._timeout = timeout
         self._lock = threading.Lock()
@@ -156,14 +156,14 @@ class GapFiller:
                 self._collecting.collected.set()
 
     def _begin(self, item: Subscribed) -> None:
-        if item.channel not in self._began:
-            self._began[item.channel] = item.at
+        if item.channel not in self._first_seen:
+            self._first_seen[item.channel] = item.at
             self._times.begin(item.channel, item.at)
 
     def _collect(self, gap: Gap) -> None:
-        if gap.begin < self._began.get(gap.channel, gap.begin):
+        if gap.begin < self._first_seen.get(gap.channel, gap.begin):
             # A new licence that was noticed late, or a clock that was set back.
-            self._began[gap.channel] = gap.begin
+            self._first_seen[gap.channel] = gap.begin
             self._times.begin_earlier(gap.channel, gap.begin)
         with self._lock:
             batch = self._collecting
@@ -204,7 +204,7 @@ class GapFiller:
         started_at = time.monotonic()
         missing = len(batch.gaps)
         gaps = [pending.gap for pending in batch.gaps]
-        for item in self._fetch(gaps, self._began, self._newest(batch)):
+        for item in self._fetch(gaps, self._first_seen, self._newest(batch)):
             if isinstance(item, Gap):
                 self._note_given_up(item)
                 self._put_result(batch, messages)
@@ -252,7 +252,7 @@ class GapFiller:
 
     # --- the main thread
 
-    def reached(self, gap: Gap) -> Reached:
+    def mark_reached(self, gap: Gap) -> Reached:
         """Note that everything before this gap is written; return the state of the gap.
 
         Call it for each gap in the order in which `watch` saw them.

@@ -47,12 +47,12 @@ class TimeRange(NamedTuple):
     service: int | None = None
     floor: int | None = None
 
-    def since(self, skew: int) -> int:
-        """Return the moment, with the service's clock `skew` seconds behind ours (negative)."""
-        since = self.ours + skew
+    def since(self, clock_skew: int) -> int:
+        """Return the moment by the service's clock, behind ours by `clock_skew` s (negative)."""
+        since = self.ours + clock_skew
         if self.service is not None:
             since = min(since, self.service)
-        return max(since, 0 if self.floor is None else self.floor + skew)
+        return max(since, 0 if self.floor is None else self.floor + clock_skew)
 
 
 class History:
@@ -191,7 +191,7 @@ class _Reading:
         return listing.read()
 
     def _since(self, ref: MessengerRef) -> int:
-        return min(time_range.since(self._requests.skew) for time_range in self._ranges[ref])
+        return min(time_range.since(self._requests.clock_skew) for time_range in self._ranges[ref])
 
     def _page(self, reading: ChatReading, query: Mapping[str, str]) -> Page:
         fixed = {"limit": str(PAGE), "includeSystemMessages": "1"}
@@ -230,7 +230,7 @@ class _Reading:
         for name, last_time in listed.chats.items():
             self._history.chats += 1
             chat = known.get(name)
-            reading = ChatReading(ref, name, last_time, since, chat, now, self._requests.skew)
+            reading = ChatReading(ref, name, last_time, since, chat, now, self._requests.clock_skew)
             self._queue(reading, begun=False)
 
     def _accept_page(self, reading: ChatReading, result: Listed | Page | Exception) -> None:

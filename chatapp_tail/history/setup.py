@@ -45,7 +45,7 @@ def start_positions(
     return positions
 
 
-def began(places: StartPositions, checkpoint: Checkpoint | None) -> dict[str, int]:
+def first_seen(places: StartPositions, checkpoint: Checkpoint | None) -> dict[str, int]:
     """Return when these channels were tailed first: history is not read from before then."""
     watermarks = checkpoint.watermarks if checkpoint else {}
     return {
@@ -70,7 +70,7 @@ class HistoryReader:
         """When reading began (monotonic), infinity if none is running; resubscribe checks aside."""
 
     def __call__(
-        self, gaps: Sequence[Gap], began: Mapping[str, int], newest: Mapping[str, int]
+        self, gaps: Sequence[Gap], first_seen: Mapping[str, int], newest: Mapping[str, int]
     ) -> Iterator[ChannelEvent | Gap]:
         """Yield messages and gaps, see `gap_filler.Fetch`."""
         try:
@@ -85,7 +85,7 @@ class HistoryReader:
         self._history = self._history or History(self._api.get, RateLimiter(), store=self._store)
         if any(gap.reason != RENEWED for gap in gaps):
             self.since = time.monotonic()
-        yield from recover(self._history, gaps, began, newest)
+        yield from recover(self._history, gaps, first_seen, newest)
         self.since = inf
 
     def state(self) -> Fetching:
@@ -131,7 +131,12 @@ def set_up_backfill(
     times = checkpoint.times if checkpoint else MessageTimes()
     reader = HistoryReader(api, checkpoint.history_store if checkpoint else None)
     backfill = GapFiller(
-        reader, has_history, alarm, began=began(places, checkpoint), times=times, timeout=wait
+        reader,
+        has_history,
+        alarm,
+        first_seen=first_seen(places, checkpoint),
+        times=times,
+        timeout=wait,
     )
     deduplicator = Deduplicator(
         checkpoint.written() if checkpoint else (),

@@ -36,7 +36,9 @@ class Running:
         api = Api(Http(sandbox.api_url), StaticToken(Secret(sandbox.token)))
         self.alarm = Waker()
         self.reading = Reading(api)
-        self.backfill = GapFiller(self.reading, has_history, self.alarm, began={}, timeout=WAIT)
+        self.backfill = GapFiller(
+            self.reading, has_history, self.alarm, first_seen={}, timeout=WAIT
+        )
         settings = Settings((Endpoint.parse(sandbox.ws_url),), sandbox.app_key, (OLD,))
         self.connection = Connection(settings, api.authorise, self._take, watch=self.backfill.watch)
         self.watch = LicensePoller(api, Selection(everything=True), self.connection, self._take)
@@ -56,7 +58,7 @@ class Running:
 
     def recovered(self, gap: Gap) -> list[ChannelEvent]:
         """What history gives for a gap."""
-        assert self.backfill.reached(gap)
+        assert self.backfill.mark_reached(gap)
         found: list[ChannelEvent] = []
         deadline = time.monotonic() + WAIT
         while not isinstance(news := self.backfill.take(), Gap):

@@ -893,7 +893,7 @@ def skew(date: str) -> tuple[int, bool]:
     reply = Response(200, page().encode(), {"Date": date}, "GET / answered 200", None, True)
     requests = module.HistoryRequests(lambda *_: reply, RateLimiter(0.0), module.Clock())
     requests.page("/", {})
-    return requests.skew, requests.date_seen
+    return requests.clock_skew, requests.date_seen
 
 
 @pytest.mark.defect("A.11", "A2.3")

@@ -43,7 +43,7 @@ class Running:
         spool = Spool(2**20, alarm)
         api = Api(Http(sandbox.api_url), StaticToken(Secret(sandbox.token)))
         self._reading = Reading(api)
-        backfill = GapFiller(self._reading, has_history, alarm, began={}, timeout=10.0)
+        backfill = GapFiller(self._reading, has_history, alarm, first_seen={}, timeout=10.0)
         endpoint = Endpoint.parse(sandbox.ws_url)
         settings = Settings((endpoint,), sandbox.app_key, (CHANNEL,), timing=TIMING)
         self._reader, writer = os.pipe()

@@ -2,7 +2,7 @@
 
 Some servers drop a subscription on a live link, and a repeated request renews it silently: the
 answer is the same whether it had been dropped or not. So the events before such an answer, since
-the last proof, have to be read from history. That is done one audit later, when everything in
+the last proof, have to be read from history. That is done one recheck later, when everything in
 transit at the time has arrived: what is in history then and did not come over the link was lost.
 """
 

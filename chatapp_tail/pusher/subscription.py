@@ -63,6 +63,6 @@ class Subscription(msgspec.Struct):
         return self.unanswered > 0 or self.state in SUBSCRIBED
 
     @property
-    def can_be_audited(self) -> bool:
+    def can_be_rechecked(self) -> bool:
         """Whether a repeated request has no effect: no event sent again, no member announced."""
         return not self.channel.startswith(_ANNOUNCES_OR_REPLAYS)

@@ -9,12 +9,12 @@
 | CONFIRMING  | subscription_succeeded                  | CONFIRMED                              |
 |             | an error that refuses                   | REFUSED, or WANTED while it may pass   |
 |             | another error; `confirm_timeout`        | WANTED, after a delay                  |
-| CONFIRMED   | `audit_interval`                        | RECHECKING, the request is sent again  |
+| CONFIRMED   | `recheck_interval`                      | RECHECKING, the request is sent again  |
 |             | an error                                | WANTED, after `SubscriptionLost`       |
 | RECHECKING  | subscription_succeeded                  | CONFIRMED                              |
 |             | an error                                | WANTED, after `SubscriptionLost`       |
 |             | `confirm_timeout`                       | WANTED, after `SubscriptionLost`       |
-|             | the same, if no audit was ever answered | CONFIRMED, and no audit any more       |
+|             | the same, if none was ever answered     | CONFIRMED, and no recheck any more     |
 | REFUSED     | `refused_retry`                         | AUTHORISING (CONFIRMING if public)     |
 
 A late subscription_succeeded confirms a channel in any state in which a request is unanswered.
@@ -82,12 +82,12 @@ class Subscriptions:
         """Which refusals count; outlives the connection."""
         self._due = inf
         """The earliest `due` of all, or earlier: see `_set_state`."""
-        self._audit_due = inf
+        self._recheck_due = inf
         """When the confirmed channels are requested again."""
-        self._audits_answered = False
-        """Whether the server ever answered an audit; if not, silence proves nothing."""
+        self._rechecks_answered = False
+        """Whether the server ever answered a recheck; if not, silence proves nothing."""
         self._numbered = 0
-        """How many requests were signed and sent, audits not counted."""
+        """How many requests were signed and sent, rechecks not counted."""
         self._answered = False
         """Whether the server ever answered a request."""
         self._signatures: set[str] = set()
@@ -105,7 +105,7 @@ class Subscriptions:
     def establish(self, socket_id: str, now: float) -> None:
         """Request all channels, now that there is a socket id."""
         self.socket_id = socket_id
-        self._audit_due = now + self._timing.audit_interval
+        self._recheck_due = now + self._timing.recheck_interval
         for subscription in self._by_channel.values():
             self._authorise(subscription, now)
 
@@ -175,12 +175,12 @@ class Subscriptions:
 
     def deadline(self) -> float:
         """Return the next moment at which `tick` may have something to do."""
-        return min(self._due, self._audit_due)
+        return min(self._due, self._recheck_due)
 
     def tick(self, now: float) -> None:
         """Do what is due at `now`."""
-        if now >= self._audit_due:
-            self._audit(now)
+        if now >= self._recheck_due:
+            self._recheck(now)
         if now >= self._due:
             for subscription in self._by_channel.values():
                 if now >= subscription.due:
@@ -197,7 +197,7 @@ class Subscriptions:
             waited = self._timing.auth_timeout
             self._retry(subscription, f"channel auth did not answer for {waited:g} s", now)
         elif subscription.state is State.RECHECKING:
-            self._time_out_audit(subscription, now)
+            self._time_out_recheck(subscription, now)
         else:
             self._authorise(subscription, now)
 
@@ -211,26 +211,26 @@ class Subscriptions:
         waited = self._timing.confirm_timeout
         self._retry(subscription, f"the server did not confirm it for {waited:g} s", now)
 
-    def _time_out_audit(self, subscription: Subscription, now: float) -> None:
-        """Treat silence as a loss, but only from a server that has answered audits before."""
-        if self._audits_answered:
+    def _time_out_recheck(self, subscription: Subscription, now: float) -> None:
+        """Treat silence as a loss, but only from a server that has answered rechecks before."""
+        if self._rechecks_answered:
             self._lose(subscription, "the server no longer confirms it", now)
             return
-        self._audit_due = inf
+        self._recheck_due = inf
         for other in self._by_channel.values():
             if other.state is State.RECHECKING:
                 self._set_state(other, State.CONFIRMED)
 
-    def _audit(self, now: float) -> None:
+    def _recheck(self, now: float) -> None:
         """Request every confirmed channel again, with the same signature.
 
         laravel-websockets can drop all subscriptions of a live connection without notice; only a
         repeated request reveals and repairs that. pusher.com answers "Existing subscription", the
-        others succeed. A cache channel would send its last event again, so it is not audited.
+        others succeed. A cache channel would send its last event again, so it is not rechecked.
         """
-        self._audit_due = now + self._timing.audit_interval
+        self._recheck_due = now + self._timing.recheck_interval
         for subscription in self._by_channel.values():
-            if subscription.state is State.CONFIRMED and subscription.can_be_audited:
+            if subscription.state is State.CONFIRMED and subscription.can_be_rechecked:
                 self._send_request(subscription)
                 self._set_state(subscription, State.RECHECKING, now + self._timing.confirm_timeout)
 
@@ -273,7 +273,7 @@ class Subscriptions:
         self._answered = True
         subscription.unanswered, subscription.refusal = 0, None
         if before in SUBSCRIBED:
-            self._audits_answered |= before is State.RECHECKING
+            self._rechecks_answered |= before is State.RECHECKING
             self._output.events.append(SubscriptionReconfirmed(subscription.channel, certain))
             return
         subscription.confirmed_at = now

@@ -195,27 +195,27 @@ PROVED: dict[str, tuple[list[Step], dict[str, int]]] = {
         [*subscribed("a", 5), ("ping_sent", 10), PONG, *subscribed("b", 15)],
         {"a": 10, "b": 15},
     ),
-    "an audit without an answer": (
+    "a recheck without an answer": (
         [*subscribed("a", 5), ("channel_asked", "a", 50)],
         {"a": 5},
     ),
-    "an audit that was answered: since it began": (
+    "a recheck that was answered: since it began": (
         [*subscribed("a", 5), *subscribed("a", 50)],
         {"a": 50},
     ),
-    "an audit of one is not one of another": (
+    "a recheck of one is not one of another": (
         [*subscribed("a", 5), *subscribed("b", 6), *subscribed("a", 50)],
         {"a": 50, "b": 6},
     ),
-    "an audit, then a pong": (
+    "a recheck, then a pong": (
         [*subscribed("a", 5), *subscribed("a", 50), ("ping_sent", 60), PONG],
         {"a": 60},
     ),
-    "a pong, then an audit": (
+    "a pong, then a recheck": (
         [*subscribed("a", 5), ("ping_sent", 40), PONG, *subscribed("a", 50)],
         {"a": 50},
     ),
-    "a pong for a ping before the audit": (
+    "a pong for a ping before the recheck": (
         [*subscribed("a", 5), ("ping_sent", 40), *subscribed("a", 50), PONG],
         {"a": 50},
     ),
@@ -231,7 +231,7 @@ PROVED: dict[str, tuple[list[Step], dict[str, int]]] = {
         [("channel_asked", "a", 5), ("channel_asked", "a", 15), ("channel_confirmed", "a")],
         {"a": 5},
     ),
-    "an audit whose answer came after the channel was asked for again": (
+    "a recheck whose answer came after the channel was asked for again": (
         [
             *subscribed("a", 5),
             ("channel_asked", "a", 50),
@@ -270,9 +270,9 @@ def test_what_is_proved(steps: list[Step], until: dict[str, int]) -> None:
 @pytest.mark.parametrize(
     ("steps", "confirmed"),
     [
-        pytest.param(subscribed("a", 5), 5, id="never audited"),
-        pytest.param([*subscribed("a", 5), ("channel_asked", "a", 50)], 5, id="at the audit"),
-        pytest.param([*subscribed("a", 5), *subscribed("a", 50)], 50, id="audited before"),
+        pytest.param(subscribed("a", 5), 5, id="never rechecked"),
+        pytest.param([*subscribed("a", 5), ("channel_asked", "a", 50)], 5, id="at the recheck"),
+        pytest.param([*subscribed("a", 5), *subscribed("a", 50)], 50, id="rechecked before"),
         pytest.param(
             [*subscribed("a", 5), ("ping_sent", 10), PONG], 5, id="a pong proves the link alone"
         ),

@@ -6,7 +6,7 @@ from chatapp_tail.pusher.subscription import State, Subscription
 
 
 @pytest.mark.parametrize(
-    ("channel", "authorised", "can_be_audited"),
+    ("channel", "authorised", "can_be_rechecked"),
     [
         ("news", False, True),
         ("private-a", True, True),
@@ -16,10 +16,10 @@ from chatapp_tail.pusher.subscription import State, Subscription
         ("private-encrypted-cache-a", True, False),
     ],
 )
-def test_the_prefix_of_a_channel(channel: str, authorised: bool, can_be_audited: bool) -> None:
+def test_the_prefix_of_a_channel(channel: str, authorised: bool, can_be_rechecked: bool) -> None:
     subscription = Subscription(channel)
     assert subscription.authorised is authorised
-    assert subscription.can_be_audited is can_be_audited
+    assert subscription.can_be_rechecked is can_be_rechecked
 
 
 @pytest.mark.parametrize(

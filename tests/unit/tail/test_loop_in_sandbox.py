@@ -31,11 +31,11 @@ from tests.conftest import TIMEOUT_SCALE, wait_until
 from tests.unit.reading import Reading
 
 CHANNEL = of_license(1229, "telegram")
-TIMING = Timing(audit_interval=0.3)
+TIMING = Timing(recheck_interval=0.3)
 
 
 class Running:
-    """A tail whose subscriptions are audited every 0.3 s, and the statuses it reported."""
+    """A tail whose subscriptions are rechecked every 0.3 s, and the statuses it reported."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.statuses: list[Status | Gap] = []
@@ -105,7 +105,7 @@ def listings(sandbox: Sandbox) -> int:
 
 
 @pytest.mark.defect("A2.6")
-def test_what_a_subscription_cost_that_an_audit_renewed_comes_from_history(
+def test_what_a_subscription_cost_that_a_recheck_renewed_comes_from_history(
     running: tuple[Sandbox, Running],
 ) -> None:
     sandbox, tail = running
@@ -113,7 +113,7 @@ def test_what_a_subscription_cost_that_an_audit_renewed_comes_from_history(
     wait_until(lambda: len(tail.records()) == 1, "the first message")
     sandbox.forget_subscriptions()
     say(sandbox, 2)
-    sandbox.wait_subscribed(CHANNEL, 10 * TIMEOUT_SCALE)  # an audit did that
+    sandbox.wait_subscribed(CHANNEL, 10 * TIMEOUT_SCALE)  # a recheck did that
     say(sandbox, 3)
     wait_until(lambda: len(tail.records()) == 3, "what was lost")
     assert [record["source"] for record in tail.records()] == ["live", "live", "backfill"]

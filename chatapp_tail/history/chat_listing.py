@@ -145,6 +145,7 @@ class _ListPass:
         self._seen: set[str] = set()
         """Names of the chats of this pass."""
         self._cursor = TimeCursor()
+        """Where to go on once no `nextPage` is used."""
         self._followed: set[str] = set()
         """Values of `nextPage` that were used, so that a cycle ends."""
         self._first: frozenset[str] = frozenset()

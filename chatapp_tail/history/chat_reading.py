@@ -49,7 +49,9 @@ class ChatReading:
         clock_skew: int,
     ) -> None:
         self.ref = ref
+        """The messenger of the chat."""
         self.name = name
+        """Its id, as in the path of a URL."""
         self.counted = False
         """Whether the reader has counted this chat as read."""
         self._since = since

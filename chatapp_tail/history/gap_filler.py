@@ -65,6 +65,7 @@ class _Batch(msgspec.Struct, eq=False):
     due: float = 0.0
     """Live events wait until then (monotonic); 0 if all may be no gap, see `RENEWED`."""
     gaps: "list[_PendingGap]" = msgspec.field(default_factory=list)
+    """In the order in which they ended."""
     newest: dict[str, int] = msgspec.field(default_factory=dict)
     """The newest time of a message by channel, as of the gap's end."""
     collected: threading.Event = msgspec.field(default_factory=threading.Event)
@@ -74,7 +75,9 @@ class _Batch(msgspec.Struct, eq=False):
     complete: bool = False
     """Whether all results are queued."""
     queued: int = 0
+    """Results that the fetching thread has queued."""
     taken: int = 0
+    """Results that the main thread has taken."""
     ready: int = 0
     """Results that were queued when its first gap was reached: live events wait for these."""
 
@@ -117,6 +120,7 @@ class GapFiller:
         timeout: float,
     ) -> None:
         self._fetch = fetch
+        """Reads the history of gaps."""
         self._has_history = has_history
         self._alarm = alarm
         self._first_seen = dict(first_seen)

@@ -143,10 +143,15 @@ class _Reading:
         on_failure: OnFailure,
     ) -> None:
         self._history = history
+        """Starts requests, and holds the counts of the progress."""
         self._requests = requests
+        """Makes requests, and knows the clock skew."""
         self._store = store
+        """Keeps messages until all older ones are read."""
         self._ranges = ranges
+        """What is to be read of each messenger."""
         self._on_failure = on_failure
+        """Told of what cannot be read."""
         self._listings = len(ranges)
         """Messengers whose list of chats is not complete."""
         self._results: SimpleQueue[_Result] = SimpleQueue()

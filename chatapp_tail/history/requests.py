@@ -61,8 +61,11 @@ class HistoryRequests:
 
     def __init__(self, ask: Ask, limiter: RateLimiter, clock: Clock) -> None:
         self._ask = ask
+        """Sends one request."""
         self._limiter = limiter
+        """Spaces the requests of all threads."""
         self._clock = clock
+        """The clocks, and how to wait."""
         self.begin()
 
     def begin(self) -> None:

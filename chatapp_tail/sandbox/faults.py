@@ -61,7 +61,8 @@ class Faults:
 
     `api_answers`, `api_delays` and `api_drips` are filled by `answer_api`, `delay_api`, `hang_api`
     and `drip_api`, whose `path` is a shell pattern: `/v1/licenses`, `/v1/tokens*`, `*/messages`.
-    Of several that match a request, the first one that still has calls left strikes.
+    Of several that match a request, the first one that still has calls left strikes. `_lock` is
+    held while a fault counts its calls.
     """
 
     mute: bool = False

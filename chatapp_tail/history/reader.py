@@ -18,7 +18,7 @@ from queue import SimpleQueue
 from typing import NamedTuple
 
 from ..errors import ChatAppTailError
-from ..threads import DaemonThreadPool
+from ..threads import DaemonThreadPool, outcome
 from .answers import PAGE, Message, MessengerRef, Page
 from .chat_listing import ChatListing, Listed, chats_path
 from .chat_reading import ChatReading
@@ -184,10 +184,7 @@ class _Reading:
     def _run_into_queue(
         self, source: MessengerRef | ChatReading, work: Callable[[], Listed] | Callable[[], Page]
     ) -> None:
-        try:
-            self._results.put(_Result(source, work()))
-        except Exception as error:
-            self._results.put(_Result(source, error))
+        self._results.put(_Result(source, outcome(work)))
 
     def _list(self, ref: MessengerRef) -> Listed:
         listing = ChatListing(

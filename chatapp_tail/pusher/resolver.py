@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ..threads import DaemonThreadPool, Waker
+from ..threads import DaemonThreadPool, Waker, outcome
 
 LOOKUP_TIMEOUT = 30.0
 """Seconds a lookup may take."""
@@ -47,7 +47,12 @@ class Resolver:
 
     def _in_thread(self, host: str, port: int) -> list[Address]:
         answers: list[list[Address] | Exception] = []
-        self._workers.submit(partial(_answer, host, port, answers, self._waker))
+
+        def look_up() -> None:
+            answers.append(outcome(partial(_look_up, host, port)))
+            self._waker.wake()
+
+        self._workers.submit(look_up)
         deadline = time.monotonic() + LOOKUP_TIMEOUT
         waits = select.poll()
         waits.register(self._waker, select.POLLIN)
@@ -63,14 +68,6 @@ class Resolver:
         if isinstance(answer, Exception):
             raise answer
         return answer
-
-
-def _answer(host: str, port: int, answers: list[list[Address] | Exception], waker: Waker) -> None:
-    try:
-        answers.append(_look_up(host, port))
-    except Exception as error:  # also UnicodeError, of a name that cannot be encoded
-        answers.append(error)
-    waker.wake()
 
 
 def _look_up(host: str, port: int, flags: int = 0) -> list[Address]:

@@ -74,7 +74,6 @@ class History:
     ) -> None:
         self.chats = self.chats_read = self.found = 0
         self.clock = clock
-        self._limiter = limiter
         self._store = store
         self._requests = HistoryRequests(ask, limiter, clock)
         self._call = call or DaemonThreadPool("chatapp-tail-history", MAX_IN_FLIGHT).submit
@@ -83,11 +82,6 @@ class History:
     def trouble(self) -> str | None:
         """The last failure, while a request is repeated."""
         return self._requests.trouble
-
-    @property
-    def requests(self) -> int:
-        """Requests so far."""
-        return self._limiter.count
 
     def messages(
         self, time_ranges: Sequence[TimeRange], on_failure: OnFailure

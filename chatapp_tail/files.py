@@ -7,23 +7,31 @@ import os
 from pathlib import Path
 
 
-def new_file(path: Path) -> tuple[int, Path]:
-    """Create a file beside `path` that only its owner may read; return its descriptor and path."""
+def write_beside(path: Path, content: bytes, *, fsync: bool) -> Path:
+    """Write a new file beside `path` that only its owner may read; return its path.
+
+    With `fsync`, the content survives a loss of power.
+    """
     from tempfile import mkstemp  # 2 ms, and seldom used
 
     descriptor, name = mkstemp(dir=path.parent, prefix=path.name)
-    return descriptor, Path(name)
-
-
-def write_atomically(path: Path, content: bytes, *, fsync: bool) -> None:
-    """Replace the file at `path`; with `fsync`, the content survives a loss of power."""
-    descriptor, new = new_file(path)
+    new = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             if fsync:
                 file.flush()
                 os.fsync(file.fileno())
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+    return new
+
+
+def write_atomically(path: Path, content: bytes, *, fsync: bool) -> None:
+    """Replace the file at `path`; `fsync` as for `write_beside`."""
+    new = write_beside(path, content, fsync=fsync)
+    try:
         new.replace(path)
     except BaseException:
         new.unlink(missing_ok=True)

@@ -141,6 +141,7 @@ class Gap(msgspec.Struct, frozen=True, tag="gap", tag_field="item"):
     until: int
     """When the new subscription was confirmed; the end of the run if it never was."""
     reason: str
+    """Why events may be missing; some reasons are constants above."""
     final: bool = False
     """Whether it lasts until the end of the run."""
     recovered: int = 0

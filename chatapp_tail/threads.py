@@ -8,9 +8,20 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 _LINGER = 0.1
 """Seconds without a call after which a thread ends; starting one takes as long as a response."""
+
+
+def outcome(call: Callable[[], T]) -> T | Exception:
+    """Return the result of a call, or its exception, to be handed to another thread."""
+    try:
+        return call()
+    except Exception as error:
+        return error
 
 
 class DaemonThreadPool:

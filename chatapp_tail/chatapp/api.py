@@ -32,7 +32,7 @@ class Api:
         self._http = http
         self._source = source
         self._token_checks = _TtlCache(self._check_token)
-        self._licenses = _TtlCache(lambda _: self.licenses(patient=False))
+        self._licenses = _TtlCache(lambda _: self.licenses(retry=False))
 
     def prepare(self) -> None:
         """Import what the first calls need; nothing is sent."""
@@ -65,13 +65,13 @@ class Api:
 
     def check_token(self) -> None:
         """Return if the token is accepted; CredentialsError or ApiError if not."""
-        response = self._get_ok("/v1/tokens/check", patient=True)
+        response = self._get_ok("/v1/tokens/check", retry=True)
         if not response.is_json:
             raise ApiError(f"{response.summary} without JSON; {CHECK_URL}")
 
-    def licenses(self, *, patient: bool = True) -> list[License]:
-        """Return the licences of the account; `patient` as for `Http.get_with_retries`."""
-        response = self._get_ok("/v1/licenses", patient=patient)
+    def licenses(self, *, retry: bool = True) -> list[License]:
+        """Return the licences of the account; `retry` as `Http.get_with_retries` does."""
+        response = self._get_ok("/v1/licenses", retry=retry)
         try:
             return read_licenses(response.text)
         except ValueError as error:
@@ -83,11 +83,11 @@ class Api:
             lambda token: self._http.send("GET", path, headers=_auth_headers(token), query=query)
         )
 
-    def _get_ok(self, path: str, *, patient: bool) -> Response:
+    def _get_ok(self, path: str, *, retry: bool) -> Response:
         """Return a successful response; else ApiError or CredentialsError."""
 
         def send(token: Secret) -> Response:
-            if patient:
+            if retry:
                 return self._http.get_with_retries(path, headers=_auth_headers(token))
             return self._http.send("GET", path, headers=_auth_headers(token))
 

@@ -43,5 +43,5 @@ class LicensePoller:
         except ChatAppTailError as error:
             self._sink([ConnectionWarning(time.time_ns(), f"cannot look for new lines: {error}")])
             return
-        self._connection.want(self._selection.channels(licenses), since=self._last_poll)
+        self._connection.subscribe(self._selection.channels(licenses), since=self._last_poll)
         self._last_poll = started

@@ -4,7 +4,6 @@ Older pages of the vendor say licence, newer ones line; the number is the same. 
 `completions/` read the file where this module writes it, as one `LICENCE MESSENGER` per line.
 """
 
-import contextlib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -190,7 +189,7 @@ def write_completion_cache(
         for kind in license_.types
         if _is_safe(kind)
     )
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomically(path, "".join(dict.fromkeys(pairs)).encode("ascii"), fsync=False)
 

@@ -12,12 +12,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from math import inf
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from ..net import Proxy
+from ..threads import outcome
 
 S = TypeVar("S", bound=socket.socket)
 
@@ -176,19 +178,15 @@ def _addresses(host: str, port: int) -> list[Any]:
     with suppress(socket.gaierror):
         numeric = socket.AI_NUMERICHOST
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=numeric)
-    results: SimpleQueue[list[Any] | BaseException] = SimpleQueue()
-
-    def resolve() -> None:
-        try:
-            results.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except Exception as error:
-            results.put(error)
-
-    threading.Thread(target=resolve, name="chatapp-tail-resolver", daemon=True).start()
+    results: SimpleQueue[list[Any] | Exception] = SimpleQueue()
+    look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    threading.Thread(
+        target=lambda: results.put(outcome(look_up)), name="chatapp-tail-resolver", daemon=True
+    ).start()
     try:
         result = results.get(timeout=_limits.left())
     except Empty:
         raise socket.gaierror(socket.EAI_AGAIN, "the resolver does not answer") from None
-    if isinstance(result, BaseException):
+    if isinstance(result, Exception):
         raise result
     return result

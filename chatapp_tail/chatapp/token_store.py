@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from ..errors import ApiError, ChatAppTailError, CredentialsError
-from ..files import new_file, state_directory, write_atomically
+from ..files import state_directory, write_atomically, write_beside
 from .secret import Secret
 
 _FILE, _VERSION = "tokens.json", 1
@@ -102,14 +102,7 @@ class TokenStore:
         content = msgspec.json.encode(self._read()) + bytes(_LOGIN_SIZE)
         self._make_directory()
         try:
-            descriptor, probe = new_file(self.path)
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-            finally:
-                probe.unlink()
+            write_beside(self.path, content, fsync=True).unlink()
         except OSError as error:
             raise _failed(f"cannot write {self.path}", error) from error
 

@@ -85,7 +85,6 @@ Examples:
     "--since",
     group="History",
     type=SINCE,
-    metavar="TIME",
     help="Start in the past: an age (2h) or a date and time (2026-11-22T08:00). History contains"
     " messages only.",
 )
@@ -103,8 +102,6 @@ Examples:
     group="History",
     type=DURATION,
     default="10s",
-    show_default=True,
-    metavar="DURATION",
     help="How long to hold live events while messages missed in a gap are fetched.",
 )
 @option(
@@ -119,7 +116,6 @@ Examples:
     "duration",
     group="Limit",
     type=DURATION,
-    metavar="DURATION",
     help="Stop after a time, such as 30s, 5m or 2h; with --count, exit status 124 if the count was"
     " not reached.",
 )
@@ -127,7 +123,6 @@ Examples:
     "--idle",
     group="Limit",
     type=DURATION,
-    metavar="DURATION",
     help="Stop when nothing was printed for this long; with --count, exit status 124 as for --for.",
 )
 @endpoint_options
@@ -137,8 +132,6 @@ Examples:
     group="Connection",
     type=DURATION,
     default="15s",
-    show_default=True,
-    metavar="DURATION",
     help="Time between pings; the server may ask for less.",
 )
 @option(
@@ -146,8 +139,6 @@ Examples:
     group="Connection",
     type=DURATION,
     default="10s",
-    show_default=True,
-    metavar="DURATION",
     help="How long an answer to a ping may take before the connection is considered dead.",
 )
 @option(
@@ -155,8 +146,6 @@ Examples:
     group="Connection",
     type=DURATION,
     default="10s",
-    show_default=True,
-    metavar="DURATION",
     help="Timeout of a connection attempt.",
 )
 @option(
@@ -169,7 +158,6 @@ Examples:
     "--max-retries",
     group="Connection",
     type=RETRIES,
-    metavar="N",
     help="End with status 4 after N consecutive failed retries.  [default: retry forever]",
 )
 @option(
@@ -184,8 +172,6 @@ Examples:
     group="Output",
     type=SIZE,
     default="1GiB",
-    show_default=True,
-    metavar="SIZE",
     help="Most data buffered on disk for a slow reader of stdout; beyond it the program ends with"
     " status 7.",
 )
@@ -210,7 +196,6 @@ Examples:
     group="Logging",
     type=Choice(LOG_FORMATS),
     default=LOG_FORMATS[0],
-    show_default=True,
     help="Notices on stderr as text or as one JSON object per line.",
 )
 @click.version_option(__version__, message="chatapp-tail %(version)s")

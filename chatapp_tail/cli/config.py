@@ -45,6 +45,9 @@ class ViewArguments(msgspec.Struct, frozen=True, kw_only=True):
     """The options that a tail and `replay` have in common: what to show, and how.
 
     The help of an option says what it means.
+    Filter: `events`, `excluded_events`, `incoming`, `outgoing`, `chats`, `patterns` (--grep) and
+    `where`. Output: `output` (--json and --format included), `template` (--format), `color` and
+    `time_style` (--time).
     """
 
     events: Sequence[str]
@@ -79,7 +82,15 @@ class DeliveryArguments(ViewArguments, frozen=True, kw_only=True):
 class Arguments(DeliveryArguments, frozen=True, kw_only=True):
     """All options of a tail, each already of its type; times in seconds, sizes in bytes.
 
-    The help of an option says what it means. `everything` is --all, `duration` --for.
+    The help of an option says what it means.
+    Select: `licenses`, `messengers`, `channels` (by full name) and `everything` (--all).
+    Output: `meta` and `spool_limit`. Limit: `count` (of lines), `duration` (--for) and `idle`.
+    History: `since` (nanoseconds since the epoch), `resume` (the name of the checkpoint),
+    `backfill` (unless --no-backfill) and `backfill_wait`.
+    Connection: `endpoints` (--ws-url), `app_key`, `api_url`, `ca_file`, `proxy`, `ping_interval`,
+    `pong_timeout`, `connect_timeout`, `max_retries` (0 with --no-reconnect), `strict` and
+    `sandbox`. Credentials: `token_file` and `profile`.
+    Logging: `quiet`, `verbose` (how often it is given) and `log_format`.
     """
 
     licenses: tuple[int, ...]
@@ -398,8 +409,8 @@ def _level(arguments: Arguments, watched: bool) -> Level:
     if arguments.quiet:
         return Level.QUIET
     if arguments.verbose:
-        return Level.FRAMES if arguments.verbose > 1 else Level.DETAIL
+        return Level.TRACE if arguments.verbose > 1 else Level.DEBUG
     # A program that reads JSON notices needs progress as a person does.
     if watched or arguments.log_format is LogFormat.JSON:
-        return Level.PROGRESS
-    return Level.TROUBLE
+        return Level.INFO
+    return Level.WARNING

@@ -32,7 +32,7 @@ def advice_for_channels(channels: Sequence[str]) -> str:
 class ConnectionProbe:
     """Connects as a tail does, to one server after the other, but tries each only once."""
 
-    PATIENCE = 15.0
+    TIMEOUT = 15.0
     """Seconds to wait for each step."""
 
     def __init__(self, settings: Settings, authorise: Callable[[str, str], AuthAnswer]) -> None:
@@ -46,7 +46,7 @@ class ConnectionProbe:
         """When the first ping was sent, in nanoseconds."""
         self._round_trip: float | None = None
         """Seconds from the first ping to its answer."""
-        timing = Timing(ping_interval=0.1, pong_timeout=self.PATIENCE)
+        timing = Timing(ping_interval=0.1, pong_timeout=self.TIMEOUT)
         quick = replace(settings, timing=timing, max_retries=len(settings.endpoints) - 1)
         self._connection = Connection(quick, self._authorised, self._take, trace=True)
         self._connection.start()
@@ -77,7 +77,7 @@ class ConnectionProbe:
     def wait_connected(self) -> None:
         """Return once a server established the connection; CheckFailed when none does."""
         self._await(
-            lambda: self._has(items.Connected), self.PATIENCE * len(self._settings.endpoints)
+            lambda: self._has(items.Connected), self.TIMEOUT * len(self._settings.endpoints)
         )
 
     def wait_authorised(self) -> set[str]:
@@ -99,16 +99,16 @@ class ConnectionProbe:
     def _has(self, kind: type[Item]) -> bool:
         return any(isinstance(item, kind) for item in self._items)
 
-    def _await(self, happened: Callable[[], bool], patience: float | None = None) -> None:
-        patience = patience or self.PATIENCE
+    def _await(self, happened: Callable[[], bool], timeout: float | None = None) -> None:
+        timeout = timeout or self.TIMEOUT
         with self._changed:
-            self._changed.wait_for(lambda: happened() or self._stopped(), patience)
+            self._changed.wait_for(lambda: happened() or self._stopped(), timeout)
             if happened():
                 return
             stopped = self._stopped()
         if stopped is None:
             raise CheckFailed(
-                self._last_warning() or f"nothing within {patience:g} s",
+                self._last_warning() or f"nothing within {timeout:g} s",
                 "run a tail that shows every frame",
                 ExitStatus.UNREACHABLE,
             )

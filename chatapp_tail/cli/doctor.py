@@ -40,7 +40,6 @@ from .params import Choice
     of="doctor",
     type=Choice(["text", "json"]),
     default="text",
-    show_default=True,
     help="json is one object per line.",
 )
 @endpoint_options

@@ -60,11 +60,6 @@ def _group_of(option: click.Option) -> str:
     return option.group if isinstance(option, GroupedOption) else GROUPS[-1]
 
 
-def long_name(option: click.Option) -> str:
-    """Return `license` for `-l/--license`."""
-    return max(option.opts, key=len).lstrip("-")
-
-
 class LazyCommand(click.Command):
     """A command as `--help` of the group needs it; all seven take 20 ms to import."""
 

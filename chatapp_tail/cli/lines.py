@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
@@ -11,7 +11,6 @@ import msgspec
 from ..chatapp.licenses import License, Messenger, write_completion_cache
 from ..errors import ExitStatus
 from ..escape import escape_line
-from ..net import Proxy
 from .access import connect_api
 from .options import access_options, option, profile_option, token_file_option
 from .params import Choice
@@ -29,31 +28,17 @@ _BETWEEN = "  "
     of="lines",
     type=Choice(["auto", "table", "json"]),
     default="auto",
-    show_default=True,
     help="auto is a table on a terminal and json, one object per line, otherwise.",
 )
 @access_options
 @token_file_option
 @profile_option
-def lines(
-    output: str,
-    api_url: str,
-    ca_file: str | None,
-    proxy: Proxy | None,
-    token_file: Path | None,
-    profile: str,
-) -> int:
+def lines(output: str, **access: Any) -> int:
     """List the licences of your account, and the messengers of each.
 
     Use the licence and messenger columns as values for --license and --messenger.
     """
-    _, api, _ = connect_api(
-        api_url,
-        ca_file=ca_file,
-        proxy=proxy,
-        token_file=token_file,
-        profile=profile,
-    )
+    _, api, _ = connect_api(**access)
     licenses = api.licenses()
     write_completion_cache(licenses)
     if output == "table" or (output == "auto" and sys.stdout.isatty()):

@@ -14,7 +14,7 @@ from ..items import ConnectionWarning
 from ..pusher.backoff import Backoff, Retry, random_fraction
 from ..reporting.summary import span
 from ..tail.deadlines import Limits
-from ..threads import DaemonThreadPool
+from ..threads import DaemonThreadPool, outcome
 from .config import Settings
 
 Ask = Callable[[], list[License]]
@@ -86,14 +86,14 @@ class Lookup:
                 self._pause_after(error)
 
     def _ask_once(self) -> list[License]:
-        answers: SimpleQueue[list[License] | BaseException] = SimpleQueue()
+        answers: SimpleQueue[list[License] | Exception] = SimpleQueue()
         self._backoff.dialled(time.monotonic())
-        self._daemon.submit(lambda: answers.put(_outcome(self._ask)))
+        self._daemon.submit(lambda: answers.put(outcome(self._ask)))
         try:
             answer = answers.get(timeout=_waitable(self._until - time.monotonic()))
         except Empty:
             raise self._timed_out() from None
-        if isinstance(answer, BaseException):
+        if isinstance(answer, Exception):
             raise answer
         return answer
 
@@ -115,13 +115,6 @@ class Lookup:
     def _timed_out(self) -> ApiError:
         reason = self._last_error or "no answer yet"
         return ApiError(f"the time was over before the licences could be listed: {reason}")
-
-
-def _outcome(ask: Ask) -> list[License] | BaseException:
-    try:
-        return ask()
-    except BaseException as error:
-        return error
 
 
 def _waitable(seconds: float) -> float:

@@ -1,6 +1,6 @@
 """Types of option values, how an option is declared, and the options of several commands."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -53,22 +53,11 @@ WS_URLS = ("wss://socket.chatapp.online:6001", "wss://api.chatapp.online:6001")
 API_URL = "https://api.chatapp.online"
 APP_KEY = "ChatsAppApiProdKey"
 
-LICENSE = ParsedType("n", parse_license)
-MESSENGER = ParsedType("type", parse_messenger)
-CHANNEL = ParsedType("name", parse_channel)
 DURATION = ParsedType("duration", parse_duration)
 SINCE = ParsedType("time", parse_since)
 CHECKPOINT = ParsedType("name", parse_checkpoint)
 SIZE = ParsedType("size", parse_size)
-PROXY = ParsedType("url", parse_proxy, shown=False)
 SPEED = ParsedType("factor", parse_factor)
-WS_URL = ParsedType("url", parse_ws_url)
-HTTP_URL = ParsedType("url", parse_http_url)
-KEY = ParsedType("key", parse_app_key)
-CA_FILE = ParsedType("file", parse_ca_file)
-FORWARD_URL = ParsedType("url", parse_forward_url, shown=False)
-HEADER = ParsedType("header", parse_header, shown=False)
-JOBS = ParsedType("n", parse_jobs)
 TEXT = Text("text", str)
 COUNT = ParsedType("n", parse_count)
 RETRIES = ParsedType("n", parse_retries)
@@ -84,49 +73,25 @@ def option(
     """Declare an option that is also read from CHATAPP_TAIL_... (and from `also_from`).
 
     `group` is its heading in the help of the tail. The variable of an option of another command
-    has the name of that command, `of`, in it.
+    has the name of that command, `of`, in it. The help shows a `default`.
     """
     long = next(name for name in names if name.startswith("--"))
     path = f"{of}-{long[2:]}" if of else long[2:]
     variable = "CHATAPP_TAIL_" + path.upper().replace("-", "_")
     variables = [variable, also_from] if also_from else [variable]
+    settings.setdefault("show_default", "default" in settings)
     return click.option(*names, cls=GroupedOption, group=group, envvar=variables, **settings)
 
 
-def access_options(command: F) -> F:
-    """Add the options of commands that use the API."""
-    return _add(_ACCESS, command)
+def _all(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Return a decorator that adds options, in this order."""
 
+    def add(command: F) -> F:
+        for add_option in reversed(options):
+            command = add_option(command)
+        return command
 
-def endpoint_options(command: F) -> F:
-    """Add the options of commands that connect to the Pusher server."""
-    return _add(_ENDPOINT, command)
-
-
-def license_options(command: F) -> F:
-    """Add the options that choose licences and messengers."""
-    return _add(_LICENSE, command)
-
-
-def _add(options: Sequence[Callable[[Any], Any]], command: F) -> F:
-    for add in reversed(options):
-        command = add(command)
-    return command
-
-
-def filter_options(command: F) -> F:
-    """Add the options that choose records."""
-    return _add(_FILTER, command)
-
-
-def output_options(command: F) -> F:
-    """Add the options that choose the format."""
-    return _add(_OUTPUT, command)
-
-
-def forward_options(command: F) -> F:
-    """Add the options of destinations that acknowledge events."""
-    return _add(_FORWARD, command)
+    return add
 
 
 def is_on_command_line(ctx: click.Context, name: str) -> bool:
@@ -165,66 +130,60 @@ def ws_urls(given: tuple["Endpoint", ...]) -> tuple["Endpoint", ...]:
     return given or tuple(map(parse_ws_url, WS_URLS))
 
 
-_ACCESS = (
+access_options = _all(
     option(
         "--api-url",
         group="Connection",
         also_from="CHATAPP_API_URL",
-        type=HTTP_URL,
+        type=ParsedType("url", parse_http_url),
         default=API_URL,
-        metavar="URL",
-        show_default=True,
         help="ChatApp's HTTP API, which signs subscriptions.",
     ),
     option(
         "--ca-file",
         group="Connection",
-        type=CA_FILE,
-        metavar="FILE",
+        type=ParsedType("file", parse_ca_file),
         help="Trust the certificate authorities in this PEM file, and no others.",
     ),
     option(
         "--proxy",
         group="Connection",
-        type=PROXY,
-        metavar="URL",
+        type=ParsedType("url", parse_proxy, shown=False),
         help="Go through a proxy, http://, socks5:// or socks5h://[user:password@]host[:port];"
         " hosts in NO_PROXY bypass the proxy.  [default: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY]",
     ),
 )
+"""Options of commands that use the API."""
 
-_ENDPOINT = (
+endpoint_options = _all(
     option(
         "--ws-url",
         "endpoints",
         group="Connection",
-        type=WS_URL,
+        type=ParsedType("url", parse_ws_url),
         multiple=True,
         also_from="CHATAPP_WS_URL",
-        metavar="URL",
         help="Pusher server, as ws[s]://host:port[/prefix]; may be repeated, and then each is tried"
         f" in turn.  [default: {WS_URLS[0]}, then {WS_URLS[1]}]",
     ),
     option(
         "--app-key",
         group="Connection",
-        type=KEY,
+        type=ParsedType("key", parse_app_key),
         default=APP_KEY,
         also_from="CHATAPP_APP_KEY",
-        metavar="KEY",
-        show_default=True,
         help="Key of the Pusher app.",
     ),
 )
-_LICENSE = (
+"""Options of commands that connect to the Pusher server."""
+license_options = _all(
     option(
         "-l",
         "--license",
         "licenses",
         group="Select",
-        type=LICENSE,
+        type=ParsedType("n", parse_license),
         multiple=True,
-        metavar="N",
         help="Licence to tail; may be repeated.",
     ),
     option(
@@ -232,15 +191,15 @@ _LICENSE = (
         "--messenger",
         "messengers",
         group="Select",
-        type=MESSENGER,
+        type=ParsedType("type", parse_messenger),
         multiple=True,
-        metavar="TYPE",
         help="Messenger type, such as telegram or grWhatsApp; may be repeated. All combinations"
         " with the licences are tailed; if only one of the two is given, all of the other.",
     ),
 )
+"""Options that choose licences and messengers."""
 
-_FILTER = (
+filter_options = _all(
     option(
         "-e",
         "--event",
@@ -302,14 +261,14 @@ _FILTER = (
         " repeated.",
     ),
 )
-_OUTPUT = (
+"""Options that choose records."""
+output_options = _all(
     option(
         "-o",
         "--output",
         group="Output",
         type=EnumChoice(Output),
         default=Output.AUTO.value,
-        show_default=True,
         help="auto is pretty on a terminal and json otherwise; raw is each frame's data as ChatApp"
         " sends it; template needs --format.",
     ),
@@ -327,7 +286,6 @@ _OUTPUT = (
         group="Output",
         type=EnumChoice(ColorMode),
         default=ColorMode.AUTO.value,
-        show_default=True,
         help="Colours in pretty output; auto heeds NO_COLOR and FORCE_COLOR.",
     ),
     option(
@@ -336,17 +294,16 @@ _OUTPUT = (
         group="Output",
         type=EnumChoice(TimeStyle),
         default=TimeStyle.LOCAL.value,
-        show_default=True,
         help="How pretty output and templates show the time.",
     ),
 )
+"""Options that choose the format."""
 
-_FORWARD = (
+forward_options = _all(
     option(
         "--forward-to",
         group="Forward",
-        type=FORWARD_URL,
-        metavar="URL",
+        type=ParsedType("url", parse_forward_url, shown=False),
         help="Send each event to this http or https URL until it is acknowledged; 3000/webhook"
         " means http://localhost:3000/webhook.",
     ),
@@ -355,7 +312,7 @@ _FORWARD = (
         "--header",
         "forward_headers",
         group="Forward",
-        type=HEADER,
+        type=ParsedType("header", parse_header, shown=False),
         multiple=True,
         metavar="'NAME: VALUE'",
         help="Header of each request, such as 'Authorization: Bearer ...'; may be repeated.",
@@ -365,7 +322,6 @@ _FORWARD = (
         group="Forward",
         type=EnumChoice(ForwardBody),
         default=ForwardBody.WEBHOOK.value,
-        show_default=True,
         help="webhook is ChatApp's own: all new items of a chat; record is one record, as -o json"
         " writes it.",
     ),
@@ -382,21 +338,18 @@ _FORWARD = (
         group="Forward",
         type=DURATION,
         default="30s",
-        show_default=True,
-        metavar="DURATION",
         help="How long one request may take.",
     ),
     option(
         "--forward-retry-for",
         group="Forward",
         type=DURATION,
-        metavar="DURATION",
         help="Give an event up after so long without success, as a dead letter.  [default: never]",
     ),
     option(
         "--forward-ca-file",
         group="Forward",
-        type=CA_FILE,
+        type=ParsedType("file", parse_ca_file),
         metavar="FILE",
         help="Trust the certificate authorities in this PEM file for --forward-to.",
     ),
@@ -414,16 +367,13 @@ _FORWARD = (
         group="Forward",
         type=DURATION,
         default="30s",
-        show_default=True,
-        metavar="DURATION",
         help="How long one run of the command may take.",
     ),
     option(
         "-j",
         "--jobs",
         group="Forward",
-        type=JOBS,
-        metavar="N",
+        type=ParsedType("n", parse_jobs),
         help="Most requests or commands at once; those of one chat keep their order.  [default: 8"
         " requests, 1 command]",
     ),
@@ -436,15 +386,15 @@ _FORWARD = (
         " file in the state directory]",
     ),
 )
+"""Options of destinations that acknowledge events."""
 
 channel_option = option(
     "-c",
     "--channel",
     "channels",
     group="Select",
-    type=CHANNEL,
+    type=ParsedType("name", parse_channel),
     multiple=True,
-    metavar="NAME",
     help=f"Channel: {CHANNEL_EXAMPLES} or a full Pusher name; may be repeated.",
 )
 profile_option = option(
@@ -452,8 +402,6 @@ profile_option = option(
     group="Credentials",
     type=ParsedType("name", parse_profile),
     default="default",
-    metavar="NAME",
-    show_default=True,
     help="Which stored login to use, for people with several accounts.",
 )
 token_file_option = option(

@@ -99,28 +99,25 @@ def parse_size(text: str) -> int:
 
 def parse_count(text: str) -> int:
     """Return a number of lines."""
-    if (count := _whole(text)) < 1:
-        raise ValueError("it must be a whole number of 1 or more")
-    return count
+    return _whole(text, least=1)
 
 
 def parse_retries(text: str) -> int:
     """Return a number of retries."""
-    if (retries := _whole(text)) < 0:
-        raise ValueError("it must be a whole number of 0 or more")
-    return retries
+    return _whole(text, least=0)
 
 
 def parse_jobs(text: str) -> int:
     """Return a number of requests or commands at once."""
-    if not 1 <= (jobs := _whole(text)) <= _MOST_JOBS:
-        raise ValueError(f"it must be a whole number from 1 to {_MOST_JOBS}")
+    if (jobs := _whole(text, least=1)) > _MOST_JOBS:
+        raise ValueError(f"it must be at most {_MOST_JOBS}")
     return jobs
 
 
-def _whole(text: str) -> int:
-    """Return a whole number, -1 for anything else."""
-    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else -1
+def _whole(text: str, *, least: int) -> int:
+    if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) < least:
+        raise ValueError(f"it must be a whole number of {least} or more")
+    return int(text)
 
 
 def parse_license(text: str) -> int:

@@ -12,7 +12,7 @@ from ..errors import ChatAppTailError, ExitStatus, UsageError
 from .signals import KilledBySignal, kill_self
 from .stderr import StderrWriter
 
-STDERR_PATIENCE = 1.0
+STDERR_TIMEOUT = 1.0
 """Seconds for which the last lines wait for room in stderr."""
 _STDOUT_FAILS = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO, errno.EBADF)
 _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
@@ -71,10 +71,23 @@ def _run(arguments: list[str]) -> int:
 
 
 def _failed(sentence: str, status: ExitStatus, arguments: list[str]) -> ExitStatus:
-    from .failure import say_failure
+    """Print an error that occurs before a run, in the wanted log format; return its status."""
+    from ..reporting.notices import Level, LogFormat, Notices
 
-    say_failure(write_line, sentence, status, arguments)
+    log_format = LogFormat.JSON if _wants_json(arguments) else LogFormat.TEXT
+    Notices(write_line, Level.QUIET, log_format).end(sentence, status)
     return status
+
+
+def _wants_json(arguments: list[str]) -> bool:
+    """Return whether the log format is JSON, even if the rest of `arguments` cannot be parsed."""
+    wanted = os.environ.get("CHATAPP_TAIL_LOG_FORMAT", "")
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    for option, following in zip(options, [*options[1:], ""], strict=False):
+        name, equals, value = option.partition("=")
+        if name == "--log-format":
+            wanted = value if equals else following
+    return wanted == "json"
 
 
 def _sentence(error: click.ClickException) -> str:
@@ -112,7 +125,7 @@ def write_line(line: str) -> None:
     """Write one line to stderr, waiting a moment for room; a closed stderr is not an error."""
     writer = open_stderr()
     writer.write(line)
-    writer.finish(STDERR_PATIENCE)
+    writer.finish(STDERR_TIMEOUT)
     writer.close()
 
 

@@ -41,8 +41,6 @@ _BATCH = 256 * 1024
     of="replay",
     type=SPEED,
     default="max",
-    show_default=True,
-    metavar="FACTOR",
     help="1 is the original speed, 10 ten times that, max as fast as possible; pauses are at most"
     " a day.",
 )

@@ -62,5 +62,5 @@ def _poll(forwarder: Forwarder) -> bool:
 
 
 def _say(level: Level, sentence: str) -> None:
-    if level <= Level.PROGRESS:
+    if level <= Level.INFO:
         print_error(sentence)

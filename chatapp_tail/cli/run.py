@@ -24,7 +24,7 @@ from ..formats.meta import encode_meta
 from ..history.checkpoint import Checkpoint
 from ..history.setup import BackfillSetup, set_up_backfill
 from ..items import Connecting, ConnectionWarning, Gap, Ready, Status, StopCause
-from ..pusher.connection import Connection
+from ..pusher.connection import Connection, Endpoint
 from ..pusher.transport import import_websocket
 from ..redaction import redact
 from ..reporting.notices import Level, LogFormat, Notices
@@ -41,7 +41,7 @@ from ..tail.pipeline import Pipeline
 from ..threads import Waker
 from .access import connect_api
 from .config import Settings
-from .process import STDERR_PATIENCE, one_line, open_stderr
+from .process import STDERR_TIMEOUT, one_line, open_stderr
 from .signals import interrupted_by_signals
 from .stderr import StderrWriter
 
@@ -74,7 +74,7 @@ def run(settings: Settings) -> ExitStatus:
         notices.end(one_line(error), error.exit_status)
         return error.exit_status
     finally:
-        stderr.finish(STDERR_PATIENCE)
+        stderr.finish(STDERR_TIMEOUT)
         stderr.close()
 
 
@@ -99,7 +99,7 @@ def _run(settings: Settings, notices: Notices, stderr: StderrWriter) -> ExitStat
         if settings.selection.needs_licenses:
             from .lookup import with_channels  # 1 ms, only for those who need it
 
-            settings = with_channels(settings, lambda: api.licenses(patient=False), notices.say)
+            settings = with_channels(settings, lambda: api.licenses(retry=False), notices.say)
         systemd = Notifier(os.environ)
         stack.callback(systemd.stopping)
         tail, say_summary = _assemble(settings, api, notices, systemd, checkpoint, stderr.retry)
@@ -110,7 +110,7 @@ def _run(settings: Settings, notices: Notices, stderr: StderrWriter) -> ExitStat
 
         received = stack.enter_context(interrupted_by_signals(tail, say_stuck))
         end = _end_of(tail)
-        if not end.reader_gone and settings.level >= Level.PROGRESS:
+        if not end.reader_gone and settings.level >= Level.INFO:
             say_summary()
         if end.reason:
             status = 128 + received[0] if received else end.status
@@ -153,9 +153,10 @@ def _assemble(
     connection = Connection(
         settings.connection,
         api.authorise,
-        filling.before(queue.put),
+        queue.put,
+        watch=filling.backfill.watch if filling.backfill else lambda _: None,
         start_positions=filling.start_positions,
-        trace=settings.level >= Level.FRAMES,
+        trace=settings.level >= Level.TRACE,
     )
     if settings.selection.everything:
         LicensePoller(api, settings.selection, connection, queue.put).start()
@@ -288,7 +289,7 @@ def _with_sandbox(settings: Settings, stack: ExitStack) -> tuple[Settings, Token
     sandbox = stack.enter_context(open_sandbox(rate=RATE_INSIDE))
     connection = replace(
         settings.connection,
-        endpoints=sandbox.endpoints,
+        endpoints=(Endpoint.parse(sandbox.ws_url),),
         app_key=sandbox.app_key,
         ca_file=None,
         proxy=None,

@@ -5,36 +5,23 @@ import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import ExitStatus, UsageError
-from ..pusher.connection import Endpoint
 from .options import option
 from .signals import KilledBySignal
+
+if TYPE_CHECKING:
+    from ..sandbox import Sandbox
 
 RATE_INSIDE = 4.0
 """Live events per second of `--sandbox`: a rate that a person can read."""
 
 
-@dataclass(frozen=True, slots=True)
-class OpenSandbox:
-    """The addresses of a running sandbox, and the credentials it accepts."""
-
-    endpoints: tuple[Endpoint, ...]
-    api_url: str
-    app_key: str
-    token: str
-    ca_file: str | None
-    email: str
-    app_id: str
-    password: str
-
-
 @contextmanager
-def open_sandbox(**options: Any) -> Iterator[OpenSandbox]:
+def open_sandbox(**options: Any) -> "Iterator[Sandbox]":
     """Run a sandbox; UsageError when its packages are missing or its port is taken."""
     try:
         from ..sandbox import Sandbox
@@ -52,16 +39,7 @@ def open_sandbox(**options: Any) -> Iterator[OpenSandbox]:
             f"cannot start the sandbox: {os.strerror(error.errno or 0)}: {ports}; choose another"
         ) from error
     try:
-        yield OpenSandbox(
-            endpoints=(Endpoint.parse(sandbox.ws_url),),
-            api_url=sandbox.api_url,
-            app_key=sandbox.app_key,
-            token=sandbox.token,
-            ca_file=str(sandbox.ca_file) if sandbox.ca_file else None,
-            email=sandbox.email,
-            app_id=sandbox.app_id,
-            password=sandbox.password,
-        )
+        yield sandbox
     finally:
         sandbox.stop()
 
@@ -81,10 +59,10 @@ def serve(**options: Any) -> ExitStatus:
     raise KilledBySignal(received)
 
 
-def _instructions(sandbox: OpenSandbox) -> str:
-    where = {"CHATAPP_WS_URL": str(sandbox.endpoints[0]), "CHATAPP_API_URL": sandbox.api_url}
+def _instructions(sandbox: "Sandbox") -> str:
+    where = {"CHATAPP_WS_URL": sandbox.ws_url, "CHATAPP_API_URL": sandbox.api_url}
     if sandbox.ca_file:
-        where["CHATAPP_TAIL_CA_FILE"] = sandbox.ca_file
+        where["CHATAPP_TAIL_CA_FILE"] = str(sandbox.ca_file)
     account = {
         "CHATAPP_EMAIL": sandbox.email,
         "CHATAPP_APP_ID": sandbox.app_id,
@@ -119,7 +97,6 @@ def _exports(variables: dict[str, str]) -> str:
     of="sandbox",
     type=click.IntRange(0, 65535),
     default=6001,
-    show_default=True,
     metavar="N",
     help="Port of the WebSocket on 127.0.0.1; 0 takes a free one.",
 )
@@ -128,6 +105,7 @@ def _exports(variables: dict[str, str]) -> str:
     of="sandbox",
     type=click.IntRange(0, 65535),
     default=0,
+    show_default=False,
     metavar="N",
     help="Port of the HTTP API.  [default: a free one]",
 )
@@ -136,7 +114,6 @@ def _exports(variables: dict[str, str]) -> str:
     of="sandbox",
     type=click.FloatRange(min=0),
     default=1.0,
-    show_default=True,
     metavar="R",
     help="Live events per second; 0 for none.",
 )

@@ -87,8 +87,8 @@ class StderrWriter:
             self._size -= len(self._waiting.popleft())
             self._dropped += 1
 
-    def _flush(self, patience: float) -> None:
-        until = time.monotonic() + patience
+    def _flush(self, timeout: float) -> None:
+        until = time.monotonic() + timeout
         while self._unfinished:
             self._begun = self._begun or self._next()
             if not self._has_room(until) or not self._write_some():

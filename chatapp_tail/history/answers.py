@@ -1,4 +1,4 @@
-"""Parses responses of ChatApp's history: pages, chats and messages, however malformed."""
+"""Parses paginated responses of ChatApp's history: chats and messages, however malformed."""
 
 import json
 from hashlib import blake2b

@@ -118,11 +118,11 @@ class ChatListing:
     def _add(self, chats: Sequence[Chat]) -> None:
         """Add the updated chats; one without a readable time may be one of them."""
         since = self._since()
-        for name, moved in chats:
-            if moved is None:
+        for name, updated in chats:
+            if updated is None:
                 self._chats.setdefault(name, None)
-            elif moved >= since:
-                self._chats[name] = max(moved, self._chats.get(name) or 0)
+            elif updated >= since:
+                self._chats[name] = max(updated, self._chats.get(name) or 0)
 
     def _fail(self, reason: str, transient: bool) -> None:
         self._whole = False
@@ -145,6 +145,7 @@ class _ListPass:
         self._seen: set[str] = set()
         """Names of the chats of this pass."""
         self._cursor = TimeCursor()
+        """Where to go on once no `nextPage` is used."""
         self._followed: set[str] = set()
         """Values of `nextPage` that were used, so that a cycle ends."""
         self._first: frozenset[str] = frozenset()
@@ -204,12 +205,12 @@ class _ListPass:
         floor = self._floor()
         times = [chat.last_time for chat in chats if chat.last_time is not None]
         self._last = [(t, name in new) for name, t in chats if t is not None]
-        moved = sorted((t for t in times if t >= floor), reverse=True)
+        updated = sorted((t for t in times if t >= floor), reverse=True)
         if self.top is None:
             self._first = frozenset(chat.name for chat in chats)
-            self.top = moved[min(len(moved) - 1, len(moved) // 4 + 1)] if moved else floor
+            self.top = updated[min(len(updated) - 1, len(updated) // 4 + 1)] if updated else floor
             # A few old ones may be pinned.
-            self.at_a_glance = (len(times) - len(moved)) * 4 > len(chats)
+            self.at_a_glance = (len(times) - len(updated)) * 4 > len(chats)
         elif any(name in new and (t is None or t >= floor) for name, t in chats):
             self.at_a_glance = False
         rising = sum(earlier < later for earlier, later in pairwise(times))

@@ -46,10 +46,12 @@ class ChatReading:
         since: int,
         known: Progress | None,
         now: float,
-        skew: int,
+        clock_skew: int,
     ) -> None:
         self.ref = ref
+        """The messenger of the chat."""
         self.name = name
+        """Its id, as in the path of a URL."""
         self.counted = False
         """Whether the reader has counted this chat as read."""
         self._since = since
@@ -58,9 +60,9 @@ class ChatReading:
         """The time of the last message, as the list of chats has it."""
         self._listed = now
         """When the chat was listed, by our clock."""
-        self._skew = skew
+        self._clock_skew = clock_skew
         """Seconds by which the service's clock is behind ours (negative)."""
-        self._begin(_next_progress(known, last_time, since, now, skew))
+        self._begin(_next_progress(known, last_time, since, now, clock_skew))
         self._continued = not self.done and known is self.progress
 
     def _begin(self, progress: Progress) -> None:
@@ -159,7 +161,7 @@ class ChatReading:
         if continued:
             known = self.progress
             self._begin(
-                _next_progress(known, self._last_time, self._since, self._listed, self._skew)
+                _next_progress(known, self._last_time, self._since, self._listed, self._clock_skew)
             )
 
     def _end(self, query: dict[str, str]) -> None:
@@ -185,7 +187,7 @@ class ChatReading:
 
 
 def _next_progress(
-    known: Progress | None, last_time: int | None, since: int, now: float, skew: int
+    known: Progress | None, last_time: int | None, since: int, now: float, clock_skew: int
 ) -> Progress:
     """Return where to begin with a listed chat, given the progress of earlier runs."""
     if known is None or known.since > since or known.begun > now:
@@ -196,7 +198,7 @@ def _next_progress(
     if last is None or last_time is None or last > known.listed + _DAY:
         return _first_progress(known, last_time, since, now)
     if last_time != last:
-        reached = int(min(last, known.begun + skew)) - _MAX_LATENESS
+        reached = int(min(last, known.begun + clock_skew)) - _MAX_LATENESS
         query = first_query(max(since, reached))
         return Progress(known.since, now, last_time, now, query, known.leg + 1)
     if known.begun >= known.listed + _SAME_SECOND:

@@ -57,7 +57,7 @@ class GapDelivery:
 
         One that history is read for is reported when it is filled, one that may be none never is.
         """
-        state = self._filler.reached(gap) if self._filler else Reached.NOT_READ
+        state = self._filler.mark_reached(gap) if self._filler else Reached.NOT_READ
         if self._checkpoint and state is Reached.OPEN:
             self._checkpoint.pin(gap)
         return state is Reached.NOT_READ and gap.reason != RENEWED

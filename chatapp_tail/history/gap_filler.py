@@ -1,10 +1,10 @@
 """Fills gaps with what history has, while live events wait in the spool.
 
 The order is the one Pusher recommends: subscribe first, fetch second. The socket's thread passes
-every item to `watch`, so that fetching begins when a channel is confirmed. The main thread reaches
-the gap later, through the spool, and only from then on are the messages handed out: everything that
-was received before the gap has been written by then. Channels that are confirmed together are read
-together, so that their messages come in one order.
+every status and gap to `watch`, so that fetching begins when a channel is confirmed. The main
+thread reaches the gap later, through the spool, and only from then on are the messages handed out:
+everything that was received before the gap has been written by then. Channels that are confirmed
+together are read together, so that their messages come in one order.
 """
 
 import threading
@@ -65,6 +65,7 @@ class _Batch(msgspec.Struct, eq=False):
     due: float = 0.0
     """Live events wait until then (monotonic); 0 if all may be no gap, see `RENEWED`."""
     gaps: "list[_PendingGap]" = msgspec.field(default_factory=list)
+    """In the order in which they ended."""
     newest: dict[str, int] = msgspec.field(default_factory=dict)
     """The newest time of a message by channel, as of the gap's end."""
     collected: threading.Event = msgspec.field(default_factory=threading.Event)
@@ -74,7 +75,9 @@ class _Batch(msgspec.Struct, eq=False):
     complete: bool = False
     """Whether all results are queued."""
     queued: int = 0
+    """Results that the fetching thread has queued."""
     taken: int = 0
+    """Results that the main thread has taken."""
     ready: int = 0
     """Results that were queued when its first gap was reached: live events wait for these."""
 
@@ -100,10 +103,10 @@ _Result = tuple[_Batch, "list[ChannelEvent] | Gap | BackfillBug"]
 class GapFiller:
     """Fetches the gaps of channels for which `has_history` is true.
 
-    `alarm` is woken when there is a result to take. `began` has the time at which channels were
-    tailed first, if that was in an earlier run; `times` is told of channels that begin now. Live
-    events should wait for `timeout` seconds from the end of a gap, and for at least a second from
-    when it is reached.
+    `alarm` is woken when there is a result to take. `first_seen` has the time at which channels
+    were tailed first, if that was in an earlier run; `times` is told of channels that begin now.
+    Live events should wait for `timeout` seconds from the end of a gap, and for at least a second
+    from when it is reached.
     """
 
     def __init__(
@@ -112,14 +115,15 @@ class GapFiller:
         has_history: Callable[[str], bool],
         alarm: Waker,
         *,
-        began: Mapping[str, int],
+        first_seen: Mapping[str, int],
         times: MessageTimes | None = None,
         timeout: float,
     ) -> None:
         self._fetch = fetch
+        """Reads the history of gaps."""
         self._has_history = has_history
         self._alarm = alarm
-        self._began = dict(began)
+        self._first_seen = dict(first_seen)
         self._times = times or MessageTimes()
         self._timeout = timeout
         self._lock = threading.Lock()
@@ -148,8 +152,6 @@ class GapFiller:
     def watch(self, items: Iterable[Item]) -> None:
         """Begin to fetch the gaps among these items; call it before they go into the spool."""
         for item in items:
-            if type(item) is ChannelEvent:
-                continue
             if isinstance(item, Subscribed):
                 self._begin(item)
             elif isinstance(item, Gap) and not item.final and self._has_history(item.channel):
@@ -158,14 +160,14 @@ class GapFiller:
                 self._collecting.collected.set()
 
     def _begin(self, item: Subscribed) -> None:
-        if item.channel not in self._began:
-            self._began[item.channel] = item.at
+        if item.channel not in self._first_seen:
+            self._first_seen[item.channel] = item.at
             self._times.begin(item.channel, item.at)
 
     def _collect(self, gap: Gap) -> None:
-        if gap.begin < self._began.get(gap.channel, gap.begin):
+        if gap.begin < self._first_seen.get(gap.channel, gap.begin):
             # A new licence that was noticed late, or a clock that was set back.
-            self._began[gap.channel] = gap.begin
+            self._first_seen[gap.channel] = gap.begin
             self._times.begin_earlier(gap.channel, gap.begin)
         with self._lock:
             batch = self._collecting
@@ -206,7 +208,7 @@ class GapFiller:
         started_at = time.monotonic()
         missing = len(batch.gaps)
         gaps = [pending.gap for pending in batch.gaps]
-        for item in self._fetch(gaps, self._began, self._newest(batch)):
+        for item in self._fetch(gaps, self._first_seen, self._newest(batch)):
             if isinstance(item, Gap):
                 self._note_given_up(item)
                 self._put_result(batch, messages)
@@ -254,7 +256,7 @@ class GapFiller:
 
     # --- the main thread
 
-    def reached(self, gap: Gap) -> Reached:
+    def mark_reached(self, gap: Gap) -> Reached:
         """Note that everything before this gap is written; return the state of the gap.
 
         Call it for each gap in the order in which `watch` saw them.
@@ -290,12 +292,12 @@ class GapFiller:
     @property
     def busy(self) -> bool:
         """Whether a gap that was reached and certainly is one is still to be filled."""
-        return any(batch.due for batch in self._active)
+        return bool(self._active) and any(batch.due for batch in self._active)
 
     @property
     def holds(self) -> bool:
         """Whether live events should wait for gaps that were reached."""
-        return any(batch.holds for batch in self._active)
+        return bool(self._active) and any(batch.holds for batch in self._active)
 
     @property
     def due(self) -> float:

@@ -20,8 +20,6 @@ class RateLimiter:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.count = 0
-        """Requests so far."""
         self._every = every
         self._clock = clock
         self._sleep = sleep
@@ -39,11 +37,10 @@ class RateLimiter:
             self._next = max(self._next, self._clock() + seconds)
 
     def _acquire(self) -> float:
-        """Return 0 and count a request, or the seconds after which to try again."""
+        """Return 0 for a request that may begin, or the seconds after which to try again."""
         with self._lock:
             now = self._clock()
             if now >= self._next:
                 self._next = now + self._every
-                self.count += 1
                 return 0.0
             return self._next - now

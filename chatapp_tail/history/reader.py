@@ -18,7 +18,7 @@ from queue import SimpleQueue
 from typing import NamedTuple
 
 from ..errors import ChatAppTailError
-from ..threads import DaemonThreadPool
+from ..threads import DaemonThreadPool, outcome
 from .answers import PAGE, Message, MessengerRef, Page
 from .chat_listing import ChatListing, Listed, chats_path
 from .chat_reading import ChatReading
@@ -47,12 +47,12 @@ class TimeRange(NamedTuple):
     service: int | None = None
     floor: int | None = None
 
-    def since(self, skew: int) -> int:
-        """Return the moment, with the service's clock `skew` seconds behind ours (negative)."""
-        since = self.ours + skew
+    def since(self, clock_skew: int) -> int:
+        """Return the moment by the service's clock, behind ours by `clock_skew` s (negative)."""
+        since = self.ours + clock_skew
         if self.service is not None:
             since = min(since, self.service)
-        return max(since, 0 if self.floor is None else self.floor + skew)
+        return max(since, 0 if self.floor is None else self.floor + clock_skew)
 
 
 class History:
@@ -74,7 +74,6 @@ class History:
     ) -> None:
         self.chats = self.chats_read = self.found = 0
         self.clock = clock
-        self._limiter = limiter
         self._store = store
         self._requests = HistoryRequests(ask, limiter, clock)
         self._call = call or DaemonThreadPool("chatapp-tail-history", MAX_IN_FLIGHT).submit
@@ -83,11 +82,6 @@ class History:
     def trouble(self) -> str | None:
         """The last failure, while a request is repeated."""
         return self._requests.trouble
-
-    @property
-    def requests(self) -> int:
-        """Requests so far."""
-        return self._limiter.count
 
     def messages(
         self, time_ranges: Sequence[TimeRange], on_failure: OnFailure
@@ -143,10 +137,15 @@ class _Reading:
         on_failure: OnFailure,
     ) -> None:
         self._history = history
+        """Starts requests, and holds the counts of the progress."""
         self._requests = requests
+        """Makes requests, and knows the clock skew."""
         self._store = store
+        """Keeps messages until all older ones are read."""
         self._ranges = ranges
+        """What is to be read of each messenger."""
         self._on_failure = on_failure
+        """Told of what cannot be read."""
         self._listings = len(ranges)
         """Messengers whose list of chats is not complete."""
         self._results: SimpleQueue[_Result] = SimpleQueue()
@@ -179,10 +178,7 @@ class _Reading:
     def _run_into_queue(
         self, source: MessengerRef | ChatReading, work: Callable[[], Listed] | Callable[[], Page]
     ) -> None:
-        try:
-            self._results.put(_Result(source, work()))
-        except Exception as error:
-            self._results.put(_Result(source, error))
+        self._results.put(_Result(source, outcome(work)))
 
     def _list(self, ref: MessengerRef) -> Listed:
         listing = ChatListing(
@@ -191,7 +187,7 @@ class _Reading:
         return listing.read()
 
     def _since(self, ref: MessengerRef) -> int:
-        return min(time_range.since(self._requests.skew) for time_range in self._ranges[ref])
+        return min(time_range.since(self._requests.clock_skew) for time_range in self._ranges[ref])
 
     def _page(self, reading: ChatReading, query: Mapping[str, str]) -> Page:
         fixed = {"limit": str(PAGE), "includeSystemMessages": "1"}
@@ -230,7 +226,7 @@ class _Reading:
         for name, last_time in listed.chats.items():
             self._history.chats += 1
             chat = known.get(name)
-            reading = ChatReading(ref, name, last_time, since, chat, now, self._requests.skew)
+            reading = ChatReading(ref, name, last_time, since, chat, now, self._requests.clock_skew)
             self._queue(reading, begun=False)
 
     def _accept_page(self, reading: ChatReading, result: Listed | Page | Exception) -> None:

@@ -18,7 +18,7 @@ _OVERLAPS = {ASKED: 0, NOT_RUNNING: 300}
 """The same for gaps that do not begin at an answered ping: none before the moment a user names;
 more before the end of an earlier run, since the server may have lost its subscription before."""
 
-_SKEW_TOLERANCE = 10
+_CLOCK_SKEW_TOLERANCE = 10
 """Seconds by which our clock may be ahead without losing the first messages after the start."""
 
 _UNKNOWN_START_OVERLAP = 3600
@@ -32,12 +32,12 @@ _NO_TIMES: Mapping[str, int] = MappingProxyType({})
 def recover(
     history: History,
     gaps: Sequence[Gap],
-    began: Mapping[str, int],
+    first_seen: Mapping[str, int],
     newest: Mapping[str, int] = _NO_TIMES,
 ) -> Iterator[ChannelEvent | Gap]:
     """Yield the messages of all gaps in the order of their time, and then each gap, filled.
 
-    `began` has, by channel, when it was tailed first (nanoseconds): older messages belong to no
+    `first_seen` has, by channel, when it was tailed first (nanoseconds): older messages are of no
     gap. `newest` has the newest time of a message in a channel before its gap (seconds, by the
     service's clock). Messages after a gap are read too, since no clock tells exactly where it ends.
     A channel with several gaps is read once for all of them. A gap has `given_up` set when a later
@@ -47,7 +47,7 @@ def recover(
     given_up: set[MessengerRef] = set()
     now = history.clock.wall()
     time_ranges = [
-        _time_range(gap, began.get(gap.channel, 0), newest.get(gap.channel), int(now))
+        _time_range(gap, first_seen.get(gap.channel, 0), newest.get(gap.channel), int(now))
         for gap in gaps
     ]
 
@@ -66,7 +66,7 @@ def recover(
         yield replace(gap, missing=missing, given_up=time_range.ref in given_up)
 
 
-def _time_range(gap: Gap, began: int, newest: int | None, now: int) -> tuple[TimeRange, bool]:
+def _time_range(gap: Gap, first_seen: int, newest: int | None, now: int) -> tuple[TimeRange, bool]:
     """Return the time range to read for a gap, and whether its begin is known.
 
     A moment in the future, or after the end of the gap, comes from a clock that was set back since,
@@ -83,11 +83,11 @@ def _time_range(gap: Gap, began: int, newest: int | None, now: int) -> tuple[Tim
         return TimeRange(
             ref, until - (overlap if known else _UNKNOWN_START_OVERLAP), service
         ), known
-    since, began = min(possible), began // 10**9
-    # If the service's clock is behind ours, messages newer than `began` have an older time.
-    is_floor = began <= since and (newest is None or newest >= began)
+    since, first_seen = min(possible), first_seen // 10**9
+    # If the service's clock is behind ours, messages newer than `first_seen` have an older time.
+    is_floor = first_seen <= since and (newest is None or newest >= first_seen)
     return TimeRange(
-        ref, since - overlap, service, began - _SKEW_TOLERANCE if is_floor else None
+        ref, since - overlap, service, first_seen - _CLOCK_SKEW_TOLERANCE if is_floor else None
     ), True
 
 

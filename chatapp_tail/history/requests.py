@@ -23,7 +23,7 @@ _RETRY_TIMEOUT_ONE = 60.0
 
 _FIRST_WAIT, _MAX_WAIT = 0.5, 30.0
 _RETRY_AFTER_MAX = 300.0
-_SKEW_TOLERANCE = 5
+_CLOCK_SKEW_TOLERANCE = 5
 
 Ask = Callable[[str, Mapping[str, str]], Response]
 """(path, query) -> the response, as `Api.get` returns it."""
@@ -61,15 +61,18 @@ class HistoryRequests:
 
     def __init__(self, ask: Ask, limiter: RateLimiter, clock: Clock) -> None:
         self._ask = ask
+        """Sends one request."""
         self._limiter = limiter
+        """Spaces the requests of all threads."""
         self._clock = clock
+        """The clocks, and how to wait."""
         self.begin()
 
     def begin(self) -> None:
         """Reset the state for a new reading."""
         self.trouble: str | None = None
         """The last failure, until a request succeeds."""
-        self.skew = 0
+        self.clock_skew = 0
         """Seconds by which the service's clock is behind ours (negative), as far as known."""
         self.date_seen = False
         """Whether any response had a readable `Date`."""
@@ -132,7 +135,7 @@ class HistoryRequests:
             self.date_seen = True
             skew = floor(date - self._clock.wall())
             # Only ever earlier: the clock of the messages may be another one.
-            self.skew = min(self.skew, skew if skew < -_SKEW_TOLERANCE else 0)
+            self.clock_skew = min(self.clock_skew, skew if skew < -_CLOCK_SKEW_TOLERANCE else 0)
 
     def _should_retry(self, trouble: _Failure, start: float, wait: float) -> bool:
         """Return whether to wait and try again; if no request succeeds, none is sent any more."""

@@ -11,8 +11,7 @@ from msgspec.structs import replace
 
 from ..chatapp.api import Api
 from ..chatapp.channels import license_and_messenger
-from ..items import ASKED, NOT_RUNNING, RENEWED, ChannelEvent, Fetching, Gap, Item
-from ..pusher.connection import Sink
+from ..items import ASKED, NOT_RUNNING, RENEWED, ChannelEvent, Fetching, Gap
 from ..threads import Waker
 from .checkpoint import Checkpoint
 from .dedup import Deduplicator
@@ -46,7 +45,7 @@ def start_positions(
     return positions
 
 
-def began(places: StartPositions, checkpoint: Checkpoint | None) -> dict[str, int]:
+def first_seen(places: StartPositions, checkpoint: Checkpoint | None) -> dict[str, int]:
     """Return when these channels were tailed first: history is not read from before then."""
     watermarks = checkpoint.watermarks if checkpoint else {}
     return {
@@ -71,7 +70,7 @@ class HistoryReader:
         """When reading began (monotonic), infinity if none is running; resubscribe checks aside."""
 
     def __call__(
-        self, gaps: Sequence[Gap], began: Mapping[str, int], newest: Mapping[str, int]
+        self, gaps: Sequence[Gap], first_seen: Mapping[str, int], newest: Mapping[str, int]
     ) -> Iterator[ChannelEvent | Gap]:
         """Yield messages and gaps, see `gap_filler.Fetch`."""
         try:
@@ -86,7 +85,7 @@ class HistoryReader:
         self._history = self._history or History(self._api.get, RateLimiter(), store=self._store)
         if any(gap.reason != RENEWED for gap in gaps):
             self.since = time.monotonic()
-        yield from recover(self._history, gaps, began, newest)
+        yield from recover(self._history, gaps, first_seen, newest)
         self.since = inf
 
     def state(self) -> Fetching:
@@ -105,17 +104,6 @@ class BackfillSetup(msgspec.Struct, frozen=True):
     deduplicator: Deduplicator | None = None
     times: MessageTimes | None = None
     reader: HistoryReader | None = None
-
-    def before(self, put: Sink) -> Sink:
-        """Return a sink that shows items to the backfill before it passes them on to `put`."""
-        if (backfill := self.backfill) is None:
-            return put
-
-        def watch_and_put(batch: Sequence[Item]) -> None:
-            backfill.watch(batch)
-            put(batch)
-
-        return watch_and_put
 
 
 def set_up_backfill(
@@ -143,7 +131,12 @@ def set_up_backfill(
     times = checkpoint.times if checkpoint else MessageTimes()
     reader = HistoryReader(api, checkpoint.history_store if checkpoint else None)
     backfill = GapFiller(
-        reader, has_history, alarm, began=began(places, checkpoint), times=times, timeout=wait
+        reader,
+        has_history,
+        alarm,
+        first_seen=first_seen(places, checkpoint),
+        times=times,
+        timeout=wait,
     )
     deduplicator = Deduplicator(
         checkpoint.written() if checkpoint else (),

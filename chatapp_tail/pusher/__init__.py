@@ -6,7 +6,7 @@ for each link, which joins `transport`, the link itself, to `protocol`. `auth_po
 signatures in other threads; `answers` are what it returns.
 
 `protocol` is the machine of one connection, without I/O: text and time in, `events` out. Its parts
-are `subscriptions` and `keepalive`; it uses `messages`, `close_codes` and `timing`. `frames`
-decodes the bytes before it. `gaps` and `renewals` determine what was not covered, in `moments` that
-`clock` reads. `redaction` removes signatures.
+are `subscriptions` (each a `subscription`, with `error_correlation`) and `keepalive`; it uses
+`messages`, `close_codes` and `timing`. `frames` decodes the bytes before it. `gaps` and `renewals`
+determine what was not covered, in `moments` that `clock` reads. `redaction` removes signatures.
 """

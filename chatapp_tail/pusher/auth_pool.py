@@ -14,7 +14,7 @@ from .events import AuthRequested
 Authorise = Callable[[str, str], AuthAnswer]
 """(socket id, channel) -> answer; it may take long, and raises only because of a bug."""
 
-_AT_ONCE = 8
+_MAX_WORKERS = 8
 
 
 class AuthorisationPool:
@@ -29,11 +29,11 @@ class AuthorisationPool:
         self._authorise = authorise
         self._answered = answered
         self._still_wanted = still_wanted
-        self._daemons = DaemonThreadPool("chatapp-tail-auth", _AT_ONCE)
+        self._workers = DaemonThreadPool("chatapp-tail-auth", _MAX_WORKERS)
 
     def ask(self, request: AuthRequested) -> None:
         """Queue a request; a thread is started when fewer than eight are busy."""
-        self._daemons.submit(partial(self._answer, request))
+        self._workers.submit(partial(self._answer, request))
 
     def _answer(self, request: AuthRequested) -> None:
         # Requests of a connection that is lost are still queued, and their answers of no use.

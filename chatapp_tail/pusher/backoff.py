@@ -23,7 +23,7 @@ STABLE_AFTER = 30.0
 
 _BASE, _CAP, _CAP_OVER_CAPACITY, _FLOOR_OVER_CAPACITY = 1.0, 30.0, 60.0, 1.0
 _IMMEDIATE_LIMIT = 3
-_ASKED_MAX = 300.0
+_RETRY_AFTER_MAX = 300.0
 _WINDOW_DIALS, _WINDOW_SPAN = 5, 10.1
 
 
@@ -69,7 +69,7 @@ class Backoff:
             self.failures = self._immediate_in_row = 0
         delay = self._delay(retry)
         self.failures += 1
-        asked = min(not_before, since + _ASKED_MAX)
+        asked = min(not_before, since + _RETRY_AFTER_MAX)
         return max(since + delay, asked, self._window_opens(since))
 
     def _delay(self, retry: Retry) -> float:

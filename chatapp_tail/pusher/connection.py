@@ -46,7 +46,7 @@ class Settings(msgspec.Struct, frozen=True):
     app_key: str
     """The key of the Pusher application."""
     channels: tuple[str, ...]
-    """Subscribed from the start; `Connection.want` adds others."""
+    """Subscribed from the start; `Connection.subscribe` adds others."""
     ca_file: str | None = None
     """Authorities trusted in place of the system's, as a PEM file."""
     proxy: Proxy | None = None
@@ -74,6 +74,7 @@ class Connection:
         authorise: Authorise,
         sink: Sink,
         *,
+        watch: Sink = lambda _: None,
         start_positions: Mapping[str, tuple[int, str]] | None = None,
         trace: bool = False,
     ) -> None:
@@ -81,6 +82,8 @@ class Connection:
         """What is the same for all links."""
         self._sink = sink
         """Takes the items, on the thread."""
+        self._watch = watch
+        """Sees the items besides channel events, before `sink` takes them."""
         self._trace = trace
         """Whether every frame is emitted too."""
         self._waker = Waker()
@@ -109,7 +112,7 @@ class Connection:
         self._gap_tracker = GapTracker()
         """Gaps that no confirmation has closed yet."""
         for channel, (since, reason) in (start_positions or {}).items():
-            self._gap_tracker.lost(channel, Loss(Moment(since), reason))
+            self._gap_tracker.open(channel, Loss(Moment(since), reason))
         self._channel_refusals = ChannelRefusals(settings.timing.refusal_lasting)
         """Which refusals of channels count, over all links."""
         self._protocol: Protocol | None = None
@@ -134,7 +137,7 @@ class Connection:
         self._waker.close()
         return True
 
-    def want(self, channels: Iterable[str], since: Moment | None = None) -> None:
+    def subscribe(self, channels: Iterable[str], since: Moment | None = None) -> None:
         """Tail these channels too; those that are tailed already are left as they are.
 
         The new ones have a gap from `since` on, if that is given.
@@ -167,7 +170,7 @@ class Connection:
             stopped = (StopCause.BUG, traceback.format_exc())
         self._drop_answers()
         now = moment()
-        self._emit(*self._gap_tracker.close(now), items.Stopped(now.wall, *stopped))
+        self._emit(*self._gap_tracker.close_all(now), items.Stopped(now.wall, *stopped))
 
     def _keep_connected(self) -> tuple[StopCause, str]:
         next_dial = 0.0
@@ -216,6 +219,7 @@ class Connection:
             link,
             self._protocol,
             sink=self._sink,
+            watch=self._watch,
             ask_auth=self._pool.ask,
             inbox=self._inbox,
             join=self._join,
@@ -240,9 +244,10 @@ class Connection:
             return
         self._channels[command.channel] = None
         if command.since:
-            self._gap_tracker.lost(command.channel, Loss(command.since, items.ADDED))
+            self._gap_tracker.open(command.channel, Loss(command.since, items.ADDED))
 
     def _emit(self, *batch: Item) -> None:
+        self._watch(batch)
         self._sink(batch)
 
 

@@ -17,7 +17,7 @@ import msgspec
 
 from ..items import Gap
 from .moments import Moment
-from .renewals import Renewals, Span
+from .renewals import Renewals, UnprovedRange
 
 
 class Loss(msgspec.Struct, frozen=True):
@@ -41,16 +41,16 @@ class GapTracker:
     def __init__(self) -> None:
         self._open: dict[str, Loss] = {}
 
-    def lost(self, channel: str, loss: Loss) -> None:
+    def open(self, channel: str, loss: Loss) -> None:
         """Note that coverage of `channel` is no longer proved; an older gap stays open."""
         self._open.setdefault(channel, loss)
 
-    def regained(self, channel: str, until: Moment) -> Gap | None:
+    def close(self, channel: str, until: Moment) -> Gap | None:
         """Return the gap that a confirmation at `until` closes, if any."""
         loss = self._open.pop(channel, None)
         return loss.until(channel, until) if loss else None
 
-    def close(self, until: Moment) -> list[Gap]:
+    def close_all(self, until: Moment) -> list[Gap]:
         """Return the gaps that are still open at the end."""
         gaps = [loss.until(channel, until, final=True) for channel, loss in self._open.items()]
         self._open.clear()
@@ -96,7 +96,7 @@ class WatermarkTracker:
             self._confirmed[channel] = asked[0]
             self._renewals.held(channel, asked[0])
 
-    def channel_reconfirmed(self, channel: str, *, certain: bool) -> Span | None:
+    def channel_reconfirmed(self, channel: str, *, certain: bool) -> UnprovedRange | None:
         """Note the same of a subscribed channel; return the span to be read from history, if any.
 
         `certain` if the server reports that the subscription existed all the time.

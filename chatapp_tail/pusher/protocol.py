@@ -105,7 +105,7 @@ class Protocol:
         """Whether every wanted channel was confirmed or refused."""
         return self._subscriptions.settled
 
-    def want(self, channel: str, now: float) -> None:
+    def subscribe(self, channel: str, now: float) -> None:
         """Subscribe to one more channel; a wanted one is left as it is."""
         if not self.ended:
             self._subscriptions.add(channel, now)
@@ -223,6 +223,7 @@ class Protocol:
 
     def tick(self, now: float) -> None:
         """Do what is due at `now`."""
+        keepalive = self._keepalive
         if self._output.ended:
             return
         if now >= self._established_due:
@@ -230,18 +231,14 @@ class Protocol:
             self._back_off(
                 f"the server accepted the connection and then said nothing for {waited:g} s"
             )
-        elif now >= self._keepalive.pong_due:
+        elif now >= keepalive.pong_due:
             self._back_off(f"no answer to a ping for {self._timing.pong_timeout:g} s")
         else:
-            self._tick_established(now)
-
-    def _tick_established(self, now: float) -> None:
-        keepalive = self._keepalive
-        if now >= keepalive.ping_due:
-            self._ping(now)
-        if now >= keepalive.idle_due and (idle := keepalive.idle(now)):
-            self._output.events.append(idle)
-        self._subscriptions.tick(now)
+            if now >= keepalive.ping_due:
+                self._ping(now)
+            if now >= keepalive.idle_due and (idle := keepalive.idle(now)):
+                self._output.events.append(idle)
+            self._subscriptions.tick(now)
 
     def ping_now(self, now: float) -> None:
         """Ping without delay: after the computer slept, only an answer proves the link."""

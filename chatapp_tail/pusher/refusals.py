@@ -17,9 +17,9 @@ _LASTING_OF_SERVER = 300.0
 
 
 class _Streak(msgspec.Struct):
-    """Consecutive refusals, the first of them at `begun`."""
+    """Consecutive refusals, the first of them at `since`."""
 
-    begun: float
+    since: float
     count: int = 0
 
 
@@ -46,7 +46,7 @@ class ChannelRefusals:
             return True
         streak = self._streaks.setdefault(channel, _Streak(now))
         streak.count += 1
-        return streak.count >= _IN_A_ROW and now - streak.begun >= self._lasting
+        return streak.count >= _IN_A_ROW and now - streak.since >= self._lasting
 
 
 class ServerRefusals:
@@ -71,11 +71,11 @@ class ServerRefusals:
         if subscribed:
             self._streak = None
         else:
-            ended = self._softened(ended, now)
+            ended = self._allow_retry(ended, now)
         self._accepted |= established
         return ended
 
-    def _softened(self, ended: CloseReason, now: float) -> CloseReason:
+    def _allow_retry(self, ended: CloseReason, now: float) -> CloseReason:
         if ended.stop is not StopCause.SERVER_REFUSED:
             self._streak = None if self._accepted else self._streak
             return ended
@@ -90,4 +90,4 @@ class ServerRefusals:
         if not self._accepted:
             return streak.count < self._endpoints
         by_http = (ended.code or 0) < 1000
-        return by_http or now - streak.begun < _LASTING_OF_SERVER
+        return by_http or now - streak.since < _LASTING_OF_SERVER

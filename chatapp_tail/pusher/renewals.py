@@ -2,7 +2,7 @@
 
 Some servers drop a subscription on a live link, and a repeated request renews it silently: the
 answer is the same whether it had been dropped or not. So the events before such an answer, since
-the last proof, have to be read from history. That is done one audit later, when everything in
+the last proof, have to be read from history. That is done one recheck later, when everything in
 transit at the time has arrived: what is in history then and did not come over the link was lost.
 """
 
@@ -16,7 +16,7 @@ _BETWEEN_CHECKS = 2 * 10**9
 request every two seconds in total."""
 
 
-class Span(msgspec.Struct, frozen=True):
+class UnprovedRange(msgspec.Struct, frozen=True):
     """From the last proof of a subscription to a request that may have renewed it."""
 
     since: Moment
@@ -36,7 +36,7 @@ class Renewals:
 
     def __init__(self) -> None:
         self._held: dict[str, Moment] = {}
-        self._unproved: dict[str, Span] = {}
+        self._unproved: dict[str, UnprovedRange] = {}
 
     def held(self, channel: str, at: Moment) -> None:
         """Note that the subscription is known to have existed at a moment."""
@@ -47,19 +47,19 @@ class Renewals:
         if channel in self._held:
             self._held[channel] = at
 
-    def renewed(self, channel: str, asked: Moment) -> Span | None:
+    def renewed(self, channel: str, asked: Moment) -> UnprovedRange | None:
         """Note that the request for a subscribed channel was granted as if it were new.
 
         Return an earlier span that is to be read from history now, if any.
         """
         earlier = self._unproved.get(channel)
         due = earlier is not None and self._is_due(earlier, asked)
-        kept = earlier if earlier and not due else Span(self._held[channel], asked, asked)
-        self._unproved[channel] = Span(kept.since, asked, kept.noted)
+        kept = earlier if earlier and not due else UnprovedRange(self._held[channel], asked, asked)
+        self._unproved[channel] = UnprovedRange(kept.since, asked, kept.noted)
         self._held[channel] = asked
         return earlier if due else None
 
-    def _is_due(self, span: Span, now: Moment) -> bool:
+    def _is_due(self, span: UnprovedRange, now: Moment) -> bool:
         waited = (now.elapsed or 0) - (span.noted.elapsed or 0)
         return waited >= len(self._held) * _BETWEEN_CHECKS
 

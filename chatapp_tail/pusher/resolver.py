@@ -11,12 +11,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ..threads import DaemonThreadPool, Waker
+from ..threads import DaemonThreadPool, Waker, outcome
 
 LOOKUP_TIMEOUT = 30.0
 """Seconds a lookup may take."""
 
-_AT_ONCE = 8
+_MAX_WORKERS = 8
 """Concurrent lookups; abandoned ones count until `getaddrinfo` returns."""
 
 Address = tuple[socket.AddressFamily, socket.SocketKind, int, Any]
@@ -33,7 +33,7 @@ class Resolver:
     def __init__(self, waker: Waker, stopping: Callable[[], bool]) -> None:
         self._waker = waker
         self._stopping = stopping
-        self._daemons = DaemonThreadPool("chatapp-tail-names", _AT_ONCE)
+        self._workers = DaemonThreadPool("chatapp-tail-names", _MAX_WORKERS)
 
     def addresses(self, host: str, port: int, timeout: float = LOOKUP_TIMEOUT) -> list[Address]:
         """Return at least one address; OSError says why there is none, DialCancelled is a stop."""
@@ -47,7 +47,12 @@ class Resolver:
 
     def _in_thread(self, host: str, port: int, timeout: float) -> list[Address]:
         answers: list[list[Address] | Exception] = []
-        self._daemons.submit(partial(_answer, host, port, answers, self._waker))
+
+        def look_up() -> None:
+            answers.append(outcome(partial(_look_up, host, port)))
+            self._waker.wake()
+
+        self._workers.submit(look_up)
         deadline = time.monotonic() + timeout
         waits = select.poll()
         waits.register(self._waker, select.POLLIN)
@@ -63,14 +68,6 @@ class Resolver:
         if isinstance(answer, Exception):
             raise answer
         return answer
-
-
-def _answer(host: str, port: int, answers: list[list[Address] | Exception], waker: Waker) -> None:
-    try:
-        answers.append(_look_up(host, port))
-    except Exception as error:  # also UnicodeError, of a name that cannot be encoded
-        answers.append(error)
-    waker.wake()
 
 
 def _look_up(host: str, port: int, flags: int = 0) -> list[Address]:

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import assert_never
 
 import msgspec
@@ -86,6 +86,7 @@ class Session:
         protocol: Protocol,
         *,
         sink: Sink,
+        watch: Sink,
         ask_auth: Callable[[AuthRequested], None],
         inbox: deque[Command],
         join: Callable[[SubscribeCommand], None],
@@ -99,6 +100,8 @@ class Session:
         """The machine of this link."""
         self._sink = sink
         """Takes the items."""
+        self._watch = watch
+        """Sees the items besides channel events, before `sink` takes them."""
         self._ask_auth = ask_auth
         """Requests a signature; the answer comes through the inbox."""
         self._inbox = inbox
@@ -140,7 +143,7 @@ class Session:
             if ended.code == INVALID_PAYLOAD and self._link.end is None:
                 self._link.send_close(INVALID_PAYLOAD, ended.reason)
             for channel, loss in self._watermarks.losses(ended.reason).items():
-                self._gap_tracker.lost(channel, loss)
+                self._gap_tracker.open(channel, loss)
         return Outcome(ended, _since(self._established_at), _since(self._subscribed_at) or 0.0)
 
     def _receive(self) -> None:
@@ -176,7 +179,7 @@ class Session:
                 self._protocol.receive_auth(request.channel, request.socket_id, answer, now)
             case SubscribeCommand(channel):
                 self._join(command)
-                self._protocol.want(channel, now)
+                self._protocol.subscribe(channel, now)
             case _:
                 assert_never(command)
 
@@ -217,7 +220,9 @@ class Session:
             if type(event) is ChannelEvent:
                 batch.append(event)
             else:
-                self._take_event(event, batch)
+                statuses = list(self._items_of(event))
+                self._watch(statuses)
+                batch += statuses
         if batch:
             self._sink(batch)
             last = batch[-1]
@@ -232,7 +237,8 @@ class Session:
         shown = self._protocol.without_signature(redact(text))
         self._sink([items.FrameTrace(time.time_ns(), direction, shown)])
 
-    def _take_event(self, event: Event, batch: list[Item]) -> None:
+    def _items_of(self, event: Event) -> Iterator[Item]:
+        """Act on an event of the machine, and yield what the main thread is told of it."""
         now = moment()
         at = now.wall
         match event:
@@ -240,50 +246,50 @@ class Session:
                 self._ask_auth(event)
             case ConnectionEstablished(socket_id):
                 self._established_at = time.monotonic()
-                batch.append(items.Connected(at, socket_id))
+                yield items.Connected(at, socket_id)
             case SubscriptionSucceeded(channel):
                 self._subscribed_at = self._subscribed_at or time.monotonic()
-                self._take_confirmation(channel, now, batch)
+                yield from self._confirmation(channel, now)
             case SubscriptionsSettled(confirmed, refused):
-                batch.append(items.Ready(at, confirmed, refused))
+                yield items.Ready(at, confirmed, refused)
             case SubscriptionReconfirmed(channel, certain):
                 if span := self._watermarks.channel_reconfirmed(channel, certain=certain):
-                    batch.append(span.gap(channel, now))
+                    yield span.gap(channel, now)
             case ChannelDenied(channel):
                 self._watermarks.channel_denied(channel)
             case SubscriptionLost(channel):
                 loss = self._watermarks.forget(channel, "the server forgot the subscription")
-                self._gap_tracker.lost(channel, loss)
+                self._gap_tracker.open(channel, loss)
             case SubscribeSent(channel):
                 self._watermarks.channel_asked(channel, now)
             case PingSent():
                 self._watermarks.ping_sent(now)
             case PongReceived():
                 if self._watermarks.pong_came():
-                    batch.append(items.Watermarks(self._watermarks.covered_until(now)))
+                    yield items.Watermarks(self._watermarks.covered_until(now))
             case Idle(last_event, last_frame, last_pong):
-                batch.append(items.Idle(at, last_event, last_frame, last_pong))
+                yield items.Idle(at, last_event, last_frame, last_pong)
             case SubscriptionRefused(channel, reason):
-                batch.append(items.Refused(at, channel, reason))
+                yield items.Refused(at, channel, reason)
             case ProtocolWarning(reason, channel):
-                batch.append(items.ConnectionWarning(at, reason, channel))
+                yield items.ConnectionWarning(at, reason, channel)
             case ChannelEvent():
-                batch.append(event)
+                yield event
             case CloseReason():
                 return  # `run` reads it from the machine
             case _:
                 assert_never(event)
 
-    def _take_confirmation(self, channel: str, now: Moment, batch: list[Item]) -> None:
-        """Emit that a channel is subscribed, its gap, and its watermark.
+    def _confirmation(self, channel: str, now: Moment) -> Iterator[Item]:
+        """Yield that a channel is subscribed, its gap, and its watermark.
 
         A watermark without a pong makes a run shorter than a ping interval count.
         """
         self._watermarks.channel_confirmed(channel)
-        batch.append(items.Subscribed(now.wall, channel))
-        if gap := self._gap_tracker.regained(channel, now):
-            batch.append(gap)
-        batch.append(items.Watermarks({channel: self._watermarks.covers(channel, now)}))
+        yield items.Subscribed(now.wall, channel)
+        if gap := self._gap_tracker.close(channel, now):
+            yield gap
+        yield items.Watermarks({channel: self._watermarks.covers(channel, now)})
 
     def _close(self) -> None:
         """Close with 1000 and wait briefly for the answer; other messages are dropped."""

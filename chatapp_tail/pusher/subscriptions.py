@@ -9,20 +9,18 @@
 | CONFIRMING  | subscription_succeeded                  | CONFIRMED                              |
 |             | an error that refuses                   | REFUSED, or WANTED while it may pass   |
 |             | another error; `confirm_timeout`        | WANTED, after a delay                  |
-| CONFIRMED   | `audit_interval`                        | RECHECKING, the request is sent again  |
+| CONFIRMED   | `recheck_interval`                      | RECHECKING, the request is sent again  |
 |             | an error                                | WANTED, after `SubscriptionLost`       |
 | RECHECKING  | subscription_succeeded                  | CONFIRMED                              |
 |             | an error                                | WANTED, after `SubscriptionLost`       |
 |             | `confirm_timeout`                       | WANTED, after `SubscriptionLost`       |
-|             | the same, if no audit was ever answered | CONFIRMED, and no audit any more       |
+|             | the same, if none was ever answered     | CONFIRMED, and no recheck any more     |
 | REFUSED     | `refused_retry`                         | AUTHORISING (CONFIRMING if public)     |
 
 A late subscription_succeeded confirms a channel in any state in which a request is unanswered.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from enum import Enum, auto
 from math import inf
 
 import msgspec
@@ -31,6 +29,7 @@ from ..items import StopCause
 from .answers import AuthAnswer, Bug, Denied, Granted, TokenRefused, Unavailable, Untrusted
 from .backoff import STABLE_AFTER, Retry
 from .close_codes import UNAUTHORIZED, CloseReason
+from .error_correlation import EXISTING, Refusal, correlate_error
 from .events import (
     AuthRequested,
     ChannelDenied,
@@ -43,83 +42,13 @@ from .events import (
     SubscriptionsSettled,
     SubscriptionSucceeded,
 )
+from .redaction import without_signatures
 from .refusals import ChannelRefusals
+from .subscription import SUBSCRIBED, UNANSWERED, UNDECIDED, State, Subscription
 from .timing import Timing
 
-_AUTHORISED_PREFIXES = ("private-", "presence-")
-_ANNOUNCES_OR_REPLAYS = ("presence-", "cache-", "private-cache-", "private-encrypted-cache-")
-_hide_signature = re.compile(r"[0-9a-f]{64}").sub
-_EXISTING, _MISSING = "Existing subscription", "No current subscription"
-_ABOUT_AUTH = ("invalid signature", "auth value for subscription")
-_name_in_text = re.compile(r"[A-Za-z0-9_\-=@,.;]+").findall
 _RETRY_AFTER_MAX = 300.0
 _MAX_TIMEOUTS = 3
-
-
-class State(Enum):
-    """The state of a subscription; its transitions are in the docstring of this module."""
-
-    WANTED = auto()
-    AUTHORISING = auto()
-    CONFIRMING = auto()
-    CONFIRMED = auto()
-    RECHECKING = auto()
-    REFUSED = auto()
-
-
-_SUBSCRIBED = {State.CONFIRMED, State.RECHECKING}
-_UNDECIDED = (State.WANTED, State.AUTHORISING, State.CONFIRMING)
-_UNANSWERED = {State.CONFIRMING, State.RECHECKING}
-
-
-class Refusal(Enum):
-    """How sure it is that an error refuses a channel."""
-
-    CLEAR = auto()
-    PERHAPS = auto()
-
-
-class Subscription(msgspec.Struct):
-    """One wanted channel."""
-
-    channel: str
-    """Its name."""
-    request: str = ""
-    """The subscribe message of this connection; its signature is valid as long as the socket id."""
-    state: State = State.WANTED
-    """See the table above."""
-    due: float = inf
-    """When the state stops waiting."""
-    number: int = 0
-    """The place of its last request in the order of those of the connection."""
-    tries: int = 0
-    """How often it failed; sets the delay before the next request."""
-    unanswered: int = 0
-    """How many requests were neither confirmed nor rejected."""
-    timeouts: int = 0
-    """How many requests had no answer in time."""
-    confirmed_at: float = -inf
-    """When it was subscribed."""
-    refusal: str | None = None
-    """The reason reported last; None after a confirmation."""
-
-    def __repr__(self) -> str:
-        return f"<{self.channel}: {self.state.name}>"  # never the signature
-
-    @property
-    def authorised(self) -> bool:
-        """Whether it needs a signature."""
-        return self.channel.startswith(_AUTHORISED_PREFIXES)
-
-    @property
-    def awaits_confirmation(self) -> bool:
-        """Whether a confirmation can be an answer: to a request, or again for a subscription."""
-        return self.unanswered > 0 or self.state in _SUBSCRIBED
-
-    @property
-    def can_be_audited(self) -> bool:
-        """Whether a repeated request has no effect: no event sent again, no member announced."""
-        return not self.channel.startswith(_ANNOUNCES_OR_REPLAYS)
 
 
 class Subscriptions:
@@ -153,12 +82,12 @@ class Subscriptions:
         """Which refusals count; outlives the connection."""
         self._due = inf
         """The earliest `due` of all, or earlier: see `_set_state`."""
-        self._audit_due = inf
+        self._recheck_due = inf
         """When the confirmed channels are requested again."""
-        self._audits_answered = False
-        """Whether the server ever answered an audit; if not, silence proves nothing."""
+        self._rechecks_answered = False
+        """Whether the server ever answered a recheck; if not, silence proves nothing."""
         self._numbered = 0
-        """How many requests were signed and sent, audits not counted."""
+        """How many requests were signed and sent, rechecks not counted."""
         self._answered = False
         """Whether the server ever answered a request."""
         self._signatures: set[str] = set()
@@ -169,14 +98,14 @@ class Subscriptions:
 
     def without_signatures(self, text: str) -> str:
         """Return a text of the server without the signatures that pusher.com repeats there."""
-        return _without_signatures(self._signatures, text)
+        return without_signatures(self._signatures, text)
 
     # --- events
 
     def establish(self, socket_id: str, now: float) -> None:
         """Request all channels, now that there is a socket id."""
         self.socket_id = socket_id
-        self._audit_due = now + self._timing.audit_interval
+        self._recheck_due = now + self._timing.recheck_interval
         for subscription in self._by_channel.values():
             self._authorise(subscription, now)
 
@@ -220,7 +149,7 @@ class Subscriptions:
     def receive_error(self, channel: str | None, status: object, reason: str, now: float) -> bool:
         """Take a subscription_error; False if it answers no request."""
         subscription = self._by_channel.get(channel or "")
-        if subscription is None or subscription.state not in _SUBSCRIBED | _UNANSWERED:
+        if subscription is None or subscription.state not in SUBSCRIBED | UNANSWERED:
             return False
         refusal = Refusal.CLEAR if status in (401, 403, UNAUTHORIZED) else None
         self._reject(subscription, reason, now, refusal)
@@ -233,10 +162,10 @@ class Subscriptions:
 
         `message` is the text as received, `reason` what is reported of it.
         """
-        subscription, refusal = _subject_of_error(self._by_channel, code, message)
+        subscription, refusal = correlate_error(self._by_channel, code, message)
         if subscription is None:
             return False
-        if message.startswith(_EXISTING):
+        if message.startswith(EXISTING):
             self._confirm(subscription, now, certain=True)
         else:
             self._reject(subscription, reason, now, refusal)
@@ -246,12 +175,12 @@ class Subscriptions:
 
     def deadline(self) -> float:
         """Return the next moment at which `tick` may have something to do."""
-        return min(self._due, self._audit_due)
+        return min(self._due, self._recheck_due)
 
     def tick(self, now: float) -> None:
         """Do what is due at `now`."""
-        if now >= self._audit_due:
-            self._audit(now)
+        if now >= self._recheck_due:
+            self._recheck(now)
         if now >= self._due:
             for subscription in self._by_channel.values():
                 if now >= subscription.due:
@@ -268,7 +197,7 @@ class Subscriptions:
             waited = self._timing.auth_timeout
             self._retry(subscription, f"channel auth did not answer for {waited:g} s", now)
         elif subscription.state is State.RECHECKING:
-            self._time_out_audit(subscription, now)
+            self._time_out_recheck(subscription, now)
         else:
             self._authorise(subscription, now)
 
@@ -282,26 +211,26 @@ class Subscriptions:
         waited = self._timing.confirm_timeout
         self._retry(subscription, f"the server did not confirm it for {waited:g} s", now)
 
-    def _time_out_audit(self, subscription: Subscription, now: float) -> None:
-        """Treat silence as a loss, but only from a server that has answered audits before."""
-        if self._audits_answered:
+    def _time_out_recheck(self, subscription: Subscription, now: float) -> None:
+        """Treat silence as a loss, but only from a server that has answered rechecks before."""
+        if self._rechecks_answered:
             self._lose(subscription, "the server no longer confirms it", now)
             return
-        self._audit_due = inf
+        self._recheck_due = inf
         for other in self._by_channel.values():
             if other.state is State.RECHECKING:
                 self._set_state(other, State.CONFIRMED)
 
-    def _audit(self, now: float) -> None:
+    def _recheck(self, now: float) -> None:
         """Request every confirmed channel again, with the same signature.
 
         laravel-websockets can drop all subscriptions of a live connection without notice; only a
         repeated request reveals and repairs that. pusher.com answers "Existing subscription", the
-        others succeed. A cache channel would send its last event again, so it is not audited.
+        others succeed. A cache channel would send its last event again, so it is not rechecked.
         """
-        self._audit_due = now + self._timing.audit_interval
+        self._recheck_due = now + self._timing.recheck_interval
         for subscription in self._by_channel.values():
-            if subscription.state is State.CONFIRMED and subscription.can_be_audited:
+            if subscription.state is State.CONFIRMED and subscription.can_be_rechecked:
                 self._send_request(subscription)
                 self._set_state(subscription, State.RECHECKING, now + self._timing.confirm_timeout)
 
@@ -343,14 +272,14 @@ class Subscriptions:
         self._set_state(subscription, State.CONFIRMED)
         self._answered = True
         subscription.unanswered, subscription.refusal = 0, None
-        if before in _SUBSCRIBED:
-            self._audits_answered |= before is State.RECHECKING
+        if before in SUBSCRIBED:
+            self._rechecks_answered |= before is State.RECHECKING
             self._output.events.append(SubscriptionReconfirmed(subscription.channel, certain))
             return
         subscription.confirmed_at = now
         self._refusals.confirmed(subscription.channel)
         self._output.events.append(SubscriptionSucceeded(subscription.channel))
-        self._settle()
+        self._check_settled()
 
     def _reject(
         self, subscription: Subscription, reason: str, now: float, refusal: Refusal | None
@@ -360,7 +289,7 @@ class Subscriptions:
         if refusal is not Refusal.PERHAPS:
             subscription.unanswered = max(0, subscription.unanswered - 1)
             self._output.events.append(ChannelDenied(subscription.channel))
-        if subscription.state in _SUBSCRIBED:
+        if subscription.state in SUBSCRIBED:
             self._lose(subscription, reason, now)
         elif refusal:
             self._judge_refusal(subscription, reason, now, refusal)
@@ -382,7 +311,7 @@ class Subscriptions:
         # The refusal of an only channel is reported by the end of the connection.
         if reason != reported and len(self._by_channel) > 1:
             self._output.events.append(SubscriptionRefused(subscription.channel, reason))
-        self._settle()
+        self._check_settled()
 
     def _lose(self, subscription: Subscription, reason: str, now: float) -> None:
         """Report a subscription as lost and request it again.
@@ -408,10 +337,10 @@ class Subscriptions:
             ProtocolWarning(f"{reason}; asking again in {delay:.1f} s", subscription.channel)
         )
 
-    def _settle(self) -> None:
+    def _check_settled(self) -> None:
         """Report that every channel is confirmed or refused, once, or end with the refusals."""
         # Of 500 channels the last is decided last, so this takes one look rather than 500.
-        undecided = (s.state in _UNDECIDED for s in reversed(self._by_channel.values()))
+        undecided = (s.state in UNDECIDED for s in reversed(self._by_channel.values()))
         if not self._strict and any(undecided):
             return
         by_state = _channels_by_state(self._by_channel)
@@ -419,9 +348,9 @@ class Subscriptions:
         if len(refused) == len(self._by_channel) or (refused and self._strict):
             reason = _refusal_reason(self._by_channel, refused)
             self._output.end(CloseReason(reason, stop=StopCause.CHANNELS_REFUSED))
-        elif not self.settled and by_state.keys() <= _SUBSCRIBED | {State.REFUSED}:
+        elif not self.settled and by_state.keys() <= SUBSCRIBED | {State.REFUSED}:
             self.settled = True
-            confirmed = [s.channel for s in self._by_channel.values() if s.state in _SUBSCRIBED]
+            confirmed = [s.channel for s in self._by_channel.values() if s.state in SUBSCRIBED]
             self._output.events.append(SubscriptionsSettled(confirmed, refused))
 
 
@@ -430,13 +359,6 @@ def _subscribe_message(channel: str, auth: str | None) -> str:
     # Members without a value are omitted: laravel-websockets signs every member present.
     data = {"channel": channel} | ({"auth": auth} if auth else {})
     return msgspec.json.encode({"event": "pusher:subscribe", "data": data}).decode()
-
-
-def _without_signatures(signatures: Iterable[str], text: str) -> str:
-    """Return a text of the server without signatures, known ones and what looks like one."""
-    for signature in signatures:
-        text = text.replace(signature, "[signature]")
-    return _hide_signature("[signature]", text)
 
 
 def _channels_by_state(subscriptions: Mapping[str, Subscription]) -> dict[State, list[str]]:
@@ -455,38 +377,3 @@ def _refusal_reason(subscriptions: Mapping[str, Subscription], refused: Sequence
     if len(refused) == len(subscriptions):
         return f"all {len(refused)} channels are refused; {refused[0]}: {reason}"
     return f"{refused[0]} is refused, and --strict allows none: {reason}"
-
-
-def _subject_of_error(
-    subscriptions: Mapping[str, Subscription], code: int | None, message: str
-) -> tuple[Subscription | None, Refusal]:
-    """Return the subscription that an error without a channel refers to, and how certain that is.
-
-    pusher.com names the channel in the text (code null); laravel-websockets and Reverb answer with
-    4009, in the order of the requests. An error with neither may refer to anything.
-    """
-    if code not in (None, UNAUTHORIZED):
-        return None, Refusal.PERHAPS
-    pending = [s for s in subscriptions.values() if s.state in _UNANSWERED]
-    names = {name.strip(",.;") for name in _name_in_text(message)}
-    if named := [s for s in pending if s.channel in names]:
-        return named[0], Refusal.CLEAR
-    if message.startswith(_EXISTING):
-        # An answer may come late, while the request is being signed again.
-        requested = (s for s in subscriptions.values() if s.awaits_confirmation)
-        return next((s for s in requested if s.channel in names), None), Refusal.CLEAR
-    if message.startswith(_MISSING) or _names_another(subscriptions, names):
-        return None, Refusal.PERHAPS
-    if code is None and len(pending) != 1:
-        return None, Refusal.PERHAPS
-    signed = [s for s in pending if s.authorised] or pending
-    first = min(signed, key=lambda s: s.number, default=None)
-    clear = code == UNAUTHORIZED or message.lower().startswith(_ABOUT_AUTH)
-    return first, Refusal.CLEAR if clear else Refusal.PERHAPS
-
-
-def _names_another(subscriptions: Mapping[str, Subscription], names: set[str]) -> bool:
-    """Return whether a text names a channel without a request that waits for an answer."""
-    return bool(names & subscriptions.keys()) or any(
-        name.startswith(_AUTHORISED_PREFIXES) for name in names
-    )

@@ -20,7 +20,7 @@ class Timing(msgspec.Struct, frozen=True):
     """Until a refused channel is requested again."""
     refusal_lasting: float = 30.0
     """For how long a channel that was confirmed must be refused before the refusal counts."""
-    audit_interval: float = 180.0
-    """Between two audits of the confirmed subscriptions."""
+    recheck_interval: float = 180.0
+    """Between two rechecks of the confirmed subscriptions."""
     quiet_interval: float = 60.0
     """Without a channel event until `Idle` is reported."""

@@ -25,10 +25,10 @@ class Level(IntEnum):
     """How much is written; each level includes the ones before it."""
 
     QUIET = 0
-    TROUBLE = 1
-    PROGRESS = 2
-    DETAIL = 3
-    FRAMES = 4
+    WARNING = 1
+    INFO = 2
+    DEBUG = 3
+    TRACE = 4
 
 
 class LogFormat(StrEnum):
@@ -110,40 +110,40 @@ class Notices:
         match status:
             case items.Connecting(_, url):
                 return (
-                    Level.PROGRESS if self._lost is None else Level.DETAIL,
+                    Level.INFO if self._lost is None else Level.DEBUG,
                     f"connecting to {url}",
                 )
             case items.Connected(_, socket_id):
-                return Level.DETAIL, f"connected, socket id {socket_id}"
+                return Level.DEBUG, f"connected, socket id {socket_id}"
             case items.Subscribed(_, channel):
-                return Level.DETAIL, f"subscribed to {short_name(channel)}"
+                return Level.DEBUG, f"subscribed to {short_name(channel)}"
             case items.Ready(_, channels, refused):
-                level = Level.TROUBLE if self._troubled else Level.PROGRESS
+                level = Level.WARNING if self._troubled else Level.INFO
                 self._lost, self._troubled = None, False
                 return level, _ready(channels, refused)
             case items.Refused(_, channel, reason):
                 self._troubled = True
-                return Level.TROUBLE, f"refused: {short_name(channel)}: {reason}"
+                return Level.WARNING, f"refused: {short_name(channel)}: {reason}"
             case items.ConnectionWarning(_, reason, channel):
                 self._troubled = True
                 where = f"{short_name(channel)}: " if channel else ""
-                return Level.TROUBLE, f"warning: {where}{reason}"
+                return Level.WARNING, f"warning: {where}{reason}"
             case items.FrameTrace(_, direction, text):
-                return Level.FRAMES, f"{direction} {text}"
+                return Level.TRACE, f"{direction} {text}"
             case items.Idle():
-                return Level.DETAIL, _idle(status)
+                return Level.DEBUG, _idle(status)
             case items.Lost():
                 self._lost, self._troubled = status, True
-                return Level.TROUBLE, ""
+                return Level.WARNING, ""
             case items.Reconnecting(_, delay):
                 assert self._lost is not None
-                return Level.TROUBLE, f"{_lost(self._lost)}; trying again {_in(delay)}"
+                return Level.WARNING, f"{_lost(self._lost)}; trying again {_in(delay)}"
             case items.Fetching():
-                return Level.TROUBLE, describe_progress(status)
+                return Level.WARNING, describe_progress(status)
             case items.Gap():
                 return _gap_level(status), _gap(status)
             case items.Stopped():
-                return Level.PROGRESS, ""
+                return Level.INFO, ""
             case _:
                 assert_never(status)
 
@@ -156,9 +156,9 @@ def _ready(channels: list[str], refused: list[str]) -> str:
 
 def _gap_level(gap: items.Gap) -> Level:
     if gap.final:
-        return Level.DETAIL  # the reason of the end follows
+        return Level.DEBUG  # the reason of the end follows
     all_well = gap.reason == items.ASKED and gap.missing is None
-    return Level.PROGRESS if all_well else Level.TROUBLE
+    return Level.INFO if all_well else Level.WARNING
 
 
 def describe_progress(fetching: items.Fetching) -> str:

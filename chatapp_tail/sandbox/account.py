@@ -38,9 +38,11 @@ _MESSENGER_CHANNEL = re.compile(r"private-v1\.licenses\.([0-9]+)\.messengers\.([
 class Account:
     """One ChatApp account, the only one this server knows.
 
-    `licenses` maps a licence id to the messenger types it serves; `secret` signs channel
-    authorisations, and `token` is an access token that needs no login. `licenses` and `terms`
-    may be replaced at any time from any thread, but not changed in place: others read them.
+    `app_key` names its Pusher app. `licenses` maps a licence id to the messenger types it serves;
+    `secret` signs channel authorisations, and `token` is an access token that needs no login.
+    `company_id` and `user_id` occur in channels and answers; `email`, `password` and `app_id` are
+    the login. `licenses` and `terms` may be replaced at any time from any thread, but not changed
+    in place: others read them.
     """
 
     app_key: str

@@ -154,13 +154,13 @@ def _page(records: list[Record], start: Cursor, limit: int) -> tuple[list[Item],
     else:
         rest = [record for record in reversed(records) if record.position < start.position]
     page = rest[:limit]
-    following = Cursor(start.forward, page[-1].position).encode() if len(rest) > limit else None
-    return [record.item for record in page], following
+    next_page = Cursor(start.forward, page[-1].position).encode() if len(rest) > limit else None
+    return [record.item for record in page], next_page
 
 
 def _page_answer(records: list[Record], start: Cursor, limit: int) -> Answer:
-    items, following = _page(records, start, limit)
-    return json_answer(200, {"success": True, "data": {"items": items, "nextPage": following}})
+    items, next_page = _page(records, start, limit)
+    return json_answer(200, {"success": True, "data": {"items": items, "nextPage": next_page}})
 
 
 def _invalid(parameter: str) -> Refused:

@@ -3,25 +3,10 @@
 import math
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 
 from .http_messages import NO_ANSWER, Answer
-
-
-@dataclass(slots=True)
-class Script:
-    """An answer to give instead of the true one, `calls` more times or (None) for ever."""
-
-    answer: Answer
-    calls: int | None = None
-
-    def take(self) -> Answer | None:
-        """Return the answer, or None once it has been given often enough."""
-        if self.calls is None:
-            return self.answer
-        self.calls -= 1
-        return self.answer if self.calls >= 0 else None
 
 
 @dataclass(slots=True)
@@ -71,10 +56,13 @@ class Faults:
     `include_last_time`: history from `lastTime` on holds the messages of that second too.
     `page_cap`: pages of chats and messages hold at most so many, whatever `limit` says.
     `hide_chat_times`: the `lastTime` of listed chats is null.
+    `upgrade_script` and `auth_script`: what upgrades and authorisations are answered with,
+    whatever their path; set by `refuse_upgrades` and `answer_auth`.
 
     `api_answers`, `api_delays` and `api_drips` are filled by `answer_api`, `delay_api`, `hang_api`
     and `drip_api`, whose `path` is a shell pattern: `/v1/licenses`, `/v1/tokens*`, `*/messages`.
-    Of several that match a request, the first one that still has calls left strikes.
+    Of several that match a request, the first one that still has calls left strikes. `_lock` is
+    held while a fault counts its calls.
     """
 
     mute: bool = False
@@ -84,8 +72,8 @@ class Faults:
     refuse_channels: dict[str, int] = field(default_factory=dict)
     auth_delay: float = 0.0
     auth_hangs: bool = False
-    upgrade_script: Script | None = None
-    auth_script: Script | None = None
+    upgrade_script: PathFault | None = None
+    auth_script: PathFault | None = None
     invalid_token_status: int = 401
     include_last_time: bool = False
     page_cap: int | None = None
@@ -100,7 +88,7 @@ class Faults:
     ) -> None:
         """Answer upgrades with an HTTP status; `retry_after` is in seconds."""
         headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-        self.upgrade_script = Script(Answer(status, b"", headers), calls)
+        self.upgrade_script = PathFault("*", Answer(status, b"", headers), calls=calls)
 
     def answer_auth(
         self,
@@ -111,7 +99,7 @@ class Faults:
         calls: int | None = None,
     ) -> None:
         """Answer authorisations with exactly this, whatever was asked."""
-        self.auth_script = Script(_answer(status, body, headers), calls)
+        self.auth_script = PathFault("*", _answer(status, body, headers), calls=calls)
 
     def answer_api(
         self,
@@ -151,14 +139,10 @@ class Faults:
 
     def clear(self) -> None:
         """Switch every fault off."""
-        self.mute = self.hold_upgrades = False
-        self.withhold_confirmations = self.withhold_pongs = False
-        self.refuse_channels = {}
-        self.auth_delay, self.auth_hangs = 0.0, False
-        self.upgrade_script = self.auth_script = None
-        self.invalid_token_status, self.include_last_time = 401, False
-        self.page_cap, self.hide_chat_times = None, False
-        self.api_answers, self.api_delays, self.api_drips = [], [], []
+        off = Faults()
+        for fault in fields(self):
+            if fault.name != "_lock":
+                setattr(self, fault.name, getattr(off, fault.name))
 
     def take_upgrade_answer(self) -> Answer | None:
         """Return the scripted answer to an upgrade, using it up; None: accept it."""
@@ -183,9 +167,9 @@ class Faults:
         with self._lock:
             return next((fault.drip for fault in self.api_drips if fault.strikes(path)), 0.0)
 
-    def _take(self, script: Script | None) -> Answer | None:
+    def _take(self, script: PathFault | None) -> Answer | None:
         with self._lock:
-            return script.take() if script else None
+            return script.answer if script and script.strikes("") else None
 
 
 def _answer(status: int, body: bytes | str, headers: Mapping[str, str] | None) -> Answer:

@@ -86,14 +86,23 @@ class PusherServer:
         on_subscribed: Callable[[str], None],
     ) -> None:
         self._account = account
+        """Checks app keys and signatures."""
         self._faults = faults
+        """What to do wrong."""
         self._journal = journal
+        """Where everything that clients do is noted."""
         self._activity_timeout = activity_timeout
+        """Seconds, as `connection_established` has them."""
         self._on_subscribed = on_subscribed
+        """Told of each first confirmation."""
         self._lock = threading.Lock()
+        """Held while `_peers` or the channels of a peer change."""
         self._peers: dict[str, Peer] = {}
+        """The open sockets by socket id."""
         self._tasks: set[asyncio.Task[None]] = set()
+        """Keeps tasks from being collected before they are done."""
         self._accepted: weakref.WeakSet[ServerConnection] = weakref.WeakSet()
+        """Every connection, also during its upgrade."""
 
     # Called from any thread.
 

@@ -90,10 +90,12 @@ class Sandbox:
             raise ValueError(f"rate is {rate}; it cannot be negative")
         terms = MADE_UP_TERMS if licenses is MADE_UP_LICENSES else {}
         self.account = Account(app_key, secrets.token_hex(16), token, licenses, terms=terms)
+        """Who it is that logs in, and what belongs to that account."""
         self.faults = Faults()
         self.journal = Journal()
         self.history = History(kept_messages)
         self.ca_file: Path | None = None
+        # 0 until the first start, unless given.
         self._port, self._api_port = port, api_port
         self._tls = tls
         self._rate = rate
@@ -101,15 +103,20 @@ class Sandbox:
         self._activity_timeout = activity_timeout
         self._publish_unheard = publish_unheard
         self._throttle = Throttle(requests_per_second)
+        """Limits the requests of the HTTP API."""
         self._tokens = TokenIssuer(
             token,
             access_lifetime=access_lifetime,
             refresh_lifetime=refresh_lifetime,
             per_day=tokens_per_day,
         )
+        """Makes and checks the tokens of logins."""
         self._certificates: Certificates | None = None
+        """Made at the first start with TLS, and kept for later ones."""
         self._feed: LiveFeed | None = None
+        """Publishes live events, if the rate is not 0."""
         self._resources: ExitStack | None = None
+        """What a stop closes; None while it does not run."""
 
     # Life.
 

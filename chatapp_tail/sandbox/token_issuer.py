@@ -47,14 +47,23 @@ class TokenIssuer:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._fixed: str | None = fixed
+        """None once it is voided."""
         self._access_lifetime = access_lifetime
+        """Seconds."""
         self._refresh_lifetime = refresh_lifetime
+        """Seconds."""
         self._per_day = per_day
+        """The quota of pairs."""
         self._clock = clock
+        """Returns seconds since the epoch."""
         self._lock = threading.Lock()
+        """Held by every method: all of the following change together."""
         self._made: deque[float] = deque()
+        """When the pairs that count for the quota were made."""
         self._access_ends: dict[str, float] = {}
+        """Access token -> when it ends."""
         self._pairs: dict[str, TokenPair] = {}
+        """Refresh token -> its pair."""
 
     def make(self) -> TokenPair | None:
         """Return a new pair; None once the day's quota is used up."""

@@ -39,7 +39,7 @@ class DeliveryReport:
 
     def begin(self) -> None:
         """Say where events go."""
-        self._say(Level.PROGRESS, f"forwarding to {self._name}")
+        self._say(Level.INFO, f"forwarding to {self._name}")
 
     def note(self, outcome: Outcome, *, waiting: int) -> None:
         """Count an outcome and say it if it is news; `waiting` deliveries are under way."""
@@ -52,7 +52,7 @@ class DeliveryReport:
             case Retried(delivery, reason, retry_in):
                 self._counts["retried"] += 1
                 again = f"trying again in {span(retry_in)}"
-                self._say(Level.DETAIL, f"→ {_what(delivery)}  {reason}; {again}")
+                self._say(Level.DEBUG, f"→ {_what(delivery)}  {reason}; {again}")
             case Trouble(reason, retry_in):
                 self._note_trouble(reason, retry_in)
             case Failed():
@@ -78,14 +78,14 @@ class DeliveryReport:
         self._counts["delivered"] += 1
         if self._trouble:
             self._trouble = ""
-            self._say(Level.TROUBLE, f"{self._name}: takes events again")
+            self._say(Level.WARNING, f"{self._name}: takes events again")
         tried = f" (attempt {attempts})" if attempts > 1 else ""
         took = f"{seconds * 1000:.0f} ms" if seconds < 1 else span(seconds)
-        self._say(Level.DETAIL, f"→ {_what(delivery)}  {answer} in {took}{tried}")
+        self._say(Level.DEBUG, f"→ {_what(delivery)}  {answer} in {took}{tried}")
 
     def _note_trouble(self, reason: str, retry_in: float) -> None:
         self._counts["retried"] += 1
-        level = Level.DETAIL if reason == self._trouble else Level.TROUBLE
+        level = Level.DEBUG if reason == self._trouble else Level.WARNING
         self._trouble = reason
         waiting = f"{count_of_events(self.waiting)} waiting"
         again = f"trying again in {span(retry_in)}"
@@ -104,7 +104,7 @@ class DeliveryReport:
             else "not kept, as --dead-letters is not given"
         )
         sentence = f"{self._name}: refused {_what(delivery)}{others}: {reason}; {end}"
-        self._say(Level.TROUBLE, sentence)
+        self._say(Level.WARNING, sentence)
         self._refused, self._refusal_due = 0, now + _REFUSALS_EVERY
 
 

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import click
 
 from chatapp_tail import __version__
-from chatapp_tail.cli.help import grouped, load, long_name
+from chatapp_tail.cli.help import grouped, load
 from chatapp_tail.formats.schema import schema
 
 from . import manual_text
-from .tree import full_help, metavar, open_context
+from .tree import full_help, long_name, metavar, open_context
 
 _PREFIX = "CHATAPP_TAIL_"
 

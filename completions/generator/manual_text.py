@@ -65,7 +65,8 @@ CSV_COLUMNS = {
 
 TEMPLATE_FIELDS = {
     "time": "When it came, as --time says.",
-    "received, event, id, hash, channel, license, messenger, source, queue, part, parts, data": "Members of the record.",
+    "received, event, id, hash, channel, license, messenger, source, queue": "Members of the record.",
+    "part, parts, data": "Members of the record too.",
     "direction, arrow, sent": "in or out; the same as an arrow; when the message was sent (UTC).",
     "chat, chat.id, chat.type, chat.name, chat.phone, chat.username": "chat alone is the name, or"
     " else the username, phone or id.",

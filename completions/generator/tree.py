@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import click
 
-from chatapp_tail.cli.help import load, long_name
+from chatapp_tail.cli.help import load
 
 EVENTS = ("message", "messageStatus", "chatTag", "chatConversation", "employeeStatus")
 MESSENGERS = (
@@ -119,8 +119,13 @@ def _options(params: list[click.Parameter]) -> Iterator[Option]:
 def _values(param: click.Parameter) -> Values:
     if isinstance(param.type, click.Choice):
         return Values(tuple(map(str, param.type.choices)))
-    named_file = (param.metavar or "").startswith("FILE")
+    named_file = (param.metavar or param.type.name).upper().startswith("FILE")
     return Values(files=named_file or isinstance(param.type, click.Path))
+
+
+def long_name(option: click.Option) -> str:
+    """Return `license` for `-l/--license`."""
+    return max(option.opts, key=len).lstrip("-")
 
 
 def metavar(option: click.Option) -> str:

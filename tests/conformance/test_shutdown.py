@@ -157,7 +157,7 @@ def test_sd_140_stopping_twice_is_stopping_once() -> None:
 
 def test_sd_141_after_the_end_nothing_is_sent_and_no_timer_fires() -> None:
     before = set(threading.enumerate())
-    timing = Timing(ping_interval=0.05, quiet_interval=0.05, audit_interval=0.05)
+    timing = Timing(ping_interval=0.05, quiet_interval=0.05, recheck_interval=0.05)
     with Server() as server, Client(server, timing=timing) as client:
         server.peer().wait_event("pusher:ping")
         client.stop()

@@ -472,19 +472,19 @@ def test_spirit_a_server_that_forgets_a_subscription_is_noticed_and_mended() -> 
     def script(peer: Peer) -> None:
         ready(peer)
         peer.wait_event("pusher:subscribe", count=2)
-        peer.confirm(CHANNEL)  # the first audit is answered
+        peer.confirm(CHANNEL)  # the first recheck is answered
         peer.wait_event("pusher:subscribe", count=4)  # the second is not: asked anew
         peer.confirm(CHANNEL)
         peer.serve()
 
-    timing = Timing(audit_interval=SHORT, confirm_timeout=SHORT)
+    timing = Timing(recheck_interval=SHORT, confirm_timeout=SHORT)
     with Server(script) as server, Client(server, timing=timing) as client:
         gap = client.wait_for(items.Gap)
         assert "forgot" in gap.reason
         assert client.all(items.Lost) == []
 
 
-def test_spirit_an_audit_that_is_refused_is_a_gap_too() -> None:
+def test_spirit_a_recheck_that_is_refused_is_a_gap_too() -> None:
     def script(peer: Peer) -> None:
         ready(peer)
         peer.wait_event("pusher:subscribe", count=2)
@@ -492,7 +492,7 @@ def test_spirit_an_audit_that_is_refused_is_a_gap_too() -> None:
         peer.wait_event("pusher:subscribe", count=3)
         peer.serve()
 
-    timing = Timing(audit_interval=SHORT)
+    timing = Timing(recheck_interval=SHORT)
     with Server(script) as server, Client(server, timing=timing) as client:
         client.wait_for(items.Gap, timeout=4)
 

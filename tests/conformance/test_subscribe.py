@@ -52,12 +52,12 @@ def test_su_055_a_public_channel_is_subscribed_at_once_without_auth() -> None:
 def test_su_056_a_subscribed_channel_is_not_subscribed_again() -> None:
     machine = Machine(CHANNEL, PUBLIC)
     machine.subscribe(CHANNEL, PUBLIC)
-    machine.live(150)  # the audit, which asks again on purpose, comes later
+    machine.live(150)  # the recheck, which asks again on purpose, comes later
     assert machine.subscribed == [PUBLIC, CHANNEL]
     assert machine.asked == [CHANNEL]
 
 
-def test_su_056_the_audit_asks_again_with_the_same_signature_and_announces_nothing() -> None:
+def test_su_056_the_recheck_asks_again_with_the_same_signature_and_announces_nothing() -> None:
     machine = Machine()
     machine.subscribe()
     machine.live(181)
@@ -76,7 +76,7 @@ def announced(machine: Machine, since: int) -> list[object]:
 
 
 @pytest.mark.defect("A.21")
-def test_su_056_a_channel_that_would_announce_or_replay_is_not_audited() -> None:
+def test_su_056_a_channel_that_would_announce_or_replay_is_not_rechecked() -> None:
     channels = ("cache-a", "private-cache-b", "private-encrypted-cache-c", "presence-d")
     machine = Machine(*channels, CHANNEL, "private-not-a-cache-e")
     machine.subscribe(*channels[1:], CHANNEL, "private-not-a-cache-e")

@@ -268,7 +268,7 @@ def test_plain_server_behind_wss(
 
 @pytest.fixture
 def examined(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[DoctorChecks]:
-    monkeypatch.setattr(ConnectionProbe, "PATIENCE", 1.5 * TIMEOUT_SCALE)
+    monkeypatch.setattr(ConnectionProbe, "TIMEOUT", 1.5 * TIMEOUT_SCALE)
     http = Http(sandbox.api_url)
     api = Api(http, StaticToken(Secret(sandbox.token)))
     settings = Settings((Endpoint.parse(sandbox.ws_url),), sandbox.app_key, ())

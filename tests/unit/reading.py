@@ -20,11 +20,11 @@ class Reading:
         self._over = False
 
     def __call__(
-        self, gaps: Sequence[Gap], began: Mapping[str, int], newest: Mapping[str, int]
+        self, gaps: Sequence[Gap], first_seen: Mapping[str, int], newest: Mapping[str, int]
     ) -> Iterator[ChannelEvent | Gap]:
         """Yield messages and gaps, as `Fetch` wants it."""
         with self._one_at_once:
-            yield from gaps if self._over else self._reader(gaps, began, newest)
+            yield from gaps if self._over else self._reader(gaps, first_seen, newest)
 
     def end(self) -> None:
         """Wait for what is being read, and read no more."""

@@ -11,11 +11,18 @@ import click
 import pytest
 
 from chatapp_tail.cli.command import command
-from chatapp_tail.cli.help import GroupedOption, long_name
+from chatapp_tail.cli.help import GroupedOption
 from completions.generator import bash, fish, zsh
 from completions.generator.__main__ import generate
 from completions.generator.readme import END, START, with_options
-from completions.generator.tree import NAMED, Option, Values, describe, first_sentence
+from completions.generator.tree import (
+    NAMED,
+    Option,
+    Values,
+    describe,
+    first_sentence,
+    long_name,
+)
 
 ROOT = Path(__file__).parents[2]
 COMPLETIONS = ROOT / "completions"

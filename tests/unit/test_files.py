@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chatapp_tail.files import new_file, write_atomically
+from chatapp_tail.files import write_atomically, write_beside
 
 
 @pytest.mark.parametrize("fsync", [True, False])
@@ -29,8 +29,19 @@ def test_what_cannot_be_replaced_stays_and_nothing_is_left(tmp_path: Path) -> No
 
 
 def test_a_new_file_stands_beside_the_other(tmp_path: Path) -> None:
-    descriptor, new = new_file(tmp_path / "file")
-    os.close(descriptor)
+    new = write_beside(tmp_path / "file", b"new", fsync=True)
     assert new.parent == tmp_path
     assert new.name.startswith("file")
-    assert new.stat().st_size == 0
+    assert new.read_bytes() == b"new"
+
+
+def test_a_new_file_that_cannot_be_written_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="no space"):
+        write_beside(tmp_path / "file", b"new", fsync=True)
+    assert list(tmp_path.iterdir()) == []

@@ -37,7 +37,8 @@ PURE = {
     f"pusher.{name}"
     for name in (
         *("frames", "backoff", "protocol", "gaps", "close_codes", "answers"),
-        *("moments", "redaction", "refusals", "renewals", "subscriptions"),
+        *("moments", "redaction", "refusals", "renewals", "subscription"),
+        *("subscriptions", "error_correlation"),
         "messages",
         "events",
         "keepalive",

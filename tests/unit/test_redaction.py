@@ -75,7 +75,7 @@ STATUSES = {
 def test_notices_are_redacted(status: items.Status, log_format: LogFormat) -> None:
     Secret(TOKEN)
     said: list[str] = []
-    notices = Notices(said.append, Level.FRAMES, log_format)
+    notices = Notices(said.append, Level.TRACE, log_format)
     notices.say(status)
     notices.say(items.Reconnecting(1, 1.0)) if isinstance(status, items.Lost) else None
     notices.end(f"the server says {TOKEN}", 3)
@@ -109,7 +109,7 @@ def test_names_that_a_server_gives_do_nothing_to_a_terminal(
     status: items.Status | items.Gap, log_format: LogFormat
 ) -> None:
     said: list[str] = []
-    Notices(said.append, Level.FRAMES, log_format).say(status)
+    Notices(said.append, Level.TRACE, log_format).say(status)
     assert len(said) == 1
     assert said[0].isprintable() or log_format is LogFormat.JSON
     assert not set(said[0]) & {"\x1b", "\x07", "\n"}

@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 from queue import SimpleQueue
 
-from chatapp_tail.threads import DaemonThreadPool
+from chatapp_tail.threads import DaemonThreadPool, outcome
 from tests.conftest import TIMEOUT_SCALE, StartProcess
 
 WAIT = 10.0 * TIMEOUT_SCALE
@@ -92,7 +92,7 @@ def test_calls_from_several_threads() -> None:
 
 HANGS = """
 import threading
-from chatapp_tail.threads import DaemonThreadPool
+from chatapp_tail.threads import DaemonThreadPool, outcome
 daemons = DaemonThreadPool("made-up", 2)
 begun = threading.Semaphore(0)
 def hang():
@@ -113,3 +113,8 @@ def test_a_call_that_hangs_keeps_no_process_from_ending(
     )
     assert process.wait() == 0
     assert process.stdout.text == "ended\n"
+
+
+def test_the_outcome_of_a_call_is_its_result_or_its_exception() -> None:
+    assert outcome(lambda: 5) == 5
+    assert isinstance(outcome(lambda: 1 / 0), ZeroDivisionError)

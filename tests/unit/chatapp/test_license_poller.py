@@ -15,7 +15,7 @@ from chatapp_tail.chatapp.secret import Secret
 from chatapp_tail.chatapp.selection import Selection
 from chatapp_tail.chatapp.tokens import StaticToken
 from chatapp_tail.history.gap_filler import GapFiller
-from chatapp_tail.history.setup import BackfillSetup, has_history
+from chatapp_tail.history.setup import has_history
 from chatapp_tail.items import ADDED, ChannelEvent, ConnectionWarning, Gap, Item, Ready
 from chatapp_tail.pusher.connection import Connection, Endpoint, Settings
 from chatapp_tail.sandbox import Sandbox
@@ -36,11 +36,12 @@ class Running:
         api = Api(Http(sandbox.api_url), StaticToken(Secret(sandbox.token)))
         self.alarm = Waker()
         self.reading = Reading(api)
-        self.backfill = GapFiller(self.reading, has_history, self.alarm, began={}, timeout=WAIT)
-        sink = BackfillSetup({}, self.backfill).before(self._take)
+        self.backfill = GapFiller(
+            self.reading, has_history, self.alarm, first_seen={}, timeout=WAIT
+        )
         settings = Settings((Endpoint.parse(sandbox.ws_url),), sandbox.app_key, (OLD,))
-        self.connection = Connection(settings, api.authorise, sink)
-        self.watch = LicensePoller(api, Selection(everything=True), self.connection, sink)
+        self.connection = Connection(settings, api.authorise, self._take, watch=self.backfill.watch)
+        self.watch = LicensePoller(api, Selection(everything=True), self.connection, self._take)
 
     def _take(self, batch: Sequence[Item]) -> None:
         with self._changed:
@@ -57,7 +58,7 @@ class Running:
 
     def recovered(self, gap: Gap) -> list[ChannelEvent]:
         """What history gives for a gap."""
-        assert self.backfill.reached(gap)
+        assert self.backfill.mark_reached(gap)
         found: list[ChannelEvent] = []
         deadline = time.monotonic() + WAIT
         while not isinstance(news := self.backfill.take(), Gap):

@@ -290,7 +290,7 @@ def test_no_call_fails_for_another_encoding(status: int) -> None:
         api = api_at(server.url)
         api.authorise("1.2", CHANNEL)
         for call in (
-            lambda: api.licenses(patient=False),
+            lambda: api.licenses(retry=False),
             lambda: refresh_tokens(Http(server.url), Secret("old-refresh")),
         ):
             with pytest.raises((ApiError, CredentialsError)):
@@ -364,7 +364,7 @@ def test_no_call_of_the_api_raises_anything_else(
         api = api_at(server.url)
         api.authorise("1.2", CHANNEL)
         for call in (
-            lambda: api.licenses(patient=False),
+            lambda: api.licenses(retry=False),
             lambda: refresh_tokens(Http(server.url, timeout=5.0), Secret("old-refresh")),
             lambda: api.get("/v1/x", {}),
         ):

@@ -141,7 +141,7 @@ def test_a_refresh_that_chatapp_refuses_is_over(server: Server, status: int) -> 
 
 CALLS: dict[str, Callable[[Api], object]] = {
     "history": lambda api: api.get("/v1/x", {}),
-    "licences": lambda api: api.licenses(patient=False),
+    "licences": lambda api: api.licenses(retry=False),
 }
 
 
@@ -162,7 +162,7 @@ def test_licences_that_are_refused_with_a_good_token_cost_no_login(server: Serve
     server.answers |= {LICENSES: [Answer(401, REFUSAL)], CHECK: [Answer(200)]}
     login = Login()
     with pytest.raises(ApiError, match=r"401.*check what this account may see"):
-        Api(Http(server.url), login).licenses(patient=False)
+        Api(Http(server.url), login).licenses(retry=False)
     assert login.renewed == 0
 
 

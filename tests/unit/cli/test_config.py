@@ -160,12 +160,12 @@ def test_meta_needs_json(output: Output) -> None:
 @pytest.mark.parametrize(
     ("quiet", "verbose", "watched", "log_format", "level"),
     [
-        (False, 0, False, LogFormat.TEXT, Level.TROUBLE),
-        (False, 0, True, LogFormat.TEXT, Level.PROGRESS),
-        (False, 0, False, LogFormat.JSON, Level.PROGRESS),
-        (False, 1, False, LogFormat.TEXT, Level.DETAIL),
-        (False, 2, False, LogFormat.TEXT, Level.FRAMES),
-        (False, 9, True, LogFormat.TEXT, Level.FRAMES),
+        (False, 0, False, LogFormat.TEXT, Level.WARNING),
+        (False, 0, True, LogFormat.TEXT, Level.INFO),
+        (False, 0, False, LogFormat.JSON, Level.INFO),
+        (False, 1, False, LogFormat.TEXT, Level.DEBUG),
+        (False, 2, False, LogFormat.TEXT, Level.TRACE),
+        (False, 9, True, LogFormat.TEXT, Level.TRACE),
         (True, 0, True, LogFormat.JSON, Level.QUIET),
         (True, 2, True, LogFormat.TEXT, Level.QUIET),
     ],

@@ -4,7 +4,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from chatapp_tail.cli.help import GroupedHelp, GroupedOption, grouped, long_name
+from chatapp_tail.cli.help import GroupedHelp, GroupedOption, grouped
 from chatapp_tail.cli.params import Choice, EnumChoice
 from chatapp_tail.formats import Output
 
@@ -24,12 +24,13 @@ def small() -> GroupedHelp:
 
 def test_groups_come_in_their_order_and_options_of_click_in_the_last() -> None:
     groups = [
-        (heading, list(map(long_name, options))) for heading, options in grouped(small().params)
+        (heading, [option.opts[-1] for option in options])
+        for heading, options in grouped(small().params)
     ]
     assert groups == [
-        ("Select", ["license"]),
-        ("Limit", ["count", "for"]),
-        ("Logging", ["quiet", "secret"]),
+        ("Select", ["--license"]),
+        ("Limit", ["--count", "--for"]),
+        ("Logging", ["--quiet", "--secret"]),
     ]
 
 

@@ -68,7 +68,7 @@ def busy() -> Summary:
 
 def notices() -> list[dict[str, Any]]:
     lines: list[str] = []
-    said = Notices(lines.append, Level.FRAMES, LogFormat.JSON)
+    said = Notices(lines.append, Level.TRACE, LogFormat.JSON)
     for each in META:
         said.say(each)
     said.end("it is over", ExitStatus.UNREACHABLE)

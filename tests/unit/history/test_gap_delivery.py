@@ -29,12 +29,12 @@ class Delivering:
         self.waits.set()
         self._alarm = Waker()
         self.filler = GapFiller(
-            self._fetch, lambda channel: channel == "a", self._alarm, began={}, timeout=100.0
+            self._fetch, lambda channel: channel == "a", self._alarm, first_seen={}, timeout=100.0
         )
         self.gaps = GapDelivery(self.filler, checkpoint)
 
     def _fetch(
-        self, gaps: Sequence[Gap], began: Mapping[str, int], newest: Mapping[str, int]
+        self, gaps: Sequence[Gap], first_seen: Mapping[str, int], newest: Mapping[str, int]
     ) -> Iterator[ChannelEvent | Gap]:
         yield MESSAGE
         self.waits.wait(10 * TIMEOUT_SCALE)
@@ -119,7 +119,6 @@ def test_a_renewal_is_reported_only_if_it_cost_something(recovered: int, *, give
 def test_the_end_reports_what_was_reached_and_is_not_filled(delivering: Delivering) -> None:
     delivering.waits.clear()
     delivering.come_to(LOST)
-    delivering.take()
     delivering.gaps.count_recovered(MESSAGE)
     (gap,) = delivering.gaps.unfinished()
     assert gap.recovered == 1

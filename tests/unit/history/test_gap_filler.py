@@ -61,9 +61,9 @@ class Reading:
         self._steps: SimpleQueue[ChannelEvent | Gap | Exception | None] = SimpleQueue()
 
     def __call__(
-        self, gaps: Sequence[Gap], began: Mapping[str, int], newest: Mapping[str, int]
+        self, gaps: Sequence[Gap], first_seen: Mapping[str, int], newest: Mapping[str, int]
     ) -> Iterator[ChannelEvent | Gap]:
-        self._begun.put((list(gaps), dict(began), dict(newest)))
+        self._begun.put((list(gaps), dict(first_seen), dict(newest)))
         while (step := self._steps.get()) is not None:
             if isinstance(step, Exception):
                 raise step
@@ -103,7 +103,7 @@ def made(
     fetch: Fetch,
     alarm: Waker,
     *,
-    began: Mapping[str, int] | None = None,
+    first_seen: Mapping[str, int] | None = None,
     times: MessageTimes | None = None,
     timeout: float = 100.0,
 ) -> GapFiller:
@@ -111,7 +111,7 @@ def made(
         fetch,
         lambda name: name != "none",
         alarm,
-        began=began or {},
+        first_seen=first_seen or {},
         times=times,
         timeout=timeout,
     )
@@ -138,7 +138,7 @@ def test_a_gap_is_read_at_once_and_handed_out_when_it_is_reached(
     reading.gives(message(1), message(2), filled())
     assert select.select([alarm], [], [], WAIT)[0]
     assert backfill.take() is None, "what came before the gap is not written yet"
-    assert backfill.reached(gap()) is Reached.OPEN
+    assert backfill.mark_reached(gap()) is Reached.OPEN
     assert taken(backfill, alarm) == [message(1), message(2)]
     assert taken(backfill, alarm) == filled()
     assert backfill.take() is None
@@ -147,7 +147,7 @@ def test_a_gap_is_read_at_once_and_handed_out_when_it_is_reached(
 def test_a_gap_without_messages(reading: Reading, alarm: Waker) -> None:
     backfill = made(reading, alarm)
     backfill.watch([gap(), READY])
-    assert backfill.reached(gap()) is Reached.OPEN
+    assert backfill.mark_reached(gap()) is Reached.OPEN
     reading.gives(filled())
     assert taken(backfill, alarm) == filled()
 
@@ -155,7 +155,7 @@ def test_a_gap_without_messages(reading: Reading, alarm: Waker) -> None:
 def test_what_is_missing_is_handed_on(reading: Reading, alarm: Waker) -> None:
     backfill = made(reading, alarm)
     backfill.watch([gap(), READY])
-    backfill.reached(gap())
+    backfill.mark_reached(gap())
     end = Gap("a", 1, 6, "lost", missing="HTTP 403")
     reading.gives(end)
     assert taken(backfill, alarm) == end
@@ -167,7 +167,7 @@ def test_gaps_that_are_nobody_s(reading: Reading, alarm: Waker, odd: Gap) -> Non
     """Final gaps, and gaps of channels without history, are not read."""
     backfill = made(reading, alarm)
     backfill.watch([odd, READY])
-    assert backfill.reached(odd) is Reached.NOT_READ
+    assert backfill.mark_reached(odd) is Reached.NOT_READ
     assert backfill.unfinished() == []
     assert backfill.due == 0.0
     backfill.watch([gap("b"), READY])
@@ -177,8 +177,8 @@ def test_gaps_that_are_nobody_s(reading: Reading, alarm: Waker, odd: Gap) -> Non
 def test_a_gap_that_was_never_seen_is_not_ours(reading: Reading, alarm: Waker) -> None:
     backfill = made(reading, alarm)
     backfill.watch([gap(), READY])
-    assert backfill.reached(gap(since=2)) is Reached.NOT_READ
-    assert backfill.reached(gap("b")) is Reached.NOT_READ
+    assert backfill.mark_reached(gap(since=2)) is Reached.NOT_READ
+    assert backfill.mark_reached(gap("b")) is Reached.NOT_READ
 
 
 def test_nothing_is_read_and_no_thread_begun_without_a_gap(reading: Reading, alarm: Waker) -> None:
@@ -236,20 +236,20 @@ def test_gaps_of_a_later_loss_are_read_after_those_of_an_earlier_one(
     backfill.watch([gap("a"), READY])
     reading.begun()
     backfill.watch([gap("a", 20), gap("b", 20), READY])
-    assert backfill.reached(gap("a")) is Reached.OPEN
+    assert backfill.mark_reached(gap("a")) is Reached.OPEN
     reading.gives(message(1), filled("a"))
     reading.ends()
     assert reading.begun()[0] == [gap("a", 20), gap("b", 20)]
     reading.gives(message(2), filled("a", 20), filled("b", 20))
     assert [taken(backfill, alarm), taken(backfill, alarm)] == [[message(1)], filled("a")]
     assert backfill.take() is None
-    backfill.reached(gap("a", 20))
+    backfill.mark_reached(gap("a", 20))
     assert [taken(backfill, alarm) for _ in range(3)] == [
         [message(2)],
         filled("a", 20),
         filled("b", 20),
     ]
-    assert backfill.reached(gap("b", 20)) is Reached.FILLED
+    assert backfill.mark_reached(gap("b", 20)) is Reached.FILLED
     assert backfill.due == 0.0
 
 
@@ -257,26 +257,26 @@ def test_a_gap_is_filled_before_it_is_reached(reading: Reading, alarm: Waker) ->
     """It was read together with one that was reached earlier; it is ours, and over."""
     backfill = made(reading, alarm)
     backfill.watch([gap("a"), gap("b"), READY])
-    backfill.reached(gap("a"))
+    backfill.mark_reached(gap("a"))
     reading.gives(message(1, "b"), filled("a"), filled("b"))
     assert taken(backfill, alarm) == [message(1, "b")]
     assert taken(backfill, alarm) == filled("a")
     assert taken(backfill, alarm) == filled("b")
     assert backfill.due == 0.0, "live events need not wait any more"
     assert backfill.unfinished() == []
-    assert backfill.reached(gap("b")) is Reached.FILLED
+    assert backfill.mark_reached(gap("b")) is Reached.FILLED
     assert backfill.unfinished() == []
     assert backfill.due == 0.0
-    assert backfill.reached(gap("b")) is Reached.NOT_READ, "it is forgotten"
+    assert backfill.mark_reached(gap("b")) is Reached.NOT_READ, "it is forgotten"
 
 
 def test_which_gaps_are_unfinished(reading: Reading, alarm: Waker) -> None:
     backfill = made(reading, alarm)
     backfill.watch([gap("a"), gap("b"), gap("c"), READY])
     assert backfill.unfinished() == []
-    backfill.reached(gap("a"))
+    backfill.mark_reached(gap("a"))
     assert backfill.unfinished() == [gap("a")]
-    backfill.reached(gap("b"))
+    backfill.mark_reached(gap("b"))
     reading.gives(filled("a"))
     assert taken(backfill, alarm) == filled("a")
     assert backfill.unfinished() == [gap("b")]
@@ -285,7 +285,7 @@ def test_which_gaps_are_unfinished(reading: Reading, alarm: Waker) -> None:
 def test_what_was_read_and_not_taken_is_unfinished(reading: Reading, alarm: Waker) -> None:
     backfill = made(reading, alarm)
     backfill.watch([gap("a"), READY])
-    backfill.reached(gap("a"))
+    backfill.mark_reached(gap("a"))
     reading.gives(message(1), filled("a"))
     assert taken(backfill, alarm) == [message(1)]
     assert backfill.unfinished() == [gap("a")]
@@ -319,7 +319,7 @@ def test_the_gaps_of_all_lines_can_be_unfinished_while_others_come(
 
 
 def test_when_a_channel_was_tailed_first(reading: Reading, alarm: Waker) -> None:
-    backfill = made(reading, alarm, began={"old": 5})
+    backfill = made(reading, alarm, first_seen={"old": 5})
     backfill.watch([Subscribed(10, "a"), Subscribed(11, "old"), READY])
     backfill.watch([Subscribed(20, "a"), gap("a", 15), Subscribed(21, "b"), READY])
     assert reading.begun()[1] == {"old": 5, "a": 10, "b": 21}
@@ -330,7 +330,7 @@ def test_a_gap_is_read_though_its_channel_seems_to_have_begun_later(
     reading: Reading, alarm: Waker
 ) -> None:
     """The clock was set back since, or a line was found late."""
-    backfill = made(reading, alarm, began={"old": 1000})
+    backfill = made(reading, alarm, first_seen={"old": 1000})
     backfill.watch([gap("old", 700), Subscribed(500, "a"), gap("a", 400), READY])
     assert reading.begun()[1] == {"old": 700, "a": 400}
 
@@ -368,7 +368,7 @@ def test_a_begin_that_a_gap_moves_moves_that_by_the_service_s_clock_too(
     reading: Reading, alarm: Waker
 ) -> None:
     times = MessageTimes()
-    backfill = made(reading, alarm, began={"old": 5}, times=times)
+    backfill = made(reading, alarm, first_seen={"old": 5}, times=times)
     backfill.watch([Subscribed(30 * 10**9, "a"), Subscribed(30 * 10**9, "old")])
     times.begins |= {"a": 1000, "old": 1000}
     backfill.watch([gap("a", 10 * 10**9), gap("old", 1), READY])
@@ -376,9 +376,9 @@ def test_a_begin_that_a_gap_moves_moves_that_by_the_service_s_clock_too(
 
 
 def test_what_the_caller_knows_stays_as_it_is(reading: Reading, alarm: Waker) -> None:
-    began = {"old": 5}
-    made(reading, alarm, began=began).watch([Subscribed(10, "a")])
-    assert began == {"old": 5}
+    first_seen = {"old": 5}
+    made(reading, alarm, first_seen=first_seen).watch([Subscribed(10, "a")])
+    assert first_seen == {"old": 5}
 
 
 # --- patience
@@ -391,10 +391,10 @@ def test_for_a_check_of_a_subscription_nothing_waits_and_it_is_no_idleness(
     check = Gap("a", 1, 6, RENEWED)
     backfill = made(reading, alarm, timeout=7.0)
     backfill.watch([check, READY])
-    assert backfill.reached(check)
+    assert backfill.mark_reached(check)
     assert (backfill.due, backfill.busy) == (0.0, False)
     backfill.watch([gap("b")])
-    assert backfill.reached(gap("b"))
+    assert backfill.mark_reached(gap("b"))
     assert backfill.due > time.monotonic()
     assert backfill.busy
 
@@ -407,7 +407,7 @@ def test_live_events_wait_from_the_end_of_a_gap_on_and_only_when_it_is_reached(
     backfill.watch([gap("a"), READY])
     after = time.monotonic()
     assert backfill.due == 0.0
-    backfill.reached(gap("a"))
+    backfill.mark_reached(gap("a"))
     assert before + 7.0 <= backfill.due <= after + 7.0
     reading.gives(message(1), filled("a"))
     taken(backfill, alarm)
@@ -421,9 +421,9 @@ def test_live_events_wait_for_all_gaps_that_are_read_together(
 ) -> None:
     backfill = made(reading, alarm, timeout=7.0)
     backfill.watch([gap("a"), gap("b"), READY])
-    backfill.reached(gap("a"))
+    backfill.mark_reached(gap("a"))
     due = backfill.due
-    backfill.reached(gap("b"))
+    backfill.mark_reached(gap("b"))
     assert backfill.due == due
     reading.gives(filled("a"))
     taken(backfill, alarm)
@@ -438,7 +438,7 @@ def test_after_the_patience_live_events_go_first_and_history_still_comes(
 ) -> None:
     backfill = made(reading, alarm, timeout=0.0)
     backfill.watch([gap("a"), READY])
-    backfill.reached(gap("a"))
+    backfill.mark_reached(gap("a"))
     assert 0.0 < backfill.due <= time.monotonic()
     reading.gives(message(1), filled("a"))
     assert taken(backfill, alarm) == [message(1)]
@@ -448,11 +448,11 @@ def test_after_the_patience_live_events_go_first_and_history_still_comes(
 def test_a_later_gap_has_its_own_patience(reading: Reading, alarm: Waker) -> None:
     backfill = made(reading, alarm, timeout=7.0)
     backfill.watch([gap("a"), READY])
-    backfill.reached(gap("a"))
+    backfill.mark_reached(gap("a"))
     first = backfill.due
     backfill.watch([gap("a", 20), READY])
     assert backfill.due == first
-    backfill.reached(gap("a", 20))
+    backfill.mark_reached(gap("a", 20))
     assert backfill.due >= first
     reading.gives(filled("a"))
     reading.ends()
@@ -474,7 +474,7 @@ def test_what_was_read_before_a_gap_is_reached_goes_first_however_late_that_is(
     reading.gives(message(1), filled("a"))
     reading.ends()
     queued(backfill, 2)
-    backfill.reached(gap("a"))
+    backfill.mark_reached(gap("a"))
     assert backfill.due <= time.monotonic()
     assert backfill.holds
     assert taken(backfill, alarm) == [message(1)]
@@ -492,7 +492,7 @@ def test_of_what_is_still_being_read_only_what_is_there_goes_first(
     backfill.watch([gap("a"), READY])
     reading.gives(message(1), message(2))
     queued(backfill, 2)
-    backfill.reached(gap("a"))
+    backfill.mark_reached(gap("a"))
     reading.gives(message(3))
     queued(backfill, 3)
     for number in (1, 2):
@@ -510,10 +510,10 @@ def test_live_events_wait_a_second_from_when_a_gap_is_reached(
     backfill = made(reading, alarm, timeout=7.0)
     backfill.watch([gap("a"), gap("b"), READY])
     monkeypatch.setattr(time, "monotonic", lambda: now + 100.0)
-    backfill.reached(gap("a"))
+    backfill.mark_reached(gap("a"))
     assert backfill.due == now + 101.0
     monkeypatch.setattr(time, "monotonic", lambda: now + 100.5)
-    backfill.reached(gap("b"))
+    backfill.mark_reached(gap("b"))
     assert backfill.due == now + 101.0, "a second for all that are read together"
 
 
@@ -523,7 +523,7 @@ def test_live_events_wait_no_longer_than_they_may(
 ) -> None:
     backfill = made(reading, alarm, timeout=timeout)
     backfill.watch([gap("a"), READY])
-    backfill.reached(gap("a"))
+    backfill.mark_reached(gap("a"))
     assert backfill.due <= time.monotonic() + timeout
 
 
@@ -544,17 +544,17 @@ def test_gaps_of_one_channel_that_begin_at_the_same_moment_are_told_apart(
     assert reading.begun()[0] == [second, third]
     reading.gives(message(2), second, third)
     reading.ends()
-    assert backfill.reached(first) is Reached.OPEN
+    assert backfill.mark_reached(first) is Reached.OPEN
     assert [taken(backfill, alarm) for _ in range(2)] == [[message(1)], first]
     assert backfill.unfinished() == []
-    assert backfill.reached(second) is Reached.OPEN
+    assert backfill.mark_reached(second) is Reached.OPEN
     assert [taken(backfill, alarm) for _ in range(3)] == [[message(2)], second, third]
-    assert backfill.reached(third) is Reached.FILLED
+    assert backfill.mark_reached(third) is Reached.FILLED
     assert not backfill.busy
     backfill.watch([gap("a", 9), READY])
     assert reading.begun()[0] == [gap("a", 9)], "later ones are read and handed out"
     reading.gives(filled("a", 9))
-    assert backfill.reached(gap("a", 9)) is Reached.OPEN
+    assert backfill.mark_reached(gap("a", 9)) is Reached.OPEN
     assert taken(backfill, alarm) == filled("a", 9)
 
 
@@ -564,7 +564,7 @@ def test_a_reader_that_forgets_a_gap_is_a_bug(reading: Reading, alarm: Waker) ->
     backfill.watch([gap("a"), gap("b"), READY])
     reading.gives(message(1), filled("a"))
     reading.ends()
-    backfill.reached(gap("a"))
+    backfill.mark_reached(gap("a"))
     assert [taken(backfill, alarm) for _ in range(2)] == [[message(1)], filled("a")]
     with pytest.raises(BackfillBug, match="1 gaps and 0 messages"):
         taken(backfill, alarm)
@@ -584,15 +584,15 @@ def test_what_a_gap_may_read_again_is_known_from_when_it_is_seen_until_it_is_fil
     reading.begun()
     backfill.watch([Gap("c", 5 * overlap, 6 * overlap, "lost", read_from=2 * overlap), READY])
     assert backfill.keep_since() == overlap
-    backfill.reached(gap("a", 3 * overlap))
+    backfill.mark_reached(gap("a", 3 * overlap))
     reading.gives(filled("a", 3 * overlap), Gap("b", 4 * overlap, 5 * overlap, "lost"))
     reading.ends()
     taken(backfill, alarm)
     taken(backfill, alarm)
     assert backfill.keep_since() == overlap
     reading.begun()
-    backfill.reached(Gap("b", 4 * overlap, 5 * overlap, "lost"))
-    backfill.reached(Gap("c", 5 * overlap, 6 * overlap, "lost", read_from=2 * overlap))
+    backfill.mark_reached(Gap("b", 4 * overlap, 5 * overlap, "lost"))
+    backfill.mark_reached(Gap("c", 5 * overlap, 6 * overlap, "lost", read_from=2 * overlap))
     reading.gives(Gap("c", 5 * overlap, 6 * overlap, "lost"))
     taken(backfill, alarm)
     assert backfill.keep_since() == inf
@@ -604,7 +604,7 @@ def test_what_a_gap_may_read_again_is_known_from_when_it_is_seen_until_it_is_fil
 def test_many_messages_come_at_once_in_their_order(reading: Reading, alarm: Waker) -> None:
     backfill = made(reading, alarm)
     backfill.watch([gap(), READY])
-    backfill.reached(gap())
+    backfill.mark_reached(gap())
     sent = [message(number) for number in range(1000)]
     reading.gives(*sent, filled())
     got: list[ChannelEvent] = []
@@ -623,7 +623,7 @@ def test_messages_do_not_wait_for_others_for_long(
     monkeypatch.setattr(module, "_RESULT_INTERVAL", 0.0)
     backfill = made(reading, alarm)
     backfill.watch([gap(), READY])
-    backfill.reached(gap())
+    backfill.mark_reached(gap())
     for number in range(3):
         reading.gives(message(number))
         assert taken(backfill, alarm) == [message(number)]
@@ -646,7 +646,7 @@ def test_history_is_not_read_far_ahead_of_what_is_written(alarm: Waker) -> None:
     while yielded.acquire(timeout=0.3):
         continue
     assert count < 20_000, "the rest waits where it is"
-    backfill.reached(gap())
+    backfill.mark_reached(gap())
     got = 0
     while isinstance(news := taken(backfill, alarm), list):
         got += len(news)
@@ -666,7 +666,7 @@ def test_a_bug_of_whoever_reads_is_raised_with_its_traceback(
     reading.gives(ZeroDivisionError("made up"))
     assert select.select([alarm], [], [], WAIT)[0]
     assert backfill.take() is None
-    backfill.reached(gap())
+    backfill.mark_reached(gap())
     with pytest.raises(BackfillBug, match=r"(?s)Traceback.*ZeroDivisionError: made up"):
         taken(backfill, alarm)
     assert backfill.take() is None
@@ -676,7 +676,7 @@ def test_a_bug_of_whoever_reads_is_raised_with_its_traceback(
 def test_what_was_read_before_a_bug_comes_first(reading: Reading, alarm: Waker) -> None:
     backfill = made(reading, alarm)
     backfill.watch([gap("a"), gap("b"), READY])
-    backfill.reached(gap("a"))
+    backfill.mark_reached(gap("a"))
     reading.gives(message(1), filled("a"), ZeroDivisionError("made up"))
     assert taken(backfill, alarm) == [message(1)]
     assert taken(backfill, alarm) == filled("a")
@@ -688,11 +688,11 @@ def test_gaps_after_a_bug_do_not_stop_the_socket_s_thread(reading: Reading, alar
     backfill = made(reading, alarm)
     backfill.watch([gap(), READY])
     reading.gives(ZeroDivisionError("made up"))
-    backfill.reached(gap())
+    backfill.mark_reached(gap())
     with pytest.raises(BackfillBug):
         taken(backfill, alarm)
     backfill.watch([gap("a", 9), READY])
-    assert backfill.reached(gap("a", 9)) is Reached.OPEN
+    assert backfill.mark_reached(gap("a", 9)) is Reached.OPEN
     assert backfill.unfinished() == [gap(), gap("a", 9)]
 
 
@@ -743,7 +743,7 @@ def test_no_gap_is_lost_that_comes_while_the_reading_of_others_begins(
     while len(ends) < count or reached < count:
         assert time.monotonic() < deadline, (len(ends), reached, len(seen))
         try:
-            assert backfill.reached(spool.get_nowait()) is not Reached.NOT_READ
+            assert backfill.mark_reached(spool.get_nowait()) is not Reached.NOT_READ
             reached += 1
         except Empty:
             select.select([alarm], [], [], 0.01)
@@ -773,6 +773,6 @@ def test_a_ready_that_comes_with_its_gap_is_not_missed(alarm: Waker) -> None:
     began = time.monotonic()
     for since in range(200):
         backfill.watch([gap("a", since), READY])
-        assert backfill.reached(gap("a", since)) is Reached.OPEN
+        assert backfill.mark_reached(gap("a", since)) is Reached.OPEN
         assert taken(backfill, alarm) == gap("a", since)
     assert time.monotonic() - began < module._COLLECT_WINDOW * TIMEOUT_SCALE

@@ -15,13 +15,12 @@ from chatapp_tail.chatapp.secret import Secret
 from chatapp_tail.chatapp.tokens import StaticToken
 from chatapp_tail.history.checkpoint import Checkpoint
 from chatapp_tail.history.setup import (
-    BackfillSetup,
     HistoryReader,
-    began,
+    first_seen,
     has_history,
     start_positions,
 )
-from chatapp_tail.items import ASKED, NOT_RUNNING, ChannelEvent, Gap, Item
+from chatapp_tail.items import ASKED, NOT_RUNNING, ChannelEvent, Gap
 from chatapp_tail.sandbox import Sandbox
 
 T = 1_700_000_000 * 10**9
@@ -47,15 +46,15 @@ def test_without_a_past_nothing_is_uncovered(everything: bool, tmp_path: Path) -
     assert start_positions([A, B], None, None, everything=everything) == {}
     with closing(Checkpoint("new", tmp_path)) as empty:
         assert start_positions([A, B], empty, None, everything=everything) == {}
-        assert began({}, empty) == {}
-    assert began({}, None) == {}
+        assert first_seen({}, empty) == {}
+    assert first_seen({}, None) == {}
 
 
 @pytest.mark.parametrize("everything", [True, False])
 def test_all_channels_begin_at_the_moment_that_is_asked_for(everything: bool) -> None:
     places = start_positions([A, B], None, T, everything=everything)
     assert places == {A: (T, ASKED), B: (T, ASKED)}
-    assert began(places, None) == {A: T, B: T}
+    assert first_seen(places, None) == {A: T, B: T}
 
 
 def test_the_begin_of_time_is_a_moment_too() -> None:
@@ -65,7 +64,7 @@ def test_the_begin_of_time_is_a_moment_too() -> None:
 def test_a_channel_goes_on_where_its_own_mark_is(checkpoint: Checkpoint) -> None:
     places = start_positions([A, B], checkpoint, None, everything=False)
     assert places == {A: (T + 50, NOT_RUNNING), B: (T + 40, NOT_RUNNING)}
-    assert began(places, checkpoint) == {A: T, B: T}
+    assert first_seen(places, checkpoint) == {A: T, B: T}
 
 
 def test_a_channel_of_an_earlier_run_that_is_not_wanted_is_left_alone(
@@ -83,7 +82,7 @@ def test_a_line_that_came_to_the_account_meanwhile_begins_where_the_others_do(
 ) -> None:
     places = start_positions([A, B, C], checkpoint, None, everything=True)
     assert places[C] == (T + 50, NOT_RUNNING)
-    assert began(places, checkpoint) == {A: T, B: T, C: T + 50}
+    assert first_seen(places, checkpoint) == {A: T, B: T, C: T + 50}
 
 
 @pytest.mark.parametrize("everything", [True, False])
@@ -92,7 +91,7 @@ def test_a_mark_goes_before_a_moment_and_a_moment_before_the_other_marks(
 ) -> None:
     places = start_positions([A, C], checkpoint, T + 7, everything=everything)
     assert places == {A: (T + 50, NOT_RUNNING), C: (T + 7, ASKED)}
-    assert began(places, checkpoint) == {A: T, C: T + 7}
+    assert first_seen(places, checkpoint) == {A: T, C: T + 7}
 
 
 @pytest.mark.parametrize("text", ["1229/telegram", "1/x_Y9"])
@@ -145,13 +144,3 @@ def test_a_reader_tells_how_far_it_is_and_since_when(sandbox: Sandbox) -> None:
             assert said_of(reader) == (2, 2, min(len(found), 3))
         assert [type(each) for each in found] == [ChannelEvent] * 3 + [Gap]
         assert reader.since == inf
-
-
-# --- all of it
-
-
-def test_where_gaps_are_not_filled_nothing_is_watched() -> None:
-    got: list[Item] = []
-    put = got.extend
-    assert BackfillSetup({}).before(put) is put
-    assert BackfillSetup({}).reader is None

@@ -21,47 +21,47 @@ def lost(since: int, reason: str = "no answer", proved: int | None = None) -> Lo
 
 
 def test_the_first_confirmation_closes_nothing() -> None:
-    assert GapTracker().regained("a", at(5)) is None
+    assert GapTracker().close("a", at(5)) is None
 
 
 def test_a_loss_and_a_confirmation_make_a_gap() -> None:
     gap_tracker = GapTracker()
-    gap_tracker.lost("a", lost(10, "no answer"))
-    assert gap_tracker.regained("a", at(25)) == Gap("a", 10, 25, "no answer")
+    gap_tracker.open("a", lost(10, "no answer"))
+    assert gap_tracker.close("a", at(25)) == Gap("a", 10, 25, "no answer")
 
 
 def test_a_gap_is_said_once() -> None:
     gap_tracker = GapTracker()
-    gap_tracker.lost("a", lost(10, "no answer"))
-    gap_tracker.regained("a", at(25))
-    assert gap_tracker.regained("a", at(30)) is None
+    gap_tracker.open("a", lost(10, "no answer"))
+    gap_tracker.close("a", at(25))
+    assert gap_tracker.close("a", at(30)) is None
 
 
 def test_a_second_loss_before_the_confirmation_leaves_the_older_hole_open() -> None:
     gap_tracker = GapTracker()
-    gap_tracker.lost("a", lost(10, "first"))
-    gap_tracker.lost("a", lost(20, "second"))
-    assert gap_tracker.regained("a", at(30)) == Gap("a", 10, 30, "first")
+    gap_tracker.open("a", lost(10, "first"))
+    gap_tracker.open("a", lost(20, "second"))
+    assert gap_tracker.close("a", at(30)) == Gap("a", 10, 30, "first")
 
 
 def test_channels_have_holes_of_their_own() -> None:
     gap_tracker = GapTracker()
-    gap_tracker.lost("a", lost(10, "first"))
-    gap_tracker.lost("b", lost(12, "first"))
-    assert gap_tracker.regained("b", at(15)) == Gap("b", 12, 15, "first")
-    gap_tracker.lost("b", lost(20, "second"))
-    assert gap_tracker.regained("c", at(21)) is None
-    assert gap_tracker.regained("b", at(25)) == Gap("b", 20, 25, "second")
-    assert gap_tracker.regained("a", at(30)) == Gap("a", 10, 30, "first")
+    gap_tracker.open("a", lost(10, "first"))
+    gap_tracker.open("b", lost(12, "first"))
+    assert gap_tracker.close("b", at(15)) == Gap("b", 12, 15, "first")
+    gap_tracker.open("b", lost(20, "second"))
+    assert gap_tracker.close("c", at(21)) is None
+    assert gap_tracker.close("b", at(25)) == Gap("b", 20, 25, "second")
+    assert gap_tracker.close("a", at(30)) == Gap("a", 10, 30, "first")
 
 
 @pytest.mark.defect("A.6")
 def test_history_is_read_from_where_the_subscription_was_proved() -> None:
     gap_tracker = GapTracker()
-    gap_tracker.lost("a", lost(20, "no answer", proved=5))
-    gap_tracker.lost("b", lost(20, "no answer", proved=20))
-    assert gap_tracker.regained("a", at(30)) == Gap("a", 20, 30, "no answer", read_from=5)
-    assert gap_tracker.regained("b", at(30)) == Gap("b", 20, 30, "no answer")
+    gap_tracker.open("a", lost(20, "no answer", proved=5))
+    gap_tracker.open("b", lost(20, "no answer", proved=20))
+    assert gap_tracker.close("a", at(30)) == Gap("a", 20, 30, "no answer", read_from=5)
+    assert gap_tracker.close("b", at(30)) == Gap("b", 20, 30, "no answer")
 
 
 CLOCKS: dict[str, tuple[Moment, Moment, int, int | None]] = {
@@ -83,8 +83,8 @@ def test_a_clock_that_is_set_makes_no_empty_gap(
     since: Moment, end: Moment, said: int, read_from: int | None
 ) -> None:
     gap_tracker = GapTracker()
-    gap_tracker.lost("a", Loss(since, "no answer"))
-    gap = gap_tracker.regained("a", end)
+    gap_tracker.open("a", Loss(since, "no answer"))
+    gap = gap_tracker.close("a", end)
     assert gap is not None
     assert (gap.since, gap.until) == (said, end.wall)
     assert gap.since <= gap.until
@@ -108,24 +108,24 @@ def test_a_later_proof_is_later_though_the_clock_was_set_back() -> None:
 
 def test_the_end_closes_what_is_still_open_and_only_that() -> None:
     gap_tracker = GapTracker()
-    gap_tracker.lost("a", lost(10, "first"))
-    gap_tracker.lost("b", lost(20, "second"))
-    gap_tracker.lost("c", lost(25, "third"))
-    gap_tracker.regained("b", at(30))
+    gap_tracker.open("a", lost(10, "first"))
+    gap_tracker.open("b", lost(20, "second"))
+    gap_tracker.open("c", lost(25, "third"))
+    gap_tracker.close("b", at(30))
     expected = [Gap("a", 10, 40, "first", final=True), Gap("c", 25, 40, "third", final=True)]
-    assert gap_tracker.close(at(40)) == expected
+    assert gap_tracker.close_all(at(40)) == expected
 
 
 def test_the_end_comes_once() -> None:
     gap_tracker = GapTracker()
-    gap_tracker.lost("a", lost(10, "first"))
-    gap_tracker.close(at(40))
-    assert gap_tracker.close(at(50)) == []
-    assert gap_tracker.regained("a", at(60)) is None
+    gap_tracker.open("a", lost(10, "first"))
+    gap_tracker.close_all(at(40))
+    assert gap_tracker.close_all(at(50)) == []
+    assert gap_tracker.close("a", at(60)) is None
 
 
 def test_without_a_hole_the_end_says_nothing() -> None:
-    assert GapTracker().close(at(40)) == []
+    assert GapTracker().close_all(at(40)) == []
 
 
 Step = tuple[str | int, ...]
@@ -195,27 +195,27 @@ PROVED: dict[str, tuple[list[Step], dict[str, int]]] = {
         [*subscribed("a", 5), ("ping_sent", 10), PONG, *subscribed("b", 15)],
         {"a": 10, "b": 15},
     ),
-    "an audit without an answer": (
+    "a recheck without an answer": (
         [*subscribed("a", 5), ("channel_asked", "a", 50)],
         {"a": 5},
     ),
-    "an audit that was answered: since it began": (
+    "a recheck that was answered: since it began": (
         [*subscribed("a", 5), *subscribed("a", 50)],
         {"a": 50},
     ),
-    "an audit of one is not one of another": (
+    "a recheck of one is not one of another": (
         [*subscribed("a", 5), *subscribed("b", 6), *subscribed("a", 50)],
         {"a": 50, "b": 6},
     ),
-    "an audit, then a pong": (
+    "a recheck, then a pong": (
         [*subscribed("a", 5), *subscribed("a", 50), ("ping_sent", 60), PONG],
         {"a": 60},
     ),
-    "a pong, then an audit": (
+    "a pong, then a recheck": (
         [*subscribed("a", 5), ("ping_sent", 40), PONG, *subscribed("a", 50)],
         {"a": 50},
     ),
-    "a pong for a ping before the audit": (
+    "a pong for a ping before the recheck": (
         [*subscribed("a", 5), ("ping_sent", 40), *subscribed("a", 50), PONG],
         {"a": 50},
     ),
@@ -231,7 +231,7 @@ PROVED: dict[str, tuple[list[Step], dict[str, int]]] = {
         [("channel_asked", "a", 5), ("channel_asked", "a", 15), ("channel_confirmed", "a")],
         {"a": 5},
     ),
-    "an audit whose answer came after the channel was asked for again": (
+    "a recheck whose answer came after the channel was asked for again": (
         [
             *subscribed("a", 5),
             ("channel_asked", "a", 50),
@@ -270,9 +270,9 @@ def test_what_is_proved(steps: list[Step], until: dict[str, int]) -> None:
 @pytest.mark.parametrize(
     ("steps", "confirmed"),
     [
-        pytest.param(subscribed("a", 5), 5, id="never audited"),
-        pytest.param([*subscribed("a", 5), ("channel_asked", "a", 50)], 5, id="at the audit"),
-        pytest.param([*subscribed("a", 5), *subscribed("a", 50)], 50, id="audited before"),
+        pytest.param(subscribed("a", 5), 5, id="never rechecked"),
+        pytest.param([*subscribed("a", 5), ("channel_asked", "a", 50)], 5, id="at the recheck"),
+        pytest.param([*subscribed("a", 5), *subscribed("a", 50)], 50, id="rechecked before"),
         pytest.param(
             [*subscribed("a", 5), ("ping_sent", 10), PONG], 5, id="a pong proves the link alone"
         ),

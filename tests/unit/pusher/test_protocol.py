@@ -932,10 +932,10 @@ def test_pings_are_never_further_apart_than_the_interval(gaps: list[float]) -> N
     assert wire.now - pinged <= 15.0 + 1e-6
 
 
-# --- audits -------------------------------------------------------------------------------------
+# --- rechecks -----------------------------------------------------------------------------------
 
 
-def audits(wire: Wire) -> list[str]:
+def rechecks(wire: Wire) -> list[str]:
     """The channels asked for once more, in order."""
     first = len(wire.channels)
     return [data["channel"] for data in wire.subscribes()[first:]]
@@ -943,7 +943,7 @@ def audits(wire: Wire) -> list[str]:
 
 def test_every_subscription_is_asked_for_again_with_the_same_signature() -> None:
     wire = Wire((PUBLIC, A), timing=ALIVE).ready().after(179.0)
-    assert audits(wire) == []
+    assert rechecks(wire) == []
     wire.after(1.5)
     assert wire.subscribes()[2:] == wire.subscribes()[:2]
     wire.get(error(None, f"Existing subscription to channel {A}"), succeeded(PUBLIC))
@@ -954,17 +954,17 @@ def test_every_subscription_is_asked_for_again_with_the_same_signature() -> None
     assert len(wire.of(AuthRequested)) == 1
     assert len(wire.of(SubscriptionSucceeded)) == 2
     wire.after(180.0)
-    assert audits(wire) == [PUBLIC, A] * 2
+    assert rechecks(wire) == [PUBLIC, A] * 2
 
 
-def test_a_server_that_never_answers_audits_is_left_alone() -> None:
+def test_a_server_that_never_answers_rechecks_is_left_alone() -> None:
     wire = Wire((PUBLIC, A), timing=ALIVE).ready().after(2000.0)
-    assert audits(wire) == [PUBLIC, A]
+    assert rechecks(wire) == [PUBLIC, A]
     assert wire.of(SubscriptionLost) == []
     assert wire.of(ProtocolWarning) == []
 
 
-def test_a_server_that_stops_answering_audits_has_forgotten_us() -> None:
+def test_a_server_that_stops_answering_rechecks_has_forgotten_us() -> None:
     wire = Wire((A, B), timing=ALIVE).ready().after(180.5).get(succeeded(A), succeeded(B))
     wire.after(180.5).get(succeeded(A)).after(10.0)
     assert wire.of(SubscriptionLost) == [SubscriptionLost(B)]
@@ -982,7 +982,7 @@ LOST_PERMISSIONS = {
 
 
 @pytest.mark.parametrize("frame", LOST_PERMISSIONS.values(), ids=LOST_PERMISSIONS.keys())
-def test_an_audit_that_is_refused_makes_the_channel_doubtful(frame: str) -> None:
+def test_a_recheck_that_is_refused_makes_the_channel_doubtful(frame: str) -> None:
     """Whatever came between the refusal and the next confirmation is a gap to be said."""
     wire = Wire(timing=ALIVE).ready().after(180.5).get(frame)
     assert wire.machine.ended is None

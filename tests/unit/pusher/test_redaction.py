@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatapp_tail.pusher.redaction import redact
+from chatapp_tail.pusher.redaction import redact, without_signatures
 
 SUBSCRIBE = '{"event":"pusher:subscribe","data":{"channel":"private-x","auth":"key:made-up"}}'
 
@@ -41,3 +41,9 @@ def test_whatever_a_signature_consists_of(auth: str) -> None:
     frame = {"event": "pusher:subscribe", "data": {"auth": auth}}
     expected = json.dumps({"event": "pusher:subscribe", "data": {"auth": "[secret]"}})
     assert redact(json.dumps(frame)) == redact(json.dumps(frame, ensure_ascii=False)) == expected
+
+
+def test_an_error_has_no_signature_known_or_alike() -> None:
+    text = f"Invalid signature made-up, expected {'0a' * 32}"
+    expected = "Invalid signature [signature], expected [signature]"
+    assert without_signatures(["made-up"], text) == expected

@@ -13,10 +13,10 @@ def at(seconds: float) -> Moment:
     return Moment(int(seconds * 1e9), int(seconds * 1e9))
 
 
-def audited(
+def rechecked(
     proof: WatermarkTracker, asked: float, *, certain: bool = False, channel: str = A
 ) -> Gap | None:
-    """Let a channel be audited, and return what history is to be asked for."""
+    """Let a channel be rechecked, and return what history is to be asked for."""
     proof.channel_asked(channel, at(asked))
     span = proof.channel_reconfirmed(channel, certain=certain)
     return span.gap(channel, at(asked + 1)) if span else None
@@ -36,11 +36,11 @@ def span(since: float, until: float) -> Gap:
 
 
 @pytest.mark.defect("A2.6")
-def test_what_was_before_an_audit_is_looked_for_after_the_next_one() -> None:
+def test_what_was_before_a_recheck_is_looked_for_after_the_next_one() -> None:
     proof = subscribed()
-    assert audited(proof, 190) is None
-    assert audited(proof, 370) == span(10, 190)
-    assert audited(proof, 550) == span(190, 370)
+    assert rechecked(proof, 190) is None
+    assert rechecked(proof, 370) == span(10, 190)
+    assert rechecked(proof, 550) == span(190, 370)
 
 
 @pytest.mark.defect("A2.6")
@@ -48,19 +48,19 @@ def test_an_event_proves_the_subscription_until_it_came() -> None:
     proof = subscribed()
     proof.event_came(A, at(100))
     proof.event_came("stranger", at(150))
-    audited(proof, 190)
+    rechecked(proof, 190)
     proof.event_came(A, at(200))
-    assert audited(proof, 370) == span(100, 190)
-    assert audited(proof, 550) == span(200, 370)
+    assert rechecked(proof, 370) == span(100, 190)
+    assert rechecked(proof, 550) == span(200, 370)
 
 
 def test_a_server_that_says_it_never_forgot_us_is_believed() -> None:
     proof = subscribed()
     for asked in (190, 370, 550):
-        assert audited(proof, asked, certain=True) is None
+        assert rechecked(proof, asked, certain=True) is None
 
 
-def test_a_confirmation_without_a_request_is_no_audit() -> None:
+def test_a_confirmation_without_a_request_is_no_recheck() -> None:
     proof = subscribed()
     for _ in range(3):
         assert proof.channel_reconfirmed(A, certain=False) is None
@@ -69,23 +69,23 @@ def test_a_confirmation_without_a_request_is_no_audit() -> None:
 def test_many_channels_are_looked_for_less_often_and_nothing_is_left_out() -> None:
     channels = [A, *(f"c{number}" for number in range(199))]  # 400 s apart
     proof = subscribed(*channels)
-    assert [audited(proof, asked) for asked in (190, 370, 550)] == [None] * 3
-    assert audited(proof, 730) == span(10, 550)
-    assert [audited(proof, asked) for asked in (910, 1090)] == [None] * 2
-    assert audited(proof, 1270) == span(550, 1090)
+    assert [rechecked(proof, asked) for asked in (190, 370, 550)] == [None] * 3
+    assert rechecked(proof, 730) == span(10, 550)
+    assert [rechecked(proof, asked) for asked in (910, 1090)] == [None] * 2
+    assert rechecked(proof, 1270) == span(550, 1090)
 
 
 @pytest.mark.defect("A.6")
 @pytest.mark.parametrize(
-    ("audits", "event", "proved"),
+    ("rechecks", "event", "proved"),
     [([], None, 10), ([190], None, 10), ([190, 370], None, 190), ([], 100, 100), ([190], 195, 10)],
 )
 def test_a_gap_is_read_from_where_nothing_was_looked_for_yet(
-    audits: list[float], event: float | None, proved: float
+    rechecks: list[float], event: float | None, proved: float
 ) -> None:
     proof = subscribed()
-    for asked in audits:
-        audited(proof, asked)
+    for asked in rechecks:
+        rechecked(proof, asked)
     if event:
         proof.event_came(A, at(event))
     proof.ping_sent(at(400))

@@ -12,7 +12,7 @@ from chatapp_tail.pusher.timing import Timing
 
 CHANNEL = "private-v1.companies.2224"
 SOCKET_ID = "12.34"
-TIMING = Timing(audit_interval=100.0, auth_timeout=60.0, confirm_timeout=10.0)
+TIMING = Timing(recheck_interval=100.0, auth_timeout=60.0, confirm_timeout=10.0)
 ESTABLISHED = 1000.0
 
 
@@ -85,7 +85,7 @@ def test_a_channel_is_requested_again_after_the_delay_of_its_state(
     assert reach().next_events(delay) == [AuthRequested(CHANNEL, SOCKET_ID)]
 
 
-def test_a_confirmed_channel_is_audited_and_lost_when_audits_are_no_longer_answered() -> None:
+def test_a_confirmed_channel_is_rechecked_and_lost_when_rechecks_are_no_longer_answered() -> None:
     driver = authorised().confirm()
     assert driver.next_events(100.0) == [SubscribeSent(CHANNEL)]
     driver.confirm()
@@ -94,7 +94,7 @@ def test_a_confirmed_channel_is_audited_and_lost_when_audits_are_no_longer_answe
     assert lost == SubscriptionLost(CHANNEL)
 
 
-def test_no_audit_follows_one_without_any_answer() -> None:
+def test_no_recheck_follows_one_without_any_answer() -> None:
     driver = authorised().confirm().wait(100.0).wait(10.0)
     driver.output.events.clear()
     driver.wait(1000.0)

@@ -23,7 +23,7 @@ GAP = Gap(CHANNEL, AT, AT + 12_000_000_000, "lost")
 
 
 def notices_of(
-    *statuses: Status | Gap, level: Level = Level.DETAIL, log_format: LogFormat = LogFormat.TEXT
+    *statuses: Status | Gap, level: Level = Level.DEBUG, log_format: LogFormat = LogFormat.TEXT
 ) -> list[str]:
     lines: list[str] = []
     notices = Notices(lines.append, level, log_format)
@@ -36,74 +36,74 @@ SENTENCES: dict[str, tuple[list[Status | Gap], str, Level]] = {
     "connecting": (
         [items.Connecting(AT, "wss://h:6001")],
         "connecting to wss://h:6001",
-        Level.PROGRESS,
+        Level.INFO,
     ),
-    "connected": ([items.Connected(AT, "1.2")], "connected, socket id 1.2", Level.DETAIL),
+    "connected": ([items.Connected(AT, "1.2")], "connected, socket id 1.2", Level.DEBUG),
     "subscribed": (
         [items.Subscribed(AT, CHANNEL)],
         "subscribed to 1229/telegram",
-        Level.DETAIL,
+        Level.DEBUG,
     ),
-    "ready, one": ([items.Ready(AT, [CHANNEL], [])], "ready: 1229/telegram", Level.PROGRESS),
-    "ready, two": ([items.Ready(AT, [CHANNEL, OTHER], [])], "ready: 2 channels", Level.PROGRESS),
+    "ready, one": ([items.Ready(AT, [CHANNEL], [])], "ready: 1229/telegram", Level.INFO),
+    "ready, two": ([items.Ready(AT, [CHANNEL, OTHER], [])], "ready: 2 channels", Level.INFO),
     "ready, one refused": (
         [items.Ready(AT, [CHANNEL], [OTHER])],
         "ready: 1229/telegram (1 refused)",
-        Level.PROGRESS,
+        Level.INFO,
     ),
     "refused": (
         [items.Refused(AT, OTHER, "no")],
         "refused: company/2224: no",
-        Level.TROUBLE,
+        Level.WARNING,
     ),
-    "trouble": ([items.ConnectionWarning(AT, "odd")], "warning: odd", Level.TROUBLE),
+    "trouble": ([items.ConnectionWarning(AT, "odd")], "warning: odd", Level.WARNING),
     "trouble of a channel": (
         [items.ConnectionWarning(AT, "odd", OTHER)],
         "warning: company/2224: odd",
-        Level.TROUBLE,
+        Level.WARNING,
     ),
     "frame": (
         [items.FrameTrace(AT, "<", "a\x1b[31m\nb")],
         r"< a\x1b[31m\nb",
-        Level.FRAMES,
+        Level.TRACE,
     ),
     "quiet": (
         [items.Idle(AT, 60.0, 1.25, None)],
         "quiet: no event for 1m 00s; last frame 1.2 s ago, last pong none yet",
-        Level.DETAIL,
+        Level.DEBUG,
     ),
     "lost": (
         [LOST, items.Reconnecting(AT, 0.5)],
         "lost the connection after 1m 15s to wss://h:6001: going away (code 1001);"
         " trying again in 0.5 s",
-        Level.TROUBLE,
+        Level.WARNING,
     ),
     "lost, at once": (
         [LOST, items.Reconnecting(AT, 0.0)],
         "lost the connection after 1m 15s to wss://h:6001: going away (code 1001);"
         " trying again at once",
-        Level.TROUBLE,
+        Level.WARNING,
     ),
     "reading history": (
         [items.Fetching(AT, 40, 17, 0)],
         "reading history: 17 of 40 chats",
-        Level.TROUBLE,
+        Level.WARNING,
     ),
-    "listing chats": ([items.Fetching(AT, 0, 0, 0)], "reading history", Level.TROUBLE),
+    "listing chats": ([items.Fetching(AT, 0, 0, 0)], "reading history", Level.WARNING),
     "reading history with trouble": (
         [items.Fetching(AT, 0, 0, 0, "GET / answered 500\n")],
         r"reading history; asking again, since GET / answered 500\n",
-        Level.TROUBLE,
+        Level.WARNING,
     ),
     "reading long history": (
         [items.Fetching(AT, 40, 40, 350)],
         "reading history: 40 of 40 chats, 350 messages so far",
-        Level.TROUBLE,
+        Level.WARNING,
     ),
     "never connected": (
         [NEVER, items.Reconnecting(AT, 12.0)],
         "cannot connect to wss://h:6001: Connection refused; trying again in 12 s",
-        Level.TROUBLE,
+        Level.WARNING,
     ),
 }
 
@@ -117,7 +117,7 @@ def test_each_sentence_at_its_level_and_not_below(
 
 
 def test_a_gap_names_channel_and_span() -> None:
-    (line,) = notices_of(GAP, level=Level.TROUBLE)
+    (line,) = notices_of(GAP, level=Level.WARNING)
     assert re.fullmatch(
         r"chatapp-tail: gap: events of 1229/telegram from [-\d]{10} [:\d]{8} to [-\d]{10} [:\d]{8}"
         r" \(12 s\) may be missing",
@@ -152,21 +152,21 @@ FILLED = {
 
 @pytest.mark.parametrize(("gap", "sentence"), FILLED.values(), ids=FILLED)
 def test_a_gap_says_what_came_back_and_what_cannot(gap: Gap, sentence: str) -> None:
-    (line,) = notices_of(gap, level=Level.PROGRESS)
+    (line,) = notices_of(gap, level=Level.INFO)
     assert re.fullmatch(f"chatapp-tail: {sentence}", line)
 
 
 def test_only_what_was_asked_for_and_came_is_no_trouble() -> None:
     asked = replace(GAP, reason=items.ASKED, missing=None)
-    assert notices_of(asked, level=Level.TROUBLE) == []
+    assert notices_of(asked, level=Level.WARNING) == []
     assert notices_of(
-        replace(asked, missing="403"), replace(GAP, missing=None), level=Level.TROUBLE
+        replace(asked, missing="403"), replace(GAP, missing=None), level=Level.WARNING
     )
 
 
 def test_a_gap_of_today_has_no_date() -> None:
     now = time.time_ns()
-    (line,) = notices_of(Gap(CHANNEL, now, now, "lost"), level=Level.TROUBLE)
+    (line,) = notices_of(Gap(CHANNEL, now, now, "lost"), level=Level.WARNING)
     assert time.strftime("%F") not in line
 
 
@@ -178,8 +178,8 @@ def test_ready_after_trouble_is_said_as_loudly_as_the_trouble() -> None:
         items.Connecting(AT, "ws://h"),
         ready,
     ]
-    assert notices_of(*trouble, level=Level.TROUBLE)[-1] == "chatapp-tail: ready: 1229/telegram"
-    assert len(notices_of(*trouble, ready, level=Level.TROUBLE)) == 2
+    assert notices_of(*trouble, level=Level.WARNING)[-1] == "chatapp-tail: ready: 1229/telegram"
+    assert len(notices_of(*trouble, ready, level=Level.WARNING)) == 2
 
 
 def test_quiet_says_nothing_but_the_end() -> None:
@@ -210,7 +210,7 @@ FROM_THE_SERVER: dict[str, Callable[[str], list[Status | Gap]]] = {
 def test_text_of_the_server_is_one_safe_line(
     statuses: Callable[[str], list[Status | Gap]], log_format: LogFormat, text: str
 ) -> None:
-    lines = notices_of(*statuses(text), level=Level.FRAMES, log_format=log_format)
+    lines = notices_of(*statuses(text), level=Level.TRACE, log_format=log_format)
     assert lines
     for line in lines:
         assert not re.search("[\x00-\x1f\x7f]", line)
@@ -226,7 +226,7 @@ EVERY: list[Status | Gap] = [
 
 
 def test_as_json_every_line_is_a_record() -> None:
-    lines = notices_of(*EVERY, level=Level.FRAMES, log_format=LogFormat.JSON)
+    lines = notices_of(*EVERY, level=Level.TRACE, log_format=LogFormat.JSON)
     records = [json.loads(line) for line in lines]
     assert len(records) == len(EVERY)
     assert {record["type"] for record in records} == {"status", "gap"}
@@ -235,7 +235,7 @@ def test_as_json_every_line_is_a_record() -> None:
 
 def test_as_json_the_end_and_the_frames_are_records_too() -> None:
     lines: list[str] = []
-    notices = Notices(lines.append, Level.FRAMES, LogFormat.JSON)
+    notices = Notices(lines.append, Level.TRACE, LogFormat.JSON)
     notices.say(items.FrameTrace(AT, "<", '{"event":"x"}\n'))
     notices.end("made up", 4)
     frame, end = map(json.loads, lines)
@@ -254,15 +254,15 @@ def test_as_json_the_end_and_the_frames_are_records_too() -> None:
 
 def test_as_json_frames_are_only_said_when_asked_for() -> None:
     frame = items.FrameTrace(AT, "<", "{}")
-    assert notices_of(frame, level=Level.DETAIL, log_format=LogFormat.JSON) == []
-    assert len(notices_of(frame, level=Level.FRAMES, log_format=LogFormat.JSON)) == 1
+    assert notices_of(frame, level=Level.DEBUG, log_format=LogFormat.JSON) == []
+    assert len(notices_of(frame, level=Level.TRACE, log_format=LogFormat.JSON)) == 1
 
 
 def test_a_sentence_has_an_end_and_a_record_has_all() -> None:
     frame = items.FrameTrace(AT, ">", "x" * 5000)
-    (line,) = notices_of(frame, level=Level.FRAMES)
+    (line,) = notices_of(frame, level=Level.TRACE)
     assert line == "chatapp-tail: > " + "x" * 998
-    (line,) = notices_of(frame, level=Level.FRAMES, log_format=LogFormat.JSON)
+    (line,) = notices_of(frame, level=Level.TRACE, log_format=LogFormat.JSON)
     assert json.loads(line)["text"] == "x" * 5000
 
 

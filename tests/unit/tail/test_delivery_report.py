@@ -47,34 +47,34 @@ def said() -> Said:
 
 def test_where_events_go(said: Said) -> None:
     said.report.begin()
-    assert said.all == [(Level.PROGRESS, f"forwarding to {NAME}")]
+    assert said.all == [(Level.INFO, f"forwarding to {NAME}")]
 
 
 def test_one_line_per_delivery(said: Said) -> None:
     line = "→ message 1229/telegram:696  200 in 12 ms"
-    assert said.note(DELIVERED) == [(Level.DETAIL, line)]
+    assert said.note(DELIVERED) == [(Level.DEBUG, line)]
     (again,) = said.note(Delivered(DELIVERY, "200", 1.24, 3))
     assert again[1].endswith("200 in 1.2 s (attempt 3)")
 
 
 def test_trouble_is_said_once_and_when_it_changes(said: Said) -> None:
     down = f"{NAME}: connection refused; 14 events waiting; trying again in 2.0 s"
-    assert said.note(DOWN) == [(Level.TROUBLE, down)]
-    assert said.note(DOWN, DOWN) == [(Level.DETAIL, down)] * 2
+    assert said.note(DOWN) == [(Level.WARNING, down)]
+    assert said.note(DOWN, DOWN) == [(Level.DEBUG, down)] * 2
     ((level, other),) = said.note(Trouble("answered 503", 4.0), waiting=1)
     assert (level, other) == (
-        Level.TROUBLE,
+        Level.WARNING,
         f"{NAME}: answered 503; 1 event waiting; trying again in 4.0 s",
     )
     well, _ = said.note(DELIVERED)
-    assert well == (Level.TROUBLE, f"{NAME}: takes events again")
-    assert said.note(DOWN) == [(Level.TROUBLE, down)]
+    assert well == (Level.WARNING, f"{NAME}: takes events again")
+    assert said.note(DOWN) == [(Level.WARNING, down)]
 
 
 def test_what_is_refused_is_said_with_its_place() -> None:
     said = Said(kept_in="/dead.ndjson")
     refused = f"{NAME}: refused message 1229/telegram:696: answered 422; kept in /dead.ndjson"
-    assert said.note(REFUSED) == [(Level.TROUBLE, refused)]
+    assert said.note(REFUSED) == [(Level.WARNING, refused)]
     assert said.note(REFUSED, REFUSED) == [], "a flood of them is counted"
     ((_, lost),) = Said().note(REFUSED)
     assert lost.endswith("not kept, as --dead-letters is not given")

@@ -100,7 +100,7 @@ class Run:
     ) -> Tail:
         backfill = None
         if fetch:
-            backfill = GapFiller(fetch, lambda _: True, self.alarm, began={}, timeout=60.0)
+            backfill = GapFiller(fetch, lambda _: True, self.alarm, first_seen={}, timeout=60.0)
             self.backfill = backfill
         pipeline = Pipeline(by_event([], []), None, format_raw, Summary())
         limits = limits or Limits()
@@ -184,7 +184,7 @@ def test_live_events_wait_for_the_messages_of_the_gap_before_them(run: Run) -> N
     begins = threading.Event()
 
     def fetch(
-        gaps: Sequence[Gap], began: Mapping[str, int], newest: Mapping[str, int]
+        gaps: Sequence[Gap], first_seen: Mapping[str, int], newest: Mapping[str, int]
     ) -> Iterator[ChannelEvent | Gap]:
         begins.wait(10 * TIMEOUT_SCALE)
         yield event(2)

@@ -17,7 +17,7 @@ from chatapp_tail.filters import by_event, by_record
 from chatapp_tail.formats.ndjson import format_ndjson
 from chatapp_tail.history.dedup import Deduplicator
 from chatapp_tail.history.gap_filler import GapFiller
-from chatapp_tail.history.setup import BackfillSetup, has_history
+from chatapp_tail.history.setup import has_history
 from chatapp_tail.items import RENEWED, Gap, Ready, Status
 from chatapp_tail.pusher.connection import Connection, Endpoint, Settings, Timing
 from chatapp_tail.reporting.summary import Summary
@@ -34,11 +34,11 @@ from tests.conftest import TIMEOUT_SCALE, wait_until
 from tests.unit.reading import Reading
 
 CHANNEL = of_license(1229, "telegram")
-TIMING = Timing(audit_interval=0.3)
+TIMING = Timing(recheck_interval=0.3)
 
 
 class Running:
-    """A tail whose subscriptions are audited every 0.3 s, and the statuses it reported."""
+    """A tail whose subscriptions are rechecked every 0.3 s, and the statuses it reported."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.statuses: list[Status | Gap] = []
@@ -46,15 +46,14 @@ class Running:
         spool = Spool(2**20, alarm)
         api = Api(Http(sandbox.api_url), StaticToken(Secret(sandbox.token)))
         self._reading = Reading(api)
-        backfill = GapFiller(self._reading, has_history, alarm, began={}, timeout=10.0)
+        backfill = GapFiller(self._reading, has_history, alarm, first_seen={}, timeout=10.0)
         endpoint = Endpoint.parse(sandbox.ws_url)
         settings = Settings((endpoint,), sandbox.app_key, (CHANNEL,), timing=TIMING)
-        sink = BackfillSetup({}, backfill).before(spool.put)
         self._reader, writer = os.pipe()
         pipeline = Pipeline(by_event([], []), by_record(), format_ndjson, Summary(), Deduplicator())
         stdout = Stdout(writer, resumed=False)
         self._tail = Tail(
-            Connection(settings, api.authorise, sink),
+            Connection(settings, api.authorise, spool.put, watch=backfill.watch),
             spool,
             DirectIntake(spool),
             alarm,
@@ -112,7 +111,7 @@ def listings(sandbox: Sandbox) -> int:
 
 
 @pytest.mark.defect("A2.6")
-def test_what_a_subscription_cost_that_an_audit_renewed_comes_from_history(
+def test_what_a_subscription_cost_that_a_recheck_renewed_comes_from_history(
     running: tuple[Sandbox, Running],
 ) -> None:
     sandbox, tail = running
@@ -120,7 +119,7 @@ def test_what_a_subscription_cost_that_an_audit_renewed_comes_from_history(
     wait_until(lambda: len(tail.records()) == 1, "the first message")
     sandbox.forget_subscriptions()
     say(sandbox, 2)
-    sandbox.wait_subscribed(CHANNEL, 10 * TIMEOUT_SCALE)  # an audit did that
+    sandbox.wait_subscribed(CHANNEL, 10 * TIMEOUT_SCALE)  # a recheck did that
     say(sandbox, 3)
     wait_until(lambda: len(tail.records()) == 3, "what was lost")
     assert [record["source"] for record in tail.records()] == ["live", "live", "backfill"]

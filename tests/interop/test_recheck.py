@@ -1,4 +1,4 @@
-"""The subscription audit beside a real server: it must prove something and disturb nothing."""
+"""The subscription recheck beside a real server: it must prove something and disturb nothing."""
 
 import threading
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from tests.conftest import TIMEOUT_SCALE
 from tests.interop.soketi import APP_KEY, TOKEN, AuthEndpoint, Soketi
 
 CHANNELS = tuple(f"private-v1.licenses.{number}.messengers.telegram" for number in (1, 2))
-AUDITS = 5
+RECHECKS = 5
 
 
 def asked(collected: Sequence[Item]) -> list[str]:
@@ -33,7 +33,7 @@ def asked(collected: Sequence[Item]) -> list[str]:
     return [text for text in sent if "pusher:subscribe" in text]
 
 
-def test_an_audit_is_answered_and_disturbs_nothing(soketi: Soketi, auth: AuthEndpoint) -> None:
+def test_a_recheck_is_answered_and_disturbs_nothing(soketi: Soketi, auth: AuthEndpoint) -> None:
     collected: list[Item] = []
     changed = threading.Condition()
 
@@ -47,7 +47,7 @@ def test_an_audit_is_answered_and_disturbs_nothing(soketi: Soketi, auth: AuthEnd
             (Endpoint.parse(soketi.ws_url),),
             APP_KEY,
             CHANNELS,
-            timing=Timing(audit_interval=0.3, confirm_timeout=2.0),
+            timing=Timing(recheck_interval=0.3, confirm_timeout=2.0),
         ),
         Api(Http(auth.api_url), StaticToken(Secret(TOKEN))).authorise,
         sink,
@@ -57,7 +57,7 @@ def test_an_audit_is_answered_and_disturbs_nothing(soketi: Soketi, auth: AuthEnd
     try:
         with changed:
             assert changed.wait_for(
-                lambda: len(asked(collected)) >= len(CHANNELS) * (1 + AUDITS), 20 * TIMEOUT_SCALE
+                lambda: len(asked(collected)) >= len(CHANNELS) * (1 + RECHECKS), 20 * TIMEOUT_SCALE
             )
         for number in range(3):
             soketi.trigger(CHANNELS[0], "message", f'{{"id":{number}}}')

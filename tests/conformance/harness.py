@@ -13,7 +13,7 @@ from chatapp_tail.pusher.connection import Connection, Endpoint, Settings, Timin
 from tests.conftest import PROGRAM, TIMEOUT_SCALE, clean_environment
 from tests.pusher_machine import CHANNEL as CHANNEL
 
-from .server import Server
+from .server import Peer, Server
 
 KEY = "MadeUpKey"
 
@@ -152,6 +152,9 @@ class Client:
             assert not any(stopped.cause == "bug" for stopped in self.all(items.Stopped)), (
                 self.said[-1]
             )
+
+
+Link = tuple[Client, Peer]
 
 
 class Program:

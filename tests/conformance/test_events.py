@@ -19,7 +19,7 @@ from tests.conftest import TIMEOUT_SCALE
 from tests.pusher_machine import CHANNEL, MESSAGE, OTHER, Machine, frame
 
 from .frames import PING, PONG, TEXT, encode
-from .harness import Client, Program
+from .harness import Client, Link, Program
 from .http_endpoint import HttpEndpoint
 from .server import Server
 
@@ -120,13 +120,12 @@ def test_ev_083_a_known_event_that_is_not_used_is_counted_in_silence(event: str)
     assert machine.protocol.skipped == {event: 3}
 
 
-def test_ev_083_an_unknown_internal_event_is_visible_in_debug() -> None:
-    with Server() as server, Client(server) as client:
-        client.wait_for(items.Ready)
-        server.peer().send_json(event="pusher_internal:made_up", channel=CHANNEL, data="{}")
-        client.wait_for(items.ConnectionWarning)
-        assert any("pusher_internal:made_up" in line for line in client.traced)
-        assert client.events == []
+def test_ev_083_an_unknown_internal_event_is_visible_in_debug(link: Link) -> None:
+    client, peer = link
+    peer.send_json(event="pusher_internal:made_up", channel=CHANNEL, data="{}")
+    client.wait_for(items.ConnectionWarning)
+    assert any("pusher_internal:made_up" in line for line in client.traced)
+    assert client.events == []
 
 
 def test_ev_086_the_order_is_the_order_on_the_wire() -> None:

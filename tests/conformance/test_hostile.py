@@ -18,7 +18,7 @@ from tests.pusher_machine import CHANNEL, MESSAGE, Machine
 
 from .conftest import server_context
 from .frames import BINARY, CONTINUATION, PING, PONG, TEXT, encode
-from .harness import Client
+from .harness import Client, Link
 from .http_endpoint import HttpEndpoint
 from .server import Peer, Script, Server, good
 
@@ -151,15 +151,14 @@ def test_hi_151_a_broken_frame_is_told_1002_and_the_connection_renewed(
         assert client.events == ["message"]  # what came before the fault
 
 
-def test_hi_153_fifty_thousand_events_at_once_are_all_there_in_order() -> None:
+def test_hi_153_fifty_thousand_events_at_once_are_all_there_in_order(link: Link) -> None:
     count = 50_000
-    with Server() as server, Client(server) as client:
-        client.wait_for(items.Ready)
-        server.peer().send_raw(
-            b"".join(encode(TEXT, b'{"event":"e%d","channel":null}' % n) for n in range(count))
-        )
-        client.wait_for(ChannelEvent, where=lambda event: event.event == f"e{count - 1}")
-        assert client.events == [f"e{number}" for number in range(count)]
+    client, peer = link
+    peer.send_raw(
+        b"".join(encode(TEXT, b'{"event":"e%d","channel":null}' % n) for n in range(count))
+    )
+    client.wait_for(ChannelEvent, where=lambda event: event.event == f"e{count - 1}")
+    assert client.events == [f"e{number}" for number in range(count)]
 
 
 def flooded(ping: bytes) -> tuple[Peer, float]:

@@ -11,7 +11,7 @@ from tests.conftest import TIMEOUT_SCALE
 from tests.pusher_machine import MESSAGE, Machine, frame
 
 from .frames import CONTINUATION, PING, PONG, TEXT, encode
-from .harness import Client
+from .harness import Client, Link
 from .server import Peer, Script, Server, good, ready_then_mute
 
 EVENT = MESSAGE.encode()
@@ -30,48 +30,44 @@ def test_ka_099_a_mute_server_is_left_without_waiting_for_its_close(no_jitter: N
         assert server.overlaps == 0
 
 
-def test_ka_101_the_answer_goes_out_at_once() -> None:
-    with Server() as server, Client(server) as client:
-        client.wait_for(items.Ready)
-        server.peer().send_json(event="pusher:ping")
-        server.peer().wait_event("pusher:pong", timeout=2)
+def test_ka_101_the_answer_goes_out_at_once(link: Link) -> None:
+    _, peer = link
+    peer.send_json(event="pusher:ping")
+    peer.wait_event("pusher:pong", timeout=2)
 
 
 @pytest.mark.parametrize("payload", [b"", b"\x00\xff" * 62 + b"x"])
-def test_ka_102_a_websocket_ping_is_answered_with_its_payload(payload: bytes) -> None:
-    with Server() as server, Client(server) as client:
-        client.wait_for(items.Ready)
-        server.peer().send(PING, payload)
-        assert server.peer().wait_frame(PONG, timeout=2).payload == payload
+def test_ka_102_a_websocket_ping_is_answered_with_its_payload(payload: bytes, link: Link) -> None:
+    _, peer = link
+    peer.send(PING, payload)
+    assert peer.wait_frame(PONG, timeout=2).payload == payload
 
 
-def test_ka_102_a_websocket_ping_inside_a_fragmented_message_is_answered_at_once() -> None:
-    with Server() as server, Client(server) as client:
-        client.wait_for(items.Ready)
-        peer = server.peer()
-        peer.send(TEXT, EVENT[:20], fin=False)
-        peer.send(PING, b"inside")
-        assert peer.wait_frame(PONG, timeout=2).payload == b"inside"
-        peer.send(CONTINUATION, b"", fin=False)
-        peer.send(PING, b"again")
-        assert peer.wait_frame(PONG, count=2, timeout=2).payload == b"again"
-        assert client.events == []
-        peer.send(CONTINUATION, EVENT[20:])
-        client.wait_for(items.ChannelEvent)
-        assert client.all(items.Lost) == []
+def test_ka_102_a_websocket_ping_inside_a_fragmented_message_is_answered_at_once(
+    link: Link,
+) -> None:
+    client, peer = link
+    peer.send(TEXT, EVENT[:20], fin=False)
+    peer.send(PING, b"inside")
+    assert peer.wait_frame(PONG, timeout=2).payload == b"inside"
+    peer.send(CONTINUATION, b"", fin=False)
+    peer.send(PING, b"again")
+    assert peer.wait_frame(PONG, count=2, timeout=2).payload == b"again"
+    assert client.events == []
+    peer.send(CONTINUATION, EVENT[20:])
+    client.wait_for(items.ChannelEvent)
+    assert client.all(items.Lost) == []
 
 
-def test_ka_103_an_unsolicited_pong_is_life_and_nothing_else() -> None:
-    with Server() as server, Client(server) as client:
-        client.wait_for(items.Ready)
-        peer = server.peer()
-        before = len(client.said)
-        peer.send_json(event="pusher:pong", data={})
-        peer.send(PONG, b"unsolicited")
-        peer.send(TEXT, EVENT)
-        client.wait_for(items.ChannelEvent)
-        assert len(client.said) == before + 1
-        assert [frame.opcode for frame in peer.frames] == [TEXT]
+def test_ka_103_an_unsolicited_pong_is_life_and_nothing_else(link: Link) -> None:
+    client, peer = link
+    before = len(client.said)
+    peer.send_json(event="pusher:pong", data={})
+    peer.send(PONG, b"unsolicited")
+    peer.send(TEXT, EVENT)
+    client.wait_for(items.ChannelEvent)
+    assert len(client.said) == before + 1
+    assert [frame.opcode for frame in peer.frames] == [TEXT]
 
 
 def slow_frame(payload: bytes, block: int, pause: float) -> Script:

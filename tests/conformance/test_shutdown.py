@@ -18,7 +18,7 @@ from tests.conftest import TIMEOUT_SCALE, StartTail
 from tests.pusher_machine import CHANNEL
 
 from .frames import CLOSE
-from .harness import Auth, Client, Program
+from .harness import Auth, Client, Link, Program
 from .http_endpoint import HttpEndpoint
 from .server import Peer, Script, Server, mute, upgraded_mute
 
@@ -147,13 +147,12 @@ def test_sd_138_a_stop_before_the_start_is_kept() -> None:
         assert server.peers == []
 
 
-def test_sd_140_stopping_twice_is_stopping_once() -> None:
-    with Server() as server, Client(server) as client:
-        client.wait_for(items.Ready)
-        client.stop()
-        client.stop()
-        assert len(client.all(items.Stopped)) == 1
-        assert len(server.peer().of(CLOSE)) == 1
+def test_sd_140_stopping_twice_is_stopping_once(link: Link) -> None:
+    client, peer = link
+    client.stop()
+    client.stop()
+    assert len(client.all(items.Stopped)) == 1
+    assert len(peer.of(CLOSE)) == 1
 
 
 def test_sd_141_after_the_end_nothing_is_sent_and_no_timer_fires() -> None:

@@ -108,8 +108,9 @@ def test_ka_104_pongs_that_come_and_then_stop_are_noticed(pongs: int) -> None:
     machine = Machine(timing=Timing(ping_interval=15, pong_timeout=10)).subscribe()
     for _ in range(pongs):
         machine.after(15).receive(frame("pusher:pong"))
+    last = machine.now
     assert machine.after(24.9).goes_on
-    assert machine.pings[-1] - machine.now <= 15
+    assert machine.pings[-1] - last <= 15
     assert machine.after(0.2).ended.retry is Retry.BACK_OFF
 
 

@@ -56,8 +56,8 @@ from tests.pusher_machine import (
 )
 
 A, B = CHANNEL, OTHER
-COMPANY, EMPLOYEE = "private-v1.companies.2224", "private-v1.companies.2224.users.685"
-"""Two channels of which one's name begins the other's."""
+A_LONGER, B_LONGER = f"{A}Bot", f"{B}.users.685"
+"""Channels whose names begin with those of A and B."""
 
 
 # --- the handshake ------------------------------------------------------------------------------
@@ -631,14 +631,15 @@ def test_a_server_that_answers_for_one_channel_is_not_left_for_the_other() -> No
         "Existing subscription to channel {}",
     ],
 )
-@pytest.mark.parametrize("order", [(COMPANY, EMPLOYEE), (EMPLOYEE, COMPANY)])
-@pytest.mark.parametrize("named", [COMPANY, EMPLOYEE])
+@pytest.mark.parametrize("channels", [(A, A_LONGER), (A_LONGER, A), (B, B_LONGER), (B_LONGER, B)])
+@pytest.mark.parametrize("number", [0, 1])
 def test_an_error_is_about_the_channel_it_names(
-    message: str, order: tuple[str, str], named: str
+    message: str, channels: tuple[str, str], number: int
 ) -> None:
     """Also when one channel's name begins the other's."""
-    machine = Machine(*order, PUBLIC).establish().grant().error(None, message.format(named))
-    assert machine.refused + machine.confirmed == [named]
+    machine = Machine(*channels, PUBLIC).establish().grant()
+    machine.error(None, message.format(channels[number]))
+    assert machine.refused + machine.confirmed == [channels[number]]
     assert bool(machine.confirmed) == message.startswith("Existing")
 
 
@@ -741,17 +742,12 @@ def test_events_keep_the_order_of_the_wire() -> None:
 
 
 DEEP = "[" * 100_000
-
-
 SKIPPED = ["{}", "[]", "5", '"x"', "null", "true", "", " ", "{", "not json", "NaN", "9" * 10_000]
 SKIPPED += ['{"event":5}', '{"event":null}', '{"event":{}}', '{"event":true}', '{"event":["m"]}']
 SKIPPED += [f'{{"event":"m","channel":{odd}}}' for odd in ("5", "true", "{}", '["a"]')]
 SKIPPED += ['{"event":"\\ud800","channel":5}', '{"Event":"m"}', "\ufeff{}"]
 SKIPPED += ['{"event":"m","data":NaN}', '{"event":"m","data":01}', '{"event":"m"} x']
 SKIPPED += ['{"event":"m"}}', DEEP, '{"event":"m","data":' + DEEP + "]" * len(DEEP) + "}"]
-SKIPPED += ['{"event":"m","channel":5}', '{"event":"m","channel":["a"]}', '{"event":["m"]}']
-SKIPPED += ['{"event":"m","data":NaN}', '{"event":"m","data":01}', '{"event":"m"} x', "﻿{}"]
-SKIPPED += ["[" * 100_000, '{"event":"m","data":' + "[" * 100_000 + "]" * 100_000 + "}"]
 
 
 @pytest.mark.case(144, 145)

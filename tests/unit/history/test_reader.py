@@ -121,6 +121,14 @@ def read_all(asked: "Sandbox | Asked", ref: MessengerRef = TELEGRAM, since: int 
     return read(quick(ask), TimeRange(ref, since))
 
 
+def read_pages(sandbox: Sandbox, *pages: str, since: int = 0) -> Found:
+    """Read a line whose one chat has these pages of messages, the last one for good."""
+    say(sandbox, 1, T)
+    for number, body in enumerate(pages, 1):
+        sandbox.faults.answer_api("*/messages", 200, body, calls=1 if number < len(pages) else None)
+    return read_all(sandbox, since=since)
+
+
 @pytest.fixture
 def waits_are_short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_FIRST_WAIT", 0.02)
@@ -234,13 +242,13 @@ def test_only_chats_that_moved_are_read(either: Sandbox) -> None:
 
 def test_a_chat_that_moves_while_the_list_is_read(sandbox: Sandbox) -> None:
     """The last one, alone on its page, jumps to the first page when that is read already."""
-    ask = Asked(sandbox)
     say_many(sandbox, 101)
 
     def move(path: str) -> None:
         ask.after = lambda _: None
         say(sandbox, 1000, T + 500, "c0")
 
+    ask = Asked(sandbox)
     ask.after = move
     assert read_all(ask, since=T).complete == [*range(101), 1000]
 
@@ -353,26 +361,19 @@ def test_half_a_surrogate_pair_in_a_message(sandbox: Sandbox) -> None:
 
 def test_half_a_surrogate_pair_beside_an_id_that_is_text(sandbox: Sandbox) -> None:
     for number in range(6):
-        say(
-            sandbox,
-            f"wamid.{number}",
-            T + number,
-            f"c{number % 2}@c.us",
-            CLOUD,
-            message={"text": "\ud83d half" if number % 3 else "whole"},
-        )
-    found = read(quick(Asked(sandbox)), TimeRange(CLOUD, T + 1))
+        text = "\ud83d half" if number % 3 else "whole"
+        chat_id = f"c{number % 2}@c.us"
+        say(sandbox, f"wamid.{number}", T + number, chat_id, CLOUD, message={"text": text})
+    found = read_all(sandbox, CLOUD, since=T + 1)
     assert found.ids == [f"wamid.{number}" for number in range(1, 6)]
-    assert [each.time for each in found.messages] == [T + number for number in range(1, 6)]
+    assert [message.time for message in found.messages] == [T + number for number in range(1, 6)]
 
 
 @pytest.mark.parametrize("number", ["null", "1.5"])
 def test_half_a_surrogate_pair_beside_an_odd_id(sandbox: Sandbox, number: str) -> None:
     """A lone surrogate and an invalid id in one message do not prevent its being read."""
-    say(sandbox, 1, T)
-    odd = f'{{"id":{number},"time":{T + 7},"text":"{PAIR}"}}'
-    sandbox.faults.answer_api("*/messages", 200, page(odd))
-    assert [each.time for each in read_all(sandbox).messages] == [T + 7]
+    found = read_pages(sandbox, page(f'{{"id":{number},"time":{T + 7},"text":"{PAIR}"}}'))
+    assert [message.time for message in found.messages] == [T + 7]
 
 
 def test_half_a_surrogate_pair_in_the_name_of_a_chat(sandbox: Sandbox) -> None:
@@ -385,24 +386,20 @@ def test_half_a_surrogate_pair_in_the_name_of_a_chat(sandbox: Sandbox) -> None:
 
 
 def test_a_message_without_a_time_is_as_old_as_the_one_before_it(sandbox: Sandbox) -> None:
-    say(sandbox, 1, T)
     items = [f'{{"id":1,"time":{T}}}', '{"id":2}', f'{{"id":3,"time":{T + 9}}}', '{"id":4}']
     items += ['{"id":5,"time":null}', f'{{"id":6,"time":{T + 20}}}']
-    sandbox.faults.answer_api("*/messages", 200, page(*items))
-    found = read_all(sandbox)
+    found = read_pages(sandbox, page(*items))
     assert found.ids == [1, 2, 3, 4, 5, 6]
-    assert [each.time - T for each in found.messages] == [0, 0, 9, 9, 9, 20]
+    assert [message.time - T for message in found.messages] == [0, 0, 9, 9, 9, 20]
 
 
 @pytest.mark.parametrize(
     "item", ["5", "null", '"text"', "[]", "{}", '{"id":[],"time":{}}', '{"id":9,"time":1e999}']
 )
 def test_an_item_of_any_shape_flows_through(sandbox: Sandbox, item: str) -> None:
-    say(sandbox, 1, T)
     whole = f'{{"id":1,"time":{T}}}'
-    sandbox.faults.answer_api("*/messages", 200, page(whole, item))
-    found = read_all(sandbox, since=T)
-    assert {each.item for each in found.messages} == {whole.encode(), item.encode()}
+    found = read_pages(sandbox, page(whole, item), since=T)
+    assert {message.item for message in found.messages} == {whole.encode(), item.encode()}
     assert found.failures == []
 
 
@@ -418,35 +415,27 @@ def test_an_item_of_any_depth(sandbox: Sandbox, depth: int) -> None:
 
 
 def test_a_time_with_a_fraction(sandbox: Sandbox) -> None:
-    say(sandbox, 1, T)
-    sandbox.faults.answer_api("*/messages", 200, page(f'{{"id":1,"time":{T + 3}.75}}'))
-    assert [each.time for each in read_all(sandbox).messages] == [T + 3]
+    found = read_pages(sandbox, page(f'{{"id":1,"time":{T + 3}.75}}'))
+    assert [message.time for message in found.messages] == [T + 3]
 
 
 def test_one_time_far_in_the_future_does_not_hide_what_comes_after_it(sandbox: Sandbox) -> None:
     """Milliseconds, say; where a page ends is told by its last message."""
-    say(sandbox, 1, T)
     items = [f'{{"id":1,"time":{T}}}', f'{{"id":2,"time":{T}000}}', f'{{"id":3,"time":{T + 1}}}']
-    sandbox.faults.answer_api("*/messages", 200, page(*items, next_page='"x"'), calls=1)
-    sandbox.faults.answer_api("*/messages", 200, page(f'{{"id":4,"time":{T + 2}}}'))
-    assert read_all(sandbox).ids == [1, 2, 3, 4]
+    last = page(f'{{"id":4,"time":{T + 2}}}')
+    assert read_pages(sandbox, page(*items, next_page='"x"'), last).ids == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("next_page", ['"x"', "2", '{"page":2}'])
 def test_a_next_page_is_read_or_else_missed(sandbox: Sandbox, next_page: str) -> None:
     """A cursor of a kind nobody has seen yet must not end a chat in silence."""
-    say(sandbox, 1, T)
     first = page(f'{{"id":1,"time":{T}}}', next_page=next_page)
-    sandbox.faults.answer_api("*/messages", 200, first, calls=1)
-    sandbox.faults.answer_api("*/messages", 200, page(f'{{"id":2,"time":{T + 1}}}'))
-    found = read_all(sandbox)
+    found = read_pages(sandbox, first, page(f'{{"id":2,"time":{T + 1}}}'))
     assert found.ids == [1, 2] or found.failures
 
 
 def test_empty_pages_that_go_round_in_a_circle_are_left_and_told(sandbox: Sandbox) -> None:
-    say(sandbox, 1, T)
-    sandbox.faults.answer_api("*/messages", 200, page(next_page='"again"'))
-    found = read_all(sandbox)
+    found = read_pages(sandbox, page(next_page='"again"'))
     assert found == Found([], [(TELEGRAM, "the pages of messages go round in a circle", True)])
     assert sandbox.api_requests("*/messages") == 2
 

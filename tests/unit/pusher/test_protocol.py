@@ -389,14 +389,14 @@ def test_a_refused_channel_is_asked_again_slowly_and_said_once() -> None:
     assert len(machine.all(SubscriptionsSettled)) == 1
 
 
-def test_a_refused_token_stops() -> None:
-    ended = Machine(A, B).establish().grant(B).answer(A, TokenRefused("made up")).ended
-    assert (ended.stop, ended.reason) == (StopCause.CREDENTIALS, "made up")
-
-
-def test_a_bug_in_asking_is_not_lost() -> None:
-    ended = Machine().establish().answer(A, Bug("Traceback")).ended
-    assert (ended.stop, ended.reason) == (StopCause.BUG, "Traceback")
+@pytest.mark.parametrize(
+    ("answer", "stop"),
+    [(TokenRefused("made up"), StopCause.CREDENTIALS), (Bug("made up"), StopCause.BUG)],
+    ids=["a refused token", "a bug in asking"],
+)
+def test_an_answer_that_is_about_no_channel_stops(answer: AuthAnswer, stop: StopCause) -> None:
+    ended = Machine(A, B).establish().grant(B).answer(A, answer).ended
+    assert (ended.stop, ended.reason) == (stop, "made up")
 
 
 @pytest.mark.case(30)

@@ -221,10 +221,12 @@ class Names:
         ]
 
 
-def test_rc_134_names_are_looked_up_again_for_each_attempt(
-    monkeypatch: pytest.MonkeyPatch, no_jitter: None
-) -> None:
-    names = Names(monkeypatch)
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Names:
+    return Names(monkeypatch)
+
+
+def test_rc_134_names_are_looked_up_again_for_each_attempt(names: Names, no_jitter: None) -> None:
     with Server(ready_then_end) as before, Server() as after:
         names.ports = [before.port]
         with Client(["ws://pusher.example"]) as client:
@@ -235,10 +237,7 @@ def test_rc_134_names_are_looked_up_again_for_each_attempt(
         assert names.asked >= 2
 
 
-def test_rc_134_every_address_of_a_name_is_tried(
-    monkeypatch: pytest.MonkeyPatch, closed_port: int
-) -> None:
-    names = Names(monkeypatch)
+def test_rc_134_every_address_of_a_name_is_tried(names: Names, closed_port: int) -> None:
     with Server() as server:
         names.ports = [closed_port, server.port]
         with Client(["ws://pusher.example"]) as client:
@@ -248,9 +247,8 @@ def test_rc_134_every_address_of_a_name_is_tried(
 
 @pytest.mark.parametrize("sick", [mute, lambda peer: peer.refuse(503)], ids=["mute", "503"])
 def test_rc_134_an_address_that_accepts_and_does_not_work_does_not_hide_the_next(
-    sick: Callable[[Peer], None], monkeypatch: pytest.MonkeyPatch, no_jitter: None
+    sick: Callable[[Peer], None], names: Names, no_jitter: None
 ) -> None:
-    names = Names(monkeypatch)
     with Server(sick) as first, Server() as second:
         names.ports = [first.port, second.port]
         with Client(["ws://pusher.example"], connect_timeout=SHORT) as client:
@@ -291,9 +289,8 @@ def test_rc_134_an_endpoint_that_establishes_and_is_sick_is_left_for_the_next(
 
 @pytest.mark.defect("A2.15")
 def test_rc_134_an_address_that_establishes_and_is_sick_is_left_for_the_next(
-    monkeypatch: pytest.MonkeyPatch, no_jitter: None
+    names: Names, no_jitter: None
 ) -> None:
-    names = Names(monkeypatch)
     with Server(close_1011) as first, Server() as second:
         names.ports = [first.port, second.port]
         with Client(["ws://pusher.example"]):
@@ -302,10 +299,7 @@ def test_rc_134_an_address_that_establishes_and_is_sick_is_left_for_the_next(
 
 
 @pytest.mark.defect("A2.23d")
-def test_rc_134_a_slow_look_up_does_not_count_as_a_slow_server(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    names = Names(monkeypatch)
+def test_rc_134_a_slow_look_up_does_not_count_as_a_slow_server(names: Names) -> None:
     names.slow = 2 * SHORT
     with Server() as server:
         names.ports = [server.port]
@@ -316,17 +310,15 @@ def test_rc_134_a_slow_look_up_does_not_count_as_a_slow_server(
 
 @pytest.mark.defect("A2.23d")
 def test_rc_134_a_look_up_without_end_is_given_up_and_named(
-    monkeypatch: pytest.MonkeyPatch,
+    names: Names, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resolver, "LOOKUP_TIMEOUT", SHORT)
-    names = Names(monkeypatch)
     names.slow = 20 * SHORT
     with Client(["ws://pusher.example"], max_retries=0) as client:
         assert "its name could not be resolved within" in client.wait_stopped().reason
 
 
-def test_rc_134_a_stop_ends_a_look_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = Names(monkeypatch)
+def test_rc_134_a_stop_ends_a_look_up(names: Names) -> None:
     names.slow = 20 * SHORT
     with Client(["ws://pusher.example"]) as client:
         names.asking.wait(10 * TIMEOUT_SCALE)
@@ -334,10 +326,7 @@ def test_rc_134_a_stop_ends_a_look_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.defect("A2.24d")
-def test_rc_134_a_name_without_an_address_is_said_to_be_one(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    Names(monkeypatch)
+def test_rc_134_a_name_without_an_address_is_said_to_be_one(names: Names) -> None:
     with Client(["ws://pusher.example"], max_retries=0) as client:
         assert client.wait_stopped().reason.endswith("its name has no address")
 

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from chatapp_tail.chatapp.records import Record, Source, decode
-from chatapp_tail.items import ChannelEvent
+from chatapp_tail.items import ChannelEvent, Gap
 
 CHANNEL = "private-v1.licenses.1229.messengers.telegram"
 RECEIVED = 1637319283_123456789
@@ -38,3 +38,13 @@ def record(**members: Any) -> Record:
         "data": b'{"id":696}',
     }
     return Record(**(defaults | members))
+
+
+def message(number: int = 1, channel: str = "a") -> ChannelEvent:
+    """Return an event that came at `number` nanoseconds."""
+    return ChannelEvent(number, "message", channel, b"{}")
+
+
+def gap(channel: str = "a", since: int = 1, length: int = 5, **members: Any) -> Gap:
+    """Return a gap of so many nanoseconds."""
+    return Gap(channel, since, since + length, **({"reason": "lost"} | members))

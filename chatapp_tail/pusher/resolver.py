@@ -35,8 +35,12 @@ class Resolver:
         self._stopping = stopping
         self._workers = DaemonThreadPool("chatapp-tail-names", _MAX_WORKERS)
 
-    def addresses(self, host: str, port: int, timeout: float = LOOKUP_TIMEOUT) -> list[Address]:
-        """Return at least one address; OSError says why there is none, DialCancelled is a stop."""
+    def addresses(self, host: str, port: int, timeout: float | None = None) -> list[Address]:
+        """Return at least one address; OSError says why there is none, DialCancelled is a stop.
+
+        The lookup may take `timeout` seconds, None for LOOKUP_TIMEOUT.
+        """
+        timeout = LOOKUP_TIMEOUT if timeout is None else timeout
         try:
             addresses = _look_up(host, port, flags=socket.AI_NUMERICHOST)
         except OSError:

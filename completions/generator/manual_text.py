@@ -65,8 +65,8 @@ CSV_COLUMNS = {
 
 TEMPLATE_FIELDS = {
     "time": "When it came, as --time says.",
-    "received, event, id, hash, channel, license, messenger, source, queue": "Members of the record.",
-    "part, parts, data": "Members of the record too.",
+    "received, event, id, hash, channel, license, messenger, source": "Members of the record.",
+    "queue, part, parts, data": "Members of the record, too.",
     "direction, arrow, sent": "in or out; the same as an arrow; when the message was sent (UTC).",
     "chat, chat.id, chat.type, chat.name, chat.phone, chat.username": "chat alone is the name, or"
     " else the username, phone or id.",
@@ -102,6 +102,8 @@ A status record has the members v, type ("status"), state, at, and those of its 
 OTHER_RECORDS = {
     "gap": "Events of a channel between two moments may be missing. recovered counts the messages"
     " read from history; missing says why others may be missing, and is null if all were read.",
+    "dead": "A dead letter: a record that a destination refused, with what it answered (status,"
+    " reason), when (at, first), after how many attempts; in the file of --dead-letters only.",
     "error": "What ends the program, usage errors included; with --log-format json only.",
     "summary": "What was shown, filtered out and lost, see SIGNALS; with --log-format json only.",
 }

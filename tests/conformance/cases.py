@@ -1,11 +1,12 @@
 """The numbered list a Pusher client must conform to, and what of it does not apply here.
 
 Each case is *given* → *what must be*. Gaps in the numbering belong to presence, encrypted and cache
-channels, sign-in and client events, which this program does not have. The tests of a case are named
-after it: `test_hs_008_…`.
+channels, sign-in and client events, which this program does not have. A test is named after its
+case, `test_hs_008_…`, or marked with it, `@pytest.mark.case(8)`; the latter are in `tests/unit`.
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 CASES: dict[int, tuple[str, str]] = {
@@ -246,15 +247,32 @@ NOT_APPLICABLE: dict[int, str] = {
 }
 """Number → why the case has no test."""
 
-_TEST = re.compile(r"^def (test_([a-z]{2})_(\d{3})_\w+)\(", re.MULTILINE)
+_MARK_OR_TEST = re.compile(r"mark\.case\(([^)]*)\)|^def (test_\w+)", re.MULTILINE)
+_NUMBERED = re.compile(r"test_([a-z]{2})_(\d{3})_")
+_TESTS = Path(__file__).parents[1]
 
 
 def mapping() -> dict[int, list[str]]:
-    """Return the tests of each number, as `file::name`; AssertionError on a wrong section."""
+    """Return the tests of each number, as `path::name`; AssertionError on a wrong section."""
     found: dict[int, list[str]] = {}
-    for path in sorted(Path(__file__).parent.glob("test_*.py")):
-        for name, section, number in _TEST.findall(path.read_text()):
-            case = CASES.get(int(number))
-            assert case is None or case[0] == section.upper(), f"{name}: {number} is of {case}"
-            found.setdefault(int(number), []).append(f"{path.name}::{name}")
+    for folder in ("conformance", "unit"):
+        for path in sorted((_TESTS / folder).rglob("test_*.py")):
+            for number, name in _numbered(path.read_text()):
+                found.setdefault(number, []).append(f"{path.relative_to(_TESTS)}::{name}")
     return found
+
+
+def _numbered(source: str) -> Iterator[tuple[int, str]]:
+    """Yield (number, test) for each number in the name of a test or in the marks before it."""
+    marked: list[int] = []
+    for numbers, name in _MARK_OR_TEST.findall(source):
+        marked += map(int, re.findall(r"\d+", numbers))
+        if not name:
+            continue
+        if named := _NUMBERED.match(name):
+            section, number = named[1].upper(), int(named[2])
+            case = CASES.get(number)
+            assert case is None or case[0] == section, f"{name}: {number} is of {case}"
+            marked.append(number)
+        yield from ((number, name) for number in marked)
+        marked = []

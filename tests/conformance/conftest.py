@@ -2,10 +2,24 @@
 
 import random
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import trustme
+
+from chatapp_tail import items
+
+from .harness import Client, Link
+from .server import Server
+
+
+@pytest.fixture
+def link() -> Iterator[Link]:
+    """A client that is ready at a good server, and the server's side of the connection."""
+    with Server() as server, Client(server) as client:
+        client.wait_for(items.Ready)
+        yield client, server.peer()
 
 
 @pytest.fixture

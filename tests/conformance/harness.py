@@ -1,30 +1,23 @@
-"""What runs the client in these tests: its real connection, its pure machine, its authorisation."""
+"""What runs the client in these tests: its real connection and its authorisation."""
 
-import json
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from chatapp_tail import items
 from chatapp_tail.items import ChannelEvent, Item
 from chatapp_tail.pusher.answers import AuthAnswer, Granted
-from chatapp_tail.pusher.close_codes import CloseReason
 from chatapp_tail.pusher.connection import Connection, Endpoint, Settings, Timing
-from chatapp_tail.pusher.events import AuthRequested, Event
-from chatapp_tail.pusher.protocol import Protocol
 from tests.conftest import PROGRAM, TIMEOUT_SCALE, clean_environment
+from tests.pusher_machine import CHANNEL as CHANNEL
 
-from .server import Server
+from .server import Peer, Server
 
-CHANNEL = "private-v1.licenses.1229.messengers.telegram"
-OTHER = "private-v1.licenses.1229.messengers.avito"
-PUBLIC = "news"
 KEY = "MadeUpKey"
 
 I = TypeVar("I")  # noqa: E741 - an item
-E = TypeVar("E")
 
 
 def signature(socket_id: str, channel: str) -> str:
@@ -161,117 +154,7 @@ class Client:
             )
 
 
-class Machine:
-    """The pure `Protocol` with a clock of its own; keeps what came out of it."""
-
-    def __init__(
-        self,
-        *channels: str,
-        timing: Timing | None = None,
-        random: Callable[[], float] = lambda: 0.0,
-        strict: bool = False,
-    ) -> None:
-        self.now = 1000.0
-        self.sent: list[tuple[float, dict[str, Any]]] = []
-        self.out: list[Event] = []
-        self.protocol = Protocol(
-            channels or (CHANNEL,),
-            now=self.now,
-            timing=timing or Timing(),
-            random=random,
-            strict=strict,
-        )
-
-    def establish(self, socket_id: str = "1.1", **members: object) -> None:
-        """Let the server establish the connection; other members go into the document."""
-        data = json.dumps({"socket_id": socket_id} | members)
-        self.receive(event="pusher:connection_established", data=data)
-
-    def receive(self, **members: object) -> None:
-        """Let the server send an event frame."""
-        self.receive_text(json.dumps(members))
-
-    def receive_text(self, text: str | bytes) -> None:
-        """Let the server send any text frame."""
-        payload = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
-        self.protocol.receive_text(payload, self.now, int(self.now * 1e9))
-        self._drain()
-
-    def confirm(self, channel: str = CHANNEL) -> None:
-        """Let the server confirm a channel."""
-        self.receive(event="pusher_internal:subscription_succeeded", channel=channel)
-
-    def error(self, code: object, message: str = "made up", **members: object) -> None:
-        """Let the server send `pusher:error`."""
-        self.receive(event="pusher:error", data={"code": code, "message": message} | members)
-
-    def close(self, code: int = 1006, reason: str = "") -> None:
-        """Let the connection end."""
-        self.protocol.receive_close(code, reason)
-        self._drain()
-
-    def answer(self, channel: str, answer: AuthAnswer, socket_id: str = "1.1") -> None:
-        """Let the auth endpoint answer."""
-        self.protocol.receive_auth(channel, socket_id, answer, self.now)
-        self._drain()
-
-    def grant(self, *channels: str) -> None:
-        """Let the auth endpoint sign for channels."""
-        for channel in channels or (CHANNEL,):
-            self.answer(channel, Granted(signature("1.1", channel)))
-
-    def subscribe(self, *channels: str) -> None:
-        """Establish, sign and confirm everything."""
-        self.establish()
-        self.grant(*channels)
-        for channel in channels or (CHANNEL,):
-            self.confirm(channel)
-
-    def advance(self, seconds: float) -> None:
-        """Let time pass: the machine is ticked at each of its own deadlines, and at the end."""
-        until = self.now + seconds
-        while (due := self.protocol.deadline()) < until:
-            self.now = max(self.now, due)
-            self.protocol.tick(self.now)
-            self._drain()
-        self.now = until
-        self.protocol.tick(self.now)
-        self._drain()
-
-    def live(self, seconds: float) -> None:
-        """Let time pass with a server that answers pings in time."""
-        until = self.now + seconds
-        while self.now < until:
-            self.advance(min(5.0, until - self.now))
-            self.receive(event="pusher:pong")
-
-    def _drain(self) -> None:
-        self.out += self.protocol.take_events()
-        self.sent += ((self.now, json.loads(text)) for text in self.protocol.take_outgoing())
-
-    def all(self, kind: type[E]) -> list[E]:
-        """What came out of one kind so far."""
-        return [event for event in self.out if isinstance(event, kind)]
-
-    def sent_events(self, name: str) -> list[tuple[float, dict[str, Any]]]:
-        """(when, message) of each event of this name sent so far."""
-        return [(at, message) for at, message in self.sent if message["event"] == name]
-
-    @property
-    def asked(self) -> list[str]:
-        """The channels of all signatures asked for, in order."""
-        return [wanted.channel for wanted in self.all(AuthRequested)]
-
-    @property
-    def subscribed(self) -> list[str]:
-        """The channels of all `pusher:subscribe` sent, in order."""
-        return [message["data"]["channel"] for _, message in self.sent_events("pusher:subscribe")]
-
-    @property
-    def ended(self) -> CloseReason:
-        """How it ended; fails when it has not."""
-        assert self.protocol.ended is not None, f"it goes on: {self.out}"
-        return self.protocol.ended
+Link = tuple[Client, Peer]
 
 
 class Program:

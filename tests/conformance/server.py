@@ -188,6 +188,14 @@ class Peer:
         }
         self.send_json(event="pusher:connection_established", data=json.dumps(data))
 
+    def ready(self, count: int = 1, socket_id: str = "") -> None:
+        """Establish, and confirm so many channels in the order in which they are asked for."""
+        self.upgrade()
+        self.establish(socket_id)
+        self.wait_event("pusher:subscribe", count=count)
+        for channel in self.subscribed()[:count]:
+            self.confirm(channel)
+
     def confirm(self, channel: str) -> None:
         """Say that a channel is subscribed."""
         self.send_json(event="pusher_internal:subscription_succeeded", channel=channel, data="{}")
@@ -321,6 +329,18 @@ def good(peer: Peer) -> None:
     peer.serve()
 
 
+def ready_then_end(peer: Peer) -> None:
+    """Confirm the channel and end the stream."""
+    peer.ready()
+    peer.fin()
+
+
+def ready_then_mute(peer: Peer) -> None:
+    """Confirm the channel and say no more."""
+    peer.ready()
+    peer.wait_end()
+
+
 def mute(peer: Peer) -> None:
     """Accept the TCP connection and then nothing."""
     peer.wait_end()
@@ -368,6 +388,11 @@ class Server:
     def url(self) -> str:
         """Where it listens, as `ws://…`."""
         return f"ws://127.0.0.1:{self.port}"
+
+    @property
+    def tls_url(self) -> str:
+        """Where it listens, as `wss://…`."""
+        return f"wss://127.0.0.1:{self.port}"
 
     @property
     def times(self) -> list[float]:

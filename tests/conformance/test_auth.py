@@ -15,18 +15,12 @@ from chatapp_tail.chatapp.secret import Secret
 from chatapp_tail.chatapp.tokens import StaticToken, TokenFile
 from chatapp_tail.items import StopCause
 from chatapp_tail.pusher.answers import AuthAnswer, Denied, Granted, TokenRefused, Unavailable
-from chatapp_tail.pusher.connection import Timing
-from chatapp_tail.pusher.events import (
-    AuthRequested,
-    ProtocolWarning,
-    SubscriptionRefused,
-    SubscriptionSucceeded,
-)
 from tests.conftest import TIMEOUT_SCALE, StartTail
+from tests.pusher_machine import CHANNEL, OTHER, PUBLIC, Machine
 
-from .harness import CHANNEL, OTHER, PUBLIC, Auth, Client, Machine, signature
+from .harness import Auth, Client, signature
 from .http_endpoint import Answer, Call, HttpEndpoint, good, signed
-from .server import Peer, Server
+from .server import Peer, Server, ready_then_end
 from .server import good as well
 
 TOKEN = "$2y$10$madeUpTokenOfNobody0123456789abcdefghijklmnopqrstuvwxy"
@@ -65,23 +59,6 @@ def test_au_028_an_http_refusal_is_denied_with_channel_and_status(status: int) -
     assert isinstance(answer, Denied)
     assert str(status) in answer.reason
     assert "This action is unauthorized." in answer.reason
-
-
-def test_au_028_a_denied_channel_is_reported_asked_slowly_and_the_others_stay() -> None:
-    machine = Machine(CHANNEL, OTHER)
-    machine.establish()
-    machine.answer(OTHER, Denied("answered 403"))
-    machine.grant(CHANNEL)
-    machine.confirm(CHANNEL)
-    assert machine.all(SubscriptionRefused) == [SubscriptionRefused(OTHER, "answered 403")]
-    assert machine.protocol.ready
-    for _ in range(29):
-        machine.advance(10)
-        machine.receive(event="pusher:pong")
-    assert machine.asked == [CHANNEL, OTHER]
-    machine.advance(11)
-    assert machine.asked == [CHANNEL, OTHER, OTHER]
-    assert machine.protocol.ended is None
 
 
 DEAD = Answer(401, '{"success":false,"error":{"code":"ApiInvalidTokenError"}}')
@@ -163,46 +140,12 @@ def test_au_030_a_closed_port_is_unavailable(closed_port: int) -> None:
     assert isinstance(access.authorise("1.1", CHANNEL), Unavailable)
 
 
-def test_au_030_unavailable_backs_off_and_keeps_the_channel() -> None:
-    machine = Machine(CHANNEL, PUBLIC)
-    machine.establish()
-    machine.confirm(PUBLIC)
-    spans: list[float] = []
-    for _ in range(8):
-        machine.answer(CHANNEL, Unavailable("answered 503"))
-        asked_before, since = len(machine.asked), machine.now
-        while len(machine.asked) == asked_before:
-            machine.live(0.5)
-        spans.append(machine.now - since)
-    assert spans == sorted(spans)
-    assert 0.5 <= spans[0] <= 1.5
-    assert 15 <= spans[-1] <= 31
-    assert {noted.channel for noted in machine.all(ProtocolWarning)} == {CHANNEL}
-    machine.grant(CHANNEL)
-    machine.confirm(CHANNEL)
-    assert machine.all(SubscriptionSucceeded)[-1] == SubscriptionSucceeded(CHANNEL)
-
-
-@pytest.mark.parametrize("retry_after", [7.0, 120.0])
-def test_au_030_retry_after_is_honoured(retry_after: float) -> None:
-    machine = Machine()
-    machine.establish()
-    machine.answer(CHANNEL, Unavailable("answered 429", retry_after))
-    machine.live(retry_after - 0.5)
-    assert machine.asked == [CHANNEL]
-    machine.live(1)
-    assert machine.asked == [CHANNEL, CHANNEL]
-
-
 @pytest.mark.parametrize("retry_after", ["99999999999", "9" * 400])
 def test_au_030_an_absurd_retry_after_does_not_silence_the_channel_for_ever(
     retry_after: str,
 ) -> None:
     answer = ask(Answer(503, headers=f"Retry-After: {retry_after}\r\n"))
-    machine = Machine()
-    machine.establish()
-    machine.answer(CHANNEL, answer)
-    machine.live(4000)
+    machine = Machine().establish().answer(CHANNEL, answer).live(4000)
     assert len(machine.asked) > 1
 
 
@@ -215,12 +158,9 @@ def test_au_031_200_without_a_signature_is_a_failure_and_the_channel_stays_wante
 ) -> None:
     answer = ask(Answer(200, body))
     assert isinstance(answer, Unavailable)
-    machine = Machine()
-    machine.establish()
-    machine.answer(CHANNEL, answer)
-    assert machine.all(ProtocolWarning)[0].channel == CHANNEL
-    machine.advance(2)
-    assert machine.asked == [CHANNEL, CHANNEL]
+    machine = Machine().establish().answer(CHANNEL, answer)
+    assert machine.warned == [CHANNEL]
+    assert machine.after(2).asked == [CHANNEL, CHANNEL]
 
 
 def test_au_033_an_auth_call_times_out() -> None:
@@ -247,14 +187,6 @@ def test_au_033_nor_do_the_questions_behind_a_refusal_take_longer(other: Answer)
         asking.start()
         asking.join(4 * TIMEOUT_SCALE)
         assert len(answers) == 1, "no answer yet"
-
-
-def test_au_033_the_machine_itself_stops_waiting_for_an_auth_answer() -> None:
-    machine = Machine(CHANNEL, PUBLIC)
-    machine.establish()
-    machine.confirm(PUBLIC)
-    machine.live(120)  # and nobody ever answers
-    assert CHANNEL in [noted.channel for noted in machine.all(ProtocolWarning)]
 
 
 def test_au_033_a_silent_auth_endpoint_delays_neither_events_nor_other_channels() -> None:
@@ -296,14 +228,6 @@ def test_au_034_an_answer_for_a_lost_connection_is_thrown_away(no_jitter: None) 
         (sent,) = server.peer(1).events("pusher:subscribe")
         assert sent["data"]["auth"] == signature("2.1", CHANNEL)
         assert server.peer(0).events("pusher:subscribe") == []
-
-
-def test_au_034_the_machine_ignores_an_answer_for_another_socket_id() -> None:
-    machine = Machine()
-    machine.establish("2.1")
-    machine.answer(CHANNEL, Granted("k:s"), socket_id="1.1")
-    machine.answer(CHANNEL, TokenRefused("no"), socket_id="1.1")
-    assert (machine.sent, machine.protocol.ended) == ([], None)
 
 
 @pytest.mark.parametrize(
@@ -370,24 +294,9 @@ def test_au_043_200_channels_are_signed_eight_at_a_time_over_kept_connections() 
 
 
 def test_au_044_a_new_connection_asks_for_a_new_signature(no_jitter: None) -> None:
-    def script(peer: Peer) -> None:
-        peer.upgrade()
-        peer.establish()
-        peer.wait_event("pusher:subscribe")
-        peer.confirm(CHANNEL)
-        peer.fin()
-
     auth = Auth()
-    with Server(script, well) as server, Client(server, auth=auth) as client:
+    with Server(ready_then_end, well) as server, Client(server, auth=auth) as client:
         client.wait_for(items.Ready, count=2)
         assert auth.calls == [("1.1", CHANNEL), ("2.1", CHANNEL)]
         sent = server.peer(1).wait_event("pusher:subscribe")
         assert sent["data"]["auth"] == signature("2.1", CHANNEL)
-
-
-def test_au_044_the_same_connection_may_ask_again() -> None:
-    machine = Machine(timing=Timing(confirm_timeout=3))
-    machine.establish()
-    machine.grant()
-    machine.advance(5)
-    assert machine.all(AuthRequested) == [AuthRequested(CHANNEL, "1.1")] * 2

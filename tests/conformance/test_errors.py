@@ -4,44 +4,28 @@ import pytest
 
 from chatapp_tail import items
 from chatapp_tail.items import StopCause
-from chatapp_tail.pusher.backoff import Backoff, Retry
-from chatapp_tail.pusher.events import ProtocolWarning
+from chatapp_tail.pusher.backoff import Retry
+from tests.pusher_machine import CHANNEL, OTHER, Machine
 
 from .frames import CLOSE, encode
-from .harness import CHANNEL, OTHER, Client, Machine
-from .server import Peer, Server, good
+from .harness import Client
+from .server import Peer, Server, good, ready_then_end
 
 
-def ready(peer: Peer) -> None:
-    """Bring a connection to where all is well."""
-    peer.upgrade()
-    peer.establish()
-    peer.wait_event("pusher:subscribe")
-    peer.confirm(CHANNEL)
-
-
-@pytest.mark.parametrize(
-    "code",
-    [1000, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 1008, 1009, 1011, 1012, 1013, 1014, 1015],
-)
+@pytest.mark.parametrize("code", [*range(1000, 1010), *range(1011, 1016)])
 def test_er_111_a_general_close_code_backs_off(code: int) -> None:
-    machine = Machine()
-    machine.subscribe()
-    machine.close(code)
-    assert (machine.ended.retry, machine.ended.code) == (Retry.BACK_OFF, code)
+    ended = Machine().subscribe().close(code).ended
+    assert (ended.retry, ended.code) == (Retry.BACK_OFF, code)
 
 
 def test_er_111_close_1010_is_fatal_for_us() -> None:
-    machine = Machine()
-    machine.subscribe()
-    machine.close(1010)
-    assert machine.ended.stop is StopCause.SERVER_REFUSED
+    assert Machine().subscribe().close(1010).ended.stop is StopCause.SERVER_REFUSED
 
 
 @pytest.mark.parametrize("code", [1001, 1012, 1013, 1014, 3000, 4999])
 def test_er_111_the_code_is_reported_as_it_came_and_echoed(code: int, no_jitter: None) -> None:
     def script(peer: Peer) -> None:
-        ready(peer)
+        peer.ready()
         peer.close(code)
         assert peer.wait_frame(CLOSE).code == code
 
@@ -59,7 +43,7 @@ def test_er_111_a_close_that_may_not_be_sent_is_answered_without_that_code(
     payload: bytes, no_jitter: None
 ) -> None:
     def script(peer: Peer) -> None:
-        ready(peer)
+        peer.ready()
         peer.send_raw(encode(CLOSE, payload))
         assert peer.wait_frame(CLOSE).code in (None, 1000, 1002)
 
@@ -70,7 +54,7 @@ def test_er_111_a_close_that_may_not_be_sent_is_answered_without_that_code(
 
 def test_er_111_nothing_after_a_close_frame_counts(no_jitter: None) -> None:
     def script(peer: Peer) -> None:
-        ready(peer)
+        peer.ready()
         late = b'{"event":"message","channel":"c","data":"{}"}'
         peer.send_raw(encode(CLOSE, (1000).to_bytes(2, "big")) + encode(1, late))
 
@@ -82,7 +66,7 @@ def test_er_111_nothing_after_a_close_frame_counts(no_jitter: None) -> None:
 @pytest.mark.parametrize("code", [4001, 4003, 4004, 4006, 4007, 4008, 4099])
 def test_er_112_a_40xx_close_after_connected_stops_with_the_reason(code: int) -> None:
     def script(peer: Peer) -> None:
-        ready(peer)
+        peer.ready()
         peer.close(code, b"made-up reason")
 
     with Server(script) as server, Client(server) as client:
@@ -104,10 +88,6 @@ def test_er_112_a_40xx_on_a_reconnect_is_retried(code: int, in_band: bool, no_ji
             peer.wait_end()
         else:
             peer.close(code, b"made up")
-
-    def ready_then_end(peer: Peer) -> None:
-        ready(peer)
-        peer.fin()
 
     with Server(ready_then_end, refusing, good) as server, Client(server) as client:
         client.wait_for(items.Ready, count=2)
@@ -132,24 +112,13 @@ def test_er_112_a_40xx_on_the_first_connection_stops_when_no_endpoint_is_left(
         assert (len(first.peers), len(second.peers)) == (1, 1)
 
 
-def test_er_113_close_4100_waits_at_least_a_second_and_grows() -> None:
-    for random, bounds in ((0.0, (1, 1, 1, 1)), (0.999, (1.9, 2.9, 4.9, 8.9))):
-        backoff = Backoff(lambda random=random: random)  # type: ignore[misc]
-        now = 0.0
-        for least in bounds:
-            backoff.dialled(now)
-            due = backoff.next_dial(now, Retry.OVER_CAPACITY, stable_for=0)
-            assert due - now >= least
-            now = due
-    machine = Machine()
-    machine.subscribe()
-    machine.close(4100)
-    assert machine.ended.retry is Retry.OVER_CAPACITY
+def test_er_113_close_4100_is_over_capacity() -> None:
+    assert Machine().subscribe().close(4100).ended.retry is Retry.OVER_CAPACITY
 
 
 def test_er_114_close_4200_reconnects_at_once_the_first_time() -> None:
     def script(peer: Peer) -> None:
-        ready(peer)
+        peer.ready()
         peer.close(4200)
 
     with Server(script, good) as server, Client(server) as client:
@@ -159,17 +128,15 @@ def test_er_114_close_4200_reconnects_at_once_the_first_time() -> None:
 
 @pytest.mark.parametrize("code", [4300, 4301, 4302, 4400, 4999])
 def test_er_115_close_4300_and_above_backs_off(code: int) -> None:
-    machine = Machine()
-    machine.subscribe()
-    machine.close(code, "made up")
-    assert (machine.ended.retry, machine.ended.code) == (Retry.BACK_OFF, code)
-    assert "made up" in machine.ended.reason
+    ended = Machine().subscribe().close(code, "made up").ended
+    assert (ended.retry, ended.code) == (Retry.BACK_OFF, code)
+    assert "made up" in ended.reason
 
 
 @pytest.mark.parametrize("reason", [b"", b"made up", b"\xff\xfe", b"x" * 123, "é\x1b[31m".encode()])
 def test_er_116_the_close_reason_is_shown_and_never_a_crash(reason: bytes, no_jitter: None) -> None:
     def script(peer: Peer) -> None:
-        ready(peer)
+        peer.ready()
         peer.close(1011, reason)
 
     with Server(script, good) as server, Client(server) as client:
@@ -185,7 +152,7 @@ def test_er_117_an_in_band_error_after_connected_is_reported_and_no_more(
     code: int | None, as_string: bool
 ) -> None:
     def script(peer: Peer) -> None:
-        ready(peer)
+        peer.ready()
         peer.error(code, "made up", as_string=as_string)
         peer.send_json(event="message", channel=CHANNEL, data="{}")
         peer.serve()
@@ -203,56 +170,19 @@ def test_er_117_an_in_band_error_after_connected_is_reported_and_no_more(
 )  # fmt: skip
 def test_er_117_an_in_band_error_of_any_shape_is_survived(data: str) -> None:
     for text in (f'{{"event":"pusher:error","data":{data}}}', '{"event":"pusher:error"}'):
-        machine = Machine()
-        machine.subscribe()
-        machine.receive_text(text)
-        assert machine.protocol.ended is None
-        assert len(machine.all(ProtocolWarning)) == 1
-
-
-@pytest.mark.parametrize(
-    ("code", "close", "retry", "stop"),
-    [
-        (4201, 1006, Retry.IMMEDIATE, None),
-        (4200, 1006, Retry.IMMEDIATE, None),
-        (4001, 1006, None, StopCause.SERVER_REFUSED),
-        (4001, 1005, None, StopCause.SERVER_REFUSED),
-        (4100, 1000, Retry.OVER_CAPACITY, None),
-        (4302, 1006, Retry.BACK_OFF, None),
-        (4001, 1011, Retry.BACK_OFF, None),
-    ],
-)
-def test_er_118_an_in_band_code_before_a_silent_end_decides(
-    code: int, close: int, retry: Retry | None, stop: StopCause | None
-) -> None:
-    machine = Machine()
-    machine.subscribe()
-    machine.error(code)
-    machine.close(close)
-    assert (machine.ended.retry, machine.ended.stop) == (retry, stop)
+        machine = Machine().subscribe().receive(text)
+        assert machine.goes_on
+        assert len(machine.warned) == 1
 
 
 def test_er_118_also_while_a_subscription_is_pending() -> None:
-    machine = Machine(CHANNEL, OTHER)
-    machine.establish()
-    machine.grant(CHANNEL)
-    machine.error(4100, "Over capacity")
-    machine.close(1000)
-    assert machine.ended.retry is Retry.OVER_CAPACITY
-
-
-def test_er_118_an_error_long_ago_does_not_decide() -> None:
-    machine = Machine()
-    machine.subscribe()
-    machine.error(4001)
-    machine.receive(event="message", channel=CHANNEL, data="{}")
-    machine.close(1006)
-    assert machine.ended.retry is Retry.BACK_OFF
+    machine = Machine(CHANNEL, OTHER).establish().grant(CHANNEL).error(4100, "Over capacity")
+    assert machine.close(1000).ended.retry is Retry.OVER_CAPACITY
 
 
 def test_er_118_over_the_wire(no_jitter: None) -> None:
     def script(peer: Peer) -> None:
-        ready(peer)
+        peer.ready()
         peer.error(4001, "App does not exist", as_string=True)
         peer.fin()
 

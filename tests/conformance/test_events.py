@@ -16,23 +16,20 @@ from chatapp_tail.pusher.events import ProtocolWarning
 from chatapp_tail.spool import Spool
 from chatapp_tail.threads import Waker
 from tests.conftest import TIMEOUT_SCALE
+from tests.pusher_machine import CHANNEL, MESSAGE, OTHER, Machine, frame
 
 from .frames import PING, PONG, TEXT, encode
-from .harness import CHANNEL, OTHER, Client, Machine, Program
+from .harness import Client, Link, Program
 from .http_endpoint import HttpEndpoint
 from .server import Server
 
 
-def delivered(*frames: str) -> list[ChannelEvent]:
+def delivered(*texts: str) -> list[ChannelEvent]:
     """Return the events a subscribed machine hands on for these frames."""
-    machine = Machine()
-    machine.subscribe()
-    for frame in frames:
-        machine.receive_text(frame)
-    return machine.all(ChannelEvent)
+    return Machine().subscribe().receive(*texts).all(ChannelEvent)
 
 
-def frame(data: str) -> str:
+def with_data(data: str) -> str:
     """Return an event frame with this text as its `data` member."""
     return f'{{"event":"message","channel":"{CHANNEL}","data":{data}}}'
 
@@ -44,14 +41,14 @@ def records(event: ChannelEvent) -> list[tuple[bytes, str | None]]:
 
 def test_ev_077_a_string_that_holds_json_is_available_raw_and_parsed() -> None:
     document = '{"b":1.10,"a":[1e2,"\\u00e9"],"b":2}'
-    (event,) = delivered(frame(json.dumps(document)))
+    (event,) = delivered(with_data(json.dumps(document)))
     assert event.data == document.encode()
     assert records(event) == [(document.encode(), None)]
 
 
 @pytest.mark.parametrize("text", ["hello", "", "{", "NaN", "\ud83d\ude00", 'a"b\\c', "a\nb"])
 def test_ev_078_plain_text_is_delivered_as_text(text: str) -> None:
-    (event,) = delivered(frame(json.dumps(text)))
+    (event,) = delivered(with_data(json.dumps(text)))
     ((data, encoding),) = records(event)
     assert (json.loads(data), encoding) == (
         text.encode("utf-16", "surrogatepass").decode("utf-16"),
@@ -64,7 +61,7 @@ def test_ev_078_plain_text_is_delivered_as_text(text: str) -> None:
     ['{"a":1}', "[1]", "5", "1e400", "null", "true", '{"x":{"y":[]}}', "123456789012345678901"],
 )
 def test_ev_079_data_that_is_no_string_is_delivered_as_it_is(data: str) -> None:
-    (event,) = delivered(frame(data))
+    (event,) = delivered(with_data(data))
     assert event.data == data.encode()
     assert records(event) == [(data.encode(), None)]
 
@@ -83,29 +80,16 @@ def test_ev_079_unknown_members_of_a_frame_are_no_obstacle(member: str) -> None:
     assert len(delivered(text)) == 1
 
 
-def test_ev_081_an_event_before_subscription_succeeded_is_delivered() -> None:
-    machine = Machine()
-    machine.establish()
-    machine.receive_text(frame("1"))
-    machine.grant()
-    machine.receive_text(frame("2"))
-    assert [event.data for event in machine.all(ChannelEvent)] == [b"1", b"2"]
-
-
 @pytest.mark.defect("A2.24g")
 @pytest.mark.parametrize("channel", [OTHER, CHANNEL + "x", CHANNEL.upper(), ""])
 def test_ev_082_an_event_of_a_channel_that_was_not_asked_for_is_counted_and_said_once(
     channel: str,
 ) -> None:
-    machine = Machine()
-    machine.subscribe()
-    for _ in range(20):
-        machine.receive(event="message", channel=channel, data="{}")
+    machine = Machine().subscribe().receive(*[frame("message", channel, "{}")] * 20)
     assert machine.all(ChannelEvent) == []
     assert [repr(channel) in noted.reason for noted in machine.all(ProtocolWarning)] == [True]
     assert list(machine.protocol.skipped.values()) == [20]
-    machine.receive(event="message", channel=CHANNEL, data="{}")
-    assert [event.channel for event in machine.all(ChannelEvent)] == [CHANNEL]
+    assert [event.channel for event in machine.receive(MESSAGE).all(ChannelEvent)] == [CHANNEL]
 
 
 def test_ev_082_an_event_without_a_channel_is_delivered_without_one() -> None:
@@ -115,15 +99,11 @@ def test_ev_082_an_event_without_a_channel_is_delivered_without_one() -> None:
 
 
 def test_ev_083_an_unknown_internal_event_is_noted_and_not_delivered() -> None:
-    machine = Machine()
-    machine.subscribe()
-    for _ in range(3):
-        machine.receive(event="pusher_internal:made_up", channel=CHANNEL, data="{}")
-        machine.receive(event="pusher:made_up", channel=CHANNEL, data="{}")
+    unknown = [frame(name, CHANNEL, "{}") for name in ("pusher_internal:made_up", "pusher:made_up")]
+    machine = Machine().subscribe().receive(*unknown * 3)
     assert machine.all(ChannelEvent) == []
-    assert [
-        "pusher_internal:made_up" in noted.reason for noted in machine.all(ProtocolWarning)
-    ] == [True]
+    (noted,) = machine.all(ProtocolWarning)
+    assert "pusher_internal:made_up" in noted.reason
     assert list(machine.protocol.skipped.values()) == [6]
 
 
@@ -134,21 +114,18 @@ def test_ev_083_an_unknown_internal_event_is_noted_and_not_delivered() -> None:
      "pusher_internal:member_removed", "pusher:signin_success"],
 )  # fmt: skip
 def test_ev_083_a_known_event_that_is_not_used_is_counted_in_silence(event: str) -> None:
-    machine = Machine()
-    machine.subscribe()
-    for _ in range(3):
-        machine.receive(event=event, channel=CHANNEL, data='{"subscription_count":3}')
-    assert (machine.all(ChannelEvent), machine.all(ProtocolWarning)) == ([], [])
+    machine = Machine().subscribe()
+    machine.receive(*[frame(event, CHANNEL, '{"subscription_count":3}')] * 3)
+    assert (machine.all(ChannelEvent), machine.warned) == ([], [])
     assert machine.protocol.skipped == {event: 3}
 
 
-def test_ev_083_an_unknown_internal_event_is_visible_in_debug() -> None:
-    with Server() as server, Client(server) as client:
-        client.wait_for(items.Ready)
-        server.peer().send_json(event="pusher_internal:made_up", channel=CHANNEL, data="{}")
-        client.wait_for(items.ConnectionWarning)
-        assert any("pusher_internal:made_up" in line for line in client.traced)
-        assert client.events == []
+def test_ev_083_an_unknown_internal_event_is_visible_in_debug(link: Link) -> None:
+    client, peer = link
+    peer.send_json(event="pusher_internal:made_up", channel=CHANNEL, data="{}")
+    client.wait_for(items.ConnectionWarning)
+    assert any("pusher_internal:made_up" in line for line in client.traced)
+    assert client.events == []
 
 
 def test_ev_086_the_order_is_the_order_on_the_wire() -> None:
@@ -170,7 +147,7 @@ def test_ev_087_a_failing_writer_is_reported_once_and_ends_the_program(home: Pat
     ):
         peer = server.peer()
         peer.wait_event("pusher:subscribe")
-        peer.send_raw(b"".join(encode(TEXT, frame(str(n)).encode()) for n in range(50)))
+        peer.send_raw(b"".join(encode(TEXT, with_data(str(n)).encode()) for n in range(50)))
         status, said = program.wait()
         assert status == ExitStatus.OUTPUT_FAILED
         assert said.count("No space left on device") == 1
@@ -189,7 +166,7 @@ def test_ev_087_a_failing_writer_is_reported_once_and_ends_the_program(home: Pat
     ],
 )
 def test_ev_087_no_payload_can_make_the_decoder_fail(data: str) -> None:
-    odd, after = delivered(frame(data), frame('{"id":1}'))
+    odd, after = delivered(with_data(data), with_data('{"id":1}'))
     assert all(json.loads(line) for line in format_ndjson(decode(odd), decode(odd).records))
     assert records(after) == [(b'{"id":1}', None)]
 
@@ -203,7 +180,7 @@ def test_ev_088_a_reader_of_stdout_that_leaves_in_the_middle_ends_it_quietly(hom
     ):
         os.close(writer)
         server.peer().wait_event("pusher:subscribe")
-        server.peer().send_text(frame('{"id":1}'))
+        server.peer().send_text(with_data('{"id":1}'))
         assert select.select([reader], [], [], 10 * TIMEOUT_SCALE)[0]
         os.close(reader)
         assert program.wait() == (0, "")
@@ -221,7 +198,7 @@ def test_ev_089_a_blocked_stdout_stops_neither_reading_nor_pinging(home: Path) -
         peer = server.peer()
         peer.wait_event("pusher:subscribe")
         for number in range(count):  # 50 MB: more than is kept in memory
-            peer.send(TEXT, frame(json.dumps({"id": number, "p": padding})).encode())
+            peer.send(TEXT, with_data(json.dumps({"id": number, "p": padding})).encode())
         peer.send(PING, b"after the flood")
         assert peer.wait_frame(PONG).payload == b"after the flood"
         peer.wait_event("pusher:ping", count=len(peer.events("pusher:ping")) + 1)

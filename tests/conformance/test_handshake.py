@@ -3,19 +3,20 @@
 import json
 import re
 import ssl
+from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from chatapp_tail import items
 from chatapp_tail.items import StopCause
-from chatapp_tail.pusher.backoff import Retry
 from chatapp_tail.pusher.connection import Endpoint, Timing
 from chatapp_tail.pusher.events import ProtocolWarning
 from tests.conftest import TIMEOUT_SCALE, RunTail
+from tests.pusher_machine import CHANNEL, Machine, rejected
 
 from .frames import PING
-from .harness import CHANNEL, KEY, Auth, Client, Machine
+from .harness import KEY, Auth, Client
 from .server import Peer, Server, good, mute, upgraded_mute
 
 SHORT = 0.4 * TIMEOUT_SCALE
@@ -88,10 +89,18 @@ def test_hs_007_the_key_is_percent_encoded() -> None:
     assert urlsplit(url).path == "/app/a%2Fb%3Fc%23d%20%C3%A9%25"
 
 
-def test_hs_008_connection_established_with_string_data_connects() -> None:
+@pytest.mark.case(9)
+@pytest.mark.parametrize(
+    "shape",
+    [pytest.param(json.dumps, id="string"), pytest.param(lambda data: data, id="object")],
+)
+def test_hs_008_connection_established_with_string_or_object_data_connects(
+    shape: Callable[[object], object],
+) -> None:
     def script(peer: Peer) -> None:
         peer.upgrade()
-        peer.establish("123.456", 30)
+        data = shape({"socket_id": "123.456", "activity_timeout": 30})
+        peer.send_json(event="pusher:connection_established", data=data)
         peer.serve()
 
     with Server(script) as server, Client(server) as client:
@@ -129,69 +138,9 @@ def test_hs_008_what_cannot_be_a_socket_id_is_no_connection(
 
 @pytest.mark.defect("A.27")
 def test_hs_008_half_a_surrogate_in_a_status_is_printable() -> None:
-    machine = Machine()
-    machine.establish()
-    machine.grant()
-    machine.receive(
-        event="pusher:subscription_error", channel=CHANNEL, data={"status": "\ud800", "error": "x"}
-    )
+    failed = rejected(CHANNEL, {"status": "\ud800", "error": "x"})
+    machine = Machine().establish().grant().receive(failed)
     machine.all(ProtocolWarning)[0].reason.encode()
-
-
-def test_hs_009_connection_established_with_object_data_connects() -> None:
-    def script(peer: Peer) -> None:
-        peer.upgrade()
-        data = {"socket_id": "123.456", "activity_timeout": 30}
-        peer.send_json(event="pusher:connection_established", data=data)
-        peer.serve()
-
-    with Server(script) as server, Client(server) as client:
-        assert client.wait_for(items.Connected).socket_id == "123.456"
-        client.wait_for(items.Ready)
-
-
-@pytest.mark.parametrize(
-    ("activity", "interval"),
-    [("null", 15), ("0", 15), ("-1", 15), ('"30"', 15), ("[]", 15), ("true", 15), ("10", 10),
-     ("0.001", 1), ("1e300", 15), ("9" * 400, 15), ("1e999", 15)],
-)  # fmt: skip
-def test_hs_010_an_odd_activity_timeout_connects_with_a_sane_interval(
-    activity: str, interval: float
-) -> None:
-    document = f'{{"socket_id":"1.1","activity_timeout":{activity}}}'
-    for data in (document, json.dumps(document)):
-        machine = Machine()
-        machine.receive_text(f'{{"event":"pusher:connection_established","data":{data}}}')
-        assert machine.protocol.socket_id == "1.1"
-        machine.advance(16)
-        assert machine.sent_events("pusher:ping")[0][0] == 1000 + interval
-
-
-def test_hs_010_no_activity_timeout_at_all() -> None:
-    machine = Machine()
-    machine.establish()
-    machine.advance(16)
-    assert machine.sent_events("pusher:ping")[0][0] == 1015
-
-
-@pytest.mark.parametrize(("own", "server", "used"), [(120, 30, 30), (15, 30, 15)])
-def test_hs_011_the_shorter_activity_time_counts(own: float, server: float, used: float) -> None:
-    machine = Machine(timing=Timing(ping_interval=own))
-    machine.establish(activity_timeout=server)
-    machine.advance(used - 0.1)
-    assert machine.sent_events("pusher:ping") == []
-    machine.advance(0.2)
-    assert len(machine.sent_events("pusher:ping")) == 1
-
-
-@pytest.mark.parametrize(
-    "event", ["message", "pusher_internal:subscription_succeeded", "pusher:cache_miss"]
-)
-def test_hs_013_another_first_event_closes_and_backs_off(event: str) -> None:
-    machine = Machine()
-    machine.receive(event=event, channel=CHANNEL, data="{}")
-    assert machine.ended.retry is Retry.BACK_OFF
-    assert event in machine.ended.reason
 
 
 def test_hs_013_another_first_event_does_not_hang(no_jitter: None) -> None:
@@ -220,16 +169,17 @@ def test_hs_015_error_4001_first_closes_the_socket_itself_and_stops(as_string: b
         assert len(server.peers) == 1
 
 
+def tls_only(peer: Peer) -> None:
+    peer.upgrade()
+    peer.error(4000, "TLS only")
+    peer.wait_end()
+
+
 def test_hs_016_error_4000_first_switches_to_tls_and_retries(
     trusted: ssl.SSLContext, ca_file: str, no_jitter: None
 ) -> None:
-    def script(peer: Peer) -> None:
-        peer.upgrade()
-        peer.error(4000, "TLS only")
-        peer.wait_end()
-
     with (
-        Server(script, good, tls=trusted) as server,
+        Server(tls_only, good, tls=trusted) as server,
         Client(server, ca_file=ca_file) as client,
     ):
         client.wait_for(items.Ready)
@@ -238,48 +188,11 @@ def test_hs_016_error_4000_first_switches_to_tls_and_retries(
 
 
 def test_hs_016_error_4000_over_tls_stops(trusted: ssl.SSLContext, ca_file: str) -> None:
-    def script(peer: Peer) -> None:
-        peer.upgrade()
-        peer.error(4000, "TLS only")
-        peer.wait_end()
-
-    with Server(script, tls=trusted) as server:
-        url = server.url.replace("ws:", "wss:")
-        with Client([url], ca_file=ca_file) as client:
-            assert client.wait_stopped().cause is StopCause.SERVER_REFUSED
-
-
-@pytest.mark.parametrize("code", [4001, 4003, 4004, 4006, 4007, 4008, 4009, 4099])
-def test_hs_017_codes_4001_to_4099_stop(code: int) -> None:
-    in_band, closed = Machine(), Machine()
-    in_band.error(code)
-    closed.close(code, "made up")
-    for machine in (in_band, closed):
-        assert machine.ended.stop is StopCause.SERVER_REFUSED
-        assert machine.ended.retry is None
-        assert machine.ended.code == code
-        assert "made up" in machine.ended.reason
-
-
-@pytest.mark.parametrize(
-    ("code", "retry"),
-    [(4100, Retry.OVER_CAPACITY), (4199, Retry.OVER_CAPACITY), (4200, Retry.IMMEDIATE),
-     (4299, Retry.IMMEDIATE), (4300, Retry.BACK_OFF), (4399, Retry.BACK_OFF),
-     (3999, Retry.BACK_OFF)],
-)  # fmt: skip
-def test_hs_017_codes_from_4100_on_retry(code: int, retry: Retry) -> None:
-    in_band, closed = Machine(), Machine()
-    in_band.error(code)
-    closed.close(code)
-    for machine in (in_band, closed):
-        assert (machine.ended.retry, machine.ended.stop) == (retry, None)
-
-
-def test_hs_018_the_code_of_an_error_with_string_data_is_read() -> None:
-    machine = Machine()
-    machine.receive(event="pusher:error", data='{"code":4100,"message":"Over capacity"}')
-    assert (machine.ended.code, machine.ended.retry) == (4100, Retry.OVER_CAPACITY)
-    assert "Over capacity" in machine.ended.reason
+    with (
+        Server(tls_only, tls=trusted) as server,
+        Client([server.tls_url], ca_file=ca_file) as client,
+    ):
+        assert client.wait_stopped().cause is StopCause.SERVER_REFUSED
 
 
 def test_hs_019_a_server_that_never_answers_http_is_given_up_in_time(no_jitter: None) -> None:
@@ -344,13 +257,6 @@ def test_hs_021_retry_after_is_honoured(no_jitter: None) -> None:
     with Server(script, good) as server, Client(server) as client:
         client.wait_for(items.Ready)
         assert server.times[1] - server.times[0] >= 1.0
-
-
-@pytest.mark.parametrize("code", [1000, 1001, 1002, 1003, 1006, 1008, 1011, 1012, 3000, 3999])
-def test_hs_022_a_close_below_4000_before_established_backs_off(code: int) -> None:
-    machine = Machine()
-    machine.close(code)
-    assert machine.ended.retry is Retry.BACK_OFF
 
 
 @pytest.mark.parametrize("how", ["close", "fin", "rst"])

@@ -1,7 +1,5 @@
 """KA: a dead link is noticed, whatever TCP thinks of it."""
 
-import itertools
-import json
 import time
 
 import pytest
@@ -9,59 +7,20 @@ import pytest
 from chatapp_tail import items
 from chatapp_tail.pusher.backoff import Retry
 from chatapp_tail.pusher.connection import Timing
-from chatapp_tail.pusher.events import ProtocolWarning, SubscriptionSucceeded
 from tests.conftest import TIMEOUT_SCALE
+from tests.pusher_machine import MESSAGE, Machine, frame
 
 from .frames import CONTINUATION, PING, PONG, TEXT, encode
-from .harness import CHANNEL, Client, Machine
-from .server import Peer, Script, Server, good
+from .harness import Client, Link
+from .server import Peer, Script, Server, good, ready_then_mute
 
-EVENT = json.dumps({"event": "message", "channel": CHANNEL, "data": "{}"}).encode()
-
-
-def test_ka_097_silence_for_the_activity_time_sends_a_ping() -> None:
-    machine = Machine(timing=Timing(ping_interval=15))
-    machine.subscribe()
-    machine.advance(14.9)
-    assert machine.sent_events("pusher:ping") == []
-    machine.advance(0.2)
-    ((_, ping),) = machine.sent_events("pusher:ping")
-    assert ping == {"event": "pusher:ping", "data": {}}
-
-
-def test_ka_098_five_minutes_of_events_without_pause_are_pinged_through() -> None:
-    machine = Machine()
-    machine.establish(activity_timeout=120)
-    machine.grant()
-    machine.confirm()
-    for _ in range(3000):
-        machine.advance(0.1)
-        machine.receive_text(EVENT)
-    moments = [1000.0, *(at for at, _ in machine.sent_events("pusher:ping")), machine.now]
-    assert max(b - a for a, b in itertools.pairwise(moments)) <= 30
-    assert machine.protocol.ended is None
-
-
-def test_ka_099_no_frame_in_the_pong_time_abandons_the_socket() -> None:
-    machine = Machine(timing=Timing(ping_interval=15, pong_timeout=10))
-    machine.subscribe()
-    machine.advance(24.9)
-    assert machine.protocol.ended is None
-    machine.advance(0.2)
-    assert machine.ended.retry is Retry.BACK_OFF
+EVENT = MESSAGE.encode()
 
 
 def test_ka_099_a_mute_server_is_left_without_waiting_for_its_close(no_jitter: None) -> None:
-    def script(peer: Peer) -> None:
-        peer.upgrade()
-        peer.establish()
-        peer.wait_event("pusher:subscribe")
-        peer.confirm(CHANNEL)
-        peer.wait_end()
-
     ping, pong = 0.2 * TIMEOUT_SCALE, 0.2 * TIMEOUT_SCALE
     timing = Timing(ping_interval=ping, pong_timeout=pong)
-    with Server(script, good) as server, Client(server, timing=timing) as client:
+    with Server(ready_then_mute, good) as server, Client(server, timing=timing) as client:
         client.wait_for(items.Ready, count=2)
         first = server.peer(0)
         confirmed_at = first.wait_frame(TEXT).at
@@ -71,88 +30,51 @@ def test_ka_099_a_mute_server_is_left_without_waiting_for_its_close(no_jitter: N
         assert server.overlaps == 0
 
 
-@pytest.mark.parametrize("kind", ["pong", "event", "ws pong", "ws ping", "binary", "not json"])
-def test_ka_100_any_frame_in_the_pong_time_cancels(kind: str) -> None:
-    machine = Machine(timing=Timing(ping_interval=15, pong_timeout=10))
-    machine.subscribe()
-    machine.advance(24)
-    match kind:
-        case "pong":
-            machine.receive(event="pusher:pong")
-        case "event":
-            machine.receive_text(EVENT)
-        case "not json":
-            machine.receive_text("5")
-        case "binary":
-            machine.protocol.receive_binary(machine.now)
-        case _:
-            machine.protocol.receive_control(machine.now)
-    machine.advance(5)
-    assert machine.protocol.ended is None
-    machine.advance(25)
-    assert machine.ended.retry is Retry.BACK_OFF
-
-
-@pytest.mark.parametrize("data", [{}, {"data": {}}, {"data": "{}"}, {"data": ""}, {"data": None}])
-def test_ka_101_a_pusher_ping_with_any_data_is_answered(data: dict[str, object]) -> None:
-    machine = Machine()
-    machine.subscribe()
-    machine.receive(event="pusher:ping", **data)
-    assert machine.sent[-1] == (machine.now, {"event": "pusher:pong", "data": {}})
-
-
-def test_ka_101_the_answer_goes_out_at_once() -> None:
-    with Server() as server, Client(server) as client:
-        client.wait_for(items.Ready)
-        server.peer().send_json(event="pusher:ping")
-        server.peer().wait_event("pusher:pong", timeout=2)
+def test_ka_101_the_answer_goes_out_at_once(link: Link) -> None:
+    _, peer = link
+    peer.send_json(event="pusher:ping")
+    peer.wait_event("pusher:pong", timeout=2)
 
 
 @pytest.mark.parametrize("payload", [b"", b"\x00\xff" * 62 + b"x"])
-def test_ka_102_a_websocket_ping_is_answered_with_its_payload(payload: bytes) -> None:
-    with Server() as server, Client(server) as client:
-        client.wait_for(items.Ready)
-        server.peer().send(PING, payload)
-        assert server.peer().wait_frame(PONG, timeout=2).payload == payload
+def test_ka_102_a_websocket_ping_is_answered_with_its_payload(payload: bytes, link: Link) -> None:
+    _, peer = link
+    peer.send(PING, payload)
+    assert peer.wait_frame(PONG, timeout=2).payload == payload
 
 
-def test_ka_102_a_websocket_ping_inside_a_fragmented_message_is_answered_at_once() -> None:
-    with Server() as server, Client(server) as client:
-        client.wait_for(items.Ready)
-        peer = server.peer()
-        peer.send(TEXT, EVENT[:20], fin=False)
-        peer.send(PING, b"inside")
-        assert peer.wait_frame(PONG, timeout=2).payload == b"inside"
-        peer.send(CONTINUATION, b"", fin=False)
-        peer.send(PING, b"again")
-        assert peer.wait_frame(PONG, count=2, timeout=2).payload == b"again"
-        assert client.events == []
-        peer.send(CONTINUATION, EVENT[20:])
-        client.wait_for(items.ChannelEvent)
-        assert client.all(items.Lost) == []
+def test_ka_102_a_websocket_ping_inside_a_fragmented_message_is_answered_at_once(
+    link: Link,
+) -> None:
+    client, peer = link
+    peer.send(TEXT, EVENT[:20], fin=False)
+    peer.send(PING, b"inside")
+    assert peer.wait_frame(PONG, timeout=2).payload == b"inside"
+    peer.send(CONTINUATION, b"", fin=False)
+    peer.send(PING, b"again")
+    assert peer.wait_frame(PONG, count=2, timeout=2).payload == b"again"
+    assert client.events == []
+    peer.send(CONTINUATION, EVENT[20:])
+    client.wait_for(items.ChannelEvent)
+    assert client.all(items.Lost) == []
 
 
-def test_ka_103_an_unsolicited_pong_is_life_and_nothing_else() -> None:
-    with Server() as server, Client(server) as client:
-        client.wait_for(items.Ready)
-        peer = server.peer()
-        before = len(client.said)
-        peer.send_json(event="pusher:pong", data={})
-        peer.send(PONG, b"unsolicited")
-        peer.send(TEXT, EVENT)
-        client.wait_for(items.ChannelEvent)
-        assert len(client.said) == before + 1
-        assert [frame.opcode for frame in peer.frames] == [TEXT]
+def test_ka_103_an_unsolicited_pong_is_life_and_nothing_else(link: Link) -> None:
+    client, peer = link
+    before = len(client.said)
+    peer.send_json(event="pusher:pong", data={})
+    peer.send(PONG, b"unsolicited")
+    peer.send(TEXT, EVENT)
+    client.wait_for(items.ChannelEvent)
+    assert len(client.said) == before + 1
+    assert [frame.opcode for frame in peer.frames] == [TEXT]
 
 
 def slow_frame(payload: bytes, block: int, pause: float) -> Script:
     """Return a script that sends a frame in blocks, with a pause after each."""
 
     def script(peer: Peer) -> None:
-        peer.upgrade()
-        peer.establish()
-        peer.wait_event("pusher:subscribe")
-        peer.confirm(CHANNEL)
+        peer.ready()
         data = encode(TEXT, payload)
         for start in range(0, len(data), block):
             peer.send_raw(data[start : start + block])
@@ -181,35 +103,15 @@ def test_ka_100_a_frame_that_drips_is_no_life(no_jitter: None) -> None:
         assert "no answer to a ping" in client.wait_for(items.Lost).reason
 
 
-@pytest.mark.parametrize("first_silent", [1, 5])
-def test_ka_104_pongs_that_come_and_then_stop_are_noticed(first_silent: int) -> None:
-    machine = Machine(timing=Timing(ping_interval=15, pong_timeout=10))
-    machine.subscribe()
-    for _ in range(first_silent):
-        machine.advance(15)
-        machine.receive(event="pusher:pong")
+@pytest.mark.parametrize("pongs", [1, 5, 60])
+def test_ka_104_pongs_that_come_and_then_stop_are_noticed(pongs: int) -> None:
+    machine = Machine(timing=Timing(ping_interval=15, pong_timeout=10)).subscribe()
+    for _ in range(pongs):
+        machine.after(15).receive(frame("pusher:pong"))
     last = machine.now
-    machine.advance(100)
-    assert machine.ended.retry is Retry.BACK_OFF
-    assert machine.sent_events("pusher:ping")[-1][0] - last <= 15
-    machine = Machine(timing=Timing(ping_interval=15, pong_timeout=10))
-    machine.subscribe()
-    machine.live(300)
-    machine.advance(24.9)
-    assert machine.protocol.ended is None
-    machine.advance(0.2)
-    assert machine.protocol.ended is not None
-
-
-def test_ka_108_a_machine_that_slept_probes_at_once() -> None:
-    machine = Machine()
-    machine.subscribe()
-    machine.advance(2)
-    machine.protocol.ping_now(machine.now)
-    machine.advance(0)
-    assert len(machine.sent_events("pusher:ping")) == 1
-    machine.advance(10.1)
-    assert machine.ended.retry is Retry.BACK_OFF
+    assert machine.after(24.9).goes_on
+    assert machine.pings[-1] - last <= 15
+    assert machine.after(0.2).ended.retry is Retry.BACK_OFF
 
 
 def test_ka_108_a_clock_that_jumped_is_a_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,13 +122,3 @@ def test_ka_108_a_clock_that_jumped_is_a_sleep(monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setattr(time, "time", lambda: real() + 3600)
         peer.wait_event("pusher:ping", timeout=7)
         monkeypatch.undo()
-
-
-def test_ka_108_life_before_established_is_no_reason_to_ping() -> None:
-    machine = Machine()
-    machine.protocol.ping_now(machine.now)
-    machine.advance(1)
-    assert machine.sent == []
-    machine.subscribe()
-    assert machine.all(SubscriptionSucceeded) == [SubscriptionSucceeded(CHANNEL)]
-    assert machine.all(ProtocolWarning) == []

@@ -21,85 +21,17 @@ from chatapp_tail import items
 from chatapp_tail.items import Item, StopCause
 from chatapp_tail.pusher import clock, resolver, session
 from chatapp_tail.pusher.answers import AuthAnswer, Denied, Granted, Unavailable
-from chatapp_tail.pusher.backoff import STABLE_AFTER, Backoff, Retry
+from chatapp_tail.pusher.backoff import Backoff
 from chatapp_tail.pusher.connection import Connection, Endpoint, Settings, Timing
 from chatapp_tail.pusher.moments import Moment
 from tests.conftest import TIMEOUT_SCALE
+from tests.pusher_machine import CHANNEL, OTHER, PUBLIC
 
 from .frames import TEXT, encode
-from .harness import CHANNEL, OTHER, PUBLIC, Auth, Client, Machine, signature
-from .server import Peer, Server, good, mute
+from .harness import Auth, Client, signature
+from .server import Peer, Server, good, mute, ready_then_end, ready_then_mute
 
 SHORT = 0.3 * TIMEOUT_SCALE
-ALMOST_ONE = 0.999999
-
-
-def ready(peer: Peer) -> None:
-    """Bring a connection of one channel to where all is well."""
-    peer.upgrade()
-    peer.establish()
-    peer.wait_event("pusher:subscribe")
-    peer.confirm(CHANNEL)
-
-
-def ready_then_end(peer: Peer) -> None:
-    """Confirm the channel and end the stream."""
-    ready(peer)
-    peer.fin()
-
-
-def delays(
-    retries: Sequence[Retry], jitter: float, *, stable_for: float = 0.0, apart: float = 100.0
-) -> list[float]:
-    """Return how long `Backoff` waits after each of these ends, `apart` seconds apart."""
-    backoff = Backoff(lambda: jitter)
-    now, waits = 0.0, []
-    for retry in retries:
-        backoff.dialled(now)
-        waits.append(backoff.next_dial(now, retry, stable_for=stable_for) - now)
-        now += apart
-    return waits
-
-
-def test_rc_122_the_first_loss_of_a_stable_link_waits_less_than_a_second() -> None:
-    assert delays([Retry.BACK_OFF], 0.0) == [0.0]
-    assert 0.99 < delays([Retry.BACK_OFF], ALMOST_ONE)[0] < 1.0
-    assert max(delays([Retry.BACK_OFF] * 50, ALMOST_ONE, stable_for=61.0)) < 1.0
-
-
-def test_rc_123_further_failures_wait_a_doubling_full_jitter_to_30_seconds() -> None:
-    longest = delays([Retry.BACK_OFF] * 8, ALMOST_ONE)
-    assert [round(delay) for delay in longest] == [1, 2, 4, 8, 16, 30, 30, 30]
-    assert delays([Retry.BACK_OFF] * 8, 0.0) == [0.0] * 8
-    half = delays([Retry.BACK_OFF] * 8, 0.5)
-    assert half == [0.5, 1, 2, 4, 8, 15, 15, 15]
-
-
-def test_rc_123_over_capacity_waits_up_to_60_seconds_and_at_least_one() -> None:
-    longest = delays([Retry.OVER_CAPACITY] * 9, ALMOST_ONE)
-    assert longest == sorted(longest)
-    assert 59 <= longest[-1] <= 60
-    assert delays([Retry.OVER_CAPACITY] * 9, 0.0) == [1.0] * 9
-
-
-def test_rc_123_a_failure_for_months_overflows_nothing() -> None:
-    assert delays([Retry.BACK_OFF] * 5000, ALMOST_ONE)[-1] < 30.0
-
-
-def test_rc_124_the_fourth_4200_in_a_row_falls_into_back_off() -> None:
-    waits = delays([Retry.IMMEDIATE] * 6, ALMOST_ONE)
-    assert waits[:3] == [0.0, 0.0, 0.0]
-    assert min(waits[3:]) > 0.9
-    assert waits[3:] == sorted(waits[3:])
-
-
-def test_rc_125_only_a_link_that_was_subscribed_and_stable_resets_the_counter() -> None:
-    for stable_for, expected in ((0.0, 16), (STABLE_AFTER - 0.1, 16), (STABLE_AFTER, 1)):
-        backoff = Backoff(lambda: ALMOST_ONE)
-        for _ in range(4):
-            backoff.next_dial(0.0, Retry.BACK_OFF, stable_for=0.0)
-        delay = backoff.next_dial(100.0, Retry.BACK_OFF, stable_for=stable_for) - 100.0
-        assert round(delay) == expected
 
 
 def test_rc_125_being_connected_and_subscribed_for_a_moment_resets_nothing(
@@ -124,7 +56,7 @@ def test_rc_126_never_more_than_five_dials_in_ten_seconds(
     monkeypatch.setattr(random, "random", lambda: 0.0)  # the worst luck there is
 
     def close_4200(peer: Peer) -> None:
-        ready(peer)
+        peer.ready()
         peer.close(4200)
 
     def error_4200(peer: Peer) -> None:
@@ -168,7 +100,7 @@ def test_rc_128_a_link_that_worked_but_for_one_channel_did_work(no_jitter: None)
         return Granted(signature(socket_id, channel))
 
     def script(peer: Peer) -> None:
-        ready(peer)
+        peer.ready()
         peer.send_json(event="message", channel=CHANNEL, data="{}")
         peer.fin()
 
@@ -180,18 +112,14 @@ def test_rc_128_a_link_that_worked_but_for_one_channel_did_work(no_jitter: None)
 
 
 def test_rc_129_there_is_only_one_connection_at_a_time(no_jitter: None) -> None:
-    def mute_then_left(peer: Peer) -> None:
-        ready(peer)
-        peer.wait_end()
-
     def closed(peer: Peer) -> None:
-        ready(peer)
+        peer.ready()
         peer.close(4200)
         peer.wait_end()
 
     timing = Timing(ping_interval=SHORT, pong_timeout=SHORT)
     with (
-        Server(mute_then_left, closed, Peer.upgrade, ready_then_end, good) as server,
+        Server(ready_then_mute, closed, Peer.upgrade, ready_then_end, good) as server,
         Client(server, timing=timing) as client,
     ):
         client.wait_for(items.Ready, count=4)
@@ -201,15 +129,12 @@ def test_rc_129_there_is_only_one_connection_at_a_time(no_jitter: None) -> None:
 def test_rc_130_the_new_socket_id_is_used_everywhere_and_all_channels_return(
     no_jitter: None,
 ) -> None:
+    auth, channels = Auth(), (CHANNEL, OTHER, PUBLIC)
+
     def script(peer: Peer) -> None:
-        peer.upgrade()
-        peer.establish("first.1")
-        peer.wait_event("pusher:subscribe", count=3)
-        for channel in (CHANNEL, OTHER, PUBLIC):
-            peer.confirm(channel)
+        peer.ready(len(channels), "first.1")
         peer.fin()
 
-    auth, channels = Auth(), (CHANNEL, OTHER, PUBLIC)
     with Server(script, good) as server, Client(server, channels, auth=auth) as client:
         again = client.wait_for(items.Ready, count=2)
         assert again.channels == list(channels)
@@ -220,30 +145,28 @@ def test_rc_130_the_new_socket_id_is_used_everywhere_and_all_channels_return(
         assert {socket_id for socket_id, _ in auth.calls} == {"first.1", "2.1"}
 
 
+def both_ready_then_end(peer: Peer) -> None:
+    peer.ready(2)
+    peer.fin()
+
+
 def test_rc_131_a_channel_that_does_not_come_back_disturbs_no_other_and_is_retried(
     no_jitter: None,
 ) -> None:
-    calls: list[str] = []
-
     def answer(socket_id: str, channel: str) -> AuthAnswer:
-        calls.append(f"{socket_id} {channel}")
-        if channel == OTHER and calls.count(f"2.1 {OTHER}") == 1:
+        if auth.calls.count(("2.1", OTHER)) == 1 and channel == OTHER:
             return Unavailable("answered 503")
         return Granted(signature(socket_id, channel))
 
-    def script(peer: Peer) -> None:
-        peer.upgrade()
-        peer.establish()
-        peer.wait_event("pusher:subscribe", count=2)
-        peer.confirm(CHANNEL)
-        peer.confirm(OTHER)
-        peer.fin()
-
-    with Server(script, good) as server, Client(server, (CHANNEL, OTHER), auth=answer) as client:
+    auth = Auth(answer)
+    with (
+        Server(both_ready_then_end, good) as server,
+        Client(server, (CHANNEL, OTHER), auth=auth) as client,
+    ):
         client.wait_for(items.Ready, count=2)
         again = [item.channel for item in client.all(items.Subscribed)][2:]
         assert again == [CHANNEL, OTHER]
-        assert calls.count(f"2.1 {OTHER}") == 2
+        assert auth.calls.count(("2.1", OTHER)) == 2
 
 
 def test_rc_131_a_channel_refused_after_a_reconnect_disturbs_no_other(no_jitter: None) -> None:
@@ -252,17 +175,9 @@ def test_rc_131_a_channel_refused_after_a_reconnect_disturbs_no_other(no_jitter:
             return Denied("answered 403")
         return Granted(signature(socket_id, channel))
 
-    def script(peer: Peer) -> None:
-        peer.upgrade()
-        peer.establish()
-        peer.wait_event("pusher:subscribe", count=2)
-        peer.confirm(CHANNEL)
-        peer.confirm(OTHER)
-        peer.fin()
-
     timing = Timing(refusal_lasting=SHORT)
     with (
-        Server(script, good) as server,
+        Server(both_ready_then_end, good) as server,
         Client(server, (CHANNEL, OTHER), auth=answer, timing=timing) as client,
     ):
         again = client.wait_for(items.Ready, count=2)
@@ -306,10 +221,12 @@ class Names:
         ]
 
 
-def test_rc_134_names_are_looked_up_again_for_each_attempt(
-    monkeypatch: pytest.MonkeyPatch, no_jitter: None
-) -> None:
-    names = Names(monkeypatch)
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Names:
+    return Names(monkeypatch)
+
+
+def test_rc_134_names_are_looked_up_again_for_each_attempt(names: Names, no_jitter: None) -> None:
     with Server(ready_then_end) as before, Server() as after:
         names.ports = [before.port]
         with Client(["ws://pusher.example"]) as client:
@@ -320,10 +237,7 @@ def test_rc_134_names_are_looked_up_again_for_each_attempt(
         assert names.asked >= 2
 
 
-def test_rc_134_every_address_of_a_name_is_tried(
-    monkeypatch: pytest.MonkeyPatch, closed_port: int
-) -> None:
-    names = Names(monkeypatch)
+def test_rc_134_every_address_of_a_name_is_tried(names: Names, closed_port: int) -> None:
     with Server() as server:
         names.ports = [closed_port, server.port]
         with Client(["ws://pusher.example"]) as client:
@@ -333,9 +247,8 @@ def test_rc_134_every_address_of_a_name_is_tried(
 
 @pytest.mark.parametrize("sick", [mute, lambda peer: peer.refuse(503)], ids=["mute", "503"])
 def test_rc_134_an_address_that_accepts_and_does_not_work_does_not_hide_the_next(
-    sick: Callable[[Peer], None], monkeypatch: pytest.MonkeyPatch, no_jitter: None
+    sick: Callable[[Peer], None], names: Names, no_jitter: None
 ) -> None:
-    names = Names(monkeypatch)
     with Server(sick) as first, Server() as second:
         names.ports = [first.port, second.port]
         with Client(["ws://pusher.example"], connect_timeout=SHORT) as client:
@@ -343,7 +256,7 @@ def test_rc_134_an_address_that_accepts_and_does_not_work_does_not_hide_the_next
 
 
 def close_1011(peer: Peer) -> None:
-    ready(peer)
+    peer.ready()
     peer.close(1011)
 
 
@@ -355,12 +268,7 @@ def confirm_nothing(peer: Peer) -> None:
         peer.send_json(event="pusher:pong")
 
 
-def confirm_and_be_mute(peer: Peer) -> None:
-    ready(peer)
-    peer.wait_end()
-
-
-SICK = {"closes": close_1011, "confirms nothing": confirm_nothing, "mute": confirm_and_be_mute}
+SICK = {"closes": close_1011, "confirms nothing": confirm_nothing, "mute": ready_then_mute}
 IMPATIENT = Timing(ping_interval=SHORT, pong_timeout=SHORT, confirm_timeout=SHORT)
 
 
@@ -381,9 +289,8 @@ def test_rc_134_an_endpoint_that_establishes_and_is_sick_is_left_for_the_next(
 
 @pytest.mark.defect("A2.15")
 def test_rc_134_an_address_that_establishes_and_is_sick_is_left_for_the_next(
-    monkeypatch: pytest.MonkeyPatch, no_jitter: None
+    names: Names, no_jitter: None
 ) -> None:
-    names = Names(monkeypatch)
     with Server(close_1011) as first, Server() as second:
         names.ports = [first.port, second.port]
         with Client(["ws://pusher.example"]):
@@ -392,10 +299,7 @@ def test_rc_134_an_address_that_establishes_and_is_sick_is_left_for_the_next(
 
 
 @pytest.mark.defect("A2.23d")
-def test_rc_134_a_slow_look_up_does_not_count_as_a_slow_server(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    names = Names(monkeypatch)
+def test_rc_134_a_slow_look_up_does_not_count_as_a_slow_server(names: Names) -> None:
     names.slow = 2 * SHORT
     with Server() as server:
         names.ports = [server.port]
@@ -406,17 +310,15 @@ def test_rc_134_a_slow_look_up_does_not_count_as_a_slow_server(
 
 @pytest.mark.defect("A2.23d")
 def test_rc_134_a_look_up_without_end_is_given_up_and_named(
-    monkeypatch: pytest.MonkeyPatch,
+    names: Names, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resolver, "LOOKUP_TIMEOUT", SHORT)
-    names = Names(monkeypatch)
     names.slow = 20 * SHORT
     with Client(["ws://pusher.example"], max_retries=0) as client:
         assert "its name could not be resolved within" in client.wait_stopped().reason
 
 
-def test_rc_134_a_stop_ends_a_look_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = Names(monkeypatch)
+def test_rc_134_a_stop_ends_a_look_up(names: Names) -> None:
     names.slow = 20 * SHORT
     with Client(["ws://pusher.example"]) as client:
         names.asking.wait(10 * TIMEOUT_SCALE)
@@ -424,10 +326,7 @@ def test_rc_134_a_stop_ends_a_look_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.defect("A2.24d")
-def test_rc_134_a_name_without_an_address_is_said_to_be_one(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    Names(monkeypatch)
+def test_rc_134_a_name_without_an_address_is_said_to_be_one(names: Names) -> None:
     with Client(["ws://pusher.example"], max_retries=0) as client:
         assert client.wait_stopped().reason.endswith("its name has no address")
 
@@ -436,11 +335,7 @@ def test_rc_135_a_gap_goes_from_the_last_proof_to_the_new_confirmation_per_chann
     no_jitter: None,
 ) -> None:
     def script(peer: Peer) -> None:
-        peer.upgrade()
-        peer.establish()
-        peer.wait_event("pusher:subscribe", count=2)
-        peer.confirm(CHANNEL)
-        peer.confirm(OTHER)
+        peer.ready(2)
         peer.send_json(event="message", channel=CHANNEL, data="{}")
         peer.wait_end()  # half a second of nothing, and that is part of the gap
 
@@ -478,7 +373,7 @@ def test_rc_135_a_first_connection_has_no_gap() -> None:
 
 def test_rc_135_a_subscription_that_the_server_revokes_and_grants_again_is_a_gap() -> None:
     def script(peer: Peer) -> None:
-        ready(peer)
+        peer.ready()
         data = {"type": "Revoked", "error": "made up", "status": 4302}
         peer.send_json(event="pusher:subscription_error", channel=CHANNEL, data=data)
         peer.wait_event("pusher:subscribe", count=2)
@@ -493,7 +388,7 @@ def test_rc_135_a_subscription_that_the_server_revokes_and_grants_again_is_a_gap
 @pytest.mark.defect("A2.7")
 def test_rc_135_gaps_that_follow_one_another_in_a_burst_are_distinct() -> None:
     def script(peer: Peer) -> None:
-        ready(peer)
+        peer.ready()
         for number in range(2, 5):
             peer.send_json(event="pusher:subscription_error", channel=CHANNEL, data={"status": 500})
             for _ in range(3):
@@ -515,7 +410,7 @@ def test_rc_135_gaps_that_follow_one_another_in_a_burst_are_distinct() -> None:
 @pytest.mark.defect("A.6")
 def test_rc_135_history_is_read_from_the_last_confirmation_of_the_channel() -> None:
     def script(peer: Peer) -> None:
-        ready(peer)
+        peer.ready()
         for _ in range(3):
             while peer.next_frame().opcode != TEXT:
                 pass
@@ -544,7 +439,7 @@ def test_rc_135_a_clock_that_is_set_back_does_not_empty_the_gap(
         return Moment(now.wall - behind[0], now.elapsed)
 
     def script(peer: Peer) -> None:
-        ready(peer)
+        peer.ready()
         client.wait_for(items.Ready)
         behind[0] = 3600 * 10**9
         peer.pause(SHORT)
@@ -668,12 +563,3 @@ def test_rc_136_ten_thousand_reconnects_leave_nothing_behind(
     assert late.objects < early.objects + 1000
     # Of a process that ran other tests before, some part moves without anything being kept.
     assert late.kilobytes < early.kilobytes + max(4096, early.kilobytes // 50)
-
-
-def test_rc_136_a_machine_that_ended_waits_for_nothing() -> None:
-    machine = Machine()
-    machine.subscribe()
-    machine.close(1006)
-    assert machine.protocol.deadline() == float("inf")
-    machine.advance(1000)
-    assert machine.sent_events("pusher:ping") == []

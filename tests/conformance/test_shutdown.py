@@ -15,9 +15,10 @@ from chatapp_tail.items import StopCause
 from chatapp_tail.pusher.answers import AuthAnswer, Granted
 from chatapp_tail.pusher.connection import Timing
 from tests.conftest import TIMEOUT_SCALE, StartTail
+from tests.pusher_machine import CHANNEL
 
 from .frames import CLOSE
-from .harness import CHANNEL, Auth, Client, Program
+from .harness import Auth, Client, Link, Program
 from .http_endpoint import HttpEndpoint
 from .server import Peer, Script, Server, mute, upgraded_mute
 
@@ -82,7 +83,7 @@ def test_sd_138_a_stop_while_connecting_ends_at_once(script: Script) -> None:
 
 
 def test_sd_138_a_stop_in_the_middle_of_the_tls_handshake_ends_at_once() -> None:
-    with Server(mute) as server, Client([server.url.replace("ws:", "wss:")]) as client:
+    with Server(mute) as server, Client([server.tls_url]) as client:
         server.peer()
         client.stop(within=1.0)
 
@@ -146,13 +147,12 @@ def test_sd_138_a_stop_before_the_start_is_kept() -> None:
         assert server.peers == []
 
 
-def test_sd_140_stopping_twice_is_stopping_once() -> None:
-    with Server() as server, Client(server) as client:
-        client.wait_for(items.Ready)
-        client.stop()
-        client.stop()
-        assert len(client.all(items.Stopped)) == 1
-        assert len(server.peer().of(CLOSE)) == 1
+def test_sd_140_stopping_twice_is_stopping_once(link: Link) -> None:
+    client, peer = link
+    client.stop()
+    client.stop()
+    assert len(client.all(items.Stopped)) == 1
+    assert len(peer.of(CLOSE)) == 1
 
 
 def test_sd_141_after_the_end_nothing_is_sent_and_no_timer_fires() -> None:
@@ -212,7 +212,7 @@ def test_sd_143_a_reader_that_goes_away_while_idle_is_a_quiet_end(home: Path) ->
 
 def test_sd_137_over_tls_too(trusted: ssl.SSLContext, ca_file: str) -> None:
     with Server(tls=trusted) as server:
-        url = server.url.replace("ws:", "wss:")
+        url = server.tls_url
         with Client([url], ca_file=ca_file) as client:
             client.wait_for(items.Ready)
             client.stop(within=2.0 * TIMEOUT_SCALE)

@@ -1,77 +1,54 @@
-"""What the list means where it is silent: any peer, any order, any pace; never alive but deaf."""
+"""What the list means where it is silent: any peer, any pace; never alive but deaf."""
 
-import json
 import os
 import threading
-from collections.abc import Callable, Sequence
-from math import inf
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from chatapp_tail import items
-from chatapp_tail.pusher.answers import AuthAnswer, Denied, Granted, TokenRefused, Unavailable
-from chatapp_tail.pusher.backoff import Backoff, Retry
+from chatapp_tail.pusher.answers import AuthAnswer
 from chatapp_tail.pusher.connection import Timing
-from chatapp_tail.pusher.events import ProtocolWarning, SubscriptionsSettled, SubscriptionSucceeded
-from chatapp_tail.pusher.frames import FrameDecoder
-from chatapp_tail.pusher.protocol import Protocol
 from tests.conftest import TIMEOUT_SCALE
+from tests.pusher_machine import CHANNEL, MESSAGE, PUBLIC
 
 from .frames import CLOSE, CONTINUATION, TEXT, encode
-from .harness import CHANNEL, OTHER, PUBLIC, Client, Machine
-from .server import Peer, Script, Server, good, mute, upgraded_mute
+from .harness import Client, Link
+from .server import Peer, Script, Server, good, mute, ready_then_mute, upgraded_mute
 
 SHORT = 0.3 * TIMEOUT_SCALE
 SOON = Timing(
     ping_interval=SHORT, pong_timeout=SHORT, established_timeout=SHORT, confirm_timeout=SHORT
 )
-PATIENT = settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
-EVENT = json.dumps({"event": "message", "channel": CHANNEL, "data": "{}"}).encode()
-
-
-def ready(peer: Peer) -> None:
-    """Bring a connection to where all is well."""
-    peer.upgrade()
-    peer.establish()
-    peer.wait_event("pusher:subscribe")
-    peer.confirm(CHANNEL)
+EVENT = MESSAGE.encode()
 
 
 # --- silence and slowness -------------------------------------------------------------------------
 
 
 def half_a_frame(peer: Peer) -> None:
-    ready(peer)
+    peer.ready()
     peer.send_raw(encode(TEXT, EVENT)[:10])
     peer.wait_end()
 
 
 def half_a_header(peer: Peer) -> None:
-    ready(peer)
+    peer.ready()
     peer.send_raw(b"\x81")
     peer.wait_end()
 
 
 def dripped_frame(peer: Peer) -> None:
-    ready(peer)
+    peer.ready()
     peer.drip(encode(TEXT, EVENT * 100), pause=0.02)
 
 
 def endless_fragments(peer: Peer) -> None:
-    ready(peer)
+    peer.ready()
     peer.send(TEXT, b"", fin=False)
     while True:
         peer.send(CONTINUATION, b"", fin=False)
         peer.pause(0.01)
-
-
-def confirm_then_mute(peer: Peer) -> None:
-    ready(peer)
-    peer.wait_end()
 
 
 def mute_but_reading_nothing(peer: Peer) -> None:
@@ -105,7 +82,7 @@ def endless_body(peer: Peer) -> None:
 
 STALLS: list[Script] = [
     mute, upgraded_mute, half_a_frame, half_a_header, dripped_frame, endless_fragments,
-    confirm_then_mute, mute_but_reading_nothing, dripped_upgrade, endless_headers, endless_header,
+    ready_then_mute, mute_but_reading_nothing, dripped_upgrade, endless_headers, endless_header,
     endless_body,
 ]  # fmt: skip
 
@@ -175,80 +152,46 @@ def processor_seconds(thread: threading.Thread) -> float:
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
-def test_spirit_a_frame_in_single_bytes_is_the_same_frame() -> None:
-    with Server() as server, Client(server) as client:
-        client.wait_for(items.Ready)
-        for byte in encode(TEXT, EVENT) + encode(TEXT, b"x" * 200):
-            server.peer().send_raw(bytes([byte]))
-        client.wait_for(items.ConnectionWarning)
-        assert client.events == ["message"]
-
-
-@settings(PATIENT)
-@given(st.lists(st.binary(max_size=300), max_size=6), st.data())
-def test_spirit_how_the_bytes_are_cut_changes_nothing(payloads: list[bytes], data: Any) -> None:
-    stream = b"".join(
-        encode(TEXT, payload[:7], fin=False) + encode(CONTINUATION, payload[7:])
-        for payload in payloads
-    )
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=20)))
-    decoder, messages = FrameDecoder(1 << 20), []
-    for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
-        messages += decoder.feed(stream[start:end])
-    assert messages == [(TEXT, payload) for payload in payloads]
-    assert decoder.fault is None
-
-
-@settings(PATIENT)
-@given(st.lists(st.binary(max_size=64), max_size=20))
-def test_spirit_no_bytes_make_the_decoder_fail(blocks: list[bytes]) -> None:
-    decoder = FrameDecoder(1 << 10)
-    for block in blocks:
-        for opcode, payload in decoder.feed(block):
-            assert opcode != CONTINUATION
-            assert len(payload) <= 1 << 10
+def test_spirit_a_frame_in_single_bytes_is_the_same_frame(link: Link) -> None:
+    client, peer = link
+    for byte in encode(TEXT, EVENT) + encode(TEXT, b"x" * 200):
+        peer.send_raw(bytes([byte]))
+    client.wait_for(items.ConnectionWarning)
+    assert client.events == ["message"]
 
 
 # --- garbage --------------------------------------------------------------------------------------
 
-GARBAGE: dict[str, Callable[[Peer], None]] = {
-    "noise": lambda peer: peer.send_raw(os.urandom(512) + b"\r\n\r\n"),
-    "an empty line": lambda peer: peer.send_raw(b"\r\n\r\n"),
-    "another protocol": lambda peer: peer.send_raw(b"220 mail ready\r\n\r\n"),
-    "no status": lambda peer: peer.send_raw(b"HTTP/1.1\r\n\r\n"),
-    "status in words": lambda peer: peer.send_raw(b"HTTP/1.1 abc X\r\n\r\n"),
-    "a negative status": lambda peer: peer.send_raw(b"HTTP/1.1 -5 X\r\n\r\n"),
-    "a header without colon": lambda peer: peer.send_raw(b"HTTP/1.1 101 X\r\nhello\r\n\r\n"),
-    "a header not in UTF-8": lambda peer: peer.send_raw(b"HTTP/1.1 101 X\r\nA: \xff\r\n\r\n"),
-    "a wrong accept": lambda peer: peer.send_raw(
+GARBAGE: dict[str, bytes] = {
+    "noise": os.urandom(512) + b"\r\n\r\n",
+    "an empty line": b"\r\n\r\n",
+    "another protocol": b"220 mail ready\r\n\r\n",
+    "no status": b"HTTP/1.1\r\n\r\n",
+    "status in words": b"HTTP/1.1 abc X\r\n\r\n",
+    "a negative status": b"HTTP/1.1 -5 X\r\n\r\n",
+    "a header without colon": b"HTTP/1.1 101 X\r\nhello\r\n\r\n",
+    "a header not in UTF-8": b"HTTP/1.1 101 X\r\nA: \xff\r\n\r\n",
+    "a wrong accept": (
         b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: AAAA\r\n\r\n"
     ),
-    "no accept": lambda peer: peer.send_raw(
-        b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
-    ),
-    "a length in words": lambda peer: peer.send_raw(
-        b"HTTP/1.1 503 X\r\nContent-Length: abc\r\n\r\n"
-    ),
-    "a negative length": lambda peer: peer.send_raw(
-        b"HTTP/1.1 503 X\r\nContent-Length: -1\r\n\r\n"
-    ),
-    "a length that never comes": lambda peer: peer.send_raw(
-        b"HTTP/1.1 503 X\r\nContent-Length: 99999999999999999999\r\n\r\n"
-    ),
-    "half an answer": lambda peer: peer.send_raw(peer.upgrade_answer()[:-3]),
-    "frames before the answer": lambda peer: peer.send_raw(encode(TEXT, EVENT)),
-    "a close before the answer": lambda peer: peer.send_raw(encode(CLOSE, b"\x03\xe8")),
+    "no accept": b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+    "a length in words": b"HTTP/1.1 503 X\r\nContent-Length: abc\r\n\r\n",
+    "a negative length": b"HTTP/1.1 503 X\r\nContent-Length: -1\r\n\r\n",
+    "a length that never comes": b"HTTP/1.1 503 X\r\nContent-Length: 99999999999999999999\r\n\r\n",
+    "half an answer": b"",  # which is made of the request
+    "frames before the answer": encode(TEXT, EVENT),
+    "a close before the answer": encode(CLOSE, b"\x03\xe8"),
 }
 
 
-@pytest.mark.parametrize("garbage", GARBAGE)
+@pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE)
 def test_spirit_garbage_for_an_upgrade_answer_is_a_failed_dial_and_no_bug(
-    garbage: str, no_jitter: None
+    garbage: bytes, no_jitter: None
 ) -> None:
     def script(peer: Peer) -> None:
         peer.wait_request()
-        GARBAGE[garbage](peer)
+        peer.send_raw(garbage or peer.upgrade_answer()[:-3])
         peer.wait_end()
 
     with Server(script, good) as server, Client(server, connect_timeout=2 * SHORT) as client:
@@ -296,173 +239,7 @@ def test_spirit_junk_before_established_is_survived(junk: bytes) -> None:
         assert client.all(items.Lost) == []
 
 
-FLOODS: dict[str, dict[str, object]] = {
-    "errors": {"event": "pusher:error", "data": {"code": 4301, "message": "made up"}},
-    "confirmations": {"event": "pusher_internal:subscription_succeeded", "channel": "other"},
-    "refusals": {"event": "pusher:subscription_error", "channel": "other", "data": {}},
-    "greetings": {"event": "pusher:connection_established", "data": {"socket_id": "2.2"}},
-    "failures": {"event": "pusher:subscription_error", "channel": CHANNEL, "data": {}},
-    "unknown": {"event": "pusher:made_up"},
-    "junk": {},
-}
-
-
-@pytest.mark.parametrize("flood", FLOODS)
-def test_spirit_a_flood_of_the_same_is_said_a_few_times_and_not_each(flood: str) -> None:
-    machine = Machine()
-    machine.subscribe()
-    for _ in range(1000):
-        machine.receive(**FLOODS[flood])
-    assert 1 <= len(machine.all(ProtocolWarning)) <= 20
-    assert machine.protocol.ended is None
-
-
 # --- any order ------------------------------------------------------------------------------------
-
-CHANNELS = (CHANNEL, OTHER, PUBLIC)
-NAMES = st.sampled_from([*CHANNELS, "never wanted", "", None, 5])
-CODES = st.one_of(st.none(), st.integers(3990, 4410), st.sampled_from(["4001", True, 1e300, -1]))
-FRAMES = st.one_of(
-    st.builds(
-        lambda socket_id, timeout: {
-            "event": "pusher:connection_established",
-            "data": {"socket_id": socket_id, "activity_timeout": timeout},
-        },
-        st.sampled_from(["1.1", "", None, 5]),
-        st.one_of(st.none(), st.integers(), st.floats(allow_nan=False, allow_infinity=False)),
-    ),
-    st.builds(
-        lambda event, channel, data: {"event": event, "channel": channel, "data": data},
-        st.sampled_from(
-            ["pusher:ping", "pusher:pong", "pusher_internal:subscription_succeeded", "message",
-             "pusher:subscription_error", "pusher_internal:subscription_error", "pusher:made_up"]
-        ),
-        NAMES,
-        st.one_of(st.none(), st.just("{}"), st.builds(lambda s: {"status": s}, CODES)),
-    ),
-    st.builds(
-        lambda code, message: {"event": "pusher:error", "data": {"code": code, "message": message}},
-        CODES,
-        st.one_of(
-            st.text(max_size=5),
-            st.sampled_from([f"Existing subscription to channel {name}" for name in CHANNELS]),
-        ),
-    ),
-    st.recursive(
-        st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=5)),
-        lambda inner: st.dictionaries(st.sampled_from(["event", "channel", "data"]), inner),
-        max_leaves=5,
-    ),
-)  # fmt: skip
-ANSWERS = st.sampled_from(
-    [Granted("k:s"), Denied("no"), Unavailable("later", None), Unavailable("later", 3.0),
-     TokenRefused("no")]
-)  # fmt: skip
-STEPS = st.one_of(
-    FRAMES.map(lambda frame: ("text", json.dumps(frame).encode())),
-    st.binary(max_size=20).map(lambda junk: ("text", junk)),
-    st.sampled_from(["binary", "control", "probe"]).map(lambda kind: (kind, None)),
-    st.floats(0, 40).map(lambda seconds: ("pass", seconds)),
-    st.tuples(st.sampled_from(CHANNELS), ANSWERS).map(lambda answer: ("answer", answer)),
-    st.one_of(st.integers(0, 5000), st.just(1006)).map(lambda code: ("close", code)),
-)
-GREETING = ("text", b'{"event":"pusher:connection_established","data":{"socket_id":"1.1"}}')
-
-
-def play(
-    protocol: Protocol, steps: Sequence[tuple[str, Any]], now: float
-) -> tuple[list[Any], float]:
-    """Feed a machine; return what came out and the time it ended or the script did."""
-    out: list[Any] = []
-    for kind, value in steps:
-        match kind:
-            case "text":
-                protocol.receive_text(value, now, 0)
-            case "binary":
-                protocol.receive_binary(now)
-            case "control":
-                protocol.receive_control(now)
-            case "probe":
-                protocol.ping_now(now)
-            case "answer":
-                protocol.receive_auth(value[0], "1.1", value[1], now)
-            case "close":
-                protocol.receive_close(value, "made up")
-            case _:
-                until = now + value
-                while protocol.ended is None and protocol.deadline() <= until:
-                    now = max(now, protocol.deadline())
-                    protocol.tick(now)
-                    out += protocol.take_events()
-                now = until if protocol.ended is None else now
-        out += protocol.take_events()
-        for text in protocol.take_outgoing():
-            assert json.loads(text)["event"] in ("pusher:subscribe", "pusher:ping", "pusher:pong")
-        if protocol.ended:
-            break
-    return out, now
-
-
-@settings(PATIENT, max_examples=200)
-@given(st.booleans(), st.lists(STEPS, max_size=30), st.floats(0, 0.999))
-def test_spirit_any_order_of_anything_is_survived_and_never_waits_for_ever(
-    greeted: bool, steps: list[tuple[str, Any]], jitter: float
-) -> None:
-    protocol = Protocol(CHANNELS, now=0.0, timing=Timing(), random=lambda: jitter)
-    out, now = play(protocol, [GREETING, *steps] if greeted else steps, 0.0)
-    confirmed = [event.channel for event in out if isinstance(event, SubscriptionSucceeded)]
-    for decided in (event for event in out if isinstance(event, SubscriptionsSettled)):
-        assert set(decided.confirmed) <= set(confirmed)
-        assert sorted(decided.confirmed + decided.refused) == sorted(CHANNELS)
-    assert protocol.ready == any(isinstance(event, SubscriptionsSettled) for event in out)
-    if protocol.ended is None:
-        assert protocol.deadline() < inf
-        # A server that is mute from now on is left within ping interval and pong timeout.
-        play(protocol, [("pass", 25.0)], now)
-        assert protocol.ended is not None
-    assert (protocol.ended.stop is None) == (protocol.ended.retry is not None)
-    assert protocol.deadline() == inf
-
-
-LINKS = st.one_of(
-    st.just(None),  # the dial fails
-    st.lists(STEPS, max_size=6),
-    st.sampled_from([4200, 4201, 4299, 4100, 1000, 1006, 4300]).map(lambda code: [("close", code)]),
-)
-
-
-@settings(PATIENT, max_examples=200)
-@given(
-    st.lists(st.tuples(LINKS, st.booleans()), min_size=1, max_size=6),
-    st.lists(st.floats(0, 0.999), min_size=1, max_size=5),
-)
-def test_spirit_no_script_of_a_server_ever_gets_more_than_five_dials_in_ten_seconds(
-    links: list[tuple[list[tuple[str, Any]] | None, bool]], jitter: list[float]
-) -> None:
-    drawn = 0
-
-    def random() -> float:
-        nonlocal drawn
-        drawn += 1
-        return jitter[drawn % len(jitter)]
-
-    backoff, now, dials = Backoff(random), 0.0, []
-    for number in range(30):
-        script, greeted = links[number % len(links)]
-        backoff.dialled(now)
-        dials.append(now)
-        retry, stable_for = Retry.BACK_OFF, 0.0
-        if script is not None:
-            protocol = Protocol(CHANNELS, now=now, timing=Timing(), random=random)
-            steps = [GREETING, *script] if greeted else script
-            _, end = play(protocol, [*steps, ("pass", 60.0)], now)
-            assert protocol.ended is not None
-            if protocol.ended.stop:
-                break
-            retry = protocol.ended.retry or Retry.BACK_OFF
-            stable_for, now = (end - now if protocol.ready else 0.0), end
-        now = backoff.next_dial(now, retry, stable_for=stable_for)
-    assert all(later - first > 10.0 for first, later in zip(dials, dials[5:], strict=False))
 
 
 # --- the tail never looks alive while it is deaf --------------------------------------------------
@@ -470,7 +247,7 @@ def test_spirit_no_script_of_a_server_ever_gets_more_than_five_dials_in_ten_seco
 
 def test_spirit_a_server_that_forgets_a_subscription_is_noticed_and_mended() -> None:
     def script(peer: Peer) -> None:
-        ready(peer)
+        peer.ready()
         peer.wait_event("pusher:subscribe", count=2)
         peer.confirm(CHANNEL)  # the first recheck is answered
         peer.wait_event("pusher:subscribe", count=4)  # the second is not: asked anew
@@ -486,7 +263,7 @@ def test_spirit_a_server_that_forgets_a_subscription_is_noticed_and_mended() -> 
 
 def test_spirit_a_recheck_that_is_refused_is_a_gap_too() -> None:
     def script(peer: Peer) -> None:
-        ready(peer)
+        peer.ready()
         peer.wait_event("pusher:subscribe", count=2)
         peer.error(4009, "Connection is unauthorized")
         peer.wait_event("pusher:subscribe", count=3)

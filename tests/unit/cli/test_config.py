@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from chatapp_tail.cli.config import Arguments, Settings, compile_settings
+from chatapp_tail.cli.options import ForwardBody
 from chatapp_tail.errors import UsageError
 from chatapp_tail.formats import Output
 from chatapp_tail.formats.colors import ColorMode
@@ -51,6 +52,17 @@ TYPED: dict[str, Any] = {
     "resume": None,
     "backfill": True,
     "backfill_wait": 10.0,
+    "forward_to": None,
+    "forward_headers": (),
+    "forward_body": ForwardBody.WEBHOOK,
+    "forward_secret_file": None,
+    "forward_timeout": 30.0,
+    "forward_retry_for": None,
+    "forward_ca_file": None,
+    "exec_command": None,
+    "exec_timeout": 30.0,
+    "jobs": None,
+    "dead_letters": None,
     "quiet": False,
     "verbose": 0,
     "log_format": LogFormat.TEXT,

@@ -5,16 +5,23 @@ the reader and that of the `Date` header are off by what is drawn.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from functools import partial
+from pathlib import Path
 from random import Random
 from typing import Any, Literal
 from urllib.parse import unquote
 
 from chatapp_tail.chatapp.http import Response
-from chatapp_tail.history.requests import Clock
+from chatapp_tail.history.rate_limit import RateLimiter
+from chatapp_tail.history.reader import History
+from chatapp_tail.history.recovery import recover
+from chatapp_tail.history.requests import Ask, Clock
+from chatapp_tail.items import ChannelEvent, Gap
 
+Interceptor = Callable[[Ask, str, Mapping[str, str]], Response]
 Form = Literal["number", "text", "fraction", "milliseconds", "iso", "null", "absent"]
 READABLE: tuple[Form, ...] = ("number", "text", "fraction")
 UNREADABLE: tuple[Form, ...] = ("milliseconds", "iso", "null", "absent")
@@ -74,6 +81,25 @@ class World:
 
     def _sleep(self, seconds: float) -> None:
         self.now += seconds
+
+    def history(self, store: Path | None = None, ask: Ask | None = None) -> History:
+        """Return what reads this service, in one thread and by its clock."""
+        clock = self.clock
+        limiter = RateLimiter(0.0, clock.monotonic, clock.sleep)
+        return History(ask or self.ask, limiter, store=store, clock=clock, call=lambda work: work())
+
+    def recover(
+        self, gap: Gap, began: int = 0, newest: int | None = None
+    ) -> tuple[list[dict[str, Any]], Gap]:
+        """Return the items that came of a gap, and the gap; `began` is in ns, `newest` in s."""
+        known = {} if newest is None else {gap.channel: newest}
+        *events, end = recover(self.history(), [gap], {gap.channel: began}, known)
+        assert isinstance(end, Gap)
+        return [_item(event) for event in events], end
+
+    def intercept(self, answer: Interceptor) -> None:
+        """Answer all requests so from now on; the first argument is what answered them before."""
+        self.ask = partial(answer, self.ask)  # type: ignore[method-assign]
 
     def say(self, chat: str, number: int | str, sent: int, time: object = ...) -> None:
         self.added += 1
@@ -155,6 +181,13 @@ class World:
             more = end < len(said)
             data["nextPage"] = f"{least}:{number + 1}:{end}" if more else None
         return data
+
+
+def _item(event: ChannelEvent | Gap) -> dict[str, Any]:
+    assert isinstance(event, ChannelEvent)
+    (item,) = json.loads(event.data or b"")["payload"]["data"]
+    assert isinstance(item, dict)
+    return item
 
 
 def _message(chat: str, said: Said) -> dict[str, Any]:

@@ -4,69 +4,45 @@ import json
 import random
 from collections.abc import Iterable
 from math import inf
+from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
 from chatapp_tail.chatapp.records import Record, Source
 from chatapp_tail.history import dedup as module
 from chatapp_tail.history.dedup import CAPACITY, Deduplicator
+from tests.factories import record
 
 HOUR = 3600 * 10**9
 LIVE, HISTORY = Source.LIVE, Source.BACKFILL
 STATUSES = ("messageStatus", "chatTag", "chatConversation", "made-up")
 
 
-def record(name: str, source: Source, at: int = 0, event: str = "message") -> Record:
-    return Record(event, name, "c", 1, "telegram", at, source, None, 1, 1, b"{}")
+def message(name: str, source: Source, at: int = 0, **members: Any) -> Record:
+    return record(id=name, source=source, received=at, **({"data": b"{}"} | members))
 
 
 def shows(deduplicator: Deduplicator, name: str, source: Source, at: int = 0) -> bool:
-    return bool(deduplicator.drop_duplicates([record(name, source, at)]))
+    return bool(deduplicator.drop_duplicates([message(name, source, at)]))
 
 
-def test_what_came_live_does_not_come_again_from_history() -> None:
+SHOWN = {
+    "what came live does not come again from history": "Lhh",
+    "what came from history comes from there once": "Hh",
+    "one live copy of a message from history is a double, another, as of an edit, is not": "HlLLhL",
+    "what the server repeats live is shown every time": "LLLLL",
+    "history read twice does not eat a second live one": "HhlL",
+    "history after live does not eat the next live one": "LhL",
+}
+"""Copies of one message as they come, (l)ive or from (h)istory; those in upper case are shown."""
+
+
+@pytest.mark.parametrize("copies", SHOWN.values(), ids=SHOWN)
+def test_which_of_several_copies_are_shown(copies: str) -> None:
     deduplicator = Deduplicator()
-    assert shows(deduplicator, "a", LIVE)
-    assert not shows(deduplicator, "a", HISTORY)
-    assert not shows(deduplicator, "a", HISTORY)
-
-
-def test_what_came_from_history_comes_from_there_once() -> None:
-    deduplicator = Deduplicator()
-    assert shows(deduplicator, "a", HISTORY)
-    assert not shows(deduplicator, "a", HISTORY)
-
-
-def test_the_live_twin_of_a_message_from_history_is_dropped_once() -> None:
-    """One live copy of a message from history is a duplicate; a second one is not."""
-    deduplicator = Deduplicator()
-    assert shows(deduplicator, "a", HISTORY)
-    assert not shows(deduplicator, "a", LIVE)
-    assert shows(deduplicator, "a", LIVE), "the server says it once more, as after an edit"
-    assert shows(deduplicator, "a", LIVE)
-    assert not shows(deduplicator, "a", HISTORY)
-    assert shows(deduplicator, "a", LIVE)
-
-
-def test_what_the_server_repeats_live_is_shown_every_time() -> None:
-    deduplicator = Deduplicator()
-    assert [shows(deduplicator, "a", LIVE) for _ in range(5)] == [True] * 5
-
-
-def test_history_read_twice_does_not_eat_a_second_live_one() -> None:
-    deduplicator = Deduplicator()
-    assert shows(deduplicator, "a", HISTORY)
-    assert not shows(deduplicator, "a", HISTORY)
-    assert not shows(deduplicator, "a", LIVE)
-    assert shows(deduplicator, "a", LIVE)
-
-
-def test_history_after_live_does_not_eat_the_next_live_one() -> None:
-    deduplicator = Deduplicator()
-    assert shows(deduplicator, "a", LIVE)
-    assert not shows(deduplicator, "a", HISTORY)
-    assert shows(deduplicator, "a", LIVE)
+    for copy in copies:
+        source = LIVE if copy in "lL" else HISTORY
+        assert shows(deduplicator, "a", source) is copy.isupper()
 
 
 def test_what_an_earlier_run_showed_does_not_come_from_history() -> None:
@@ -82,19 +58,19 @@ def test_what_an_earlier_run_showed_and_the_server_says_again_is_shown() -> None
 @pytest.mark.parametrize("event", STATUSES)
 def test_only_messages_can_be_doubles(event: str) -> None:
     deduplicator = Deduplicator(["a"])
-    each = [record("a", source, event=event) for source in (HISTORY, HISTORY, LIVE, LIVE)]
+    each = [message("a", source, event=event) for source in (HISTORY, HISTORY, LIVE, LIVE)]
     assert deduplicator.drop_duplicates(each) == each
     assert shows(Deduplicator(), "a", HISTORY)
 
 
 def test_the_items_of_one_event_are_judged_one_by_one_and_keep_their_order() -> None:
     deduplicator = Deduplicator(["b"])
-    batch = [record(name, HISTORY) for name in "abcac"]
+    batch = [message(name, HISTORY) for name in "abcac"]
     assert [each.id for each in deduplicator.drop_duplicates(batch)] == ["a", "c"]
 
 
 def test_records_come_back_as_they_are() -> None:
-    each = record("a", HISTORY, 7)
+    each = message("a", HISTORY, 7)
     (shown,) = Deduplicator().drop_duplicates([each])
     assert shown is each
 
@@ -114,7 +90,7 @@ def is_double(history: object, live: object) -> bool:
     """Whether the live one of two is dropped, the other one having come from history."""
     deduplicator = Deduplicator()
     first, second = (
-        replace(record("a", source), data=json.dumps(said).encode())
+        message("a", source, data=json.dumps(said).encode())
         for source, said in ((HISTORY, history), (LIVE, live))
     )
     assert deduplicator.drop_duplicates([first]) == [first]
@@ -176,10 +152,10 @@ def test_an_edit_is_shown_however_soon_it_comes(history: object, live: object) -
 @pytest.mark.parametrize("data", [b'"\xff"', b"[" * 100_000, b"{", b"1" * 5000, b"NaN"])
 def test_data_of_any_kind_is_compared_by_its_bytes(data: bytes) -> None:
     deduplicator = Deduplicator()
-    assert deduplicator.drop_duplicates([replace(record("a", HISTORY), data=data)])
-    assert not deduplicator.drop_duplicates([replace(record("a", LIVE), data=data)])
-    assert deduplicator.drop_duplicates([replace(record("b", HISTORY), data=data)])
-    assert deduplicator.drop_duplicates([replace(record("b", LIVE), data=b"{}")])
+    assert deduplicator.drop_duplicates([message("a", HISTORY, data=data)])
+    assert not deduplicator.drop_duplicates([message("a", LIVE, data=data)])
+    assert deduplicator.drop_duplicates([message("b", HISTORY, data=data)])
+    assert deduplicator.drop_duplicates([message("b", LIVE)])
 
 
 def test_a_live_one_is_a_double_however_late_it_comes() -> None:
@@ -191,21 +167,13 @@ def test_a_live_one_is_a_double_however_late_it_comes() -> None:
 # --- bounds
 
 
-def test_as_many_are_remembered_as_promised() -> None:
+@pytest.mark.parametrize("source", [LIVE, HISTORY])
+def test_as_many_are_remembered_as_promised(source: Source) -> None:
     deduplicator = Deduplicator()
     for number in range(CAPACITY):
-        shows(deduplicator, str(number), LIVE)
+        shows(deduplicator, str(number), source)
     assert not shows(deduplicator, "0", HISTORY)
-    shows(deduplicator, "one more", LIVE)
-    assert shows(deduplicator, "0", HISTORY)
-
-
-def test_as_many_of_history_are_remembered() -> None:
-    deduplicator = Deduplicator()
-    for number in range(CAPACITY):
-        shows(deduplicator, str(number), HISTORY)
-    assert not shows(deduplicator, "0", HISTORY)
-    shows(deduplicator, "one more", HISTORY)
+    shows(deduplicator, "one more", source)
     assert shows(deduplicator, "0", HISTORY)
 
 

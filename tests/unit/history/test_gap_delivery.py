@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from chatapp_tail.history import gap_filler
 from chatapp_tail.history.checkpoint import Checkpoint, Watermark
 from chatapp_tail.history.gap_delivery import GapDelivery
 from chatapp_tail.history.gap_filler import GapFiller
@@ -68,7 +69,9 @@ def checkpoint(tmp_path: Path) -> Iterator[Checkpoint]:
 
 
 @pytest.fixture
-def delivering(checkpoint: Checkpoint) -> Iterator[Delivering]:
+def delivering(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> Iterator[Delivering]:
+    # A message comes at once, and not with the next one, which may have to wait.
+    monkeypatch.setattr(gap_filler, "_RESULT_INTERVAL", 0.0)
     made = Delivering(checkpoint)
     yield made
     made.close()

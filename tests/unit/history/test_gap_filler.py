@@ -3,9 +3,12 @@
 import select
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from itertools import chain
 from math import inf
 from queue import Empty, SimpleQueue
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -29,6 +32,7 @@ from chatapp_tail.items import (
 )
 from chatapp_tail.threads import Waker
 from tests.conftest import TIMEOUT_SCALE, wait_until
+from tests.factories import gap, message
 
 WAIT = 10.0 * TIMEOUT_SCALE
 READY = Ready(1, ["a"], [])
@@ -41,210 +45,182 @@ ENDS_OF_AN_EPISODE: list[Item] = [
 News = list[ChannelEvent] | Gap
 
 
-def gap(channel: str = "a", since: int = 1) -> Gap:
-    return Gap(channel, since, since + 5, "lost")
-
-
 def filled(channel: str = "a", since: int = 1) -> Gap:
-    return Gap(channel, since, since + 5, "lost", missing=None)
+    return replace(gap(channel, since), missing=None)
 
 
-def message(number: int, channel: str = "a") -> ChannelEvent:
-    return ChannelEvent(number, "message", channel, b"{}")
+class Backfill(GapFiller):
+    """A gap filler, and both ends of it: what is read comes from the test, when that gives it."""
 
+    def __init__(self, alarm: Waker, *, fetch: Fetch | None = None, **settings: Any) -> None:
+        self.alarm = alarm
+        self._reads: SimpleQueue[tuple[list[Gap], dict[str, int], dict[str, int]]] = SimpleQueue()
+        self._given: SimpleQueue[ChannelEvent | Gap | Exception | None] = SimpleQueue()
+        defaults: dict[str, Any] = {"first_seen": {}, "timeout": 100.0}
+        read = fetch or self._read_given
+        super().__init__(read, lambda name: name != "none", alarm, **(defaults | settings))
 
-class Reading:
-    """A fetch that yields what the test gives it, when the test gives it."""
-
-    def __init__(self) -> None:
-        self._begun: SimpleQueue[tuple[list[Gap], dict[str, int], dict[str, int]]] = SimpleQueue()
-        self._steps: SimpleQueue[ChannelEvent | Gap | Exception | None] = SimpleQueue()
-
-    def __call__(
+    def _read_given(
         self, gaps: Sequence[Gap], first_seen: Mapping[str, int], newest: Mapping[str, int]
     ) -> Iterator[ChannelEvent | Gap]:
-        self._begun.put((list(gaps), dict(first_seen), dict(newest)))
-        while (step := self._steps.get()) is not None:
+        self._reads.put((list(gaps), dict(first_seen), dict(newest)))
+        while (step := self._given.get()) is not None:
             if isinstance(step, Exception):
                 raise step
             yield step
 
     def begun(self) -> tuple[list[Gap], dict[str, int], dict[str, int]]:
-        """Wait until it is called; with what."""
-        return self._begun.get(timeout=WAIT)
-
-    def gives(self, *steps: ChannelEvent | Gap | Exception) -> None:
-        for step in steps:
-            self._steps.put(step)
-
-    def ends(self) -> None:
-        self._steps.put(None)
+        """Wait until history is read; return what the reader was called with."""
+        return self._reads.get(timeout=WAIT)
 
     @property
     def is_idle(self) -> bool:
-        return self._begun.empty()
+        return self._reads.empty()
+
+    def gives(self, *steps: ChannelEvent | Gap | Exception) -> None:
+        for step in steps:
+            self._given.put(step)
+
+    def ends(self) -> None:
+        """Let the reading of these gaps end."""
+        self._given.put(None)
+
+    def lose(self, *gaps: Gap) -> None:
+        """Let the socket's thread see these gaps, and the end of the episode."""
+        self.watch([*gaps, READY])
+
+    def woken(self, seconds: float = WAIT) -> bool:
+        return bool(select.select([self.alarm], [], [], max(0.0, seconds))[0])
+
+    def taken(self) -> News:
+        """Wait for the next news, as the main thread does: by the alarm."""
+        deadline = time.monotonic() + WAIT
+        while (news := self.take()) is None:
+            assert self.woken(deadline - time.monotonic())
+            self.alarm.clear()
+        return news
+
+
+Make = Callable[..., Backfill]
 
 
 @pytest.fixture
-def reading() -> Iterator[Reading]:
-    made = Reading()
-    yield made
-    made.ends()
+def make() -> Iterator[Make]:
+    """Make a gap filler; its reading ends with the test."""
+    with closing(Waker()) as alarm:
+        made: list[Backfill] = []
+
+        def make(**settings: Any) -> Backfill:
+            made.append(Backfill(alarm, **settings))
+            return made[-1]
+
+        yield make
+        for backfill in made:
+            backfill.ends()
 
 
 @pytest.fixture
-def alarm() -> Iterator[Waker]:
-    made = Waker()
-    yield made
-    made.close()
-
-
-def made(
-    fetch: Fetch,
-    alarm: Waker,
-    *,
-    first_seen: Mapping[str, int] | None = None,
-    times: MessageTimes | None = None,
-    timeout: float = 100.0,
-) -> GapFiller:
-    return GapFiller(
-        fetch,
-        lambda name: name != "none",
-        alarm,
-        first_seen=first_seen or {},
-        times=times,
-        timeout=timeout,
-    )
-
-
-def taken(backfill: GapFiller, alarm: Waker) -> News:
-    """Wait for the next news, as the main thread does: by the alarm."""
-    deadline = time.monotonic() + WAIT
-    while (news := backfill.take()) is None:
-        assert select.select([alarm], [], [], max(0.0, deadline - time.monotonic()))[0]
-        alarm.clear()
-    return news
+def backfill(make: Make) -> Backfill:
+    return make()
 
 
 # --- one gap
 
 
-def test_a_gap_is_read_at_once_and_handed_out_when_it_is_reached(
-    reading: Reading, alarm: Waker
-) -> None:
-    backfill = made(reading, alarm)
+def test_a_gap_is_read_at_once_and_handed_out_when_it_is_reached(backfill: Backfill) -> None:
     backfill.watch([Subscribed(1, "a"), gap(), READY])
-    assert reading.begun()[0] == [gap()]
-    reading.gives(message(1), message(2), filled())
-    assert select.select([alarm], [], [], WAIT)[0]
+    assert backfill.begun()[0] == [gap()]
+    backfill.gives(message(1), message(2), filled())
+    assert backfill.woken()
     assert backfill.take() is None, "what came before the gap is not written yet"
     assert backfill.mark_reached(gap()) is Reached.OPEN
-    assert taken(backfill, alarm) == [message(1), message(2)]
-    assert taken(backfill, alarm) == filled()
+    assert backfill.taken() == [message(1), message(2)]
+    assert backfill.taken() == filled()
     assert backfill.take() is None
 
 
-def test_a_gap_without_messages(reading: Reading, alarm: Waker) -> None:
-    backfill = made(reading, alarm)
-    backfill.watch([gap(), READY])
+@pytest.mark.parametrize(
+    "end", [filled(), gap(missing="HTTP 403")], ids=["nothing is missing", "something is missing"]
+)
+def test_a_gap_without_messages(backfill: Backfill, end: Gap) -> None:
+    backfill.lose(gap())
     assert backfill.mark_reached(gap()) is Reached.OPEN
-    reading.gives(filled())
-    assert taken(backfill, alarm) == filled()
-
-
-def test_what_is_missing_is_handed_on(reading: Reading, alarm: Waker) -> None:
-    backfill = made(reading, alarm)
-    backfill.watch([gap(), READY])
-    backfill.mark_reached(gap())
-    end = Gap("a", 1, 6, "lost", missing="HTTP 403")
-    reading.gives(end)
-    assert taken(backfill, alarm) == end
+    backfill.gives(end)
+    assert backfill.taken() == end
     assert backfill.unfinished() == []
 
 
-@pytest.mark.parametrize("odd", [Gap("a", 1, 6, "lost", final=True), gap("none")])
-def test_gaps_that_are_nobody_s(reading: Reading, alarm: Waker, odd: Gap) -> None:
+@pytest.mark.parametrize("odd", [gap(final=True), gap("none")], ids=["final", "without history"])
+def test_gaps_that_are_nobody_s(backfill: Backfill, odd: Gap) -> None:
     """Final gaps, and gaps of channels without history, are not read."""
-    backfill = made(reading, alarm)
-    backfill.watch([odd, READY])
+    backfill.lose(odd)
     assert backfill.mark_reached(odd) is Reached.NOT_READ
     assert backfill.unfinished() == []
     assert backfill.due == 0.0
-    backfill.watch([gap("b"), READY])
-    assert reading.begun()[0] == [gap("b")]
+    backfill.lose(gap("b"))
+    assert backfill.begun()[0] == [gap("b")]
 
 
-def test_a_gap_that_was_never_seen_is_not_ours(reading: Reading, alarm: Waker) -> None:
-    backfill = made(reading, alarm)
-    backfill.watch([gap(), READY])
+def test_a_gap_that_was_never_seen_is_not_ours(backfill: Backfill) -> None:
+    backfill.lose(gap())
     assert backfill.mark_reached(gap(since=2)) is Reached.NOT_READ
     assert backfill.mark_reached(gap("b")) is Reached.NOT_READ
 
 
-def test_nothing_is_read_and_no_thread_begun_without_a_gap(reading: Reading, alarm: Waker) -> None:
+def test_nothing_is_read_and_no_thread_begun_without_a_gap(backfill: Backfill) -> None:
     before = threading.active_count()
-    backfill = made(reading, alarm)
     backfill.watch(
         [message(1), Connected(1, "1.2"), Subscribed(1, "a"), Watermarks({"a": 1}), READY]
     )
     assert threading.active_count() == before
     assert backfill.take() is None
-    assert reading.is_idle
+    assert backfill.is_idle
 
 
-def test_whoever_reads_keeps_nothing_from_ending(reading: Reading, alarm: Waker) -> None:
-    made(reading, alarm).watch([gap(), READY])
-    reading.begun()
-    (worker,) = [each for each in threading.enumerate() if each.name == "chatapp-tail-backfill"][
-        -1:
-    ]
-    assert worker.daemon
+def test_whoever_reads_keeps_nothing_from_ending(backfill: Backfill) -> None:
+    backfill.lose(gap())
+    backfill.begun()
+    workers = [each for each in threading.enumerate() if each.name == "chatapp-tail-backfill"]
+    assert workers[-1].daemon
 
 
 # --- several gaps
 
 
 @pytest.mark.parametrize("end", ENDS_OF_AN_EPISODE, ids=lambda item: type(item).__name__)
-def test_gaps_that_end_together_are_read_together(
-    reading: Reading, alarm: Waker, end: Item
-) -> None:
-    backfill = made(reading, alarm)
+def test_gaps_that_end_together_are_read_together(backfill: Backfill, end: Item) -> None:
     backfill.watch([gap("a")])
     backfill.watch([Subscribed(1, "b"), gap("b"), Subscribed(1, "c"), gap("c")])
-    assert reading.is_idle
+    assert backfill.is_idle
     backfill.watch([end])
-    assert reading.begun()[0] == [gap("a"), gap("b"), gap("c")]
+    assert backfill.begun()[0] == [gap("a"), gap("b"), gap("c")]
 
 
 def test_a_channel_that_never_comes_back_keeps_no_other_waiting(
-    reading: Reading, alarm: Waker, monkeypatch: pytest.MonkeyPatch
+    backfill: Backfill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_COLLECT_WINDOW", 0.05)
-    backfill = made(reading, alarm)
     backfill.watch([gap("a")])
-    assert reading.begun()[0] == [gap("a")]
+    assert backfill.begun()[0] == [gap("a")]
     backfill.watch([gap("b")])
-    reading.gives(filled("a"))
-    reading.ends()
-    assert reading.begun()[0] == [gap("b")]
+    backfill.gives(filled("a"))
+    backfill.ends()
+    assert backfill.begun()[0] == [gap("b")]
 
 
-def test_gaps_of_a_later_loss_are_read_after_those_of_an_earlier_one(
-    reading: Reading, alarm: Waker
-) -> None:
-    backfill = made(reading, alarm)
-    backfill.watch([gap("a"), READY])
-    reading.begun()
-    backfill.watch([gap("a", 20), gap("b", 20), READY])
+def test_gaps_of_a_later_loss_are_read_after_those_of_an_earlier_one(backfill: Backfill) -> None:
+    backfill.lose(gap("a"))
+    backfill.begun()
+    backfill.lose(gap("a", 20), gap("b", 20))
     assert backfill.mark_reached(gap("a")) is Reached.OPEN
-    reading.gives(message(1), filled("a"))
-    reading.ends()
-    assert reading.begun()[0] == [gap("a", 20), gap("b", 20)]
-    reading.gives(message(2), filled("a", 20), filled("b", 20))
-    assert [taken(backfill, alarm), taken(backfill, alarm)] == [[message(1)], filled("a")]
+    backfill.gives(message(1), filled("a"))
+    backfill.ends()
+    assert backfill.begun()[0] == [gap("a", 20), gap("b", 20)]
+    backfill.gives(message(2), filled("a", 20), filled("b", 20))
+    assert [backfill.taken(), backfill.taken()] == [[message(1)], filled("a")]
     assert backfill.take() is None
     backfill.mark_reached(gap("a", 20))
-    assert [taken(backfill, alarm) for _ in range(3)] == [
+    assert [backfill.taken() for _ in range(3)] == [
         [message(2)],
         filled("a", 20),
         filled("b", 20),
@@ -253,15 +229,14 @@ def test_gaps_of_a_later_loss_are_read_after_those_of_an_earlier_one(
     assert backfill.due == 0.0
 
 
-def test_a_gap_is_filled_before_it_is_reached(reading: Reading, alarm: Waker) -> None:
+def test_a_gap_is_filled_before_it_is_reached(backfill: Backfill) -> None:
     """It was read together with one that was reached earlier; it is ours, and over."""
-    backfill = made(reading, alarm)
-    backfill.watch([gap("a"), gap("b"), READY])
+    backfill.lose(gap("a"), gap("b"))
     backfill.mark_reached(gap("a"))
-    reading.gives(message(1, "b"), filled("a"), filled("b"))
-    assert taken(backfill, alarm) == [message(1, "b")]
-    assert taken(backfill, alarm) == filled("a")
-    assert taken(backfill, alarm) == filled("b")
+    backfill.gives(message(1, "b"), filled("a"), filled("b"))
+    assert backfill.taken() == [message(1, "b")]
+    assert backfill.taken() == filled("a")
+    assert backfill.taken() == filled("b")
     assert backfill.due == 0.0, "live events need not wait any more"
     assert backfill.unfinished() == []
     assert backfill.mark_reached(gap("b")) is Reached.FILLED
@@ -270,32 +245,27 @@ def test_a_gap_is_filled_before_it_is_reached(reading: Reading, alarm: Waker) ->
     assert backfill.mark_reached(gap("b")) is Reached.NOT_READ, "it is forgotten"
 
 
-def test_which_gaps_are_unfinished(reading: Reading, alarm: Waker) -> None:
-    backfill = made(reading, alarm)
-    backfill.watch([gap("a"), gap("b"), gap("c"), READY])
+def test_which_gaps_are_unfinished(backfill: Backfill) -> None:
+    backfill.lose(gap("a"), gap("b"), gap("c"))
     assert backfill.unfinished() == []
     backfill.mark_reached(gap("a"))
     assert backfill.unfinished() == [gap("a")]
     backfill.mark_reached(gap("b"))
-    reading.gives(filled("a"))
-    assert taken(backfill, alarm) == filled("a")
+    backfill.gives(filled("a"))
+    assert backfill.taken() == filled("a")
     assert backfill.unfinished() == [gap("b")]
 
 
-def test_what_was_read_and_not_taken_is_unfinished(reading: Reading, alarm: Waker) -> None:
-    backfill = made(reading, alarm)
-    backfill.watch([gap("a"), READY])
+def test_what_was_read_and_not_taken_is_unfinished(backfill: Backfill) -> None:
+    backfill.lose(gap("a"))
     backfill.mark_reached(gap("a"))
-    reading.gives(message(1), filled("a"))
-    assert taken(backfill, alarm) == [message(1)]
+    backfill.gives(message(1), filled("a"))
+    assert backfill.taken() == [message(1)]
     assert backfill.unfinished() == [gap("a")]
 
 
-def test_the_gaps_of_all_lines_can_be_unfinished_while_others_come(
-    reading: Reading, alarm: Waker
-) -> None:
+def test_the_gaps_of_all_lines_can_be_unfinished_while_others_come(backfill: Backfill) -> None:
     """The socket's thread adds gaps while the main one looks at them."""
-    backfill = made(reading, alarm)
     stop = threading.Event()
 
     def watch() -> None:
@@ -318,66 +288,59 @@ def test_the_gaps_of_all_lines_can_be_unfinished_while_others_come(
 # --- since when a channel is tailed
 
 
-def test_when_a_channel_was_tailed_first(reading: Reading, alarm: Waker) -> None:
-    backfill = made(reading, alarm, first_seen={"old": 5})
+def test_when_a_channel_was_tailed_first(make: Make) -> None:
+    backfill = make(first_seen={"old": 5})
     backfill.watch([Subscribed(10, "a"), Subscribed(11, "old"), READY])
     backfill.watch([Subscribed(20, "a"), gap("a", 15), Subscribed(21, "b"), READY])
-    assert reading.begun()[1] == {"old": 5, "a": 10, "b": 21}
+    assert backfill.begun()[1] == {"old": 5, "a": 10, "b": 21}
 
 
 @pytest.mark.defect("A2.2b")
-def test_a_gap_is_read_though_its_channel_seems_to_have_begun_later(
-    reading: Reading, alarm: Waker
-) -> None:
+def test_a_gap_is_read_though_its_channel_seems_to_have_begun_later(make: Make) -> None:
     """The clock was set back since, or a line was found late."""
-    backfill = made(reading, alarm, first_seen={"old": 1000})
+    backfill = make(first_seen={"old": 1000})
     backfill.watch([gap("old", 700), Subscribed(500, "a"), gap("a", 400), READY])
-    assert reading.begun()[1] == {"old": 700, "a": 400}
+    assert backfill.begun()[1] == {"old": 700, "a": 400}
 
 
-def test_the_newest_message_is_that_from_before_a_gap(reading: Reading, alarm: Waker) -> None:
+def test_the_newest_message_is_that_from_before_a_gap(make: Make) -> None:
     times = MessageTimes({"a": 5})
-    backfill = made(reading, alarm, times=times)
-    backfill.watch([gap("a"), READY])
-    assert reading.begun()[2] == {"a": 5}
+    backfill = make(times=times)
+    backfill.lose(gap("a"))
+    assert backfill.begun()[2] == {"a": 5}
     times.newest["b"] = 7
-    backfill.watch([gap("b"), gap("c"), READY])
+    backfill.lose(gap("b"), gap("c"))
     times.newest |= {"b": 8, "c": 9}
-    reading.gives(filled("a"))
-    reading.ends()
-    assert reading.begun()[2] == {"b": 7}
+    backfill.gives(filled("a"))
+    backfill.ends()
+    assert backfill.begun()[2] == {"b": 7}
 
 
 @pytest.mark.defect("A2.23b")
-def test_a_gap_that_was_given_up_is_read_with_the_next_one(reading: Reading, alarm: Waker) -> None:
+def test_a_gap_that_was_given_up_is_read_with_the_next_one(make: Make) -> None:
     second = 10**9
-    backfill = made(reading, alarm, times=MessageTimes({"a": 500}))
-    backfill.watch([gap("a", 90 * second), READY])
-    assert reading.begun()[2] == {"a": 500}
-    reading.gives(replace(gap("a", 90 * second), missing="HTTP 503", given_up=True))
-    reading.ends()
-    backfill.watch([gap("a", 700 * second), READY])
-    assert reading.begun()[2] == {"a": 90}
-    reading.gives(replace(gap("a", 700 * second), missing=None))
-    reading.ends()
-    backfill.watch([gap("a", 900 * second), READY])
-    assert reading.begun()[2] == {"a": 500}
+    backfill = make(times=MessageTimes({"a": 500}))
+    for since, newest, given_up in ((90, 500, True), (700, 90, False), (900, 500, False)):
+        lost = gap("a", since * second)
+        backfill.lose(lost)
+        assert backfill.begun()[2] == {"a": newest}
+        missing = "HTTP 503" if given_up else None
+        backfill.gives(replace(lost, missing=missing, given_up=given_up))
+        backfill.ends()
 
 
-def test_a_begin_that_a_gap_moves_moves_that_by_the_service_s_clock_too(
-    reading: Reading, alarm: Waker
-) -> None:
+def test_a_begin_that_a_gap_moves_moves_that_by_the_service_s_clock_too(make: Make) -> None:
     times = MessageTimes()
-    backfill = made(reading, alarm, first_seen={"old": 5}, times=times)
+    backfill = make(first_seen={"old": 5}, times=times)
     backfill.watch([Subscribed(30 * 10**9, "a"), Subscribed(30 * 10**9, "old")])
     times.begins |= {"a": 1000, "old": 1000}
-    backfill.watch([gap("a", 10 * 10**9), gap("old", 1), READY])
+    backfill.lose(gap("a", 10 * 10**9), gap("old", 1))
     assert times.begins == {"a": 980, "old": 1000}
 
 
-def test_what_the_caller_knows_stays_as_it_is(reading: Reading, alarm: Waker) -> None:
+def test_what_the_caller_knows_stays_as_it_is(make: Make) -> None:
     first_seen = {"old": 5}
-    made(reading, alarm, first_seen=first_seen).watch([Subscribed(10, "a")])
+    make(first_seen=first_seen).watch([Subscribed(10, "a")])
     assert first_seen == {"old": 5}
 
 
@@ -385,12 +348,10 @@ def test_what_the_caller_knows_stays_as_it_is(reading: Reading, alarm: Waker) ->
 
 
 @pytest.mark.defect("A2.6")
-def test_for_a_check_of_a_subscription_nothing_waits_and_it_is_no_idleness(
-    reading: Reading, alarm: Waker
-) -> None:
+def test_for_a_check_of_a_subscription_nothing_waits_and_it_is_no_idleness(make: Make) -> None:
     check = Gap("a", 1, 6, RENEWED)
-    backfill = made(reading, alarm, timeout=7.0)
-    backfill.watch([check, READY])
+    backfill = make(timeout=7.0)
+    backfill.lose(check)
     assert backfill.mark_reached(check)
     assert (backfill.due, backfill.busy) == (0.0, False)
     backfill.watch([gap("b")])
@@ -399,64 +360,58 @@ def test_for_a_check_of_a_subscription_nothing_waits_and_it_is_no_idleness(
     assert backfill.busy
 
 
-def test_live_events_wait_from_the_end_of_a_gap_on_and_only_when_it_is_reached(
-    reading: Reading, alarm: Waker
-) -> None:
-    backfill = made(reading, alarm, timeout=7.0)
+def test_live_events_wait_from_the_end_of_a_gap_on_and_only_when_it_is_reached(make: Make) -> None:
+    backfill = make(timeout=7.0)
     before = time.monotonic()
-    backfill.watch([gap("a"), READY])
+    backfill.lose(gap("a"))
     after = time.monotonic()
     assert backfill.due == 0.0
     backfill.mark_reached(gap("a"))
     assert before + 7.0 <= backfill.due <= after + 7.0
-    reading.gives(message(1), filled("a"))
-    taken(backfill, alarm)
+    backfill.gives(message(1), filled("a"))
+    backfill.taken()
     assert backfill.due > 0.0
-    taken(backfill, alarm)
+    backfill.taken()
     assert backfill.due == 0.0
 
 
-def test_live_events_wait_for_all_gaps_that_are_read_together(
-    reading: Reading, alarm: Waker
-) -> None:
-    backfill = made(reading, alarm, timeout=7.0)
-    backfill.watch([gap("a"), gap("b"), READY])
+def test_live_events_wait_for_all_gaps_that_are_read_together(make: Make) -> None:
+    backfill = make(timeout=7.0)
+    backfill.lose(gap("a"), gap("b"))
     backfill.mark_reached(gap("a"))
     due = backfill.due
     backfill.mark_reached(gap("b"))
     assert backfill.due == due
-    reading.gives(filled("a"))
-    taken(backfill, alarm)
+    backfill.gives(filled("a"))
+    backfill.taken()
     assert backfill.due == due
-    reading.gives(filled("b"))
-    taken(backfill, alarm)
+    backfill.gives(filled("b"))
+    backfill.taken()
     assert backfill.due == 0.0
 
 
-def test_after_the_patience_live_events_go_first_and_history_still_comes(
-    reading: Reading, alarm: Waker
-) -> None:
-    backfill = made(reading, alarm, timeout=0.0)
-    backfill.watch([gap("a"), READY])
+def test_after_the_patience_live_events_go_first_and_history_still_comes(make: Make) -> None:
+    backfill = make(timeout=0.0)
+    backfill.lose(gap("a"))
     backfill.mark_reached(gap("a"))
     assert 0.0 < backfill.due <= time.monotonic()
-    reading.gives(message(1), filled("a"))
-    assert taken(backfill, alarm) == [message(1)]
-    assert taken(backfill, alarm) == filled("a")
+    backfill.gives(message(1), filled("a"))
+    assert backfill.taken() == [message(1)]
+    assert backfill.taken() == filled("a")
 
 
-def test_a_later_gap_has_its_own_patience(reading: Reading, alarm: Waker) -> None:
-    backfill = made(reading, alarm, timeout=7.0)
-    backfill.watch([gap("a"), READY])
+def test_a_later_gap_has_its_own_patience(make: Make) -> None:
+    backfill = make(timeout=7.0)
+    backfill.lose(gap("a"))
     backfill.mark_reached(gap("a"))
     first = backfill.due
-    backfill.watch([gap("a", 20), READY])
+    backfill.lose(gap("a", 20))
     assert backfill.due == first
     backfill.mark_reached(gap("a", 20))
     assert backfill.due >= first
-    reading.gives(filled("a"))
-    reading.ends()
-    assert taken(backfill, alarm) == filled("a")
+    backfill.gives(filled("a"))
+    backfill.ends()
+    assert backfill.taken() == filled("a")
     assert backfill.due > 0.0
 
 
@@ -466,49 +421,47 @@ def queued(backfill: GapFiller, count: int) -> None:
 
 
 @pytest.mark.defect("A.13")
-def test_what_was_read_before_a_gap_is_reached_goes_first_however_late_that_is(
-    reading: Reading, alarm: Waker
-) -> None:
-    backfill = made(reading, alarm, timeout=0.0)
-    backfill.watch([gap("a"), READY])
-    reading.gives(message(1), filled("a"))
-    reading.ends()
+def test_what_was_read_before_a_gap_is_reached_goes_first_however_late_that_is(make: Make) -> None:
+    backfill = make(timeout=0.0)
+    backfill.lose(gap("a"))
+    backfill.gives(message(1), filled("a"))
+    backfill.ends()
     queued(backfill, 2)
     backfill.mark_reached(gap("a"))
     assert backfill.due <= time.monotonic()
     assert backfill.holds
-    assert taken(backfill, alarm) == [message(1)]
+    assert backfill.taken() == [message(1)]
     assert backfill.holds
-    assert taken(backfill, alarm) == filled("a")
+    assert backfill.taken() == filled("a")
     assert not backfill.holds
 
 
 @pytest.mark.defect("A.13")
 def test_of_what_is_still_being_read_only_what_is_there_goes_first(
-    reading: Reading, alarm: Waker, monkeypatch: pytest.MonkeyPatch
+    make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_RESULT_INTERVAL", 0.0)
-    backfill = made(reading, alarm, timeout=0.0)
-    backfill.watch([gap("a"), READY])
-    reading.gives(message(1), message(2))
+    backfill = make(timeout=0.0)
+    backfill.lose(gap("a"))
+    backfill.gives(message(1), message(2))
     queued(backfill, 2)
     backfill.mark_reached(gap("a"))
-    reading.gives(message(3))
+    backfill.gives(message(3))
     queued(backfill, 3)
     for number in (1, 2):
         assert backfill.holds
-        assert taken(backfill, alarm) == [message(number)]
+        assert backfill.taken() == [message(number)]
     assert not backfill.holds
-    assert taken(backfill, alarm) == [message(3)]
+    assert backfill.taken() == [message(3)]
 
 
 @pytest.mark.defect("A.13")
 def test_live_events_wait_a_second_from_when_a_gap_is_reached(
-    reading: Reading, alarm: Waker, monkeypatch: pytest.MonkeyPatch
+    make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = time.monotonic()
-    backfill = made(reading, alarm, timeout=7.0)
-    backfill.watch([gap("a"), gap("b"), READY])
+    backfill = make(timeout=7.0)
+    backfill.lose(gap("a"), gap("b"))
     monkeypatch.setattr(time, "monotonic", lambda: now + 100.0)
     backfill.mark_reached(gap("a"))
     assert backfill.due == now + 101.0
@@ -518,11 +471,9 @@ def test_live_events_wait_a_second_from_when_a_gap_is_reached(
 
 
 @pytest.mark.parametrize("timeout", [0.0, 0.25])
-def test_live_events_wait_no_longer_than_they_may(
-    reading: Reading, alarm: Waker, timeout: float
-) -> None:
-    backfill = made(reading, alarm, timeout=timeout)
-    backfill.watch([gap("a"), READY])
+def test_live_events_wait_no_longer_than_they_may(make: Make, timeout: float) -> None:
+    backfill = make(timeout=timeout)
+    backfill.lose(gap("a"))
     backfill.mark_reached(gap("a"))
     assert backfill.due <= time.monotonic() + timeout
 
@@ -532,104 +483,98 @@ def test_live_events_wait_no_longer_than_they_may(
 
 @pytest.mark.defect("A2.7")
 def test_gaps_of_one_channel_that_begin_at_the_same_moment_are_told_apart(
-    reading: Reading, alarm: Waker
+    backfill: Backfill,
 ) -> None:
-    backfill = made(reading, alarm)
-    first, second, third = (Gap("a", 1, until, "refused") for until in (2, 3, 3))
-    backfill.watch([first, READY])
-    assert reading.begun()[0] == [first]
-    backfill.watch([second, third, READY])
-    reading.gives(message(1), first)
-    reading.ends()
-    assert reading.begun()[0] == [second, third]
-    reading.gives(message(2), second, third)
-    reading.ends()
+    first, second, third, later = gap(length=1), gap(length=2), gap(length=2), gap(since=9)
+    backfill.lose(first)
+    assert backfill.begun()[0] == [first]
+    backfill.lose(second, third)
+    backfill.gives(message(1), first)
+    backfill.ends()
+    assert backfill.begun()[0] == [second, third]
+    backfill.gives(message(2), second, third)
+    backfill.ends()
     assert backfill.mark_reached(first) is Reached.OPEN
-    assert [taken(backfill, alarm) for _ in range(2)] == [[message(1)], first]
+    assert [backfill.taken() for _ in range(2)] == [[message(1)], first]
     assert backfill.unfinished() == []
     assert backfill.mark_reached(second) is Reached.OPEN
-    assert [taken(backfill, alarm) for _ in range(3)] == [[message(2)], second, third]
+    assert [backfill.taken() for _ in range(3)] == [[message(2)], second, third]
     assert backfill.mark_reached(third) is Reached.FILLED
     assert not backfill.busy
-    backfill.watch([gap("a", 9), READY])
-    assert reading.begun()[0] == [gap("a", 9)], "later ones are read and handed out"
-    reading.gives(filled("a", 9))
-    assert backfill.mark_reached(gap("a", 9)) is Reached.OPEN
-    assert taken(backfill, alarm) == filled("a", 9)
+    backfill.lose(later)
+    assert backfill.begun()[0] == [later], "later ones are read and handed out"
+    backfill.gives(later)
+    assert backfill.mark_reached(later) is Reached.OPEN
+    assert backfill.taken() == later
 
 
-def test_a_reader_that_forgets_a_gap_is_a_bug(reading: Reading, alarm: Waker) -> None:
+def test_a_reader_that_forgets_a_gap_is_a_bug(backfill: Backfill) -> None:
     """Otherwise the gap would wait for its end for good."""
-    backfill = made(reading, alarm)
-    backfill.watch([gap("a"), gap("b"), READY])
-    reading.gives(message(1), filled("a"))
-    reading.ends()
+    backfill.lose(gap("a"), gap("b"))
+    backfill.gives(message(1), filled("a"))
+    backfill.ends()
     backfill.mark_reached(gap("a"))
-    assert [taken(backfill, alarm) for _ in range(2)] == [[message(1)], filled("a")]
+    assert [backfill.taken() for _ in range(2)] == [[message(1)], filled("a")]
     with pytest.raises(BackfillBug, match="1 gaps and 0 messages"):
-        taken(backfill, alarm)
+        backfill.taken()
 
 
 # --- since when what was shown live may come again
 
 
 def test_what_a_gap_may_read_again_is_known_from_when_it_is_seen_until_it_is_filled(
-    reading: Reading, alarm: Waker
+    backfill: Backfill,
 ) -> None:
-    backfill = made(reading, alarm)
-    assert backfill.keep_since() == inf
     overlap = module._OVERLAP
-    backfill.watch([gap("a", 3 * overlap), Gap("b", 4 * overlap, 5 * overlap, "lost"), READY])
+    first, second = gap("a", 3 * overlap, overlap), gap("b", 4 * overlap, overlap)
+    third = gap("c", 5 * overlap, overlap, read_from=2 * overlap)
+    assert backfill.keep_since() == inf
+    backfill.lose(first, second)
     assert backfill.keep_since() == 2 * overlap
-    reading.begun()
-    backfill.watch([Gap("c", 5 * overlap, 6 * overlap, "lost", read_from=2 * overlap), READY])
+    backfill.begun()
+    backfill.lose(third)
     assert backfill.keep_since() == overlap
-    backfill.mark_reached(gap("a", 3 * overlap))
-    reading.gives(filled("a", 3 * overlap), Gap("b", 4 * overlap, 5 * overlap, "lost"))
-    reading.ends()
-    taken(backfill, alarm)
-    taken(backfill, alarm)
+    backfill.mark_reached(first)
+    backfill.gives(first, second)
+    backfill.ends()
+    assert [backfill.taken(), backfill.taken()] == [first, second]
     assert backfill.keep_since() == overlap
-    reading.begun()
-    backfill.mark_reached(Gap("b", 4 * overlap, 5 * overlap, "lost"))
-    backfill.mark_reached(Gap("c", 5 * overlap, 6 * overlap, "lost", read_from=2 * overlap))
-    reading.gives(Gap("c", 5 * overlap, 6 * overlap, "lost"))
-    taken(backfill, alarm)
+    backfill.begun()
+    backfill.mark_reached(second)
+    backfill.mark_reached(third)
+    backfill.gives(third)
+    backfill.taken()
     assert backfill.keep_since() == inf
 
 
 # --- handing out
 
 
-def test_many_messages_come_at_once_in_their_order(reading: Reading, alarm: Waker) -> None:
-    backfill = made(reading, alarm)
-    backfill.watch([gap(), READY])
+def test_many_messages_come_at_once_in_their_order(backfill: Backfill) -> None:
+    backfill.lose(gap())
     backfill.mark_reached(gap())
     sent = [message(number) for number in range(1000)]
-    reading.gives(*sent, filled())
-    got: list[ChannelEvent] = []
-    batches = 0
-    while isinstance(news := taken(backfill, alarm), list):
-        got += news
-        batches += 1
-    assert got == sent
+    backfill.gives(*sent, filled())
+    batches = []
+    while isinstance(news := backfill.taken(), list):
+        batches.append(news)
+    assert list(chain(*batches)) == sent
     assert news == filled()
-    assert batches <= 100
+    assert len(batches) <= 100
 
 
 def test_messages_do_not_wait_for_others_for_long(
-    reading: Reading, alarm: Waker, monkeypatch: pytest.MonkeyPatch
+    backfill: Backfill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_RESULT_INTERVAL", 0.0)
-    backfill = made(reading, alarm)
-    backfill.watch([gap(), READY])
+    backfill.lose(gap())
     backfill.mark_reached(gap())
     for number in range(3):
-        reading.gives(message(number))
-        assert taken(backfill, alarm) == [message(number)]
+        backfill.gives(message(number))
+        assert backfill.taken() == [message(number)]
 
 
-def test_history_is_not_read_far_ahead_of_what_is_written(alarm: Waker) -> None:
+def test_history_is_not_read_far_ahead_of_what_is_written(make: Make) -> None:
     yielded = threading.Semaphore(0)
     count = 0
 
@@ -641,14 +586,14 @@ def test_history_is_not_read_far_ahead_of_what_is_written(alarm: Waker) -> None:
             yield message(number)
         yield from gaps
 
-    backfill = made(fetch, alarm)
-    backfill.watch([gap(), READY])
+    backfill = make(fetch=fetch)
+    backfill.lose(gap())
     while yielded.acquire(timeout=0.3):
         continue
     assert count < 20_000, "the rest waits where it is"
     backfill.mark_reached(gap())
     got = 0
-    while isinstance(news := taken(backfill, alarm), list):
+    while isinstance(news := backfill.taken(), list):
         got += len(news)
     assert got == 100_000
     assert news == gap()
@@ -657,41 +602,36 @@ def test_history_is_not_read_far_ahead_of_what_is_written(alarm: Waker) -> None:
 # --- bugs
 
 
-def test_a_bug_of_whoever_reads_is_raised_with_its_traceback(
-    reading: Reading, alarm: Waker
-) -> None:
-    backfill = made(reading, alarm)
-    backfill.watch([gap(), READY])
-    reading.begun()
-    reading.gives(ZeroDivisionError("made up"))
-    assert select.select([alarm], [], [], WAIT)[0]
+def test_a_bug_of_whoever_reads_is_raised_with_its_traceback(backfill: Backfill) -> None:
+    backfill.lose(gap())
+    backfill.begun()
+    backfill.gives(ZeroDivisionError("made up"))
+    assert backfill.woken()
     assert backfill.take() is None
     backfill.mark_reached(gap())
     with pytest.raises(BackfillBug, match=r"(?s)Traceback.*ZeroDivisionError: made up"):
-        taken(backfill, alarm)
+        backfill.taken()
     assert backfill.take() is None
     assert backfill.unfinished() == [gap()]
 
 
-def test_what_was_read_before_a_bug_comes_first(reading: Reading, alarm: Waker) -> None:
-    backfill = made(reading, alarm)
-    backfill.watch([gap("a"), gap("b"), READY])
+def test_what_was_read_before_a_bug_comes_first(backfill: Backfill) -> None:
+    backfill.lose(gap("a"), gap("b"))
     backfill.mark_reached(gap("a"))
-    reading.gives(message(1), filled("a"), ZeroDivisionError("made up"))
-    assert taken(backfill, alarm) == [message(1)]
-    assert taken(backfill, alarm) == filled("a")
+    backfill.gives(message(1), filled("a"), ZeroDivisionError("made up"))
+    assert backfill.taken() == [message(1)]
+    assert backfill.taken() == filled("a")
     with pytest.raises(BackfillBug):
-        taken(backfill, alarm)
+        backfill.taken()
 
 
-def test_gaps_after_a_bug_do_not_stop_the_socket_s_thread(reading: Reading, alarm: Waker) -> None:
-    backfill = made(reading, alarm)
-    backfill.watch([gap(), READY])
-    reading.gives(ZeroDivisionError("made up"))
+def test_gaps_after_a_bug_do_not_stop_the_socket_s_thread(backfill: Backfill) -> None:
+    backfill.lose(gap())
+    backfill.gives(ZeroDivisionError("made up"))
     backfill.mark_reached(gap())
     with pytest.raises(BackfillBug):
-        taken(backfill, alarm)
-    backfill.watch([gap("a", 9), READY])
+        backfill.taken()
+    backfill.lose(gap("a", 9))
     assert backfill.mark_reached(gap("a", 9)) is Reached.OPEN
     assert backfill.unfinished() == [gap(), gap("a", 9)]
 
@@ -710,7 +650,7 @@ class Hesitant(threading.Event):
 
 @pytest.mark.parametrize("gathered", [0.0, 0.002])
 def test_no_gap_is_lost_that_comes_while_the_reading_of_others_begins(
-    alarm: Waker, monkeypatch: pytest.MonkeyPatch, gathered: float
+    make: Make, monkeypatch: pytest.MonkeyPatch, gathered: float
 ) -> None:
     monkeypatch.setattr(module, "_COLLECT_WINDOW", gathered)
     monkeypatch.setattr(module, "_Batch", lambda: Episode(collected=Hesitant()))
@@ -723,7 +663,7 @@ def test_no_gap_is_lost_that_comes_while_the_reading_of_others_begins(
             yield message(each.since, each.channel)
         yield from at_first
 
-    backfill = made(fetch, alarm)
+    backfill = make(fetch=fetch)
     spool: SimpleQueue[Gap] = SimpleQueue()
     count = 600
 
@@ -746,8 +686,8 @@ def test_no_gap_is_lost_that_comes_while_the_reading_of_others_begins(
             assert backfill.mark_reached(spool.get_nowait()) is not Reached.NOT_READ
             reached += 1
         except Empty:
-            select.select([alarm], [], [], 0.01)
-            alarm.clear()
+            backfill.woken(0.01)
+            backfill.alarm.clear()
         while (news := backfill.take()) is not None:
             if isinstance(news, Gap):
                 assert news.since not in ends
@@ -763,16 +703,16 @@ def test_no_gap_is_lost_that_comes_while_the_reading_of_others_begins(
     assert backfill.keep_since() == inf
 
 
-def test_a_ready_that_comes_with_its_gap_is_not_missed(alarm: Waker) -> None:
+def test_a_ready_that_comes_with_its_gap_is_not_missed(make: Make) -> None:
     """Otherwise each loss would cost the whole time of gathering."""
 
     def fetch(gaps: Sequence[Gap], *_: Mapping[str, int]) -> Iterator[ChannelEvent | Gap]:
         yield from gaps
 
-    backfill = made(fetch, alarm)
+    backfill = make(fetch=fetch)
     began = time.monotonic()
     for since in range(200):
-        backfill.watch([gap("a", since), READY])
+        backfill.lose(gap("a", since))
         assert backfill.mark_reached(gap("a", since)) is Reached.OPEN
-        assert taken(backfill, alarm) == gap("a", since)
+        assert backfill.taken() == gap("a", since)
     assert time.monotonic() - began < module._COLLECT_WINDOW * TIMEOUT_SCALE

@@ -7,23 +7,24 @@ import pytest
 from chatapp_tail.chatapp.records import Record, Source
 from chatapp_tail.history import message_times as module
 from chatapp_tail.history.message_times import MessageTimes
+from tests.factories import record
 
 SECOND = 10**9
 T = 1_700_000_000
 
 
-def record(
+def message(
     sent: object, received: float = 0.0, source: Source = Source.LIVE, channel: str | None = "a"
 ) -> Record:
     """A message with such a time, which came so many seconds after T by our clock."""
     data = b'{"id":1,"time":%b}' % str(sent).encode()
     at = T * SECOND + round(received * SECOND)
-    return Record("message", "x", channel, 1, "x", at, source, None, 1, 1, data)
+    return record(received=at, source=source, channel=channel, data=data)
 
 
 def live(times: MessageTimes, *sent: tuple[object, float]) -> MessageTimes:
     for moment, received in sent:
-        times.note(record(moment, received))
+        times.note(message(moment, received))
     return times
 
 
@@ -32,14 +33,14 @@ def live(times: MessageTimes, *sent: tuple[object, float]) -> MessageTimes:
 
 def test_the_newest_is_kept_by_channel() -> None:
     times = live(MessageTimes({"b": 5}), (T, 0), (T + 9, 10), (T + 4, 20))
-    times.note(record(T + 3, 3, channel="c"))
+    times.note(message(T + 3, 3, channel="c"))
     assert times.newest == {"a": T + 9, "b": 5, "c": T + 3}
 
 
 def test_messages_from_history_count_too() -> None:
     times = MessageTimes()
     for sent in range(5):
-        assert times.wants(record(T + sent, 100, Source.BACKFILL))
+        assert times.wants(message(T + sent, 100, Source.BACKFILL))
     assert times.newest == {"a": T + 4}, "each of them, though they come at once"
 
 
@@ -50,13 +51,13 @@ ODD = ["null", '"soon"', "true", "-1", "1e400", "1e300", "{}", str(2**33), "9" *
 def test_what_is_no_time_tells_nothing(sent: str) -> None:
     times = live(MessageTimes(), (sent, 0))
     assert times.newest == {}
-    assert times.wants(record(sent, 0, Source.BACKFILL))
+    assert times.wants(message(sent, 0, Source.BACKFILL))
 
 
 @pytest.mark.parametrize("data", [b"5", b"[", b"{}", b"[]", b'{"time":1e5,"a":"\\ud800"}'])
 def test_what_is_no_message_tells_nothing(data: bytes) -> None:
     times = MessageTimes()
-    times.note(Record("message", "x", "a", 1, "x", 0, Source.LIVE, None, 1, 1, data))
+    times.note(record(received=0, data=data))
     assert times.newest == {}
 
 
@@ -77,7 +78,7 @@ def test_a_stream_is_looked_at_once_a_second(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(module, "_time_of", counted)
     times = MessageTimes()
     for number in range(1000):
-        times.note(record(T, number / 100))
+        times.note(message(T, number / 100))
     assert len(looked) == 10
 
 
@@ -112,12 +113,12 @@ def test_a_live_message_tells_when_a_channel_began(ahead: int) -> None:
     times = live(begun(MessageTimes(), at=0.3), (T + 1 - ahead, 1.2))
     assert times.begins == {"a": T - ahead}
     for sent, wanted in ((-7, False), (-1, False), (0, True), (1, True)):
-        assert times.wants(record(T + sent - ahead, 9, Source.BACKFILL)) is wanted
+        assert times.wants(message(T + sent - ahead, 9, Source.BACKFILL)) is wanted
 
 
 def test_without_a_live_message_nothing_is_known_and_all_is_wanted() -> None:
     times = begun(MessageTimes())
-    assert times.wants(record(1, 9, Source.BACKFILL))
+    assert times.wants(message(1, 9, Source.BACKFILL))
     assert times.begins == {}
 
 
@@ -129,7 +130,7 @@ def test_without_a_live_message_nothing_is_known_and_all_is_wanted() -> None:
 )
 def test_what_tells_nothing_of_the_begin_drops_nothing(sent: object, received: float) -> None:
     times = live(begun(MessageTimes()), (sent, received))
-    assert times.wants(record(T - 30, 99, Source.BACKFILL))
+    assert times.wants(message(T - 30, 99, Source.BACKFILL))
 
 
 @pytest.mark.usefixtures("stopped_clock")
@@ -161,5 +162,5 @@ def test_what_is_wanted_from_before_its_begin_is_not_dropped() -> None:
 def test_a_begin_of_an_earlier_run_counts() -> None:
     times = live(MessageTimes({}, {"a": T}), (T + 50, 50))
     assert times.begins == {"a": T}
-    assert not times.wants(record(T - 1, 99, Source.BACKFILL))
-    assert times.wants(record(T - 1, 99, Source.BACKFILL, "b"))
+    assert not times.wants(message(T - 1, 99, Source.BACKFILL))
+    assert times.wants(message(T - 1, 99, Source.BACKFILL, "b"))

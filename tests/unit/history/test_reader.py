@@ -3,7 +3,7 @@
 import json
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from chatapp_tail.history.reader import PAGE, History, Message, MessengerRef, Ti
 from chatapp_tail.sandbox import ApiAnswered, ApiRequested, Sandbox, messenger_channel
 from tests.conftest import TIMEOUT_SCALE
 from tests.unit.chatapp.server import Answer, Server
+from tests.unit.history.conftest import api
 
 TELEGRAM = MessengerRef(1229, "telegram")
 WHATSAPP = MessengerRef(1229, "grWhatsApp")
@@ -46,6 +47,12 @@ def say(
     item = {"id": number, "time": sent, "chat": {"id": chat, "type": "private"}, **more}
     data = json.dumps({"payload": {"data": [item]}})
     sandbox.publish(messenger_channel(*ref), "message", data)
+
+
+def say_many(sandbox: Sandbox, count: int, *, chats: int = 0, per_second: int = 1) -> None:
+    """Say messages 0, 1, … of so many chats in turn, or each in a chat of its own."""
+    for number in range(count):
+        say(sandbox, number, T + number // per_second, f"c{number % (chats or count)}")
 
 
 def page(*items: str, next_page: str = "null") -> str:
@@ -91,6 +98,12 @@ class Found:
         return [json.loads(each.item)["id"] for each in self.messages]
 
     @property
+    def complete(self) -> list[Any]:
+        """The ids of all messages; AssertionError if some could not be read."""
+        assert self.failures == []
+        return self.ids
+
+    @property
     def reasons(self) -> list[str]:
         return [why for _, why, _ in self.failures]
 
@@ -102,18 +115,18 @@ def read(history: History, *time_ranges: TimeRange) -> Found:
     return Found(messages, failures)
 
 
-def read_all(sandbox: Sandbox, ref: MessengerRef = TELEGRAM, since: int = 0) -> Found:
-    return read(quick(Asked(sandbox)), TimeRange(ref, since))
+def read_all(asked: "Sandbox | Asked", ref: MessengerRef = TELEGRAM, since: int = 0) -> Found:
+    """Read one line of a ChatApp, or of what asks it."""
+    ask = Asked(asked) if isinstance(asked, Sandbox) else asked
+    return read(quick(ask), TimeRange(ref, since))
 
 
-@pytest.fixture
-def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """A ChatApp; no proxy of the developer stands before it."""
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-    with Sandbox() as running:
-        yield running
+def read_pages(sandbox: Sandbox, *pages: str, since: int = 0) -> Found:
+    """Read a line whose one chat has these pages of messages, the last one for good."""
+    say(sandbox, 1, T)
+    for number, body in enumerate(pages, 1):
+        sandbox.faults.answer_api("*/messages", 200, body, calls=1 if number < len(pages) else None)
+    return read_all(sandbox, since=since)
 
 
 @pytest.fixture
@@ -144,7 +157,7 @@ def test_nothing_to_read(sandbox: Sandbox) -> None:
 def test_the_first_second_of_a_span_belongs_to_it_and_it_has_no_end(either: Sandbox) -> None:
     for number, sent in enumerate([T - 1, T, T, T + 5, T + 9, T + 9, T + 10]):
         say(either, number, sent)
-    found = read(quick(Asked(either)), TimeRange(TELEGRAM, T))
+    found = read_all(either, since=T)
     assert found.ids == [1, 2, 3, 4, 5, 6]
     assert [each.time for each in found.messages] == [T, T, T + 5, T + 9, T + 9, T + 10]
     assert found.failures == []
@@ -152,22 +165,19 @@ def test_the_first_second_of_a_span_belongs_to_it_and_it_has_no_end(either: Sand
 
 def test_what_is_older_than_a_span_is_not_read(sandbox: Sandbox) -> None:
     say(sandbox, 1, T)
-    assert read(quick(Asked(sandbox)), TimeRange(TELEGRAM, T + 1)) == Found([], [])
+    assert read_all(sandbox, since=T + 1) == Found([], [])
 
 
 @pytest.mark.parametrize("count", [99, 100, 101, 200, 251])
 def test_messages_page_by_page(either: Sandbox, count: int) -> None:
-    for number in range(count):
-        say(either, number, T + number // 7)
-    found = read_all(either, since=T)
-    assert found.ids == list(range(count))
-    assert found.failures == []
+    say_many(either, count, chats=1, per_second=7)
+    assert read_all(either, since=T).complete == list(range(count))
 
 
 def test_more_than_a_page_in_one_second(either: Sandbox) -> None:
     for number in range(350):
         say(either, number, T)
-    assert read(quick(Asked(either)), TimeRange(TELEGRAM, T)).ids == list(range(350))
+    assert read_all(either, since=T).ids == list(range(350))
 
 
 def test_system_messages_are_messages(sandbox: Sandbox) -> None:
@@ -183,8 +193,7 @@ def test_a_message_is_as_the_server_sent_it(server: Server) -> None:
             Answer(200, page(item).encode())
         ],
     }
-    api = Api(Http(server.url), StaticToken(Secret("made-up-token")))
-    found = read(quick(api.get), TimeRange(TELEGRAM, T))
+    found = read(quick(api(server.url).get), TimeRange(TELEGRAM, T))
     assert found.messages == [Message(T, 1, TELEGRAM, item.encode())]
     assert found.failures == []
     assert {each.headers["Authorization"] for each in server.asked} == {"made-up-token"}
@@ -195,26 +204,19 @@ def test_a_message_is_as_the_server_sent_it(server: Server) -> None:
 
 @pytest.mark.parametrize("count", [99, 100, 101, 250])
 def test_chats_page_by_page(either: Sandbox, count: int) -> None:
-    for number in range(count):
-        say(either, number, T + number, f"chat {number}")
-    found = read_all(either, since=T)
-    assert found.ids == list(range(count))
-    assert found.failures == []
+    say_many(either, count)
+    assert read_all(either, since=T).complete == list(range(count))
 
 
 @pytest.mark.parametrize("in_one_second", [33, 60, 99])
 def test_chats_that_moved_in_the_same_second(either: Sandbox, in_one_second: int) -> None:
-    for number in range(230):
-        say(either, number, T + number // in_one_second, f"chat {number}")
-    found = read_all(either, since=T)
-    assert sorted(found.ids) == list(range(230))
-    assert found.failures == []
+    say_many(either, 230, per_second=in_one_second)
+    assert sorted(read_all(either, since=T).complete) == list(range(230))
 
 
 def test_just_as_many_chats_in_one_second_as_a_page_holds(either: Sandbox) -> None:
     """Whether there are more of them nobody can know."""
-    for number in range(230):
-        say(either, number, T + number // 100, f"chat {number}")
+    say_many(either, 230, per_second=100)
     assert sorted(read_all(either, since=T).ids) == list(range(230))
 
 
@@ -240,18 +242,15 @@ def test_only_chats_that_moved_are_read(either: Sandbox) -> None:
 
 def test_a_chat_that_moves_while_the_list_is_read(sandbox: Sandbox) -> None:
     """The last one, alone on its page, jumps to the first page when that is read already."""
-    ask = Asked(sandbox)
-    for number in range(101):
-        say(sandbox, number, T + number, f"c{number}")
+    say_many(sandbox, 101)
 
     def move(path: str) -> None:
         ask.after = lambda _: None
         say(sandbox, 1000, T + 500, "c0")
 
+    ask = Asked(sandbox)
     ask.after = move
-    found = read(quick(ask), TimeRange(TELEGRAM, T))
-    assert found.ids == [*range(101), 1000]
-    assert found.failures == []
+    assert read_all(ask, since=T).complete == [*range(101), 1000]
 
 
 @pytest.mark.parametrize("moves", [1, 30, 120])  # a server may well take minutes for a page
@@ -271,7 +270,7 @@ def test_chats_that_move_all_the_while_the_list_is_read(either: Sandbox, moves: 
         del waiting[:moves]
 
     ask.after = move
-    found = read(quick(ask), TimeRange(TELEGRAM, T))
+    found = read_all(ask, since=T)
     assert found.ids[:320] == list(range(320))
     assert found.failures == []
 
@@ -329,8 +328,7 @@ def test_messages_whose_ids_are_no_numbers_stay_in_the_order_of_their_chat(
     ids = [f"wamid.{random.Random(number).getrandbits(64):X}" for number in range(150)]
     for number, name in enumerate(ids):
         say(either, name, T + number // 10, "7000000001@c.us", WHATSAPP)
-    found = read_all(either, WHATSAPP, since=T)
-    assert found.ids == ids
+    assert read_all(either, WHATSAPP, since=T).ids == ids
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -342,7 +340,7 @@ def test_all_and_nothing_else_is_found_in_any_account(either: Sandbox, seed: int
     for sent, number in sorted(said):
         say(either, number, sent, f"c{chance.randrange(chats)}")
     since = T + chance.randrange(-1, seconds + 1)
-    found = read(quick(Asked(either)), TimeRange(TELEGRAM, since))
+    found = read_all(either, since=since)
     if found.failures:
         assert seconds < 5, "only so many chats in one second may be too many"
     else:
@@ -356,34 +354,26 @@ def test_half_a_surrogate_pair_in_a_message(sandbox: Sandbox) -> None:
     for number in range(6):
         text = "\ud83d half" if number % 2 else "whole"
         say(sandbox, number, T + number, f"c{number % 2}", message={"text": text})
-    found = read(quick(Asked(sandbox)), TimeRange(TELEGRAM, T + 1))
-    assert found.ids == [1, 2, 3, 4, 5]
-    assert found.failures == []
+    found = read_all(sandbox, since=T + 1)
+    assert found.complete == [1, 2, 3, 4, 5]
     assert PAIR.encode() in found.messages[0].item
 
 
 def test_half_a_surrogate_pair_beside_an_id_that_is_text(sandbox: Sandbox) -> None:
     for number in range(6):
-        say(
-            sandbox,
-            f"wamid.{number}",
-            T + number,
-            f"c{number % 2}@c.us",
-            CLOUD,
-            message={"text": "\ud83d half" if number % 3 else "whole"},
-        )
-    found = read(quick(Asked(sandbox)), TimeRange(CLOUD, T + 1))
+        text = "\ud83d half" if number % 3 else "whole"
+        chat_id = f"c{number % 2}@c.us"
+        say(sandbox, f"wamid.{number}", T + number, chat_id, CLOUD, message={"text": text})
+    found = read_all(sandbox, CLOUD, since=T + 1)
     assert found.ids == [f"wamid.{number}" for number in range(1, 6)]
-    assert [each.time for each in found.messages] == [T + number for number in range(1, 6)]
+    assert [message.time for message in found.messages] == [T + number for number in range(1, 6)]
 
 
 @pytest.mark.parametrize("number", ["null", "1.5"])
 def test_half_a_surrogate_pair_beside_an_odd_id(sandbox: Sandbox, number: str) -> None:
     """A lone surrogate and an invalid id in one message do not prevent its being read."""
-    say(sandbox, 1, T)
-    odd = f'{{"id":{number},"time":{T + 7},"text":"{PAIR}"}}'
-    sandbox.faults.answer_api("*/messages", 200, page(odd))
-    assert [each.time for each in read_all(sandbox).messages] == [T + 7]
+    found = read_pages(sandbox, page(f'{{"id":{number},"time":{T + 7},"text":"{PAIR}"}}'))
+    assert [message.time for message in found.messages] == [T + 7]
 
 
 def test_half_a_surrogate_pair_in_the_name_of_a_chat(sandbox: Sandbox) -> None:
@@ -392,30 +382,24 @@ def test_half_a_surrogate_pair_in_the_name_of_a_chat(sandbox: Sandbox) -> None:
     say(sandbox, 2, T + 1, "b")
     cut = f'{{"id":"a","lastTime":{T},"name":"Team {PAIR}"}}'
     sandbox.faults.answer_api("*/chats", 200, page(chat("b"), cut), calls=1)
-    found = read_all(sandbox)
-    assert found.failures == []
-    assert found.ids == [1, 2]
+    assert read_all(sandbox).complete == [1, 2]
 
 
 def test_a_message_without_a_time_is_as_old_as_the_one_before_it(sandbox: Sandbox) -> None:
-    say(sandbox, 1, T)
     items = [f'{{"id":1,"time":{T}}}', '{"id":2}', f'{{"id":3,"time":{T + 9}}}', '{"id":4}']
     items += ['{"id":5,"time":null}', f'{{"id":6,"time":{T + 20}}}']
-    sandbox.faults.answer_api("*/messages", 200, page(*items))
-    found = read_all(sandbox)
+    found = read_pages(sandbox, page(*items))
     assert found.ids == [1, 2, 3, 4, 5, 6]
-    assert [each.time - T for each in found.messages] == [0, 0, 9, 9, 9, 20]
+    assert [message.time - T for message in found.messages] == [0, 0, 9, 9, 9, 20]
 
 
 @pytest.mark.parametrize(
     "item", ["5", "null", '"text"', "[]", "{}", '{"id":[],"time":{}}', '{"id":9,"time":1e999}']
 )
 def test_an_item_of_any_shape_flows_through(sandbox: Sandbox, item: str) -> None:
-    say(sandbox, 1, T)
     whole = f'{{"id":1,"time":{T}}}'
-    sandbox.faults.answer_api("*/messages", 200, page(whole, item))
-    found = read_all(sandbox, since=T)
-    assert {each.item for each in found.messages} == {whole.encode(), item.encode()}
+    found = read_pages(sandbox, page(whole, item), since=T)
+    assert {message.item for message in found.messages} == {whole.encode(), item.encode()}
     assert found.failures == []
 
 
@@ -431,36 +415,27 @@ def test_an_item_of_any_depth(sandbox: Sandbox, depth: int) -> None:
 
 
 def test_a_time_with_a_fraction(sandbox: Sandbox) -> None:
-    say(sandbox, 1, T)
-    sandbox.faults.answer_api("*/messages", 200, page(f'{{"id":1,"time":{T + 3}.75}}'))
-    assert [each.time for each in read_all(sandbox).messages] == [T + 3]
+    found = read_pages(sandbox, page(f'{{"id":1,"time":{T + 3}.75}}'))
+    assert [message.time for message in found.messages] == [T + 3]
 
 
 def test_one_time_far_in_the_future_does_not_hide_what_comes_after_it(sandbox: Sandbox) -> None:
     """Milliseconds, say; where a page ends is told by its last message."""
-    say(sandbox, 1, T)
     items = [f'{{"id":1,"time":{T}}}', f'{{"id":2,"time":{T}000}}', f'{{"id":3,"time":{T + 1}}}']
-    sandbox.faults.answer_api("*/messages", 200, page(*items, next_page='"x"'), calls=1)
-    sandbox.faults.answer_api("*/messages", 200, page(f'{{"id":4,"time":{T + 2}}}'))
-    found = read_all(sandbox)
-    assert found.ids == [1, 2, 3, 4]
+    last = page(f'{{"id":4,"time":{T + 2}}}')
+    assert read_pages(sandbox, page(*items, next_page='"x"'), last).ids == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("next_page", ['"x"', "2", '{"page":2}'])
 def test_a_next_page_is_read_or_else_missed(sandbox: Sandbox, next_page: str) -> None:
     """A cursor of a kind nobody has seen yet must not end a chat in silence."""
-    say(sandbox, 1, T)
     first = page(f'{{"id":1,"time":{T}}}', next_page=next_page)
-    sandbox.faults.answer_api("*/messages", 200, first, calls=1)
-    sandbox.faults.answer_api("*/messages", 200, page(f'{{"id":2,"time":{T + 1}}}'))
-    found = read_all(sandbox)
+    found = read_pages(sandbox, first, page(f'{{"id":2,"time":{T + 1}}}'))
     assert found.ids == [1, 2] or found.failures
 
 
 def test_empty_pages_that_go_round_in_a_circle_are_left_and_told(sandbox: Sandbox) -> None:
-    say(sandbox, 1, T)
-    sandbox.faults.answer_api("*/messages", 200, page(next_page='"again"'))
-    found = read_all(sandbox)
+    found = read_pages(sandbox, page(next_page='"again"'))
     assert found == Found([], [(TELEGRAM, "the pages of messages go round in a circle", True)])
     assert sandbox.api_requests("*/messages") == 2
 
@@ -574,8 +549,7 @@ def test_a_line_of_somebody_else(sandbox: Sandbox) -> None:
 
 
 def test_what_was_read_of_a_chat_before_it_failed_is_kept(sandbox: Sandbox) -> None:
-    for number in range(250):
-        say(sandbox, number, T + number)
+    say_many(sandbox, 250, chats=1)
     ask = Asked(sandbox)
 
     def refuse_the_third(path: str) -> None:
@@ -583,15 +557,14 @@ def test_what_was_read_of_a_chat_before_it_failed_is_kept(sandbox: Sandbox) -> N
             sandbox.faults.answer_api("*/messages", 403, FORBIDDEN)
 
     ask.before = refuse_the_third
-    found = read(quick(ask), TimeRange(TELEGRAM, T))
+    found = read_all(ask, since=T)
     assert found.ids == list(range(200))
     assert len(found.failures) == 1
 
 
 def test_the_chats_listed_before_the_list_failed_are_read(sandbox: Sandbox) -> None:
     """What can be read is, also when something else of the same line cannot."""
-    for number in range(150):
-        say(sandbox, number, T + number, f"c{number}")
+    say_many(sandbox, 150)
     ask = Asked(sandbox)
 
     def refuse_the_second(path: str) -> None:
@@ -599,7 +572,7 @@ def test_the_chats_listed_before_the_list_failed_are_read(sandbox: Sandbox) -> N
             sandbox.faults.answer_api("*/chats", 403, FORBIDDEN)
 
     ask.before = refuse_the_second
-    found = read(quick(ask), TimeRange(TELEGRAM, T))
+    found = read_all(ask, since=T)
     assert found.ids == list(range(50, 150))
     assert [may_pass for _, _, may_pass in found.failures] == [False]
 
@@ -611,8 +584,7 @@ def test_what_fails_in_passing_is_asked_again(sandbox: Sandbox, status: int) -> 
     sandbox.faults.answer_api("*/chats", status, calls=1)
     sandbox.faults.answer_api("*/messages", status, "<html>", calls=1)
     found = read_all(sandbox)
-    assert found.ids == [1]
-    assert found.failures == []
+    assert found.complete == [1]
     assert sandbox.api_requests("*/messages") == 2
 
 
@@ -638,14 +610,11 @@ def test_what_came_back_is_told_as_long_as_it_is_asked_for_again(sandbox: Sandbo
 
 @short_waits
 def test_one_call_in_ten_fails(either: Sandbox) -> None:
-    for number in range(130):
-        say(either, number, T + number, f"c{number % 45}")
+    say_many(either, 130, chats=45)
     for number in range(130, 480):
         say(either, number, T + number, "long")
     either.faults.answer_api("/v1/licenses/*", 500, "<html>", one_in=10)
-    found = read_all(either, since=T)
-    assert found.ids == list(range(480))
-    assert found.failures == []
+    assert read_all(either, since=T).complete == list(range(480))
 
 
 class Noting(RateLimiter):
@@ -662,15 +631,13 @@ class Noting(RateLimiter):
 
 
 def test_who_is_told_to_wait_does(sandbox: Sandbox) -> None:
-    for number in range(12):
-        say(sandbox, number, T + number, f"c{number}")
+    say_many(sandbox, 12)
     sandbox.faults.answer_api("*/c7/messages", 429, "", {"Retry-After": "1"}, calls=1)
     ask, limiter = Asked(sandbox), Noting()
     asked: list[float] = []
     ask.before = lambda _: asked.append(time.monotonic())
     found = read(History(ask, limiter), TimeRange(TELEGRAM, 0))
-    assert found.ids == list(range(12))
-    assert found.failures == []
+    assert found.complete == list(range(12))
     ((paused, seconds),) = limiter.paused
     assert seconds == 1.0
     # Three more may have got their turn before: as many as are under way at once.
@@ -704,8 +671,8 @@ def test_what_fails_for_ever_is_given_up(sandbox: Sandbox, monkeypatch: pytest.M
 def test_nobody_listens(closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A refused connection is reported for every messenger."""
     monkeypatch.setattr(module, "_RETRY_TIMEOUT_ALL", 0.0)
-    api = Api(Http(f"http://127.0.0.1:{closed_port}"), StaticToken(Secret("made-up-token")))
-    found = read(quick(api.get), TimeRange(TELEGRAM, 0), TimeRange(WHATSAPP, 0))
+    ask = api(f"http://127.0.0.1:{closed_port}").get
+    found = read(quick(ask), TimeRange(TELEGRAM, 0), TimeRange(WHATSAPP, 0))
     assert sorted(ref for ref, _, _ in found.failures) == sorted([TELEGRAM, WHATSAPP])
     assert all("refused" in why for why in found.reasons)
 
@@ -728,8 +695,7 @@ def test_a_token_that_dies_in_the_middle_is_renewed_once(
     sandbox: Sandbox, tmp_path: Path, status: int
 ) -> None:
     sandbox.faults.invalid_token_status = status
-    for number in range(40):
-        say(sandbox, number, T + number, f"c{number}")
+    say_many(sandbox, 40)
     ask = Asked(sandbox)
     ask.api = stored_login(sandbox, tmp_path)
 
@@ -739,9 +705,8 @@ def test_a_token_that_dies_in_the_middle_is_renewed_once(
             sandbox.expire_access_tokens()
 
     ask.before = die
-    found = read(quick(ask), TimeRange(TELEGRAM, 0))
-    assert found.ids == list(range(40))
-    assert found.failures == []
+    found = read_all(ask)
+    assert found.complete == list(range(40))
     assert sandbox.tokens_refreshed == 1
     assert sandbox.tokens_made == 1
 
@@ -752,8 +717,7 @@ def test_a_token_that_is_dead_for_good_ends_it(
 ) -> None:
     """A token that cannot be refreshed ends the reading."""
     monkeypatch.setattr(module, "_RETRY_TIMEOUT_ALL", 2.0 * TIMEOUT_SCALE)
-    for number in range(20):
-        say(sandbox, number, T + number, f"c{number}")
+    say_many(sandbox, 20)
     ask = Asked(sandbox)
 
     def die(path: str) -> None:
@@ -761,7 +725,7 @@ def test_a_token_that_is_dead_for_good_ends_it(
             sandbox.void_token()
 
     ask.before = die
-    found = read(quick(ask), TimeRange(TELEGRAM, 0))
+    found = read_all(ask)
     assert found.failures
     assert all("token" in why for why in found.reasons)
     assert all(may_pass for _, _, may_pass in found.failures)
@@ -773,8 +737,7 @@ def test_a_token_that_is_dead_for_good_ends_it(
 @pytest.mark.defect("A2.23b")
 def test_a_token_that_is_refused_for_a_moment_costs_nothing(sandbox: Sandbox) -> None:
     """Another process is renewing it, say."""
-    for number in range(6):
-        say(sandbox, number, T + number, f"c{number}")
+    say_many(sandbox, 6)
     ask = Asked(sandbox)
     refused = 0
 
@@ -785,8 +748,7 @@ def test_a_token_that_is_refused_for_a_moment_costs_nothing(sandbox: Sandbox) ->
             raise CredentialsError("the token is refused")
 
     ask.before = refuse
-    found = read(quick(ask), TimeRange(TELEGRAM, 0))
-    assert (found.ids, found.failures) == (list(range(6)), [])
+    assert read_all(ask).complete == list(range(6))
     assert refused == 5
 
 
@@ -794,17 +756,15 @@ def test_a_token_that_is_refused_for_a_moment_costs_nothing(sandbox: Sandbox) ->
 
 
 def test_a_busy_chat_is_read_from_the_begin_of_the_span_on(sandbox: Sandbox) -> None:
-    for number in range(1000):
-        say(sandbox, number, T + number)
-    found = read(quick(Asked(sandbox)), TimeRange(TELEGRAM, T + 860))
+    say_many(sandbox, 1000, chats=1)
+    found = read_all(sandbox, since=T + 860)
     assert found.ids == list(range(860, 1000))
     assert sandbox.api_requests("*/messages") == 2
 
 
 def test_a_long_list_is_read_to_the_begin_of_the_span_only(sandbox: Sandbox) -> None:
-    for number in range(1000):
-        say(sandbox, number, T + number, f"c{number}")
-    found = read(quick(Asked(sandbox)), TimeRange(TELEGRAM, T + 850))
+    say_many(sandbox, 1000)
+    found = read_all(sandbox, since=T + 850)
     assert found.ids == list(range(850, 1000))
     assert sandbox.api_requests("*/messages") == 150
     # Two pages and one more, and the same once more to see that nothing moved meanwhile.
@@ -812,8 +772,7 @@ def test_a_long_list_is_read_to_the_begin_of_the_span_only(sandbox: Sandbox) -> 
 
 
 def test_every_chat_is_asked_for_once(sandbox: Sandbox) -> None:
-    for number in range(260):
-        say(sandbox, number, T + number // 40, f"c{number}")
+    say_many(sandbox, 260, per_second=40)
     read_all(sandbox, since=T)
     paths = [each.path for each in sandbox.journal.of(ApiRequested) if "/messages" in each.path]
     assert len(paths) == len(set(paths)) == 260
@@ -827,8 +786,7 @@ def test_pages_are_as_long_as_they_may_be(sandbox: Sandbox) -> None:
 
 
 def test_a_few_at_once_and_never_more(sandbox: Sandbox) -> None:
-    for number in range(24):
-        say(sandbox, number, T + number, f"c{number}")
+    say_many(sandbox, 24)
     sandbox.faults.delay_api("*/messages", 0.02)
     read_all(sandbox)
     under_way = most = 0
@@ -841,8 +799,7 @@ def test_a_few_at_once_and_never_more(sandbox: Sandbox) -> None:
 
 @short_waits
 def test_the_pace_holds_for_the_tries_too(sandbox: Sandbox) -> None:
-    for number in range(20):
-        say(sandbox, number, T + number, f"c{number}")
+    say_many(sandbox, 20)
     sandbox.faults.answer_api("*/messages", 500, one_in=5)
     history = History(Asked(sandbox), RateLimiter(0.05))
     began = time.monotonic()
@@ -855,8 +812,7 @@ def test_the_pace_holds_for_the_tries_too(sandbox: Sandbox) -> None:
 
 
 def test_how_far_it_is(sandbox: Sandbox) -> None:
-    for number in range(30):
-        say(sandbox, number, T + number, f"c{number % 3}")
+    say_many(sandbox, 30, chats=3)
     history = quick(Asked(sandbox))
     failures: Failures = []
     assert (history.chats, history.chats_read, history.found) == (0, 0, 0)
@@ -876,8 +832,7 @@ def test_history_is_read_again_from_the_begin(sandbox: Sandbox) -> None:
 
 
 def test_one_who_stops_in_the_middle_can_begin_again(sandbox: Sandbox) -> None:
-    for number in range(450):
-        say(sandbox, number, T + number, f"c{number % 2}")
+    say_many(sandbox, 450, chats=2)
     history = quick(Asked(sandbox))
     time_range = TimeRange(TELEGRAM, T)
     with closing(history.messages([time_range], lambda *_: None)) as messages:  # type: ignore[type-var]

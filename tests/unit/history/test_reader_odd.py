@@ -13,8 +13,8 @@ from chatapp_tail.errors import ApiError, CredentialsError
 from chatapp_tail.history.answers import Chat, read_chat, read_message, read_seconds
 from chatapp_tail.history.rate_limit import RateLimiter
 from chatapp_tail.history.reader import History, MessengerRef, TimeRange
-from chatapp_tail.history.recovery import recover
-from chatapp_tail.items import ASKED, NOT_RUNNING, ChannelEvent, Gap
+from chatapp_tail.history.requests import Ask
+from chatapp_tail.items import ASKED, NOT_RUNNING, Gap
 from tests.unit.history.history_service import Choices, Form, World
 
 SECOND = 10**9
@@ -35,30 +35,10 @@ def recovered(
     read_from: int | None = None,
 ) -> tuple[list[object], Gap]:
     """Return the ids of what came of a gap, and the gap; moments are by the reader's clock."""
-    clock = world.clock
-    history = History(
-        world.ask,
-        RateLimiter(0.0, clock.monotonic, clock.sleep),
-        clock=clock,
-        call=lambda work: work(),
-    )
-    gap = Gap(
-        CHANNEL,
-        since * SECOND,
-        until * SECOND,
-        reason,
-        read_from=None if read_from is None else read_from * SECOND,
-    )
-    newest_of = {} if newest is None else {CHANNEL: newest}
-    *events, end = recover(history, [gap], {CHANNEL: began * SECOND}, newest_of)
-    assert isinstance(end, Gap)
-    return [_id(each) for each in events], end
-
-
-def _id(event: ChannelEvent | Gap) -> object:
-    assert isinstance(event, ChannelEvent)
-    (item,) = json.loads(event.data or b"")["payload"]["data"]
-    return item["id"]
+    start = None if read_from is None else read_from * SECOND
+    gap = Gap(CHANNEL, since * SECOND, until * SECOND, reason, read_from=start)
+    found, end = world.recover(gap, began * SECOND, newest)
+    return [item["id"] for item in found], end
 
 
 def world_of(chats: int, *, moved: int = -1, **choices: object) -> World:
@@ -80,10 +60,8 @@ def world_of(chats: int, *, moved: int = -1, **choices: object) -> World:
 @pytest.mark.parametrize("next_page", ["absent", "null", "cursor"])
 def test_a_page_of_chats_that_is_short_is_not_the_last(per_page: int, next_page: str) -> None:
     """One that is hidden, or a server that gives fewer than were asked for."""
-    world = world_of(230, chats_per_page=per_page, chats_next_page=next_page)
-    found, end = recovered(world)
-    assert sorted(map(str, found)) == sorted(map(str, range(230)))
-    assert end.missing is None
+    found, end = recovered(world_of(230, chats_per_page=per_page, chats_next_page=next_page))
+    assert (set(found), len(found), end.missing) == (set(range(230)), 230, None)
 
 
 @pytest.mark.defect("A.4a", "A2.4")
@@ -91,8 +69,7 @@ def test_a_hidden_chat_on_a_page_ends_nothing() -> None:
     world = world_of(150)
     world.say("hidden", "x", UNTIL - 1)
     found, end = recovered(world)
-    assert len(found) == 150
-    assert end.missing is None
+    assert (len(found), end.missing) == (150, None)
 
 
 @pytest.mark.defect("A.4b", "A2.4")
@@ -157,32 +134,28 @@ def test_more_chats_in_one_second_than_a_page_holds(
 
 
 def test_the_list_ends_though_it_says_the_same_for_ever() -> None:
-    world = world_of(100)
-    ask = world.ask
-
-    def ignore(path: str, query: Mapping[str, str]) -> Response:
+    def ignore(ask: Ask, path: str, query: Mapping[str, str]) -> Response:
         return ask(path, {"limit": "100"} if path.endswith("/chats") else query)
 
-    world.ask = ignore  # type: ignore[method-assign]
+    world = world_of(100)
+    world.intercept(ignore)
     found, end = recovered(world)
     assert len(found) == 100
     assert "the list of chats has no second page" in (end.missing or "")
 
 
 def test_a_list_without_an_end_is_left_and_said() -> None:
-    world = World(Choices())
-    ask = world.ask
-
-    def endless(path: str, query: Mapping[str, str]) -> Response:
+    def endless(ask: Ask, path: str, query: Mapping[str, str]) -> Response:
         if not path.endswith("/chats"):
-            return ask(path, {**query})
+            return ask(path, query)
         world.requests += 1
         chat = {"id": f"c{world.requests}", "lastTime": 2 * T - world.requests}
         world.say(str(chat["id"]), 1, T)
         data = {"items": [chat], "nextPage": f"{world.requests}"}
         return answer({"data": data})
 
-    world.ask = endless  # type: ignore[method-assign]
+    world = World(Choices())
+    world.intercept(endless)
     found, end = recovered(world)
     assert "does not end in 2000 requests" in (end.missing or "")
     assert end.given_up
@@ -247,16 +220,14 @@ def test_pages_without_a_next_page_are_gone_on_from(per_page: int, shuffled: boo
 
 
 def test_a_full_page_that_says_it_is_the_last_is_asked_about_once_more() -> None:
-    world = chat_of(250)
-    ask = world.ask
-
-    def without_cursor(path: str, query: Mapping[str, str]) -> Response:
+    def without_cursor(ask: Ask, path: str, query: Mapping[str, str]) -> Response:
         reply = ask(path, query)
         body = json.loads(reply.content)
         body["data"]["nextPage"] = None
         return Response(200, json.dumps(body).encode(), reply.headers, reply.summary, None, True)
 
-    world.ask = without_cursor  # type: ignore[method-assign]
+    world = chat_of(250)
+    world.intercept(without_cursor)
     found, end = recovered(world)
     assert (found, end.missing) == (list(range(250)), None)
 
@@ -391,10 +362,7 @@ def test_history_is_read_from_where_the_gap_says() -> None:
 def test_what_may_pass_gives_a_gap_up_and_what_lasts_does_not(
     failing: Response | Exception, given_up: bool
 ) -> None:
-    world = world_of(3)
-    ask = world.ask
-
-    def fail(path: str, query: Mapping[str, str]) -> Response:
+    def fail(ask: Ask, path: str, query: Mapping[str, str]) -> Response:
         if not path.endswith("/c0/messages"):
             return ask(path, query)
         world.now += 1
@@ -402,7 +370,8 @@ def test_what_may_pass_gives_a_gap_up_and_what_lasts_does_not(
             raise failing
         return failing
 
-    world.ask = fail  # type: ignore[method-assign]
+    world = world_of(3)
+    world.intercept(fail)
     found, end = recovered(world)
     assert sorted(map(str, found)) == ["1", "2"]
     assert end.missing
@@ -412,15 +381,13 @@ def test_what_may_pass_gives_a_gap_up_and_what_lasts_does_not(
 @pytest.mark.defect("A2.23b")
 @pytest.mark.parametrize("error", [ApiError("no answer"), CredentialsError("refused")])
 def test_ten_minutes_without_an_answer_end_it_for_all(error: Exception) -> None:
-    world = world_of(500)
-    ask = world.ask
-
-    def fail(path: str, query: Mapping[str, str]) -> Response:
+    def fail(ask: Ask, path: str, query: Mapping[str, str]) -> Response:
         if path.endswith("/chats"):
             return ask(path, query)
         raise error
 
-    world.ask = fail  # type: ignore[method-assign]
+    world = world_of(500)
+    world.intercept(fail)
     found, end = recovered(world)
     assert found == []
     assert end.given_up
@@ -429,16 +396,15 @@ def test_ten_minutes_without_an_answer_end_it_for_all(error: Exception) -> None:
 
 def test_answers_that_never_end_do_not_keep_a_gap_open_for_good() -> None:
     """Each chat fails after half a minute, all others are answered: that is no hour for each."""
-    world = world_of(3000)
-    ask = world.ask
 
-    def drip(path: str, query: Mapping[str, str]) -> Response:
+    def drip(ask: Ask, path: str, query: Mapping[str, str]) -> Response:
         if path.endswith(("/chats", "0/messages")):
             return ask(path, query)
         world.now += 30
         raise ApiError("no answer within 30 s")
 
-    world.ask = drip  # type: ignore[method-assign]
+    world = world_of(3000)
+    world.intercept(drip)
     _, end = recovered(world)
     assert end.given_up
     assert world.now - T <= 3600 + 0.1 * 3000
@@ -452,10 +418,8 @@ def test_a_messenger_is_quoted_in_the_path() -> None:
         paths.append(path)
         return answer({"data": []})
 
-    history = History(ask, RateLimiter(0.0))
-    assert (
-        list(history.messages([TimeRange(MessengerRef(7, "a/../b?c#d"), T)], lambda *_: None)) == []
-    )
+    wanted = [TimeRange(MessengerRef(7, "a/../b?c#d"), T)]
+    assert list(History(ask, RateLimiter(0.0)).messages(wanted, lambda *_: None)) == []
     assert set(paths) == {"/v1/licenses/7/messengers/a%2F..%2Fb%3Fc%23d/chats"}
 
 

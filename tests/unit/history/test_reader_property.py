@@ -1,6 +1,5 @@
 """Whatever the service is like, each message of a gap comes once, or else the gap says so."""
 
-import json
 from collections import Counter
 from random import Random
 
@@ -8,10 +7,7 @@ from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 
 from chatapp_tail.chatapp.channels import of_license
-from chatapp_tail.history.rate_limit import RateLimiter
-from chatapp_tail.history.reader import History
-from chatapp_tail.history.recovery import recover
-from chatapp_tail.items import NOT_RUNNING, ChannelEvent, Gap
+from chatapp_tail.items import NOT_RUNNING, Gap
 from tests.unit.history.history_service import READABLE, UNREADABLE, Choices, World, shown
 
 SECOND = 10**9
@@ -146,23 +142,8 @@ def wanted(world: World, since: int, until: int) -> set[tuple[str, object]]:
 def read(
     world: World, gap: Gap, began: int, newest: int | None
 ) -> tuple[Counter[tuple[str, object]], Gap]:
-    clock = world.clock
-    history = History(
-        world.ask,
-        RateLimiter(0.0, clock.monotonic, clock.sleep),
-        clock=clock,
-        call=lambda work: work(),
-    )
-    *events, end = recover(
-        history, [gap], {CHANNEL: began}, {} if newest is None else {CHANNEL: newest}
-    )
-    assert isinstance(end, Gap)
-    found: Counter[tuple[str, object]] = Counter()
-    for each in events:
-        assert isinstance(each, ChannelEvent)
-        (item,) = json.loads(each.data or b"")["payload"]["data"]
-        found[item["chat"]["id"], item["id"]] += 1
-    return found, end
+    found, end = world.recover(gap, began, newest)
+    return Counter((item["chat"]["id"], item["id"]) for item in found), end
 
 
 @given(

@@ -1,37 +1,24 @@
 """Gaps in, messages out: which of them belong to a gap, and that they are as live ones are."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
-from chatapp_tail.chatapp.api import Api
 from chatapp_tail.chatapp.channels import of_license
-from chatapp_tail.chatapp.http import Http
 from chatapp_tail.chatapp.records import Source, decode
-from chatapp_tail.chatapp.secret import Secret
-from chatapp_tail.chatapp.tokens import StaticToken
 from chatapp_tail.history.rate_limit import RateLimiter
 from chatapp_tail.history.reader import History
 from chatapp_tail.history.recovery import recover
 from chatapp_tail.items import ASKED, NOT_FETCHED, NOT_RUNNING, ChannelEvent, Gap
 from chatapp_tail.sandbox import Sandbox
+from tests.unit.history.conftest import api
 
 SECOND = 10**9
 T = 1_700_000_000
 TELEGRAM, WHATSAPP = of_license(1229, "telegram"), of_license(1229, "grWhatsApp")
 FOREIGN = of_license(77, "telegram")
 FORBIDDEN = '{"success":false,"error":{"code":"ApiForbiddenError","message":"Forbidden"}}'
-
-
-@pytest.fixture
-def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """A ChatApp; no proxy of the developer stands before it."""
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-    with Sandbox() as running:
-        yield running
 
 
 def envelope(number: int | str, sent: int, chat: str = "a", text: str = "é 🎉") -> str:
@@ -57,8 +44,8 @@ def gap(
 def recovered(
     sandbox: Sandbox, gaps: Sequence[Gap], began: Mapping[str, int] | None = None
 ) -> list[ChannelEvent | Gap]:
-    api = Api(Http(sandbox.api_url), StaticToken(Secret(sandbox.token)))
-    return list(recover(History(api.get, RateLimiter(0.0)), gaps, began or {}))
+    get = api(sandbox.api_url, sandbox.token).get
+    return list(recover(History(get, RateLimiter(0.0)), gaps, began or {}))
 
 
 def ids(found: Sequence[ChannelEvent | Gap]) -> list[object]:

@@ -8,11 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from chatapp_tail.chatapp.api import Api
 from chatapp_tail.chatapp.channels import of_license, parse_channel
-from chatapp_tail.chatapp.http import Http
-from chatapp_tail.chatapp.secret import Secret
-from chatapp_tail.chatapp.tokens import StaticToken
 from chatapp_tail.history.checkpoint import Checkpoint
 from chatapp_tail.history.setup import (
     HistoryReader,
@@ -22,6 +18,7 @@ from chatapp_tail.history.setup import (
 )
 from chatapp_tail.items import ASKED, NOT_RUNNING, ChannelEvent, Gap
 from chatapp_tail.sandbox import Sandbox
+from tests.unit.history.conftest import api
 
 T = 1_700_000_000 * 10**9
 A, B, C = (of_license(number, "telegram") for number in (1, 2, 3))
@@ -109,20 +106,6 @@ def test_other_channels_have_none(text: str) -> None:
 # --- what reads
 
 
-@pytest.fixture
-def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """A ChatApp; no proxy of the developer stands before it."""
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-    with Sandbox() as running:
-        yield running
-
-
-def reader_of(url: str) -> HistoryReader:
-    return HistoryReader(Api(Http(url), StaticToken(Secret("made-up-token"))))
-
-
 def said_of(reader: HistoryReader) -> tuple[int, int, int]:
     state = reader.state()
     return state.chats, state.chats_read, state.messages
@@ -132,7 +115,7 @@ def test_a_reader_tells_how_far_it_is_and_since_when(sandbox: Sandbox) -> None:
     data = '{"payload":{"data":[{"id":%d,"time":1700000000,"chat":{"id":"c%d"}}]}}'
     for number in range(3):
         sandbox.publish(GAP.channel, "message", data % (number, number % 2))
-    reader = HistoryReader(Api(Http(sandbox.api_url), StaticToken(Secret(sandbox.token))))
+    reader = HistoryReader(api(sandbox.api_url, sandbox.token))
     assert reader.since == inf
     assert said_of(reader) == (0, 0, 0)
     before = time.monotonic()

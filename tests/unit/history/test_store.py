@@ -2,15 +2,16 @@
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from chatapp_tail.chatapp.http import Response
 from chatapp_tail.history.answers import Item
-from chatapp_tail.history.rate_limit import RateLimiter
-from chatapp_tail.history.reader import History, Message, MessengerRef, TimeRange
+from chatapp_tail.history.reader import Message, MessengerRef, TimeRange
+from chatapp_tail.history.requests import Ask
 from chatapp_tail.history.store import HistoryStore, Progress
 from tests.unit.history.history_service import Choices, World
 
@@ -160,7 +161,7 @@ class Runs:
         self.left = self.each = requests
         self.asked: list[str] = []
 
-    def ask(self, path, query):  # type: ignore[no-untyped-def]
+    def ask(self, path: str, query: Mapping[str, str]) -> Response:
         if not self.left:
             raise RunEnds
         self.left -= 1
@@ -171,21 +172,11 @@ class Runs:
     def run(self) -> list[tuple[str, object]] | None:
         """Return what came of a run that read all, None of one that ended before."""
         self.left = self.each
-        clock = self.world.clock
-        history = History(
-            self.ask,
-            RateLimiter(0.0, clock.monotonic, clock.sleep),
-            store=self.path,
-            clock=clock,
-            call=lambda work: work(),
-        )
+        history = self.world.history(self.path, self.ask)
         failures: list[object] = []
+        wanted = [TimeRange(TELEGRAM, self.since)]
         try:
-            found = list(
-                history.messages(
-                    [TimeRange(TELEGRAM, self.since)], lambda *why: failures.append(why)
-                )
-            )
+            found = list(history.messages(wanted, lambda *why: failures.append(why)))
         except RunEnds:
             return None
         assert failures == []
@@ -251,22 +242,21 @@ def test_a_message_of_the_same_second_as_the_last_one_that_was_read_is_found(pat
 
 
 def test_a_cursor_of_an_earlier_run_that_is_refused_begins_the_chat_again(path: Path) -> None:
+    refused = 0
+
+    def refuse(ask: Ask, path: str, query: Mapping[str, str]) -> Response:
+        nonlocal refused
+        reply = ask(path, query)
+        if query.get("nextPage") and not refused:
+            refused += 1
+            why = b'{"message":"nextPage is invalid"}'
+            return Response(422, why, {}, "GET / answered 422", None, True)
+        return reply
+
     world = world_of(1, each=450)
     runs = Runs(world, path, T - 1000, requests=6)
     assert runs.run() is None
-    refused = 0
-    ask = world.ask
-
-    def refuse(path, query):  # type: ignore[no-untyped-def]
-        nonlocal refused
-        if query.get("nextPage") and not refused:
-            refused += 1
-            return ask(path, query).__class__(
-                422, b'{"message":"nextPage is invalid"}', {}, "GET / answered 422", None, True
-            )
-        return ask(path, query)
-
-    world.ask = refuse  # type: ignore[method-assign]
+    world.intercept(refuse)
     runs.each = 100
     found = runs.run() or []
     assert refused == 1

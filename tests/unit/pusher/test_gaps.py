@@ -128,15 +128,28 @@ def test_without_a_hole_the_end_says_nothing() -> None:
     assert GapTracker().close_all(at(40)) == []
 
 
-Step = tuple[str | int, ...]
-"""What happened: a method of `WatermarkTracker` and what it is called with."""
-
-
-def proof_after(*steps: Step) -> WatermarkTracker:
+def proof_after(steps: str) -> WatermarkTracker:
+    """Let a proof take steps as `ask a 5, confirm a, ping 7`: what, which channel, when."""
     proof = WatermarkTracker()
-    for name, *arguments in steps:
-        moments = (at(part) if isinstance(part, int) else part for part in arguments)
-        getattr(proof, str(name))(*moments)
+    for step in filter(None, steps.split(", ")):
+        match step.split():
+            case ["join", channel, moment]:
+                proof.channel_asked(channel, at(int(moment)))
+                proof.channel_confirmed(channel)
+            case ["ask", channel, moment]:
+                proof.channel_asked(channel, at(int(moment)))
+            case ["confirm", channel]:
+                proof.channel_confirmed(channel)
+            case ["deny", channel]:
+                proof.channel_denied(channel)
+            case ["forget", channel]:
+                proof.forget(channel, "made up")
+            case ["ping", moment]:
+                proof.ping_sent(at(int(moment)))
+            case ["pong"]:
+                proof.pong_came()
+            case _:
+                raise ValueError(step)
     return proof
 
 
@@ -144,148 +157,73 @@ def covered(proof: WatermarkTracker) -> dict[str, int]:
     return proof.covered_until(at(1000))
 
 
-def subscribed(channel: str, at: int) -> list[Step]:
-    return [("channel_asked", channel, at), ("channel_confirmed", channel)]
-
-
-PONG: Step = ("pong_came",)
-FORGET_A: Step = ("forget", "a", "made up")
-DENIED_A: Step = ("channel_denied", "a")
-PROVED: dict[str, tuple[list[Step], dict[str, int]]] = {
-    "nothing": ([], {}),
-    "a channel asked for is not covered yet": ([("channel_asked", "a", 5)], {}),
-    "a ping proves nothing of no channel": ([("ping_sent", 5), PONG], {}),
-    "confirmed: since it was asked for": (subscribed("a", 5), {"a": 5}),
-    "a ping without an answer": ([*subscribed("a", 5), ("ping_sent", 10)], {"a": 5}),
-    "a pong: the moment of its ping": ([*subscribed("a", 5), ("ping_sent", 10), PONG], {"a": 10}),
-    "a pong of several pings: the oldest": (
-        [*subscribed("a", 5), ("ping_sent", 10), ("ping_sent", 20), PONG],
-        {"a": 10},
-    ),
-    "a pong for each ping: the latest": (
-        [*subscribed("a", 5), ("ping_sent", 10), ("ping_sent", 20), PONG, PONG],
-        {"a": 20},
-    ),
-    "pings and pongs in turn": (
-        [*subscribed("a", 5), ("ping_sent", 10), PONG, ("ping_sent", 20), PONG],
-        {"a": 20},
-    ),
-    "a pong that nobody asked for": ([*subscribed("a", 5), PONG], {"a": 5}),
-    "a pong that nobody asked for is no answer to a later ping": (
-        [*subscribed("a", 5), PONG, PONG, ("ping_sent", 10)],
-        {"a": 5},
-    ),
-    "one pong too many takes nothing back": (
-        [*subscribed("a", 5), ("ping_sent", 10), PONG, PONG],
-        {"a": 10},
-    ),
-    "a pong too many is no answer to a later ping": (
-        [*subscribed("a", 5), ("ping_sent", 10), PONG, PONG, ("ping_sent", 20)],
-        {"a": 10},
-    ),
-    "a ping before the channel was asked for": (
-        [("ping_sent", 3), *subscribed("a", 5), PONG],
-        {"a": 5},
-    ),
-    "one pong vouches for all channels": (
-        [*subscribed("a", 5), *subscribed("b", 6), ("ping_sent", 10), PONG],
-        {"a": 10, "b": 10},
-    ),
+PROVED: dict[str, tuple[str, dict[str, int]]] = {
+    "nothing": ("", {}),
+    "a channel asked for is not covered yet": ("ask a 5", {}),
+    "a ping proves nothing of no channel": ("ping 5, pong", {}),
+    "confirmed: since it was asked for": ("join a 5", {"a": 5}),
+    "a ping without an answer": ("join a 5, ping 10", {"a": 5}),
+    "a pong: the moment of its ping": ("join a 5, ping 10, pong", {"a": 10}),
+    "a pong of several pings: the oldest": ("join a 5, ping 10, ping 20, pong", {"a": 10}),
+    "a pong for each: the latest": ("join a 5, ping 10, ping 20, pong, pong", {"a": 20}),
+    "pings and pongs in turn": ("join a 5, ping 10, pong, ping 20, pong", {"a": 20}),
+    "a pong that nobody asked for": ("join a 5, pong", {"a": 5}),
+    "nor is it an answer to a later ping": ("join a 5, pong, pong, ping 10", {"a": 5}),
+    "one pong too many takes nothing back": ("join a 5, ping 10, pong, pong", {"a": 10}),
+    "nor answers a later ping": ("join a 5, ping 10, pong, pong, ping 20", {"a": 10}),
+    "a ping before the channel was asked for": ("ping 3, join a 5, pong", {"a": 5}),
+    "one pong vouches for all channels": ("join a 5, join b 6, ping 10, pong", {"a": 10, "b": 10}),
     "a channel that came after the pong": (
-        [*subscribed("a", 5), ("ping_sent", 10), PONG, *subscribed("b", 15)],
+        "join a 5, ping 10, pong, join b 15",
         {"a": 10, "b": 15},
     ),
-    "a recheck without an answer": (
-        [*subscribed("a", 5), ("channel_asked", "a", 50)],
-        {"a": 5},
-    ),
-    "a recheck that was answered: since it began": (
-        [*subscribed("a", 5), *subscribed("a", 50)],
-        {"a": 50},
-    ),
-    "a recheck of one is not one of another": (
-        [*subscribed("a", 5), *subscribed("b", 6), *subscribed("a", 50)],
-        {"a": 50, "b": 6},
-    ),
-    "a recheck, then a pong": (
-        [*subscribed("a", 5), *subscribed("a", 50), ("ping_sent", 60), PONG],
-        {"a": 60},
-    ),
-    "a pong, then a recheck": (
-        [*subscribed("a", 5), ("ping_sent", 40), PONG, *subscribed("a", 50)],
-        {"a": 50},
-    ),
-    "a pong for a ping before the recheck": (
-        [*subscribed("a", 5), ("ping_sent", 40), *subscribed("a", 50), PONG],
-        {"a": 50},
-    ),
-    "a channel that was forgotten": (
-        [*subscribed("a", 5), *subscribed("b", 6), ("channel_asked", "a", 50), FORGET_A],
-        {"b": 6},
-    ),
-    "no pong vouches for a channel that was forgotten": (
-        [*subscribed("a", 5), FORGET_A, ("ping_sent", 60), PONG],
-        {},
-    ),
-    "a confirmation that comes after the request was repeated: since the first": (
-        [("channel_asked", "a", 5), ("channel_asked", "a", 15), ("channel_confirmed", "a")],
-        {"a": 5},
-    ),
+    "a recheck without an answer": ("join a 5, ask a 50", {"a": 5}),
+    "a recheck that was answered: since it began": ("join a 5, join a 50", {"a": 50}),
+    "a recheck of one is not one of another": ("join a 5, join b 6, join a 50", {"a": 50, "b": 6}),
+    "a recheck, then a pong": ("join a 5, join a 50, ping 60, pong", {"a": 60}),
+    "a pong, then a recheck": ("join a 5, ping 40, pong, join a 50", {"a": 50}),
+    "a pong for a ping before the recheck": ("join a 5, ping 40, join a 50, pong", {"a": 50}),
+    "a channel that was forgotten": ("join a 5, join b 6, ask a 50, forget a", {"b": 6}),
+    "no pong vouches for a forgotten channel": ("join a 5, forget a, ping 60, pong", {}),
+    "the request was repeated: since the first": ("ask a 5, ask a 15, confirm a", {"a": 5}),
     "a recheck whose answer came after the channel was asked for again": (
-        [
-            *subscribed("a", 5),
-            ("channel_asked", "a", 50),
-            FORGET_A,
-            ("channel_asked", "a", 60),
-            ("channel_confirmed", "a"),
-        ],
+        "join a 5, ask a 50, forget a, ask a 60, confirm a",
         {"a": 50},
     ),
     "a request that was turned down is not the one that was granted": (
-        [("channel_asked", "a", 5), DENIED_A, *subscribed("a", 15)],
+        "ask a 5, deny a, join a 15",
         {"a": 15},
     ),
-    "turned down without having been asked": ([DENIED_A, *subscribed("a", 5)], {"a": 5}),
-    "a second answer to one request": (
-        [*subscribed("a", 5), ("channel_confirmed", "a"), ("channel_confirmed", "a")],
-        {"a": 5},
-    ),
-    "forgotten and asked for again": (
-        [*subscribed("a", 5), FORGET_A, ("channel_asked", "a", 60)],
-        {},
-    ),
-    "forgotten and confirmed again": (
-        [*subscribed("a", 5), FORGET_A, *subscribed("a", 60)],
-        {"a": 60},
-    ),
+    "turned down without having been asked": ("deny a, join a 5", {"a": 5}),
+    "a second answer to one request": ("join a 5, confirm a, confirm a", {"a": 5}),
+    "forgotten and asked for again": ("join a 5, forget a, ask a 60", {}),
+    "forgotten and confirmed again": ("join a 5, forget a, join a 60", {"a": 60}),
 }
 
 
 @pytest.mark.defect("A.29g")
 @pytest.mark.parametrize(("steps", "until"), PROVED.values(), ids=PROVED)
-def test_what_is_proved(steps: list[Step], until: dict[str, int]) -> None:
-    assert covered(proof_after(*steps)) == until
+def test_what_is_proved(steps: str, until: dict[str, int]) -> None:
+    assert covered(proof_after(steps)) == until
 
 
-@pytest.mark.parametrize(
-    ("steps", "confirmed"),
-    [
-        pytest.param(subscribed("a", 5), 5, id="never rechecked"),
-        pytest.param([*subscribed("a", 5), ("channel_asked", "a", 50)], 5, id="at the recheck"),
-        pytest.param([*subscribed("a", 5), *subscribed("a", 50)], 50, id="rechecked before"),
-        pytest.param(
-            [*subscribed("a", 5), ("ping_sent", 10), PONG], 5, id="a pong proves the link alone"
-        ),
-        pytest.param([*subscribed("a", 5), *subscribed("b", 50)], 5, id="another is no proof"),
-    ],
-)
-def test_a_channel_was_last_known_when_it_was_confirmed(steps: list[Step], confirmed: int) -> None:
+CONFIRMED: dict[str, tuple[str, int]] = {
+    "never rechecked": ("join a 5", 5),
+    "at the recheck": ("join a 5, ask a 50", 5),
+    "rechecked before": ("join a 5, join a 50", 50),
+    "a pong proves the link alone": ("join a 5, ping 10, pong", 5),
+    "another is no proof": ("join a 5, join b 50", 5),
+}
+
+
+@pytest.mark.parametrize(("steps", "confirmed"), CONFIRMED.values(), ids=CONFIRMED)
+def test_a_channel_was_last_known_when_it_was_confirmed(steps: str, confirmed: int) -> None:
     expected = lost(confirmed, "made up", proved=confirmed)
-    assert proof_after(*steps).forget("a", "made up") == expected
+    assert proof_after(steps).forget("a", "made up") == expected
 
 
 def test_asking_proves_nothing_by_being_asked() -> None:
-    proof = proof_after(*subscribed("a", 5))
+    proof = proof_after("join a 5")
     assert covered(proof) == covered(proof) == {"a": 5}
 
 

@@ -23,9 +23,9 @@ from chatapp_tail.pusher.events import (
     SubscriptionSucceeded,
 )
 from tests.conftest import TIMEOUT_SCALE, StartTail
+from tests.servers import Answer, Call, HttpEndpoint, good, signed
 
 from .harness import CHANNEL, OTHER, PUBLIC, Auth, Client, Machine, signature
-from .http_endpoint import Answer, Call, HttpEndpoint, good, signed
 from .server import Peer, Server
 from .server import good as well
 

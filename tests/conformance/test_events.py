@@ -16,10 +16,10 @@ from chatapp_tail.pusher.events import ProtocolWarning
 from chatapp_tail.spool import Spool
 from chatapp_tail.threads import Waker
 from tests.conftest import TIMEOUT_SCALE
+from tests.servers import HttpEndpoint
 
 from .frames import PING, PONG, TEXT, encode
 from .harness import CHANNEL, OTHER, Client, Machine, Program
-from .http_endpoint import HttpEndpoint
 from .server import Server
 
 

@@ -15,11 +15,11 @@ from chatapp_tail.pusher.events import ProtocolWarning
 from chatapp_tail.pusher.frames import TOO_BIG, FrameDecoder
 from chatapp_tail.pusher.transport import MAX_MESSAGE
 from tests.conftest import StartTail
+from tests.servers import HttpEndpoint
 
 from .conftest import server_context
 from .frames import BINARY, CONTINUATION, PING, PONG, TEXT, encode
 from .harness import CHANNEL, Client, Machine
-from .http_endpoint import HttpEndpoint
 from .server import Peer, Script, Server, good
 
 EVENT = json.dumps({"event": "message", "channel": CHANNEL, "data": "{}"}).encode()

@@ -15,10 +15,10 @@ from chatapp_tail.items import StopCause
 from chatapp_tail.pusher.answers import AuthAnswer, Granted
 from chatapp_tail.pusher.connection import Timing
 from tests.conftest import TIMEOUT_SCALE, StartTail
+from tests.servers import HttpEndpoint
 
 from .frames import CLOSE
 from .harness import CHANNEL, Auth, Client, Program
-from .http_endpoint import HttpEndpoint
 from .server import Peer, Script, Server, mute, upgraded_mute
 
 

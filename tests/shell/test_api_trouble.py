@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from chatapp_tail.sandbox import Sandbox
-from tests.conformance.http_endpoint import Answer, HttpEndpoint
 from tests.conformance.server import Peer
 from tests.conformance.server import Server as Pusher
 from tests.conftest import RunTail, StartTail, wait_until
+from tests.servers import Answer, HttpEndpoint
 from tests.shell.conftest import (
     CHANNEL,
     SELECT,

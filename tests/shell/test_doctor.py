@@ -5,8 +5,6 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from subprocess import CompletedProcess
 from typing import Any
 
@@ -25,6 +23,7 @@ from chatapp_tail.pusher.answers import AuthAnswer
 from chatapp_tail.pusher.connection import Endpoint, Settings
 from chatapp_tail.sandbox import AuthAnswered, Sandbox
 from tests.conftest import TIMEOUT_SCALE, RunTail, StartTail
+from tests.servers import Answer, HttpServer
 from tests.shell.conftest import (
     SELECT,
     StartShell,
@@ -480,34 +479,17 @@ def test_a_bug_ends_with_its_own_status(examined: DoctorChecks) -> None:
 # --- a clock that is wrong, and dates that are none
 
 
-@contextmanager
-def dated(date: str) -> Iterator[str]:
-    """An API that says it is this date, and that has one line."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response_only(200)
-            if date:
-                self.send_header("Date", date)
-            body = b'{"success":true,"data":[{"licenseId":1229,"messenger":[{"type":"telegram"}]}]}'
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            return
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        thread = threading.Thread(target=http.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{http.server_address[1]}"
-        http.shutdown()
-        thread.join()
+def dated(date: str) -> HttpServer:
+    """An API that says it is this date, or none, and that has one line."""
+    head = f"HTTP/1.1 200 OK\r\nDate: {date}\r\n" if date else "HTTP/1.1 200 OK\r\n"
+    body = '{"success":true,"data":[{"licenseId":1229,"messenger":[{"type":"telegram"}]}]}'
+    answer = Answer(raw=f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+    return HttpServer(lambda _: answer)
 
 
 def test_a_clock_that_is_wrong(run_tail: RunTail, env: Mapping[str, str]) -> None:
-    with dated("Mon, 01 Jan 2001 00:00:00 GMT") as url:
-        found = report(doctor(run_tail, env, "--api-url", url))
+    with dated("Mon, 01 Jan 2001 00:00:00 GMT") as api:
+        found = report(doctor(run_tail, env, "--api-url", api.url))
     clock = next(each for each in found if each["check"] == "clock")
     assert "NTP" in clock["advice"]
     assert (clock["ok"], clock["exit_status"]) == (False, 0), "a tail would go on"
@@ -517,8 +499,8 @@ def test_a_clock_that_is_wrong(run_tail: RunTail, env: Mapping[str, str]) -> Non
 def test_a_date_that_is_none_does_not_stop_it(
     date: str, run_tail: RunTail, env: Mapping[str, str], closed_port: int
 ) -> None:
-    with dated(date) as url:
-        argv = ("--api-url", url, "--ws-url", f"ws://127.0.0.1:{closed_port}")
+    with dated(date) as api:
+        argv = ("--api-url", api.url, "--ws-url", f"ws://127.0.0.1:{closed_port}")
         failing(doctor(run_tail, env, *argv), "TCP", 4)
 
 

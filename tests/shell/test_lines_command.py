@@ -2,17 +2,15 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Mapping
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 
 from chatapp_tail.sandbox import ApiRequested, Sandbox, messenger_channel
 from tests.conftest import RunTail, StartTail
+from tests.servers import HttpServer
 from tests.shell.conftest import StartShell, StartTerminal, is_one_line, reaching
 
 LICENSES = "/v1/licenses"
@@ -344,36 +342,15 @@ def test_what_a_server_says_is_escaped(
         harmless(terminal.shown)
 
 
-@contextmanager
-def other_host() -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """A server on another port, and the headers of every request that reached it."""
-    seen: list[dict[str, str]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            seen.append(dict(self.headers))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            return
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        thread = Thread(target=http.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{http.server_address[1]}", seen
-        http.shutdown()
-        thread.join()
-
-
 @pytest.mark.parametrize("code", [302, 307])
 def test_a_redirect_takes_the_token_nowhere(
     code: int, run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
 ) -> None:
-    with other_host() as (url, seen):
+    with HttpServer() as other:
+        url = other.url
         sandbox.faults.answer_api(LICENSES, code, headers={"Location": f"{url}/v1/licenses"})
         failed(run_tail, env, 4, url, "not followed")
-    assert seen == []
+    assert other.asked == []
 
 
 def test_an_authority_that_is_not_known(run_tail: RunTail) -> None:

@@ -17,7 +17,7 @@ import trustme
 from chatapp_tail.chatapp.auth_connections import AuthConnections
 from chatapp_tail.chatapp.http import AUTH_PATH, Http
 from chatapp_tail.errors import ApiError
-from tests.unit.chatapp.server import Answer, Server
+from tests.servers import Answer, HttpServer
 
 HEADERS = {"Authorization": "made-up-token"}
 FORM = {"socket_id": "1.2", "channel_name": "private-é"}
@@ -129,7 +129,7 @@ def test_what_is_no_answer_is_said_as_requests_says_it(answer: bytes, why: str) 
 
 
 @pytest.mark.parametrize("odd", ["", "/%20"], ids=["direct", "requests"])
-def test_both_ways_ask_for_the_same(server: Server, odd: str) -> None:
+def test_both_ways_ask_for_the_same(server: HttpServer, odd: str) -> None:
     http = Http(server.url + odd)
     http.send("GET", "/v1/ä b/\x1b%2F", headers=HEADERS, query={"q": "1&2 ä"})
     http.send("POST", "/v1/tokens", headers={}, json={"a": "é"})
@@ -153,9 +153,9 @@ def test_a_request_that_spends_something_is_never_sent_twice() -> None:
         assert len(heads) == 2
 
 
-def test_what_is_encoded_though_nobody_asked_for_it_is_decoded(server: Server) -> None:
+def test_what_is_encoded_though_nobody_asked_for_it_is_decoded(server: HttpServer) -> None:
     body = gzip.compress(b'{"auth":"k:s"}')
-    server.answers[AUTH_PATH] = [Answer(body=body, headers=(("Content-Encoding", "gzip"),))]
+    server.answers[AUTH_PATH] = [Answer(body=body, headers="Content-Encoding: gzip\r\n")]
     assert post(Http(server.url)) == b'{"auth":"k:s"}'
 
 
@@ -210,7 +210,7 @@ def test_only_plain_urls_take_the_short_way(url: str, reached: bool) -> None:
     assert AuthConnections.supports(url) is reached
 
 
-def test_requests_is_not_imported_for_it(server: Server) -> None:
+def test_requests_is_not_imported_for_it(server: HttpServer) -> None:
     program = f"""
 import sys
 from chatapp_tail.chatapp.http import Http

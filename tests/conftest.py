@@ -19,6 +19,8 @@ from typing import IO, Protocol
 
 import pytest
 
+from chatapp_tail.sandbox import Sandbox
+
 TIMEOUT_SCALE = float(os.environ.get("CHATAPP_TAIL_TEST_TIMEOUT_SCALE", "1.0"))
 """Every deadline of a test is multiplied by this: a slow machine raises it."""
 
@@ -285,6 +287,13 @@ def start_tail(start_process: StartProcess) -> StartTail:
         return start_process([*PROGRAM, *args], env=env, stdin=stdin)
 
     return start
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """ChatApp's service as the package embeds it, with an account of its own."""
+    with Sandbox() as running:
+        yield running
 
 
 @pytest.fixture

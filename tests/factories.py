@@ -1,10 +1,18 @@
-"""Builders of events and records that several test modules use."""
+"""Builders of events, records and logins that several test modules use."""
 
 import json
+from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
+from chatapp_tail.chatapp.http import Http
 from chatapp_tail.chatapp.records import Record, Source, decode
+from chatapp_tail.chatapp.secret import Secret
+from chatapp_tail.chatapp.token_store import Login, TokenPair, TokenStore
+from chatapp_tail.chatapp.tokens import make_tokens
 from chatapp_tail.items import ChannelEvent
+from chatapp_tail.sandbox import Sandbox
 
 CHANNEL = "private-v1.licenses.1229.messengers.telegram"
 RECEIVED = 1637319283_123456789
@@ -38,3 +46,36 @@ def record(**members: Any) -> Record:
         "data": b'{"id":696}',
     }
     return Record(**(defaults | members))
+
+
+# --- logins
+
+STATE = Path(".local/state/chatapp-tail")
+
+
+def state_of(home: Path) -> Path:
+    """Where the program keeps logins of a user with this home."""
+    return home / STATE
+
+
+def log_in(sandbox: Sandbox, home: Path, *, profile: str = "default") -> TokenPair:
+    """Store a login as the command does, without the time that a process takes."""
+    http = Http(sandbox.api_url, ca_file=str(sandbox.ca_file) if sandbox.ca_file else None)
+    pair = make_tokens(http, sandbox.email, Secret(sandbox.password), sandbox.app_id)
+    login = Login(sandbox.email, sandbox.app_id, sandbox.api_url, pair)
+    TokenStore(state_of(home)).save(profile, login)
+    return pair
+
+
+def stored(home: Path, *, profile: str = "default") -> TokenPair:
+    login = TokenStore(state_of(home)).load(profile)
+    assert login is not None
+    return login.pair
+
+
+def let_refreshes_be_old(home: Path) -> None:
+    """Let the stored login be as if its last refresh was long ago."""
+    store = TokenStore(state_of(home))
+    login = store.load("default")
+    assert login is not None
+    store.save("default", replace(login, refreshed=0.0))

@@ -133,12 +133,6 @@ def is_one_line(stderr: str, *words: str) -> None:
 
 
 @pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
-
-
-@pytest.fixture
 def greeter() -> Iterator[Sandbox]:
     """A sandbox that publishes one event as soon as somebody subscribes."""
     with Sandbox(rate=0.01) as running:
@@ -153,6 +147,17 @@ def reaching(sandbox: Sandbox) -> dict[str, str]:
         "CHATAPP_TOKEN": sandbox.token,
     }
     return env | ({"CHATAPP_TAIL_CA_FILE": str(sandbox.ca_file)} if sandbox.ca_file else {})
+
+
+def without_token(sandbox: Sandbox) -> dict[str, str]:
+    """The environment in which a tail reaches this sandbox, but for the token."""
+    env = reaching(sandbox)
+    del env["CHATAPP_TOKEN"]
+    return env
+
+
+def who(sandbox: Sandbox) -> tuple[str, ...]:
+    return ("--email", sandbox.email, "--app-id", sandbox.app_id)
 
 
 @pytest.fixture

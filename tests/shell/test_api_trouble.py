@@ -16,6 +16,7 @@ from chatapp_tail.sandbox import Sandbox
 from tests.conformance.server import Peer
 from tests.conformance.server import Server as Pusher
 from tests.conftest import RunTail, StartTail, wait_until
+from tests.factories import log_in, stored
 from tests.servers import Answer, HttpEndpoint
 from tests.shell.conftest import (
     CHANNEL,
@@ -25,9 +26,10 @@ from tests.shell.conftest import (
     reaching,
     scaled,
     subscribed,
+    who,
+    without_token,
 )
 from tests.shell.test_history import cut, said
-from tests.shell.test_login import log_in, stored, who, without_token
 from tests.shell.test_proxy import relaying
 
 Env = Mapping[str, str]

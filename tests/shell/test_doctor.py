@@ -4,25 +4,14 @@ import json
 import signal
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 
-from chatapp_tail.chatapp.api import Api
-from chatapp_tail.chatapp.http import Http
-from chatapp_tail.chatapp.secret import Secret
-from chatapp_tail.chatapp.selection import Selection
-from chatapp_tail.chatapp.tokens import StaticToken
-from chatapp_tail.cli.check_result import CheckFailed
-from chatapp_tail.cli.checks import DoctorChecks
-from chatapp_tail.cli.connection_probe import ConnectionProbe
-from chatapp_tail.errors import ExitStatus
-from chatapp_tail.pusher.answers import AuthAnswer
-from chatapp_tail.pusher.connection import Endpoint, Settings
 from chatapp_tail.sandbox import AuthAnswered, Sandbox
-from tests.conftest import TIMEOUT_SCALE, RunTail, StartTail
+from tests.conftest import RunTail, StartTail
 from tests.servers import Answer, HttpServer
 from tests.shell.conftest import (
     SELECT,
@@ -262,56 +251,6 @@ def test_plain_server_behind_wss(
     failing(doctor(run_tail, env, "--ws-url", url), "TLS", 4)
 
 
-# The next four would each take as long as a person waits; within the process it can be less.
-
-
-@pytest.fixture
-def examined(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[DoctorChecks]:
-    monkeypatch.setattr(ConnectionProbe, "PATIENCE", 1.5 * TIMEOUT_SCALE)
-    http = Http(sandbox.api_url)
-    api = Api(http, StaticToken(Secret(sandbox.token)))
-    settings = Settings((Endpoint.parse(sandbox.ws_url),), sandbox.app_key, ())
-    checks = DoctorChecks(settings, Selection(everything=True), api, http)
-    yield checks
-    if checks.probe:
-        checks.probe.close()
-
-
-def first_failure(checks: DoctorChecks) -> tuple[str, CheckFailed]:
-    for name, check in checks.in_order():
-        try:
-            check()
-        except CheckFailed as failed:
-            return name, failed
-    raise AssertionError("nothing failed")
-
-
-def test_server_that_accepts_and_says_nothing(examined: DoctorChecks, sandbox: Sandbox) -> None:
-    sandbox.faults.mute = True
-    name, failed = first_failure(examined)
-    assert (name, failed.status) == ("app key", ExitStatus.UNREACHABLE)
-
-
-def test_server_that_never_confirms(examined: DoctorChecks, sandbox: Sandbox) -> None:
-    sandbox.faults.withhold_confirmations = True
-    name, failed = first_failure(examined)
-    assert (name, failed.status) == ("subscription", ExitStatus.UNREACHABLE)
-    assert "-vv" not in failed.advice, "doctor has no such option"
-
-
-def test_auth_that_fails(examined: DoctorChecks, sandbox: Sandbox) -> None:
-    sandbox.faults.answer_auth(503)
-    name, failed = first_failure(examined)
-    assert (name, failed.status) == ("channel authorised", ExitStatus.UNREACHABLE)
-    assert "503" in failed.detail, "what happened is known, and better than how long it took"
-
-
-def test_no_pong(examined: DoctorChecks, sandbox: Sandbox) -> None:
-    sandbox.faults.withhold_pongs = True
-    name, failed = first_failure(examined)
-    assert (name, failed.status) == ("ping", ExitStatus.UNREACHABLE)
-
-
 def warned(found: list[dict[str, Any]], check: str) -> dict[str, Any]:
     """The one finding that is a warning, which has to be of this check."""
     (warning,) = (each for each in found if not each["ok"])
@@ -463,17 +402,6 @@ def test_licences_that_cannot_be_listed_end_what_needs_them(
     done = doctor(run_tail, env, *argv)
     assert done.returncode == status
     assert "licences" in [each["check"] for each in report(done) if not each["ok"]]
-
-
-@pytest.mark.defect("U8")
-def test_a_bug_ends_with_its_own_status(examined: DoctorChecks) -> None:
-    def fail(socket_id: str, channel: str) -> AuthAnswer:
-        raise ZeroDivisionError
-
-    examined.api.authorise = fail  # type: ignore[method-assign]
-    name, failed = first_failure(examined)
-    assert (name, failed.status) == ("channel authorised", ExitStatus.BUG)
-    assert "report" in failed.advice
 
 
 # --- a clock that is wrong, and dates that are none

@@ -10,66 +10,24 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 
-from chatapp_tail.chatapp.http import Http
-from chatapp_tail.chatapp.secret import Secret
-from chatapp_tail.chatapp.token_store import Login, TokenPair, TokenStore
-from chatapp_tail.chatapp.tokens import make_tokens
+from chatapp_tail.chatapp.token_store import TokenStore
 from chatapp_tail.sandbox import ApiRequested, Sandbox
 from tests.conftest import PROGRAM, RunTail, StartProcess
+from tests.factories import log_in, state_of, stored
 from tests.shell.conftest import (
     SELECT,
     StartShell,
     StartTerminal,
     Terminal,
     is_one_line,
-    reaching,
+    who,
+    without_token,
 )
-
-STATE = Path(".local/state/chatapp-tail")
-
-
-def state_of(home: Path) -> Path:
-    return home / STATE
-
-
-def without_token(sandbox: Sandbox) -> dict[str, str]:
-    """The environment in which a tail reaches this sandbox, but for the token."""
-    env = reaching(sandbox)
-    del env["CHATAPP_TOKEN"]
-    return env
-
-
-def log_in(sandbox: Sandbox, home: Path, *, profile: str = "default") -> TokenPair:
-    """Store a login as the command does, without the time that a process takes."""
-    http = Http(sandbox.api_url, ca_file=str(sandbox.ca_file) if sandbox.ca_file else None)
-    pair = make_tokens(http, sandbox.email, Secret(sandbox.password), sandbox.app_id)
-    login = Login(sandbox.email, sandbox.app_id, sandbox.api_url, pair)
-    TokenStore(state_of(home)).save(profile, login)
-    return pair
-
-
-def stored(home: Path, *, profile: str = "default") -> TokenPair:
-    login = TokenStore(state_of(home)).load(profile)
-    assert login is not None
-    return login.pair
-
-
-def let_refreshes_be_old(home: Path) -> None:
-    """Let the stored login be as if its last refresh was long ago."""
-    store = TokenStore(state_of(home))
-    login = store.load("default")
-    assert login is not None
-    store.save("default", replace(login, refreshed=0.0))
 
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
-
-
-def who(sandbox: Sandbox) -> tuple[str, ...]:
-    return ("--email", sandbox.email, "--app-id", sandbox.app_id)
 
 
 @pytest.fixture

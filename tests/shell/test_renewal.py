@@ -1,21 +1,13 @@
 """Tokens that die: renewed once for all processes, never by a login, and said when they cannot."""
 
 import signal
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
-from chatapp_tail.chatapp import token_store
-from chatapp_tail.chatapp.api import Api
-from chatapp_tail.chatapp.http import Http
 from chatapp_tail.chatapp.token_store import TokenStore
-from chatapp_tail.chatapp.tokens import StoredLogin
-from chatapp_tail.pusher.answers import AuthAnswer, Denied, Granted, TokenRefused, Unavailable
 from chatapp_tail.sandbox import (
     ApiAnswered,
     ApiRequested,
@@ -24,6 +16,7 @@ from chatapp_tail.sandbox import (
     messenger_channel,
 )
 from tests.conftest import LiveProcess, RunTail, StartTail, wait_until
+from tests.factories import let_refreshes_be_old, log_in, state_of, stored
 from tests.shell.conftest import (
     CHANNEL,
     SELECT,
@@ -32,12 +25,6 @@ from tests.shell.conftest import (
     publish,
     scaled,
     subscribed,
-)
-from tests.shell.test_login import (
-    let_refreshes_be_old,
-    log_in,
-    state_of,
-    stored,
     without_token,
 )
 
@@ -341,72 +328,3 @@ def test_channels_refused_at_once_renew_once(
         messenger_channel(1229, "telegram"),
         messenger_channel(1229, "grWhatsApp"),
     }
-
-
-# --- within one process
-
-
-def api_of(sandbox: Sandbox, home: Path, *, timeout: float = 10.0) -> Api:
-    http = Http(sandbox.api_url, timeout=timeout)
-    store = TokenStore(state_of(home))
-    login = store.load("default")
-    assert login is not None
-    return Api(http, StoredLogin(store, "default", login, http))
-
-
-def test_many_threads_renew_once(sandbox: Sandbox, home: Path) -> None:
-    log_in(sandbox, home)
-    sandbox.expire_access_tokens()
-    api = api_of(sandbox, home)
-    together = threading.Barrier(8)
-
-    def ask(number: int) -> AuthAnswer:
-        together.wait(scaled(10))
-        return api.authorise(f"{number}.1", CHANNEL)
-
-    with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(ask, range(8)))
-    # Nobody is connected, so no channel is granted; but no token is refused either.
-    assert {type(answer) for answer in found} == {Denied}
-    assert sandbox.tokens_refreshed == 1
-
-
-@pytest.fixture
-def held_lock(sandbox: Sandbox, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A store whose lock another process keeps for longer than anybody waits."""
-    log_in(sandbox, home)
-    monkeypatch.setattr(token_store, "_LOCK_TIMEOUT", 0.1)
-    with FileLock(state_of(home) / "tokens.json.lock"):
-        yield state_of(home)
-
-
-def test_a_lock_that_is_held_for_long_is_a_passing_trouble(
-    sandbox: Sandbox, home: Path, held_lock: Path
-) -> None:
-    """Its holder waits for a slow network, perhaps; that must not end all the others."""
-    sandbox.expire_access_tokens()
-    found = api_of(sandbox, home).authorise("1.1", CHANNEL)
-    assert isinstance(found, Unavailable), found
-    assert str(held_lock) in found.reason
-
-
-def test_a_refresh_that_gets_no_answer_is_a_passing_trouble(sandbox: Sandbox, home: Path) -> None:
-    log_in(sandbox, home)
-    sandbox.expire_access_tokens()
-    sandbox.faults.hang_api("/v1/tokens/refresh", calls=1)
-    found = api_of(sandbox, home, timeout=0.3).authorise("1.1", CHANNEL)
-    assert isinstance(found, Unavailable)
-    assert "no answer within" in found.reason
-    assert not isinstance(api_of(sandbox, home).authorise("1.1", CHANNEL), TokenRefused)
-
-
-@pytest.mark.parametrize("status", [404, 405, 302])
-def test_a_refresh_endpoint_that_is_gone_for_a_while_does_not_end_a_tail(
-    status: int, sandbox: Sandbox, home: Path
-) -> None:
-    log_in(sandbox, home)
-    sandbox.expire_access_tokens()
-    sandbox.faults.answer_api("/v1/tokens/refresh", status, calls=1)
-    found = api_of(sandbox, home).authorise("1.1", CHANNEL)
-    assert isinstance(found, Unavailable), found
-    assert not isinstance(found, Granted)

@@ -1,10 +1,7 @@
 """Secrets stay where they belong: every command, every way to fail, everything that is left."""
 
-import json
 import signal
 import stat
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -13,7 +10,8 @@ import pytest
 
 from chatapp_tail.chatapp.token_store import TokenPair
 from chatapp_tail.sandbox import Connected, Sandbox
-from tests.conftest import LiveProcess, RunTail, StartTail, clean_environment
+from tests.conftest import LiveProcess, RunTail, StartTail
+from tests.factories import let_refreshes_be_old, log_in, state_of, stored
 from tests.shell.conftest import (
     CHANNEL,
     SELECT,
@@ -22,8 +20,8 @@ from tests.shell.conftest import (
     received,
     scaled,
     subscribed,
+    without_token,
 )
-from tests.shell.test_login import let_refreshes_be_old, log_in, state_of, stored, without_token
 
 PROXY_PASSWORD = "geheim-p@ss"
 
@@ -285,51 +283,3 @@ def test_a_signature_that_the_server_sends_back(
     tail.send_signal(signal.SIGTERM)
     tail.wait()
     secrets.check("stderr", tail.stderr.text)
-
-
-# --- how it looks from within
-
-PROBE = """
-import json, sys, traceback
-from chatapp_tail.chatapp.api import Api
-from chatapp_tail.chatapp.http import Http
-from chatapp_tail.chatapp.secret import Secret
-from chatapp_tail.chatapp.tokens import StaticToken, make_tokens, refresh_tokens
-from chatapp_tail.errors import ChatAppTailError
-url, token = sys.argv[1], sys.stdin.read()
-http = Http(url, timeout=1.0)
-api = Api(http, StaticToken(Secret(token)))
-calls = [
-    lambda: make_tokens(http, "a@example.invalid", Secret(token), "app"),
-    lambda: refresh_tokens(http, Secret(token)),
-    api.check_token,
-    api.licenses,
-]
-for call in calls:
-    try:
-        call()
-    except ChatAppTailError as error:
-        told = [str(error), repr(error), repr(error.args), repr(vars(error))]
-        print(json.dumps([*told, traceback.format_exc()]))
-print(json.dumps(repr(api.authorise("1.2", "private-x"))))
-print(json.dumps([repr(vars(api)), repr(vars(http))]))
-"""
-
-
-@pytest.mark.parametrize("place", ["sandbox", "nobody"])
-def test_exceptions_and_objects_hold_no_secret(
-    place: str, sandbox: Sandbox, closed_port: int, home: Path
-) -> None:
-    url = sandbox.api_url if place == "sandbox" else f"http://127.0.0.1:{closed_port}"
-    done = subprocess.run(
-        [sys.executable, "-c", PROBE, url],
-        input="geheim-made-up-token",
-        env=clean_environment(home),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=scaled(60),
-    )
-    found = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(found) == 6
-    assert "geheim" not in done.stdout

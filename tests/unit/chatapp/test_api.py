@@ -1,15 +1,17 @@
 """Channel auth: what each answer of the service means for the channel and for the token."""
 
 import threading
+import traceback
 
 import pytest
 
 from chatapp_tail.chatapp.api import Api
 from chatapp_tail.chatapp.http import AUTH_PATH, Http
 from chatapp_tail.chatapp.secret import Secret
-from chatapp_tail.chatapp.tokens import StaticToken
-from chatapp_tail.errors import CredentialsError
+from chatapp_tail.chatapp.tokens import StaticToken, make_tokens, refresh_tokens
+from chatapp_tail.errors import ChatAppTailError, CredentialsError
 from chatapp_tail.pusher.answers import AuthAnswer, Denied, Granted, TokenRefused, Unavailable
+from chatapp_tail.sandbox import Sandbox
 from tests.servers import Answer, HttpServer
 
 CHANNEL = "private-v1.licenses.1229.messengers.telegram"
@@ -138,3 +140,25 @@ def test_a_refusal_says_what_the_account_has(server: HttpServer) -> None:
     found = api.authorise("12.34", CHANNEL)
     assert isinstance(found, Denied)
     assert "grWhatsApp" in found.reason
+
+
+@pytest.mark.parametrize("place", ["sandbox", "nobody"])
+def test_exceptions_and_objects_hold_no_secret(
+    place: str, sandbox: Sandbox, closed_port: int
+) -> None:
+    secret = Secret("made-up-token")
+    http = Http(sandbox.api_url if place == "sandbox" else f"http://127.0.0.1:{closed_port}")
+    api = Api(http, StaticToken(secret))
+    told = [repr(api.authorise("1.2", "private-x")), repr(vars(api)), repr(vars(http))]
+    for call in (
+        lambda: make_tokens(http, "a@example.invalid", secret, "app"),
+        lambda: refresh_tokens(http, secret),
+        api.check_token,
+        lambda: api.licenses(patient=False),
+    ):
+        with pytest.raises(ChatAppTailError) as failed:
+            call()
+        error = failed.value
+        told += [str(error), repr(error), repr(error.args), repr(vars(error))]
+        told += traceback.format_exception(error)
+    assert "made-up-token" not in "".join(told)

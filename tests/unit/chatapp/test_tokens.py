@@ -5,12 +5,13 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from msgspec.structs import replace
 
 from chatapp_tail.chatapp import token_store, tokens
@@ -28,7 +29,9 @@ from chatapp_tail.chatapp.tokens import (
     refresh_tokens,
 )
 from chatapp_tail.errors import ApiError, ChatAppTailError, CredentialsError
-from chatapp_tail.pusher.answers import Granted, TokenRefused
+from chatapp_tail.pusher.answers import AuthAnswer, Denied, Granted, TokenRefused, Unavailable
+from chatapp_tail.sandbox import Sandbox
+from tests.factories import CHANNEL, log_in, state_of
 from tests.servers import Answer, HttpServer
 
 from ...conftest import wait_until
@@ -508,8 +511,6 @@ def test_a_refresh_that_is_refused(server: HttpServer, status: int) -> None:
 
 # --- tokens that die while something is known of them
 
-CHANNEL = "private-v1.licenses.1229.messengers.telegram"
-
 
 def test_a_token_that_died_since_it_was_checked_is_not_taken_for_a_good_one(
     server: HttpServer,
@@ -539,3 +540,72 @@ def test_a_renewed_token_is_not_judged_by_the_old_one(
 
 def api_answer(server: HttpServer, source: TokenSource) -> object:
     return Api(Http(server.url), source).authorise("1.2", CHANNEL)
+
+
+# --- a stored login against the service
+
+
+def api_of(sandbox: Sandbox, home: Path, *, timeout: float = 10.0) -> Api:
+    http = Http(sandbox.api_url, timeout=timeout)
+    store = TokenStore(state_of(home))
+    login = store.load("default")
+    assert login is not None
+    return Api(http, StoredLogin(store, "default", login, http))
+
+
+def test_many_threads_renew_once(sandbox: Sandbox, home: Path) -> None:
+    log_in(sandbox, home)
+    sandbox.expire_access_tokens()
+    api = api_of(sandbox, home)
+    together = threading.Barrier(8)
+
+    def ask(number: int) -> AuthAnswer:
+        together.wait(10)
+        return api.authorise(f"{number}.1", CHANNEL)
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(ask, range(8)))
+    # Nobody is connected, so no channel is granted; but no token is refused either.
+    assert {type(answer) for answer in found} == {Denied}
+    assert sandbox.tokens_refreshed == 1
+
+
+@pytest.fixture
+def held_lock(sandbox: Sandbox, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A store whose lock another process keeps for longer than anybody waits."""
+    log_in(sandbox, home)
+    monkeypatch.setattr(token_store, "_LOCK_TIMEOUT", 0.1)
+    with FileLock(state_of(home) / "tokens.json.lock"):
+        yield state_of(home)
+
+
+def test_a_lock_that_is_held_for_long_is_a_passing_trouble(
+    sandbox: Sandbox, home: Path, held_lock: Path
+) -> None:
+    """Its holder waits for a slow network, perhaps; that must not end all the others."""
+    sandbox.expire_access_tokens()
+    found = api_of(sandbox, home).authorise("1.1", CHANNEL)
+    assert isinstance(found, Unavailable), found
+    assert str(held_lock) in found.reason
+
+
+def test_a_refresh_that_gets_no_answer_is_a_passing_trouble(sandbox: Sandbox, home: Path) -> None:
+    log_in(sandbox, home)
+    sandbox.expire_access_tokens()
+    sandbox.faults.hang_api("/v1/tokens/refresh", calls=1)
+    found = api_of(sandbox, home, timeout=0.3).authorise("1.1", CHANNEL)
+    assert isinstance(found, Unavailable)
+    assert "no answer within" in found.reason
+    assert not isinstance(api_of(sandbox, home).authorise("1.1", CHANNEL), TokenRefused)
+
+
+@pytest.mark.parametrize("status", [404, 405, 302])
+def test_a_refresh_endpoint_that_is_gone_for_a_while_does_not_end_a_tail(
+    status: int, sandbox: Sandbox, home: Path
+) -> None:
+    log_in(sandbox, home)
+    sandbox.expire_access_tokens()
+    sandbox.faults.answer_api("/v1/tokens/refresh", status, calls=1)
+    found = api_of(sandbox, home).authorise("1.1", CHANNEL)
+    assert isinstance(found, Unavailable), found
+    assert not isinstance(found, Granted)

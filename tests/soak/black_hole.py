@@ -20,8 +20,7 @@ from tests.conftest import clean_environment
 from tests.interop.soketi import APP_KEY, TOKEN, AuthEndpoint, Soketi, why_unavailable
 from tests.interop.soketi import HERE as INTEROP
 
-from .journal import StatusChange, TailProcess
-from .line import DEFAULTS
+from .journal import DEFAULTS, StatusChange, TailProcess
 from .proof import SECOND
 
 CHANNEL = "private-v1.licenses.1229.messengers.telegram"

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from tests.interop.soketi import AuthEndpoint, Soketi
 from tests.servers import Answer
 
-from .journal import TailProcess
-from .line import Timings
+from .journal import TailProcess, Timings
 from .proxy import FaultyProxy
 from .publisher import Publisher
 

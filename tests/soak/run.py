@@ -16,8 +16,7 @@ from tests.conftest import TIMEOUT_SCALE
 from tests.interop.soketi import TOKEN, AuthEndpoint, Soketi
 
 from .faults import KINDS, Fault, Faults, plan
-from .journal import Footprint, ReportedGap, StatusChange, TailProcess
-from .line import Timings
+from .journal import Footprint, ReportedGap, StatusChange, TailProcess, Timings
 from .proof import SECOND, Proof, most_in_window, prove
 from .proxy import FaultyProxy
 from .publisher import Published, Publisher

@@ -13,8 +13,7 @@ from pathlib import Path
 from tests.conftest import TIMEOUT_SCALE
 from tests.interop.soketi import TOKEN, AuthEndpoint, Soketi
 
-from .journal import TailProcess
-from .line import DEFAULTS
+from .journal import DEFAULTS, TailProcess
 from .proof import Proof, prove
 from .proxy import FaultyProxy
 from .publisher import Published, Publisher

@@ -28,6 +28,9 @@ from tests.conftest import (
     clean_environment,
 )
 
+Env = Mapping[str, str]
+"""Variables of a process."""
+
 SELECT = ("--license", "1229", "--messenger", "telegram")
 CHANNEL = messenger_channel(1229, "telegram")
 
@@ -171,9 +174,7 @@ def env(sandbox: Sandbox) -> dict[str, str]:
 class StartShell(Protocol):
     """Type of the fixture `start_shell`."""
 
-    def __call__(
-        self, script: str, *, env: Mapping[str, str], shell: str = "bash"
-    ) -> LiveProcess: ...
+    def __call__(self, script: str, *, env: Env, shell: str = "bash") -> LiveProcess: ...
 
 
 @pytest.fixture
@@ -191,7 +192,7 @@ def program_path(tmp_path: Path) -> str:
 def start_shell(start_process: StartProcess, program_path: str) -> StartShell:
     """Start a script of a shell; in it, `chatapp-tail` is this program."""
 
-    def start(script: str, *, env: Mapping[str, str], shell: str = "bash") -> LiveProcess:
+    def start(script: str, *, env: Env, shell: str = "bash") -> LiveProcess:
         return start_process([shell, "-c", script], env={**env, "PATH": program_path})
 
     return start
@@ -209,7 +210,7 @@ def start_tail_into(home: Path) -> Iterator[StartTailInto]:
     started: list[subprocess.Popen[bytes]] = []
 
     def start(
-        stdout: int, *args: str, env: Mapping[str, str], stderr: int = subprocess.PIPE
+        stdout: int, *args: str, env: Env, stderr: int = subprocess.PIPE
     ) -> "subprocess.Popen[bytes]":
         process = subprocess.Popen(
             [*PROGRAM, *args],
@@ -264,7 +265,7 @@ class Terminal:
         self,
         argv: Sequence[str],
         *,
-        env: Mapping[str, str],
+        env: Env,
         cwd: Path,
         stdout: int | None = None,
         columns: int = 100,
@@ -341,11 +342,7 @@ class StartTerminal(Protocol):
     """Type of the fixture `start_terminal`."""
 
     def __call__(
-        self,
-        *args: str,
-        env: Mapping[str, str],
-        stdout: int | None = None,
-        columns: int = 100,
+        self, *args: str, env: Env, stdout: int | None = None, columns: int = 100
     ) -> Terminal: ...
 
 
@@ -354,9 +351,7 @@ def start_terminal(home: Path) -> Iterator[StartTerminal]:
     """Start the program on a terminal: stdin, stderr and, unless given, stdout."""
     started: list[Terminal] = []
 
-    def start(
-        *args: str, env: Mapping[str, str], stdout: int | None = None, columns: int = 100
-    ) -> Terminal:
+    def start(*args: str, env: Env, stdout: int | None = None, columns: int = 100) -> Terminal:
         whole = {**clean_environment(home), "TERM": "xterm-256color", **env}
         terminal = Terminal([*PROGRAM, *args], env=whole, cwd=home, stdout=stdout, columns=columns)
         started.append(terminal)

@@ -6,7 +6,6 @@ import shutil
 import signal
 import socket
 import threading
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from tests.servers import Answer, HttpEndpoint
 from tests.shell.conftest import (
     CHANNEL,
     SELECT,
+    Env,
     is_one_line,
     publish,
     reaching,
@@ -32,7 +32,6 @@ from tests.shell.conftest import (
 from tests.shell.test_history import cut, said
 from tests.shell.test_proxy import relaying
 
-Env = Mapping[str, str]
 LICENSES, CHECK = "/v1/licenses", "/v1/tokens/check"
 HTML = "<html><h1>502 Bad Gateway</h1>nginx</html>"
 

@@ -4,7 +4,6 @@ import json
 import signal
 import socket
 import threading
-from collections.abc import Mapping
 from subprocess import CompletedProcess
 from typing import Any
 
@@ -15,6 +14,7 @@ from tests.conftest import RunTail, StartTail
 from tests.servers import Answer, HttpServer
 from tests.shell.conftest import (
     SELECT,
+    Env,
     StartShell,
     StartTerminal,
     is_one_line,
@@ -49,16 +49,14 @@ def failing(done: CompletedProcess[str], check: str, status: int) -> dict[str, A
     return last
 
 
-def doctor(
-    run_tail: RunTail, env: Mapping[str, str], *argv: str, timeout: float = 40.0
-) -> CompletedProcess[str]:
+def doctor(run_tail: RunTail, env: Env, *argv: str, timeout: float = 40.0) -> CompletedProcess[str]:
     return run_tail("doctor", "-o", "json", *argv, env=env, timeout=timeout)
 
 
 # --- all is well
 
 
-def test_all_is_well(run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]) -> None:
+def test_all_is_well(run_tail: RunTail, sandbox: Sandbox, env: Env) -> None:
     done = doctor(run_tail, env)
     found = report(done)
     assert done.returncode == 0
@@ -89,9 +87,7 @@ def test_all_is_well_over_tls(run_tail: RunTail) -> None:
     ],
     ids=str,
 )
-def test_what_it_tries(
-    argv: tuple[str, ...], channel: str, run_tail: RunTail, env: Mapping[str, str]
-) -> None:
+def test_what_it_tries(argv: tuple[str, ...], channel: str, run_tail: RunTail, env: Env) -> None:
     found = report(doctor(run_tail, env, *argv))
     (authorised,) = (each for each in found if each["check"] == "channel authorised")
     assert authorised["found"] == channel
@@ -102,9 +98,7 @@ def test_what_it_tries(
     [({}, "✓"), ({"PYTHONIOENCODING": "ascii"}, "ok"), ({"PYTHONIOENCODING": "latin-1"}, "ok")],
     ids=["utf-8", "ascii", "latin-1"],
 )
-def test_text_for_people(
-    locale: Mapping[str, str], mark: str, run_tail: RunTail, env: Mapping[str, str]
-) -> None:
+def test_text_for_people(locale: Env, mark: str, run_tail: RunTail, env: Env) -> None:
     done = run_tail("doctor", env={**env, **locale})
     assert (done.returncode, done.stderr) == (0, "")
     *lines, verdict = done.stdout.splitlines()
@@ -114,7 +108,7 @@ def test_text_for_people(
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
-def test_a_failure_in_ascii(run_tail: RunTail, env: Mapping[str, str]) -> None:
+def test_a_failure_in_ascii(run_tail: RunTail, env: Env) -> None:
     whole = {**env, "PYTHONIOENCODING": "ascii", "CHATAPP_TOKEN": TOKEN}
     done = run_tail("doctor", env=whole)
     assert done.returncode == 3
@@ -128,7 +122,7 @@ def test_a_failure_in_ascii(run_tail: RunTail, env: Mapping[str, str]) -> None:
 # --- each failure
 
 
-def test_no_credentials(run_tail: RunTail, env: Mapping[str, str]) -> None:
+def test_no_credentials(run_tail: RunTail, env: Env) -> None:
     without = {name: value for name, value in env.items() if name != "CHATAPP_TOKEN"}
     found = failing(doctor(run_tail, without), "configuration", 3)
     assert "chatapp-tail login" in found["found"]
@@ -138,14 +132,14 @@ def test_no_credentials(run_tail: RunTail, env: Mapping[str, str]) -> None:
     assert done.stdout.endswith("\n1 problem\n")
 
 
-def test_wrong_token(run_tail: RunTail, env: Mapping[str, str]) -> None:
+def test_wrong_token(run_tail: RunTail, env: Env) -> None:
     found = failing(doctor(run_tail, {**env, "CHATAPP_TOKEN": TOKEN}), "token", 3)
     assert "401" in found["found"]
     assert "chatapp-tail login" in found["advice"]
     assert TOKEN not in json.dumps(found)
 
 
-def test_api_that_is_not_there(run_tail: RunTail, env: Mapping[str, str], closed_port: int) -> None:
+def test_api_that_is_not_there(run_tail: RunTail, env: Env, closed_port: int) -> None:
     url = f"http://127.0.0.1:{closed_port}"
     found = failing(doctor(run_tail, {**env, "CHATAPP_API_URL": url}), "API answers", 4)
     assert url in found["found"]
@@ -153,17 +147,13 @@ def test_api_that_is_not_there(run_tail: RunTail, env: Mapping[str, str], closed
     assert "; check" not in found["found"], "what to do is said once"
 
 
-def test_a_proxy_that_refuses_the_api(
-    run_tail: RunTail, env: Mapping[str, str], closed_port: int
-) -> None:
+def test_a_proxy_that_refuses_the_api(run_tail: RunTail, env: Env, closed_port: int) -> None:
     argv = ("--proxy", f"http://127.0.0.1:{closed_port}", "--api-url", "https://api.invalid")
     found = failing(doctor(run_tail, env, *argv), "API answers", 4)
     assert "--proxy" in found["advice"]
 
 
-def test_api_that_is_another_server(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_api_that_is_another_server(run_tail: RunTail, sandbox: Sandbox, env: Env) -> None:
     """A page that says welcome with 200 does not make the token a good one."""
     sandbox.faults.answer_api("/v1/*", 200, "<html>welcome</html>")
     found = failing(doctor(run_tail, env), "token", 4)
@@ -172,7 +162,7 @@ def test_api_that_is_another_server(
 
 @pytest.mark.parametrize("status", [403, 404])
 def test_token_that_cannot_be_checked(
-    status: int, run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
+    status: int, run_tail: RunTail, sandbox: Sandbox, env: Env
 ) -> None:
     sandbox.faults.answer_api("/v1/tokens/check", status, "<html>")
     found = failing(doctor(run_tail, env), "token", 4)
@@ -180,28 +170,26 @@ def test_token_that_cannot_be_checked(
     assert "login" not in found["advice"], "nobody said that the token is bad"
 
 
-def test_api_that_hangs_up(run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]) -> None:
+def test_api_that_hangs_up(run_tail: RunTail, sandbox: Sandbox, env: Env) -> None:
     sandbox.faults.answer_api("/v1/tokens/check", 0)
     found = failing(doctor(run_tail, env), "API answers", 4)
     assert "Error;" not in found["found"], "the name of an exception is no cause"
 
 
-def test_ws_port_that_is_closed(
-    run_tail: RunTail, env: Mapping[str, str], closed_port: int
-) -> None:
+def test_ws_port_that_is_closed(run_tail: RunTail, env: Env, closed_port: int) -> None:
     url = f"ws://127.0.0.1:{closed_port}"
     found = failing(doctor(run_tail, env, "--ws-url", url), "TCP", 4)
     assert "Connection refused" in found["found"]
     assert "--ws-url" in found["advice"]
 
 
-def test_name_that_does_not_exist(run_tail: RunTail, env: Mapping[str, str]) -> None:
+def test_name_that_does_not_exist(run_tail: RunTail, env: Env) -> None:
     found = failing(doctor(run_tail, env, "--ws-url", "wss://no-such-host.invalid"), "DNS", 4)
     assert "no-such-host.invalid" in found["found"]
     assert "--ws-url" in found["advice"]
 
 
-def test_wrong_app_key(run_tail: RunTail, env: Mapping[str, str]) -> None:
+def test_wrong_app_key(run_tail: RunTail, env: Env) -> None:
     found = failing(doctor(run_tail, env, "--app-key", "wrong"), "app key", 6)
     assert "4001" in found["found"]
     assert "--app-key" in found["advice"]
@@ -218,7 +206,7 @@ def test_wrong_app_key(run_tail: RunTail, env: Mapping[str, str]) -> None:
     ids=str,
 )
 def test_what_the_account_does_not_have(
-    argv: tuple[str, ...], check: str, run_tail: RunTail, env: Mapping[str, str]
+    argv: tuple[str, ...], check: str, run_tail: RunTail, env: Env
 ) -> None:
     found = failing(doctor(run_tail, env, *argv), check, 5)
     assert "1229" in found["found"]
@@ -235,18 +223,14 @@ def test_unknown_authority_of_the_api(run_tail: RunTail) -> None:
     assert "--ca-file" in found["advice"]
 
 
-def test_unknown_authority_of_the_socket(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_unknown_authority_of_the_socket(run_tail: RunTail, sandbox: Sandbox, env: Env) -> None:
     with Sandbox(tls=True) as other:
         found = failing(doctor(run_tail, env, "--ws-url", other.ws_url), "TLS", 4)
     assert "certificate" in found["found"]
     assert "--ca-file" in found["advice"]
 
 
-def test_plain_server_behind_wss(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_plain_server_behind_wss(run_tail: RunTail, sandbox: Sandbox, env: Env) -> None:
     url = sandbox.ws_url.replace("ws:", "wss:")
     failing(doctor(run_tail, env, "--ws-url", url), "TLS", 4)
 
@@ -262,7 +246,7 @@ def warned(found: list[dict[str, Any]], check: str) -> dict[str, Any]:
 @pytest.mark.defect("U8")
 @pytest.mark.parametrize("order", [1, -1])
 def test_each_socket_url_is_tried(
-    order: int, run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str], closed_port: int
+    order: int, run_tail: RunTail, sandbox: Sandbox, env: Env, closed_port: int
 ) -> None:
     """A tail would go on to the next; that one fails is worth a line, and no more."""
     closed = f"ws://127.0.0.1:{closed_port}"
@@ -280,7 +264,7 @@ def test_each_socket_url_is_tried(
 @pytest.mark.defect("U8")
 @pytest.mark.parametrize("status", [404, 503])
 def test_a_server_that_refuses_the_upgrade_is_passed_over(
-    status: int, run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
+    status: int, run_tail: RunTail, sandbox: Sandbox, env: Env
 ) -> None:
     with Sandbox() as sick:
         sick.faults.refuse_upgrades(status)
@@ -290,7 +274,7 @@ def test_a_server_that_refuses_the_upgrade_is_passed_over(
 
 
 @pytest.mark.defect("U8")
-def test_all_socket_urls_fail(run_tail: RunTail, env: Mapping[str, str], closed_port: int) -> None:
+def test_all_socket_urls_fail(run_tail: RunTail, env: Env, closed_port: int) -> None:
     argv = ("--ws-url", "wss://no-such-host.invalid", "--ws-url", f"ws://127.0.0.1:{closed_port}")
     done = doctor(run_tail, env, *argv)
     failing(done, "TCP", 4)
@@ -298,7 +282,7 @@ def test_all_socket_urls_fail(run_tail: RunTail, env: Mapping[str, str], closed_
 
 
 def test_an_untrusted_server_ends_it_as_it_ends_a_tail(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
+    run_tail: RunTail, sandbox: Sandbox, env: Env
 ) -> None:
     with Sandbox(tls=True) as other:
         urls = ("--ws-url", other.ws_url, "--ws-url", sandbox.ws_url)
@@ -306,7 +290,7 @@ def test_an_untrusted_server_ends_it_as_it_ends_a_tail(
         assert run_tail(*SELECT, *urls, "--for", "20s", env=env).returncode == 4
 
 
-def test_a_server_with_tls_behind_ws(run_tail: RunTail, env: Mapping[str, str]) -> None:
+def test_a_server_with_tls_behind_ws(run_tail: RunTail, env: Env) -> None:
     with Sandbox(tls=True) as other:
         url = other.ws_url.replace("wss:", "ws:")
         found = failing(doctor(run_tail, env, "--ws-url", url), "app key", 4)
@@ -314,9 +298,7 @@ def test_a_server_with_tls_behind_ws(run_tail: RunTail, env: Mapping[str, str]) 
 
 
 @pytest.mark.defect("U8")
-def test_a_host_with_an_address_that_is_dead(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_a_host_with_an_address_that_is_dead(run_tail: RunTail, sandbox: Sandbox, env: Env) -> None:
     """localhost is ::1 first on most machines, where the sandbox does not listen."""
     url = sandbox.ws_url.replace("127.0.0.1", "localhost")
     done = doctor(run_tail, env, "--ws-url", url)
@@ -331,7 +313,7 @@ def test_a_host_with_an_address_that_is_dead(
 
 @pytest.mark.defect("U8")
 @pytest.mark.parametrize("channel", ["1229/telegram", "company/2224", "user/685"])
-def test_channels_are_tried(channel: str, run_tail: RunTail, env: Mapping[str, str]) -> None:
+def test_channels_are_tried(channel: str, run_tail: RunTail, env: Env) -> None:
     done = doctor(run_tail, env, "-c", channel)
     tail = run_tail("-c", channel, "--for", "2s", env=env)
     assert done.returncode == tail.returncode
@@ -343,9 +325,7 @@ def test_channels_are_tried(channel: str, run_tail: RunTail, env: Mapping[str, s
 
 
 @pytest.mark.defect("U8")
-def test_a_refused_channel_is_named_as_it_is_typed(
-    run_tail: RunTail, env: Mapping[str, str]
-) -> None:
+def test_a_refused_channel_is_named_as_it_is_typed(run_tail: RunTail, env: Env) -> None:
     found = failing(doctor(run_tail, env, "-c", "company/999"), "channel authorised", 5)
     assert found["found"].startswith("company/999 is refused")
     assert "private-v1" not in found["found"]
@@ -353,9 +333,7 @@ def test_a_refused_channel_is_named_as_it_is_typed(
     assert "--license" not in found["advice"]
 
 
-def test_one_refused_channel_of_several_is_a_warning(
-    run_tail: RunTail, env: Mapping[str, str]
-) -> None:
+def test_one_refused_channel_of_several_is_a_warning(run_tail: RunTail, env: Env) -> None:
     done = doctor(run_tail, env, "-c", "company/999", *SELECT)
     assert done.returncode == 0
     assert warned(report(done), "channel refused")["found"].startswith("company/999: ")
@@ -366,9 +344,7 @@ def test_one_refused_channel_of_several_is_a_warning(
 
 @pytest.mark.defect("U13")
 @pytest.mark.parametrize("argv", [("-l", "1402"), ("-l", "9999"), ("-m", "Telegram")], ids=str)
-def test_the_choices_are_listed(
-    argv: tuple[str, ...], run_tail: RunTail, env: Mapping[str, str]
-) -> None:
+def test_the_choices_are_listed(argv: tuple[str, ...], run_tail: RunTail, env: Env) -> None:
     found = failing(doctor(run_tail, env, *argv), "licences", 5)
     assert "choose one of these" in found["advice"]
     assert "this account has: 1229 (telegram, grWhatsApp), 1230 (caWhatsApp)" in found["found"]
@@ -377,14 +353,14 @@ def test_the_choices_are_listed(
 
 @pytest.mark.defect("U13")
 def test_an_account_without_licences_has_no_choices(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
+    run_tail: RunTail, sandbox: Sandbox, env: Env
 ) -> None:
     sandbox.faults.answer_api("/v1/licenses", 200, '{"success":true,"data":[]}')
     found = failing(doctor(run_tail, env), "licences", 5)
     assert "choose" not in found["advice"]
 
 
-def test_what_is_not_active_is_a_warning(run_tail: RunTail, env: Mapping[str, str]) -> None:
+def test_what_is_not_active_is_a_warning(run_tail: RunTail, env: Env) -> None:
     done = doctor(run_tail, env, "-l", "1402", "-m", "telegram", *SELECT)
     assert done.returncode == 0
     assert warned(report(done), "licences")["found"] == "licence 1402 is not active"
@@ -392,11 +368,7 @@ def test_what_is_not_active_is_a_warning(run_tail: RunTail, env: Mapping[str, st
 
 @pytest.mark.parametrize(("argv", "status"), [(SELECT, 0), (("-l", "1229"), 4)], ids=str)
 def test_licences_that_cannot_be_listed_end_what_needs_them(
-    argv: tuple[str, ...],
-    status: int,
-    run_tail: RunTail,
-    sandbox: Sandbox,
-    env: Mapping[str, str],
+    argv: tuple[str, ...], status: int, run_tail: RunTail, sandbox: Sandbox, env: Env
 ) -> None:
     sandbox.faults.answer_api("/v1/licenses", 403, '{"message":"no"}')
     done = doctor(run_tail, env, *argv)
@@ -415,7 +387,7 @@ def dated(date: str) -> HttpServer:
     return HttpServer(lambda _: answer)
 
 
-def test_a_clock_that_is_wrong(run_tail: RunTail, env: Mapping[str, str]) -> None:
+def test_a_clock_that_is_wrong(run_tail: RunTail, env: Env) -> None:
     with dated("Mon, 01 Jan 2001 00:00:00 GMT") as api:
         found = report(doctor(run_tail, env, "--api-url", api.url))
     clock = next(each for each in found if each["check"] == "clock")
@@ -425,7 +397,7 @@ def test_a_clock_that_is_wrong(run_tail: RunTail, env: Mapping[str, str]) -> Non
 
 @pytest.mark.parametrize("date", ["", "soon", "Mon, 32 Foo 99999 99:99:99 GMT"])
 def test_a_date_that_is_none_does_not_stop_it(
-    date: str, run_tail: RunTail, env: Mapping[str, str], closed_port: int
+    date: str, run_tail: RunTail, env: Env, closed_port: int
 ) -> None:
     with dated(date) as api:
         argv = ("--api-url", api.url, "--ws-url", f"ws://127.0.0.1:{closed_port}")
@@ -435,9 +407,7 @@ def test_a_date_that_is_none_does_not_stop_it(
 # --- how it ends
 
 
-def test_ctrl_c_ends_it(
-    start_terminal: StartTerminal, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_ctrl_c_ends_it(start_terminal: StartTerminal, sandbox: Sandbox, env: Env) -> None:
     sandbox.faults.withhold_confirmations = True
     terminal = start_terminal("doctor", env=env)
     terminal.wait_for(b"channel authorised")
@@ -446,7 +416,7 @@ def test_ctrl_c_ends_it(
     assert b"Traceback" not in terminal.shown
 
 
-def test_sigterm_ends_it(start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]) -> None:
+def test_sigterm_ends_it(start_tail: StartTail, sandbox: Sandbox, env: Env) -> None:
     sandbox.faults.withhold_confirmations = True
     process = start_tail("doctor", env=env)
     sandbox.wait_for(lambda s: s.journal.count(AuthAnswered), scaled(10))
@@ -454,22 +424,20 @@ def test_sigterm_ends_it(start_tail: StartTail, sandbox: Sandbox, env: Mapping[s
     assert process.wait() == -15
 
 
-def test_lines_come_as_they_are_found(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_lines_come_as_they_are_found(start_tail: StartTail, sandbox: Sandbox, env: Env) -> None:
     sandbox.faults.withhold_confirmations = True
     process = start_tail("doctor", env=env)
     process.stdout.wait_for("channel authorised")
     assert process.process.poll() is None
 
 
-def test_stdout_that_is_closed(start_shell: StartShell, env: Mapping[str, str]) -> None:
+def test_stdout_that_is_closed(start_shell: StartShell, env: Env) -> None:
     shell = start_shell("exec chatapp-tail doctor >&-", env=env)
     assert shell.wait() == 7
     is_one_line(shell.stderr.text, "stdout")
 
 
-def test_server_that_closes_what_it_accepted(run_tail: RunTail, env: Mapping[str, str]) -> None:
+def test_server_that_closes_what_it_accepted(run_tail: RunTail, env: Env) -> None:
     """A port behind which nothing speaks: open for TCP, dead for everything else."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -486,7 +454,7 @@ def test_server_that_closes_what_it_accepted(run_tail: RunTail, env: Mapping[str
     assert "--ws-url" in found["advice"]
 
 
-def test_options_are_the_tails(run_tail: RunTail, env: Mapping[str, str]) -> None:
+def test_options_are_the_tails(run_tail: RunTail, env: Env) -> None:
     """What fails with these options has to be examined with the same."""
     done = doctor(run_tail, env, *SELECT)
     assert done.returncode == 0

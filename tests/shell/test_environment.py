@@ -4,7 +4,6 @@ import json
 import signal
 import sys
 import sysconfig
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from tests.conftest import PROGRAM, RunTail, StartProcess, StartTail
 from tests.shell.conftest import (
     CHANNEL,
     SELECT,
+    Env,
     message,
     numbers_in,
     publish,
@@ -28,9 +28,7 @@ UNICODE = "Привет, 山田 👍🏽 é — ok"
 # --- home
 
 
-def test_without_home(
-    start_process: StartProcess, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_without_home(start_process: StartProcess, sandbox: Sandbox, env: Env) -> None:
     argv = ["env", "-u", "HOME", *PROGRAM, *SELECT, "-n", "1"]
     tail = start_process(argv, env=env)
     subscribed(sandbox)
@@ -73,7 +71,7 @@ each_locale = pytest.mark.parametrize(
 
 @each_locale
 def test_json_is_utf_8_in_every_locale(
-    locale: Mapping[str, str], start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+    locale: Env, start_tail: StartTail, sandbox: Sandbox, env: Env
 ) -> None:
     tail = start_tail(*SELECT, "-n", "1", env={**env, **locale})
     subscribed(sandbox)
@@ -84,9 +82,7 @@ def test_json_is_utf_8_in_every_locale(
 
 
 @each_locale
-def test_pretty_never_fails(
-    locale: Mapping[str, str], start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_pretty_never_fails(locale: Env, start_tail: StartTail, sandbox: Sandbox, env: Env) -> None:
     tail = start_tail(*SELECT, "-o", "pretty", "-n", "2", env={**env, **locale})
     subscribed(sandbox)
     publish(sandbox, [1, 2], UNICODE)
@@ -97,7 +93,7 @@ def test_pretty_never_fails(
 
 @each_locale
 def test_trouble_can_be_said(
-    locale: Mapping[str, str], start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+    locale: Env, start_tail: StartTail, sandbox: Sandbox, env: Env
 ) -> None:
     sandbox.faults.answer_auth(503, '{"message":"недоступно"}'.encode(), calls=1)
     tail = start_tail(*SELECT, "-n", "1", env={**env, **locale})
@@ -108,7 +104,7 @@ def test_trouble_can_be_said(
 
 
 @each_locale
-def test_help_is_readable(locale: Mapping[str, str], run_tail: RunTail) -> None:
+def test_help_is_readable(locale: Env, run_tail: RunTail) -> None:
     done = run_tail("--help", env=locale)
     assert (done.returncode, done.stderr) == (0, "")
     assert "--license" in done.stdout.replace("\0", "")
@@ -119,7 +115,7 @@ def test_help_is_readable(locale: Mapping[str, str], run_tail: RunTail) -> None:
 
 @pytest.mark.parametrize("term", ["dumb", "", "no-such-terminal"])
 def test_pretty_in_a_pipe_has_no_colour(
-    term: str, start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+    term: str, start_tail: StartTail, sandbox: Sandbox, env: Env
 ) -> None:
     tail = start_tail(*SELECT, "-o", "pretty", "-n", "1", env={**env, "TERM": term})
     subscribed(sandbox)
@@ -129,9 +125,7 @@ def test_pretty_in_a_pipe_has_no_colour(
     assert "\x1b" not in tail.stdout.text
 
 
-def test_columns_limit_the_width(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_columns_limit_the_width(start_tail: StartTail, sandbox: Sandbox, env: Env) -> None:
     tail = start_tail(*SELECT, "-o", "pretty", "-n", "1", env={**env, "COLUMNS": "40"})
     subscribed(sandbox)
     publish(sandbox, [1], "several words that need more room than one line has " * 2)
@@ -142,7 +136,7 @@ def test_columns_limit_the_width(
 
 @pytest.mark.parametrize("columns", ["0", "1", "-5", "many", "1000000"])
 def test_odd_columns_do_no_harm(
-    columns: str, start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+    columns: str, start_tail: StartTail, sandbox: Sandbox, env: Env
 ) -> None:
     tail = start_tail(*SELECT, "-o", "pretty", "-n", "1", env={**env, "COLUMNS": columns})
     subscribed(sandbox)
@@ -154,9 +148,7 @@ def test_odd_columns_do_no_harm(
 # --- options from variables
 
 
-def test_options_from_variables(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_options_from_variables(start_tail: StartTail, sandbox: Sandbox, env: Env) -> None:
     tail = start_tail(
         env={
             **env,
@@ -194,7 +186,7 @@ def test_options_from_variables(
     ids=lambda value: ",".join(value),
 )
 def test_flag_wins_over_variable(
-    variables: Mapping[str, str], flags: list[str], run_tail: RunTail, greeter: Sandbox
+    variables: Env, flags: list[str], run_tail: RunTail, greeter: Sandbox
 ) -> None:
     def filled(text: str) -> str:
         return text.format(ws=greeter.ws_url, api=greeter.api_url)
@@ -212,7 +204,7 @@ def test_flag_wins_over_variable(
 
 @pytest.mark.parametrize("option", ["-O", "-OO", "-I", "-Xdev"])
 def test_options_of_the_interpreter(
-    option: str, start_process: StartProcess, sandbox: Sandbox, env: Mapping[str, str]
+    option: str, start_process: StartProcess, sandbox: Sandbox, env: Env
 ) -> None:
     tail = start_process([sys.executable, option, *PROGRAM[1:], *SELECT, "-n", "1"], env=env)
     subscribed(sandbox)
@@ -255,7 +247,7 @@ def test_version_and_help_need_nothing(run_tail: RunTail) -> None:
 
 @pytest.mark.parametrize("verbosity", ["-v", "-vv", "-vvv"])
 def test_secrets_are_never_said(
-    verbosity: str, start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+    verbosity: str, start_tail: StartTail, sandbox: Sandbox, env: Env
 ) -> None:
     sandbox.faults.answer_auth(503, calls=1)
     tail = start_tail(*SELECT, verbosity, env=env)
@@ -275,9 +267,7 @@ def test_secrets_are_never_said(
         assert "Traceback" not in said
 
 
-def test_token_is_not_in_the_arguments(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_token_is_not_in_the_arguments(start_tail: StartTail, sandbox: Sandbox, env: Env) -> None:
     tail = start_tail(*SELECT, env=env)
     subscribed(sandbox)
     arguments = Path(f"/proc/{tail.pid}/cmdline").read_text()

@@ -1,7 +1,6 @@
 """Each way to fail: its status, and one line that says what was tried and what to do."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -12,6 +11,7 @@ from tests.conftest import RunTail, StartTail
 from tests.shell.conftest import (
     CHANNEL,
     SELECT,
+    Env,
     StartShell,
     is_one_line,
     message,
@@ -108,7 +108,7 @@ def test_errors_before_the_run_are_json_too(
     status: int,
     word: str,
     arguments: list[str],
-    environment: Mapping[str, str],
+    environment: Env,
     run_tail: RunTail,
 ) -> None:
     """Also where the command line cannot be parsed, before or after what asks for JSON."""
@@ -131,7 +131,7 @@ def test_errors_before_the_run_are_json_too(
     ],
 )
 def test_errors_are_text_unless_json_is_asked_for(
-    arguments: list[str], environment: Mapping[str, str], run_tail: RunTail
+    arguments: list[str], environment: Env, run_tail: RunTail
 ) -> None:
     done = run_tail(*arguments, env=environment)
     assert done.returncode == 2
@@ -184,7 +184,7 @@ def test_token_file_wins_and_may_end_in_a_newline(
     assert run_tail(*SELECT, "-n", "1", "--token-file", str(file), env=env).returncode == 0
 
 
-def test_wrong_token(run_tail: RunTail, env: Mapping[str, str]) -> None:
+def test_wrong_token(run_tail: RunTail, env: Env) -> None:
     done = run_tail(*SELECT, env={**env, "CHATAPP_TOKEN": TOKEN})
     failed(done, 3, "token is refused", "401", "new one")
     assert "quotes" not in done.stderr
@@ -204,7 +204,7 @@ def test_token_that_a_shell_mangled(start_shell: StartShell, sandbox: Sandbox) -
 
 
 def test_unreachable_host_is_tried_again_and_said(
-    run_tail: RunTail, closed_port: int, env: Mapping[str, str]
+    run_tail: RunTail, closed_port: int, env: Env
 ) -> None:
     url = f"ws://127.0.0.1:{closed_port}"
     done = run_tail(*SELECT, "--ws-url", url, "--for", "2s", env=env)
@@ -224,11 +224,7 @@ def test_unreachable_host_is_tried_again_and_said(
     ("limit", "retries"), [(["--no-reconnect"], 0), (["--max-retries", "1"], 1)]
 )
 def test_gives_up_when_told_to(
-    limit: list[str],
-    retries: int,
-    run_tail: RunTail,
-    closed_port: int,
-    env: Mapping[str, str],
+    limit: list[str], retries: int, run_tail: RunTail, closed_port: int, env: Env
 ) -> None:
     url = f"ws://127.0.0.1:{closed_port}"
     done = run_tail(*SELECT, "--ws-url", url, *limit, env=env)
@@ -238,15 +234,13 @@ def test_gives_up_when_told_to(
     is_one_line(last, "gave up", url, "Connection refused")
 
 
-def test_quiet_says_only_what_ends_it(
-    run_tail: RunTail, closed_port: int, env: Mapping[str, str]
-) -> None:
+def test_quiet_says_only_what_ends_it(run_tail: RunTail, closed_port: int, env: Env) -> None:
     url = f"ws://127.0.0.1:{closed_port}"
     done = run_tail(*SELECT, "-q", "--ws-url", url, "--max-retries", "2", env=env)
     failed(done, 4, "gave up", url)
 
 
-def test_name_that_does_not_exist(run_tail: RunTail, env: Mapping[str, str]) -> None:
+def test_name_that_does_not_exist(run_tail: RunTail, env: Env) -> None:
     url = "wss://no-such-host.invalid:6001"
     done = run_tail(*SELECT, "--ws-url", url, "--no-reconnect", env=env)
     failed(done, 4, url, "resolve")
@@ -260,9 +254,7 @@ def test_unknown_authority(run_tail: RunTail) -> None:
     failed(done, 4, sandbox.ws_url, "certificate", "--ca-file")
 
 
-def test_plain_server_behind_a_tls_url(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_plain_server_behind_a_tls_url(run_tail: RunTail, sandbox: Sandbox, env: Env) -> None:
     url = sandbox.ws_url.replace("ws:", "wss:")
     failed(run_tail(*SELECT, "--ws-url", url, "--no-reconnect", env=env), 4, url, "TLS")
 
@@ -279,7 +271,7 @@ def test_ca_file_that_holds_none(run_tail: RunTail, closed_port: int, tmp_path: 
 
 
 def test_lost_connection_with_no_reconnect(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+    start_tail: StartTail, sandbox: Sandbox, env: Env
 ) -> None:
     tail = start_tail(*SELECT, "--no-reconnect", env=env)
     subscribed(sandbox)
@@ -293,7 +285,7 @@ def test_lost_connection_with_no_reconnect(
 # --- 5 and 6: refused
 
 
-def test_unknown_licence(run_tail: RunTail, env: Mapping[str, str]) -> None:
+def test_unknown_licence(run_tail: RunTail, env: Env) -> None:
     done = run_tail("-l", "99", "-m", "telegram", env=env)
     assert (done.returncode, done.stdout) == (5, "")
     assert "99" in done.stderr
@@ -301,7 +293,7 @@ def test_unknown_licence(run_tail: RunTail, env: Mapping[str, str]) -> None:
     assert "check licence and messenger" in done.stderr
 
 
-def test_unknown_licence_takes_one_line(run_tail: RunTail, env: Mapping[str, str]) -> None:
+def test_unknown_licence_takes_one_line(run_tail: RunTail, env: Env) -> None:
     failed(run_tail("-l", "99", "-m", "telegram", env=env), 5, "99/telegram")
 
 
@@ -311,19 +303,17 @@ def test_one_refused_channel_does_not_end_the_others(run_tail: RunTail, greeter:
     assert done.stdout.count("\n") == 1
 
 
-def test_wrong_app_key(run_tail: RunTail, env: Mapping[str, str]) -> None:
+def test_wrong_app_key(run_tail: RunTail, env: Env) -> None:
     failed(run_tail(*SELECT, "--app-key", "wrong", env=env), 6, "wrong", "4001", "--app-key")
 
 
-def test_http_server_that_is_no_websocket(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_http_server_that_is_no_websocket(run_tail: RunTail, sandbox: Sandbox, env: Env) -> None:
     url = sandbox.api_url.replace("http:", "ws:")
     failed(run_tail(*SELECT, "--ws-url", url, env=env), 6, url, "404", "--ws-url")
 
 
 def test_api_that_is_not_there(
-    start_tail: StartTail, sandbox: Sandbox, closed_port: int, env: Mapping[str, str]
+    start_tail: StartTail, sandbox: Sandbox, closed_port: int, env: Env
 ) -> None:
     url = f"http://127.0.0.1:{closed_port}"
     tail = start_tail(*SELECT, "--api-url", url, env=env)
@@ -335,9 +325,7 @@ def test_api_that_is_not_there(
     assert sandbox.connections == 1
 
 
-def test_api_that_fails_for_a_while(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_api_that_fails_for_a_while(start_tail: StartTail, sandbox: Sandbox, env: Env) -> None:
     sandbox.faults.answer_auth(503, calls=2)
     tail = start_tail(*SELECT, "-n", "1", env=env)
     subscribed(sandbox)
@@ -358,9 +346,7 @@ def test_count_that_is_reached(run_tail: RunTail, greeter: Sandbox) -> None:
     assert done.stdout.count("\n") == 1
 
 
-def test_count_is_exact_in_a_burst(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_count_is_exact_in_a_burst(start_tail: StartTail, sandbox: Sandbox, env: Env) -> None:
     tail = start_tail(*SELECT, "-n", "7", env=env)
     subscribed(sandbox)
     for number in range(100):
@@ -369,12 +355,12 @@ def test_count_is_exact_in_a_burst(
     assert len(tail.stdout.all) == 7
 
 
-def test_count_that_is_not_reached_in_time(run_tail: RunTail, env: Mapping[str, str]) -> None:
+def test_count_that_is_not_reached_in_time(run_tail: RunTail, env: Env) -> None:
     done = run_tail(*SELECT, "-n", "5", "--for", READY_BY_THEN, env=env)
     assert (done.returncode, done.stdout, done.stderr) == (124, "", "")
 
 
-def test_time_alone_is_success(run_tail: RunTail, env: Mapping[str, str]) -> None:
+def test_time_alone_is_success(run_tail: RunTail, env: Env) -> None:
     done = run_tail(*SELECT, "--for", READY_BY_THEN, env=env)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
@@ -382,7 +368,7 @@ def test_time_alone_is_success(run_tail: RunTail, env: Mapping[str, str]) -> Non
 @pytest.mark.defect("U3")
 @pytest.mark.parametrize("limits", [("--for", "300ms"), ("--idle", "300ms", "-n", "3")])
 def test_time_that_is_over_before_it_was_ready(
-    limits: tuple[str, ...], run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
+    limits: tuple[str, ...], run_tail: RunTail, sandbox: Sandbox, env: Env
 ) -> None:
     sandbox.faults.hold_upgrades = True
     done = run_tail(*SELECT, *limits, env=env, timeout=3)
@@ -391,7 +377,7 @@ def test_time_that_is_over_before_it_was_ready(
 
 @pytest.mark.defect("U3")
 def test_time_that_is_over_before_every_channel_was_confirmed(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
+    run_tail: RunTail, sandbox: Sandbox, env: Env
 ) -> None:
     sandbox.faults.withhold_confirmations = True
     done = run_tail(*SELECT, "--for", "1s", env=env)
@@ -400,7 +386,7 @@ def test_time_that_is_over_before_every_channel_was_confirmed(
 
 @pytest.mark.defect("U3")
 def test_a_loss_after_it_was_ready_is_no_failure_of_the_time(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+    start_tail: StartTail, sandbox: Sandbox, env: Env
 ) -> None:
     tail = start_tail(*SELECT, "--for", READY_BY_THEN, env=env)
     subscribed(sandbox)
@@ -410,9 +396,7 @@ def test_a_loss_after_it_was_ready_is_no_failure_of_the_time(
 
 
 @pytest.mark.parametrize("duration", ["30d", "8000h"])
-def test_time_may_be_long(
-    duration: str, start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_time_may_be_long(duration: str, start_tail: StartTail, sandbox: Sandbox, env: Env) -> None:
     tail = start_tail(*SELECT, "--for", duration, "-n", "1", env=env)
     subscribed(sandbox)
     publish(sandbox, [1])

@@ -6,7 +6,6 @@ import re
 import signal
 import sqlite3
 import time
-from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from tests.shell.conftest import (
     CHANNEL,
     PROMPT,
     SELECT,
+    Env,
     StartTailInto,
     StartTerminal,
     is_one_line,
@@ -30,7 +30,6 @@ from tests.shell.conftest import (
     subscribed,
 )
 
-Env = Mapping[str, str]
 CHATS = "*/chats"
 MESSAGES = "*/messages"
 HISTORY = "/v1/licenses/1229/messengers/telegram/chats*"
@@ -39,12 +38,7 @@ FORBIDDEN = '{"success":false,"error":{"code":"ApiForbiddenError","message":"For
 
 
 def said(
-    sandbox: Sandbox,
-    number: int,
-    *,
-    ago: float = 0.0,
-    chat: str = "private-7",
-    text: str = "hello",
+    sandbox: Sandbox, number: int, *, ago: float = 0.0, chat: str = "private-7", text: str = "hello"
 ) -> None:
     """Publish a message that was sent so many seconds ago, whoever listens."""
     item = {
@@ -471,11 +465,7 @@ def test_a_run_whose_clock_was_ahead_costs_the_next_one_nothing(
 
 
 def test_half_a_line_at_the_end_of_a_file_does_not_spoil_the_next(
-    home: Path,
-    start_tail: StartTail,
-    start_tail_into: StartTailInto,
-    sandbox: Sandbox,
-    env: Env,
+    home: Path, start_tail: StartTail, start_tail_into: StartTailInto, sandbox: Sandbox, env: Env
 ) -> None:
     first = start_tail(*SELECT, "--resume", "-n", "1", env=env)
     subscribed(sandbox)

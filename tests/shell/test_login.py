@@ -5,7 +5,6 @@ import os
 import stat
 import subprocess
 import termios
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from tests.conftest import PROGRAM, RunTail, StartProcess
 from tests.factories import log_in, state_of, stored
 from tests.shell.conftest import (
     SELECT,
+    Env,
     StartShell,
     StartTerminal,
     Terminal,
@@ -58,11 +58,7 @@ def leave(terminal: Terminal, keys: bytes) -> int:
 
 
 def test_all_is_asked_for_on_stderr_and_the_password_is_not_shown(
-    start_terminal: StartTerminal,
-    sandbox: Sandbox,
-    env: Mapping[str, str],
-    pipe: tuple[int, int],
-    home: Path,
+    start_terminal: StartTerminal, sandbox: Sandbox, env: Env, pipe: tuple[int, int], home: Path
 ) -> None:
     terminal = start_terminal("login", env=env, stdout=pipe[1])
     os.close(pipe[1])
@@ -83,7 +79,7 @@ def test_all_is_asked_for_on_stderr_and_the_password_is_not_shown(
 
 @pytest.mark.parametrize("typed", [b"\x03", b"made-up pass\x03"], ids=["at once", "half typed"])
 def test_ctrl_c_at_the_password_brings_the_echo_back(
-    typed: bytes, start_terminal: StartTerminal, sandbox: Sandbox, env: Mapping[str, str]
+    typed: bytes, start_terminal: StartTerminal, sandbox: Sandbox, env: Env
 ) -> None:
     terminal = start_terminal("login", *who(sandbox), env=env)
     terminal.wait_for(b"Password: ")
@@ -97,7 +93,7 @@ def test_ctrl_c_at_the_password_brings_the_echo_back(
 
 @pytest.mark.parametrize("keys", [b"\x03", b"\x04"], ids=["Ctrl-C", "Ctrl-D"])
 def test_leaving_at_the_first_question(
-    keys: bytes, start_terminal: StartTerminal, sandbox: Sandbox, env: Mapping[str, str]
+    keys: bytes, start_terminal: StartTerminal, sandbox: Sandbox, env: Env
 ) -> None:
     terminal = start_terminal("login", env=env)
     terminal.wait_for(b"Email: ")
@@ -107,7 +103,7 @@ def test_leaving_at_the_first_question(
 
 
 def test_only_what_is_missing_is_asked_for(
-    start_terminal: StartTerminal, sandbox: Sandbox, env: Mapping[str, str]
+    start_terminal: StartTerminal, sandbox: Sandbox, env: Env
 ) -> None:
     variables = {"CHATAPP_EMAIL": sandbox.email, "CHATAPP_PASSWORD": sandbox.password}
     terminal = start_terminal("login", env={**env, **variables})
@@ -122,7 +118,7 @@ def test_only_what_is_missing_is_asked_for(
 
 
 def test_from_options_and_standard_input(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
+    run_tail: RunTail, sandbox: Sandbox, env: Env, home: Path
 ) -> None:
     argv = ("login", *who(sandbox), "--password-file", "-")
     done = run_tail(*argv, env=env, input=f"{sandbox.password}\n")
@@ -138,7 +134,7 @@ def test_from_options_and_standard_input(
 
 @pytest.mark.parametrize("end", ["", "\r\n"], ids=repr)
 def test_from_variables_and_a_file(
-    end: str, run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str], tmp_path: Path
+    end: str, run_tail: RunTail, sandbox: Sandbox, env: Env, tmp_path: Path
 ) -> None:
     file = tmp_path / "password"
     file.write_bytes(f"{sandbox.password}{end}".encode())
@@ -149,14 +145,14 @@ def test_from_variables_and_a_file(
 
 
 def test_space_in_a_password_file_is_part_of_the_password(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
+    run_tail: RunTail, sandbox: Sandbox, env: Env
 ) -> None:
     argv = ("login", *who(sandbox), "--password-file", "-")
     assert run_tail(*argv, env=env, input=f" {sandbox.password} \n").returncode == 3
 
 
 def test_a_umask_that_shares_everything_does_not_share_tokens(
-    start_shell: StartShell, sandbox: Sandbox, env: Mapping[str, str], home: Path
+    start_shell: StartShell, sandbox: Sandbox, env: Env, home: Path
 ) -> None:
     login = "umask 0; chatapp-tail login"
     account = {"CHATAPP_EMAIL": sandbox.email, "CHATAPP_APP_ID": sandbox.app_id}
@@ -176,11 +172,7 @@ def test_a_umask_that_shares_everything_does_not_share_tokens(
     ids=["nothing", "no password", "no appId"],
 )
 def test_what_cannot_be_asked_for_is_named(
-    arguments: list[str],
-    missing: str,
-    run_tail: RunTail,
-    sandbox: Sandbox,
-    env: Mapping[str, str],
+    arguments: list[str], missing: str, run_tail: RunTail, sandbox: Sandbox, env: Env
 ) -> None:
     done = run_tail("login", *arguments, env=env, input="made-up password\n")
     assert (done.returncode, done.stdout) == (2, "")
@@ -190,11 +182,7 @@ def test_what_cannot_be_asked_for_is_named(
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfemade-up"], ids=["empty", "line", "bin"])
 def test_a_password_file_that_holds_none(
-    content: bytes,
-    run_tail: RunTail,
-    sandbox: Sandbox,
-    env: Mapping[str, str],
-    tmp_path: Path,
+    content: bytes, run_tail: RunTail, sandbox: Sandbox, env: Env, tmp_path: Path
 ) -> None:
     file = tmp_path / "password"
     file.write_bytes(content)
@@ -204,18 +192,14 @@ def test_a_password_file_that_holds_none(
     assert "0xff" not in done.stderr, "a byte of the password"
 
 
-def test_a_password_file_that_is_not_there(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_a_password_file_that_is_not_there(run_tail: RunTail, sandbox: Sandbox, env: Env) -> None:
     done = run_tail("login", *who(sandbox), "--password-file", "/nonexistent/file", env=env)
     assert done.returncode == 2
     is_one_line(done.stderr, "/nonexistent/file", "No such file")
     assert "Errno" not in done.stderr
 
 
-def test_standard_input_that_is_closed(
-    start_shell: StartShell, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_standard_input_that_is_closed(start_shell: StartShell, sandbox: Sandbox, env: Env) -> None:
     argv = " ".join(("chatapp-tail", "login", *who(sandbox), "--password-file", "-"))
     shell = start_shell(f"exec {argv} <&-", env=env)
     assert shell.wait() == 2
@@ -225,7 +209,7 @@ def test_standard_input_that_is_closed(
 # --- refused
 
 
-def refused_login(run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]) -> tuple[int, str]:
+def refused_login(run_tail: RunTail, sandbox: Sandbox, env: Env) -> tuple[int, str]:
     """Log in with a made-up password that is wrong; the status and what was said."""
     argv = ("login", *who(sandbox), "--password-file", "-")
     done = run_tail(*argv, env=env, input="Wr0ng-made-up\n")
@@ -235,9 +219,7 @@ def refused_login(run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]) -
     return done.returncode, done.stderr
 
 
-def test_wrong_password(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
-) -> None:
+def test_wrong_password(run_tail: RunTail, sandbox: Sandbox, env: Env, home: Path) -> None:
     status, said = refused_login(run_tail, sandbox, env)
     assert status == 3
     assert "email, password and appId" in said
@@ -245,9 +227,7 @@ def test_wrong_password(
 
 
 @pytest.mark.parametrize("wait", [None, 7])
-def test_used_up_quota(
-    wait: int | None, run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_used_up_quota(wait: int | None, run_tail: RunTail, sandbox: Sandbox, env: Env) -> None:
     headers = {} if wait is None else {"Retry-After": str(wait)}
     sandbox.faults.answer_api("/v1/tokens", 429, headers=headers)
     status, said = refused_login(run_tail, sandbox, env)
@@ -266,12 +246,7 @@ PLACES = {
 
 @pytest.mark.parametrize(("status", "body", "headers"), PLACES.values(), ids=PLACES)
 def test_an_api_that_is_none_is_not_blamed_on_the_password(
-    status: int,
-    body: str,
-    headers: dict[str, str],
-    run_tail: RunTail,
-    sandbox: Sandbox,
-    env: Mapping[str, str],
+    status: int, body: str, headers: dict[str, str], run_tail: RunTail, sandbox: Sandbox, env: Env
 ) -> None:
     sandbox.faults.answer_api("/v1/tokens", status, body, headers)
     ended, said = refused_login(run_tail, sandbox, env)
@@ -282,7 +257,7 @@ def test_an_api_that_is_none_is_not_blamed_on_the_password(
 
 @pytest.mark.parametrize("body", ["<html>", "{}", '{"success":true,"data":{"accessToken":5}}'])
 def test_an_answer_without_tokens(
-    body: str, run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
+    body: str, run_tail: RunTail, sandbox: Sandbox, env: Env, home: Path
 ) -> None:
     sandbox.faults.answer_api("/v1/tokens", 200, body)
     status, said = refused_login(run_tail, sandbox, env)
@@ -294,7 +269,7 @@ def test_an_answer_without_tokens(
 
 
 def test_a_file_that_others_can_read_is_not_used(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
+    run_tail: RunTail, sandbox: Sandbox, env: Env, home: Path
 ) -> None:
     pair = log_in(sandbox, home)
     file = state_of(home) / "tokens.json"
@@ -320,9 +295,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
-def test_a_damaged_file_is_said(
-    content: bytes, run_tail: RunTail, env: Mapping[str, str], home: Path
-) -> None:
+def test_a_damaged_file_is_said(content: bytes, run_tail: RunTail, env: Env, home: Path) -> None:
     TokenStore(state_of(home))._make_directory()
     file = state_of(home) / "tokens.json"
     file.touch(mode=0o600)
@@ -343,7 +316,7 @@ def login_by_variables(sandbox: Sandbox) -> dict[str, str]:
 
 @pytest.mark.parametrize("obstacle", ["parent", "lock", "file"])
 def test_a_state_directory_that_cannot_be_written(
-    obstacle: str, run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str], tmp_path: Path
+    obstacle: str, run_tail: RunTail, sandbox: Sandbox, env: Env, tmp_path: Path
 ) -> None:
     state = tmp_path / "state"
     if obstacle == "parent":
@@ -358,7 +331,7 @@ def test_a_state_directory_that_cannot_be_written(
 
 
 def test_no_login_is_spent_when_it_could_not_be_kept(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
+    run_tail: RunTail, sandbox: Sandbox, env: Env
 ) -> None:
     """There are 100 a day, and the tokens of this one would be lost."""
     whole = {**env, **login_by_variables(sandbox), "XDG_STATE_HOME": "/proc/nobody"}
@@ -367,7 +340,7 @@ def test_no_login_is_spent_when_it_could_not_be_kept(
 
 
 def test_no_login_is_spent_when_the_file_is_not_trusted(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
+    run_tail: RunTail, sandbox: Sandbox, env: Env, home: Path
 ) -> None:
     log_in(sandbox, home)
     (state_of(home) / "tokens.json").chmod(0o644)
@@ -397,7 +370,7 @@ def test_a_user_whom_no_passwd_knows_gets_no_file_in_an_odd_place(
     assert process.stdout.take() == "refused"
 
 
-def test_a_home_that_is_empty_is_said(run_tail: RunTail, env: Mapping[str, str]) -> None:
+def test_a_home_that_is_empty_is_said(run_tail: RunTail, env: Env) -> None:
     for argv in (["lines"], [*SELECT], ["login", "--status"]):
         done = run_tail(*argv, env={**env, "HOME": ""})
         assert (done.returncode, done.stdout) == (3, ""), done.stderr
@@ -405,7 +378,7 @@ def test_a_home_that_is_empty_is_said(run_tail: RunTail, env: Mapping[str, str])
 
 
 def test_without_home_the_state_directory_of_xdg_is_enough(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str], tmp_path: Path
+    run_tail: RunTail, sandbox: Sandbox, env: Env, tmp_path: Path
 ) -> None:
     whole = {**env, **login_by_variables(sandbox), "HOME": "", "XDG_STATE_HOME": str(tmp_path)}
     assert run_tail("login", env=whole).returncode == 0
@@ -416,7 +389,7 @@ def test_without_home_the_state_directory_of_xdg_is_enough(
 
 
 def test_status_says_who_and_how_long_and_never_the_tokens(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
+    run_tail: RunTail, sandbox: Sandbox, env: Env, home: Path
 ) -> None:
     pair = log_in(sandbox, home)
     done = run_tail("login", "--status", env=env)
@@ -436,15 +409,13 @@ def test_status_of_a_login_that_is_over(run_tail: RunTail, home: Path) -> None:
     assert "chatapp-tail login" in done.stdout
 
 
-def test_status_of_nobody(run_tail: RunTail, env: Mapping[str, str]) -> None:
+def test_status_of_nobody(run_tail: RunTail, env: Env) -> None:
     done = run_tail("login", "--status", "--profile", "work", env=env)
     assert (done.returncode, done.stdout) == (3, "")
     is_one_line(done.stderr, "work", "chatapp-tail login")
 
 
-def test_profiles_are_kept_apart(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
-) -> None:
+def test_profiles_are_kept_apart(run_tail: RunTail, sandbox: Sandbox, env: Env, home: Path) -> None:
     account = {**env, **login_by_variables(sandbox)}
     for profile in ("work", "private"):
         assert run_tail("login", "--profile", profile, env=account).returncode == 0
@@ -458,7 +429,7 @@ def test_profiles_are_kept_apart(
 
 
 def test_a_profile_that_is_no_text_is_refused(
-    start_shell: StartShell, sandbox: Sandbox, env: Mapping[str, str]
+    start_shell: StartShell, sandbox: Sandbox, env: Env
 ) -> None:
     login = "exec chatapp-tail login --profile \"$(printf 'a\\377')\""
     shell = start_shell(login, env={**env, **login_by_variables(sandbox)})
@@ -466,9 +437,7 @@ def test_a_profile_that_is_no_text_is_refused(
     is_one_line(shell.stderr.text, "--profile")
 
 
-def test_logout_forgets(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
-) -> None:
+def test_logout_forgets(run_tail: RunTail, sandbox: Sandbox, env: Env, home: Path) -> None:
     pair = log_in(sandbox, home)
     done = run_tail("logout", env=env)
     assert (done.returncode, done.stdout) == (0, "")
@@ -480,7 +449,7 @@ def test_logout_forgets(
 
 
 def test_a_second_login_replaces_the_first(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
+    run_tail: RunTail, sandbox: Sandbox, env: Env, home: Path
 ) -> None:
     first = log_in(sandbox, home)
     assert run_tail("login", env={**env, **login_by_variables(sandbox)}).returncode == 0

@@ -3,20 +3,19 @@
 import json
 import signal
 import time
-from collections.abc import Mapping
 
 import pytest
 
 from chatapp_tail.sandbox import ApiRequested, Sandbox
 from tests.conftest import RunTail, StartTail
-from tests.shell.conftest import SELECT, is_one_line, reaching, scaled
+from tests.shell.conftest import SELECT, Env, is_one_line, reaching, scaled
 
 LICENSES = "/v1/licenses"
 ALONE = [("--all",), ("-l", "1229"), ("-m", "telegram")]
 each_selection = pytest.mark.parametrize("argv", ALONE, ids=" ".join)
 
 
-def nobody_at(port: int, env: Mapping[str, str]) -> dict[str, str]:
+def nobody_at(port: int, env: Env) -> dict[str, str]:
     return {**env, "CHATAPP_API_URL": f"http://127.0.0.1:{port}"}
 
 
@@ -44,7 +43,7 @@ def test_an_api_that_comes_late_is_waited_for(
 @pytest.mark.defect("U2")
 @pytest.mark.parametrize("status", [0, 429, 503])
 def test_trouble_is_said_once_and_when_it_changes(
-    status: int, start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+    status: int, start_tail: StartTail, sandbox: Sandbox, env: Env
 ) -> None:
     sandbox.faults.answer_api(LICENSES, status, calls=3)
     sandbox.faults.answer_api(LICENSES, 500, calls=1)
@@ -58,7 +57,7 @@ def test_trouble_is_said_once_and_when_it_changes(
 
 
 def test_the_pause_that_is_asked_for_is_kept(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+    start_tail: StartTail, sandbox: Sandbox, env: Env
 ) -> None:
     sandbox.faults.answer_api(LICENSES, 429, headers={"Retry-After": "2"}, calls=1)
     tail = start_tail("--all", env=env)
@@ -69,7 +68,7 @@ def test_the_pause_that_is_asked_for_is_kept(
 
 @pytest.mark.parametrize("limit", [["--no-reconnect"], ["--max-retries", "2"]], ids=" ".join)
 def test_it_gives_up_when_told_to(
-    limit: list[str], run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
+    limit: list[str], run_tail: RunTail, sandbox: Sandbox, env: Env
 ) -> None:
     sandbox.faults.answer_api(LICENSES, 503)
     done = run_tail("--all", *limit, env=env)
@@ -82,12 +81,7 @@ def test_it_gives_up_when_told_to(
 @pytest.mark.parametrize("limit", ["--for", "--idle"])
 @pytest.mark.parametrize("trouble", ["refuses", "hangs"])
 def test_the_time_is_over_while_it_waits(
-    trouble: str,
-    limit: str,
-    run_tail: RunTail,
-    sandbox: Sandbox,
-    env: Mapping[str, str],
-    closed_port: int,
+    trouble: str, limit: str, run_tail: RunTail, sandbox: Sandbox, env: Env, closed_port: int
 ) -> None:
     if trouble == "refuses":
         env = nobody_at(closed_port, env)
@@ -108,7 +102,7 @@ def test_a_signal_ends_the_wait(
     signum: signal.Signals,
     start_tail: StartTail,
     sandbox: Sandbox,
-    env: Mapping[str, str],
+    env: Env,
     closed_port: int,
 ) -> None:
     if trouble == "refuses":
@@ -123,9 +117,7 @@ def test_a_signal_ends_the_wait(
     assert "Traceback" not in tail.stderr.text
 
 
-def test_quiet_waits_without_a_word(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_quiet_waits_without_a_word(start_tail: StartTail, sandbox: Sandbox, env: Env) -> None:
     sandbox.faults.answer_api(LICENSES, 503, calls=2)
     tail = start_tail("--all", "-q", env=env)
     sandbox.wait_for(lambda s: s.open_sockets, scaled(20))
@@ -137,7 +129,7 @@ def test_quiet_waits_without_a_word(
     [(401, ""), (403, '{"message":"Not yours"}'), (404, '{"success":false,"error":{"code":"No"}}')],
 )
 def test_what_chatapp_itself_refuses_ends_it(
-    status: int, body: str, run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
+    status: int, body: str, run_tail: RunTail, sandbox: Sandbox, env: Env
 ) -> None:
     sandbox.faults.answer_api(LICENSES, status, body)
     done = run_tail("--all", env=env)
@@ -147,7 +139,7 @@ def test_what_chatapp_itself_refuses_ends_it(
 
 @pytest.mark.parametrize("status", [200, 404])
 def test_a_page_of_something_else_is_asked_past(
-    status: int, start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+    status: int, start_tail: StartTail, sandbox: Sandbox, env: Env
 ) -> None:
     sandbox.faults.answer_api(LICENSES, status, "<html>", calls=2)
     tail = start_tail("--all", env=env)
@@ -155,9 +147,7 @@ def test_a_page_of_something_else_is_asked_past(
     assert f"answered {status}" in tail.stderr.text
 
 
-def test_what_it_took_counts_for_the_limit(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_what_it_took_counts_for_the_limit(run_tail: RunTail, sandbox: Sandbox, env: Env) -> None:
     sandbox.faults.delay_api(LICENSES, 3.0, calls=1)
     began = time.monotonic()
     run_tail("-l", "1229", "--for", "4s", env=env)
@@ -189,7 +179,7 @@ MISSING: dict[str, tuple[list[str], str]] = {
 @pytest.mark.defect("U1")
 @pytest.mark.parametrize(("argv", "said"), MISSING.values(), ids=MISSING)
 def test_what_is_missing_is_said(
-    argv: list[str], said: str, start_tail: StartTail, env: Mapping[str, str]
+    argv: list[str], said: str, start_tail: StartTail, env: Env
 ) -> None:
     tail = start_tail(*argv, env=env)
     tail.stderr.wait_for("ready")
@@ -201,7 +191,7 @@ def test_what_is_missing_is_said(
 @pytest.mark.defect("U1")
 @pytest.mark.parametrize(("argv", "said"), MISSING.values(), ids=MISSING)
 def test_what_is_missing_ends_a_strict_tail(
-    argv: list[str], said: str, run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
+    argv: list[str], said: str, run_tail: RunTail, sandbox: Sandbox, env: Env
 ) -> None:
     done = run_tail(*argv, "--strict", env=env)
     assert (done.returncode, done.stdout) == (5, "")
@@ -209,16 +199,14 @@ def test_what_is_missing_ends_a_strict_tail(
     assert sandbox.connections == 0
 
 
-def test_what_is_missing_is_a_record_in_json(start_tail: StartTail, env: Mapping[str, str]) -> None:
+def test_what_is_missing_is_a_record_in_json(start_tail: StartTail, env: Env) -> None:
     tail = start_tail("-l", "1229", "-l", "9999", "--log-format", "json", env=env)
     record = json.loads(tail.stderr.take())
     assert (record["type"], record["state"], record["channel"]) == ("status", "warning", None)
     assert "no licence 9999" in record["reason"]
 
 
-def test_a_pair_asks_for_no_licences(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_a_pair_asks_for_no_licences(start_tail: StartTail, sandbox: Sandbox, env: Env) -> None:
     """No request that nobody asked for: what the service confirms is not doubted."""
     tail = start_tail(*SELECT, "-c", "1402/telegram", "-v", env=env)
     tail.stderr.wait_for("ready: 2 channels")
@@ -227,7 +215,7 @@ def test_a_pair_asks_for_no_licences(
 
 @pytest.mark.parametrize("argv", [["--all"], ["-l", "1229"], ["-m", "avito", "-m", "telegram"]])
 def test_nothing_is_said_where_nothing_is_missing(
-    argv: list[str], start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+    argv: list[str], start_tail: StartTail, sandbox: Sandbox, env: Env
 ) -> None:
     tail = start_tail(*argv, "--strict", env=env)
     sandbox.wait_for(lambda s: s.open_sockets, scaled(10))

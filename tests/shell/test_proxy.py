@@ -5,7 +5,7 @@ import re
 import socket
 import struct
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -18,6 +18,7 @@ from tests.conftest import PROGRAM, RunTail, StartProcess, StartTail
 from tests.shell.conftest import (
     CHANNEL,
     SELECT,
+    Env,
     is_one_line,
     numbers_in,
     publish,
@@ -209,7 +210,7 @@ def both(sandbox: Sandbox) -> set[str]:
     return {f"{NAME}:{port_of(url)}" for url in (sandbox.ws_url, sandbox.api_url)}
 
 
-def delivers(start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str], *argv: str) -> None:
+def delivers(start_tail: StartTail, sandbox: Sandbox, env: Env, *argv: str) -> None:
     tail = start_tail(*SELECT, "-vv", "-n", "1", *argv, env=env)
     try:
         subscribed(sandbox)
@@ -319,7 +320,7 @@ def test_no_proxy_excepts(
 
 
 def test_loopback_is_excepted_from_the_environment(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str], closed_port: int
+    start_tail: StartTail, sandbox: Sandbox, env: Env, closed_port: int
 ) -> None:
     proxies = dict.fromkeys(("HTTP_PROXY", "ALL_PROXY"), f"http://127.0.0.1:{closed_port}")
     delivers(start_tail, sandbox, {**env, **proxies})

@@ -2,7 +2,6 @@
 
 import signal
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from tests.factories import let_refreshes_be_old, log_in, state_of, stored
 from tests.shell.conftest import (
     CHANNEL,
     SELECT,
+    Env,
     is_one_line,
     numbers_in,
     publish,
@@ -53,7 +53,7 @@ def tokens_sent(sandbox: Sandbox) -> set[str]:
 
 
 def test_a_token_that_is_dead_at_the_start_is_renewed_once(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
+    start_tail: StartTail, sandbox: Sandbox, env: Env, home: Path
 ) -> None:
     before = log_in(sandbox, home)
     sandbox.expire_access_tokens()
@@ -70,7 +70,7 @@ def test_a_token_that_is_dead_at_the_start_is_renewed_once(
 
 @pytest.mark.parametrize("status", [200, 403])
 def test_a_dead_token_is_known_by_its_code_with_any_status(
-    status: int, run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
+    status: int, run_tail: RunTail, sandbox: Sandbox, env: Env, home: Path
 ) -> None:
     log_in(sandbox, home)
     sandbox.expire_access_tokens()
@@ -84,11 +84,7 @@ def test_a_dead_token_is_known_by_its_code_with_any_status(
 
 @pytest.mark.parametrize("argv", [("--all", "--for", "2s"), ("lines",), ("doctor",)], ids=str)
 def test_every_command_renews(
-    argv: tuple[str, ...],
-    run_tail: RunTail,
-    sandbox: Sandbox,
-    env: Mapping[str, str],
-    home: Path,
+    argv: tuple[str, ...], run_tail: RunTail, sandbox: Sandbox, env: Env, home: Path
 ) -> None:
     log_in(sandbox, home)
     sandbox.expire_access_tokens()
@@ -123,7 +119,7 @@ def test_a_tail_outlives_its_tokens_while_the_connection_is_cut(
 
 
 def test_a_good_token_that_may_not_ends_with_what_it_may(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
+    run_tail: RunTail, sandbox: Sandbox, env: Env, home: Path
 ) -> None:
     log_in(sandbox, home)
     done = run_tail("-l", "1229", "-m", "grWhatsapp", env=env)
@@ -139,7 +135,7 @@ def test_a_good_token_that_may_not_ends_with_what_it_may(
 
 
 def test_a_dead_refresh_token_ends_even_a_running_tail(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
+    start_tail: StartTail, sandbox: Sandbox, env: Env, home: Path
 ) -> None:
     log_in(sandbox, home)
     tail = start_tail(*SELECT, env=env)
@@ -157,7 +153,7 @@ def test_a_dead_refresh_token_ends_even_a_running_tail(
     ["closed", "503", "hangs", "302", "html"],
 )
 def test_a_refresh_that_fails_in_passing_is_tried_again(
-    fault: str, start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
+    fault: str, start_tail: StartTail, sandbox: Sandbox, env: Env, home: Path
 ) -> None:
     log_in(sandbox, home)
     sandbox.expire_access_tokens()
@@ -183,7 +179,7 @@ def test_a_refresh_that_fails_in_passing_is_tried_again(
 
 
 def test_a_login_that_another_process_renewed_is_read_again(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
+    start_tail: StartTail, sandbox: Sandbox, env: Env, home: Path
 ) -> None:
     log_in(sandbox, home)
     tail = start_tail(*SELECT, "-n", "1", env=env)
@@ -199,7 +195,7 @@ def test_a_login_that_another_process_renewed_is_read_again(
 
 
 def test_a_logout_meanwhile_ends_it_at_the_next_refusal(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
+    start_tail: StartTail, sandbox: Sandbox, env: Env, home: Path
 ) -> None:
     log_in(sandbox, home)
     tail = start_tail(*SELECT, env=env)
@@ -212,7 +208,7 @@ def test_a_logout_meanwhile_ends_it_at_the_next_refusal(
 
 
 def test_a_login_elsewhere_meanwhile_is_not_sent_here(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
+    start_tail: StartTail, sandbox: Sandbox, env: Env, home: Path
 ) -> None:
     """The profile now belongs to another API: its tokens must not come to this one."""
     log_in(sandbox, home)
@@ -233,7 +229,7 @@ def test_a_login_elsewhere_meanwhile_is_not_sent_here(
 
 
 def test_a_dead_token_of_the_environment_ends_with_advice(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+    start_tail: StartTail, sandbox: Sandbox, env: Env
 ) -> None:
     tail = start_tail(*SELECT, env={**env, "CHATAPP_TOKEN": sandbox.token})
     subscribed(sandbox)
@@ -246,7 +242,7 @@ def test_a_dead_token_of_the_environment_ends_with_advice(
 
 
 def test_a_token_file_is_read_again(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
+    start_tail: StartTail, sandbox: Sandbox, env: Env, home: Path
 ) -> None:
     pair = log_in(sandbox, home, profile="another program")
     file = home / "token"
@@ -264,11 +260,7 @@ def test_a_token_file_is_read_again(
 
 @pytest.mark.parametrize("content", ["same", "", None], ids=["same token", "empty", "gone"])
 def test_a_token_file_that_does_not_help(
-    content: str | None,
-    start_tail: StartTail,
-    sandbox: Sandbox,
-    env: Mapping[str, str],
-    home: Path,
+    content: str | None, start_tail: StartTail, sandbox: Sandbox, env: Env, home: Path
 ) -> None:
     file = home / "token"
     file.write_text(sandbox.token)
@@ -289,7 +281,7 @@ def test_a_token_file_that_does_not_help(
 
 
 def test_ten_processes_renew_once(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
+    start_tail: StartTail, sandbox: Sandbox, env: Env, home: Path
 ) -> None:
     log_in(sandbox, home)
     sandbox.expire_access_tokens()
@@ -317,7 +309,7 @@ def ended(tails: list[LiveProcess]) -> list[str]:
 
 
 def test_channels_refused_at_once_renew_once(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
+    start_tail: StartTail, sandbox: Sandbox, env: Env, home: Path
 ) -> None:
     log_in(sandbox, home)
     sandbox.expire_access_tokens()

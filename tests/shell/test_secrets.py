@@ -2,7 +2,7 @@
 
 import signal
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -15,6 +15,7 @@ from tests.factories import let_refreshes_be_old, log_in, state_of, stored
 from tests.shell.conftest import (
     CHANNEL,
     SELECT,
+    Env,
     StartTerminal,
     publish,
     received,
@@ -93,9 +94,7 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("argv", COMMANDS, ids=" ".join)
-def test_commands(
-    argv: list[str], run_tail: RunTail, env: Mapping[str, str], secrets: Secrets
-) -> None:
+def test_commands(argv: list[str], run_tail: RunTail, env: Env, secrets: Secrets) -> None:
     done = run_tail(*argv, env=env)
     assert done.returncode in (0, 5)
     assert "Traceback" not in done.stderr
@@ -104,12 +103,7 @@ def test_commands(
 
 @pytest.mark.parametrize("output", ["json", "pretty", "raw"])
 def test_a_tail_that_renews(
-    output: str,
-    start_tail: StartTail,
-    sandbox: Sandbox,
-    env: Mapping[str, str],
-    secrets: Secrets,
-    home: Path,
+    output: str, start_tail: StartTail, sandbox: Sandbox, env: Env, secrets: Secrets, home: Path
 ) -> None:
     sandbox.expire_access_tokens()
     tail = start_tail(*SELECT, "-vv", "-o", output, env=env)
@@ -133,7 +127,7 @@ def test_login(
     run_tail: RunTail,
     start_terminal: StartTerminal,
     sandbox: Sandbox,
-    env: Mapping[str, str],
+    env: Env,
     secrets: Secrets,
     home: Path,
 ) -> None:
@@ -163,12 +157,7 @@ FAULTS = {
 
 @pytest.mark.parametrize(("status", "body"), FAULTS.values(), ids=FAULTS)
 def test_auth_that_fails(
-    status: int,
-    body: str,
-    run_tail: RunTail,
-    sandbox: Sandbox,
-    env: Mapping[str, str],
-    secrets: Secrets,
+    status: int, body: str, run_tail: RunTail, sandbox: Sandbox, env: Env, secrets: Secrets
 ) -> None:
     sandbox.faults.answer_auth(status, body)
     argv = (*SELECT, "-vv", "--log-format", "json", "--for", "1s")
@@ -179,11 +168,7 @@ def test_auth_that_fails(
 
 @pytest.mark.parametrize("argv", [SELECT, ("lines",), ("doctor",), ("--all",)], ids=" ".join)
 def test_a_login_that_is_dead(
-    argv: tuple[str, ...],
-    run_tail: RunTail,
-    sandbox: Sandbox,
-    env: Mapping[str, str],
-    secrets: Secrets,
+    argv: tuple[str, ...], run_tail: RunTail, sandbox: Sandbox, env: Env, secrets: Secrets
 ) -> None:
     sandbox.expire_access_tokens()
     sandbox.expire_refresh_tokens()
@@ -195,11 +180,7 @@ def test_a_login_that_is_dead(
 
 @pytest.mark.parametrize("answer", ["{}", '{"data":{"accessToken":"%s"}}', "[" * 50_000])
 def test_a_refresh_whose_answer_is_odd(
-    answer: str,
-    run_tail: RunTail,
-    sandbox: Sandbox,
-    env: Mapping[str, str],
-    secrets: Secrets,
+    answer: str, run_tail: RunTail, sandbox: Sandbox, env: Env, secrets: Secrets
 ) -> None:
     odd = "made-up-new-access"
     secrets.texts.add(odd)
@@ -212,7 +193,7 @@ def test_a_refresh_whose_answer_is_odd(
 
 @pytest.mark.parametrize("token", ["geheim\n$2y", "geheim-ключ"])
 def test_a_token_that_cannot_be_one(
-    token: str, run_tail: RunTail, env: Mapping[str, str], secrets: Secrets, home: Path
+    token: str, run_tail: RunTail, env: Env, secrets: Secrets, home: Path
 ) -> None:
     file = home.parent / "token"
     file.write_text(token)
@@ -224,11 +205,7 @@ def test_a_token_that_cannot_be_one(
 
 @pytest.mark.parametrize("argv", [SELECT, ("lines",), ("doctor",)], ids=" ".join)
 def test_a_proxy_that_is_down(
-    argv: tuple[str, ...],
-    run_tail: RunTail,
-    closed_port: int,
-    env: Mapping[str, str],
-    secrets: Secrets,
+    argv: tuple[str, ...], run_tail: RunTail, closed_port: int, env: Env, secrets: Secrets
 ) -> None:
     url = f"http://user:geheim-p%40ss@127.0.0.1:{closed_port}"
     more = ("-vv", "--no-reconnect") if argv == SELECT else ()
@@ -249,7 +226,7 @@ def test_a_proxy_that_is_down(
     ids=" ".join,
 )
 def test_secrets_that_were_typed_are_not_repeated(
-    argv: list[str], run_tail: RunTail, env: Mapping[str, str]
+    argv: list[str], run_tail: RunTail, env: Env
 ) -> None:
     """What stderr says ends in log files."""
     done = run_tail(*argv, env=env)
@@ -268,11 +245,7 @@ def test_secrets_that_were_typed_are_not_repeated(
     ids=["member", "in a text", "error", "error in a text"],
 )
 def test_a_signature_that_the_server_sends_back(
-    frame: str,
-    start_tail: StartTail,
-    sandbox: Sandbox,
-    env: Mapping[str, str],
-    secrets: Secrets,
+    frame: str, start_tail: StartTail, sandbox: Sandbox, env: Env, secrets: Secrets
 ) -> None:
     """Pusher's own error for a signature it does not like repeats it."""
     tail = start_tail(*SELECT, "-vv", env=env)

@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import jsonschema
@@ -17,7 +16,7 @@ import pytest
 
 from chatapp_tail.sandbox import Sandbox
 from tests.conftest import RunTail, StartTail
-from tests.shell.conftest import CHANNEL, SELECT, StartShell, reaching, scaled, subscribed
+from tests.shell.conftest import CHANNEL, SELECT, Env, StartShell, reaching, scaled, subscribed
 
 MESSAGES = (
     '{"id":1,"fromMe":false,"type":"text","message":{"text":"Good morning"},'
@@ -31,7 +30,7 @@ BATCH = f'{{"queue":"Q","payload":{{"data":[{",".join(MESSAGES)}],"meta":{{}}}}}
 
 
 def shown(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str], count: int, *options: str
+    start_tail: StartTail, sandbox: Sandbox, env: Env, count: int, *options: str
 ) -> list[str]:
     """What a tail with these options prints of the batch, which ends it."""
     tail = start_tail(*SELECT, "-n", str(count), *options, env=env)
@@ -55,19 +54,13 @@ def shown(
     ],
 )
 def test_only_what_is_wanted_is_shown(
-    start_tail: StartTail,
-    sandbox: Sandbox,
-    env: Mapping[str, str],
-    options: list[str],
-    numbers: list[int],
+    start_tail: StartTail, sandbox: Sandbox, env: Env, options: list[str], numbers: list[int]
 ) -> None:
     lines = shown(start_tail, sandbox, env, len(numbers), "--json", *options)
     assert [json.loads(line)["data"]["id"] for line in lines] == numbers
 
 
-def test_a_template_is_a_line_a_record(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_a_template_is_a_line_a_record(start_tail: StartTail, sandbox: Sandbox, env: Env) -> None:
     lines = shown(start_tail, sandbox, env, 3, "-f", "{id} {direction} {chat}: {text:.7}")
     assert lines == [
         "message:1229:telegram:CA:1 in Anna: Good mo",
@@ -77,7 +70,7 @@ def test_a_template_is_a_line_a_record(
 
 
 def test_csv_has_one_header_and_no_formula(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+    start_tail: StartTail, sandbox: Sandbox, env: Env
 ) -> None:
     lines = shown(start_tail, sandbox, env, 3, "-o", "csv")
     assert lines[0].startswith("received,sent,event,id,channel,license,messenger,direction,")
@@ -89,11 +82,7 @@ def test_csv_has_one_header_and_no_formula(
 @pytest.mark.defect("U11")
 @pytest.mark.parametrize("resume", [[], ["--resume=table"]], ids=["", "resume"])
 def test_csv_that_is_appended_is_one_table(
-    resume: list[str],
-    start_shell: StartShell,
-    sandbox: Sandbox,
-    env: Mapping[str, str],
-    tmp_path: Path,
+    resume: list[str], start_shell: StartShell, sandbox: Sandbox, env: Env, tmp_path: Path
 ) -> None:
     """Three runs, the second of which was killed while it wrote a cell in quotes."""
     file = tmp_path / "table.csv"
@@ -152,7 +141,7 @@ def test_what_cannot_be_compiled_is_pointed_at(
 
 @pytest.mark.parametrize(("count", "status"), [([], 0), (["-n", "5"], 124)])
 def test_idle_ends_it(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str], count: list[str], status: int
+    start_tail: StartTail, sandbox: Sandbox, env: Env, count: list[str], status: int
 ) -> None:
     tail = start_tail(*SELECT, "--json", "--idle", "1s", *count, env=env)
     subscribed(sandbox)
@@ -162,7 +151,7 @@ def test_idle_ends_it(
 
 
 def test_a_summary_is_said_when_asked_and_at_the_end(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+    start_tail: StartTail, sandbox: Sandbox, env: Env
 ) -> None:
     tail = start_tail(*SELECT, "--json", "-v", "--incoming", env=env)
     subscribed(sandbox)
@@ -177,11 +166,7 @@ def test_a_summary_is_said_when_asked_and_at_the_end(
 
 
 def test_what_was_saved_is_shown_again_byte_for_byte(
-    start_tail: StartTail,
-    run_tail: RunTail,
-    sandbox: Sandbox,
-    env: Mapping[str, str],
-    tmp_path: Path,
+    start_tail: StartTail, run_tail: RunTail, sandbox: Sandbox, env: Env, tmp_path: Path
 ) -> None:
     lines = shown(start_tail, sandbox, env, 3, "--json")
     saved = tmp_path / "saved.gz"
@@ -193,7 +178,7 @@ def test_what_was_saved_is_shown_again_byte_for_byte(
 
 
 def test_the_schema_holds_for_what_is_printed(
-    start_tail: StartTail, run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
+    start_tail: StartTail, run_tail: RunTail, sandbox: Sandbox, env: Env
 ) -> None:
     validator = jsonschema.Draft202012Validator(json.loads(run_tail("schema").stdout))
     lines = shown(start_tail, sandbox, env, 3, "--meta")

@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from tests.shell.conftest import (
     PROMPT,
     SELECT,
     SLOW_WHERE,
+    Env,
     StartShell,
     StartTailInto,
     StartTerminal,
@@ -49,9 +50,7 @@ each_signal = pytest.mark.parametrize(
 
 
 @each_signal
-def test_idle(
-    signum: signal.Signals, start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_idle(signum: signal.Signals, start_tail: StartTail, sandbox: Sandbox, env: Env) -> None:
     tail = start_tail(*SELECT, env=env)
     subscribed(sandbox)
     tail.send_signal(signum)
@@ -73,7 +72,7 @@ def never_answering() -> Iterator[tuple[int, Callable[[], None]]]:
 @each_signal
 @pytest.mark.parametrize("scheme", ["ws", "wss"])
 def test_while_the_server_never_answers(
-    signum: signal.Signals, scheme: str, start_tail: StartTail, env: Mapping[str, str]
+    signum: signal.Signals, scheme: str, start_tail: StartTail, env: Env
 ) -> None:
     with never_answering() as (port, accept):
         tail = start_tail(*SELECT, "--ws-url", f"{scheme}://127.0.0.1:{port}", env=env)
@@ -85,7 +84,7 @@ def test_while_the_server_never_answers(
 
 @each_signal
 def test_while_the_connect_gets_no_answer(
-    signum: signal.Signals, start_tail: StartTail, env: Mapping[str, str]
+    signum: signal.Signals, start_tail: StartTail, env: Env
 ) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         address = full.getsockname()
@@ -99,7 +98,7 @@ def test_while_the_connect_gets_no_answer(
 
 @each_signal
 def test_between_retries(
-    signum: signal.Signals, start_tail: StartTail, closed_port: int, env: Mapping[str, str]
+    signum: signal.Signals, start_tail: StartTail, closed_port: int, env: Env
 ) -> None:
     tail = start_tail(*SELECT, "--ws-url", f"ws://127.0.0.1:{closed_port}", env=env)
     tail.stderr.wait_for("trying again")
@@ -110,7 +109,7 @@ def test_between_retries(
 
 @each_signal
 def test_while_the_api_never_answers(
-    signum: signal.Signals, start_tail: StartTail, env: Mapping[str, str]
+    signum: signal.Signals, start_tail: StartTail, env: Env
 ) -> None:
     with never_answering() as (port, accept):
         tail = start_tail(*SELECT, "--api-url", f"http://127.0.0.1:{port}", env=env)
@@ -127,7 +126,7 @@ def test_while_nobody_reads_stdout(
     start_tail_into: StartTailInto,
     pipe: tuple[int, int],
     sandbox: Sandbox,
-    env: Mapping[str, str],
+    env: Env,
 ) -> None:
     tail = start_tail_into(pipe[1], *SELECT, env=env)
     os.close(pipe[1])
@@ -171,9 +170,7 @@ sys.meta_path.insert(0, Interrupt())
         "http.client",
     ],
 )
-def test_while_it_starts(
-    module: str, start_tail: StartTail, tmp_path: Path, env: Mapping[str, str]
-) -> None:
+def test_while_it_starts(module: str, start_tail: StartTail, tmp_path: Path, env: Env) -> None:
     (tmp_path / "sitecustomize.py").write_text(interrupting_finder(module))
     tail = start_tail(*SELECT, env={**env, "PYTHONPATH": str(tmp_path)})
     assert tail.wait() == -signal.SIGINT
@@ -183,7 +180,7 @@ def test_while_it_starts(
 @pytest.mark.defect("A.25")
 @pytest.mark.parametrize("module", ["click", "chatapp_tail.cli.run"])
 def test_a_request_while_it_starts_is_answered_once_it_tails(
-    module: str, start_tail: StartTail, tmp_path: Path, env: Mapping[str, str]
+    module: str, start_tail: StartTail, tmp_path: Path, env: Env
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(interrupting_finder(module, signal.SIGUSR1))
     tail = start_tail(*SELECT, env={**env, "PYTHONPATH": str(tmp_path)})
@@ -194,7 +191,7 @@ def test_a_request_while_it_starts_is_answered_once_it_tails(
 
 @pytest.mark.defect("A.25")
 def test_a_request_while_the_api_never_answers_does_no_harm(
-    start_tail: StartTail, env: Mapping[str, str]
+    start_tail: StartTail, env: Env
 ) -> None:
     with never_answering() as (port, accept):
         tail = start_tail("--all", "--api-url", f"http://127.0.0.1:{port}", env=env)
@@ -209,7 +206,7 @@ def test_a_request_while_the_api_never_answers_does_no_harm(
 
 @pytest.mark.defect("A.18")
 def test_a_request_is_answered_amid_a_filtered_flood(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+    start_tail: StartTail, sandbox: Sandbox, env: Env
 ) -> None:
     tail = start_tail(*SELECT, "-w", SLOW_WHERE, env=env)
     subscribed(sandbox)
@@ -226,7 +223,7 @@ def test_a_request_is_answered_amid_a_filtered_flood(
 
 @pytest.mark.defect("A.18")
 def test_the_time_is_over_amid_a_filtered_flood(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+    start_tail: StartTail, sandbox: Sandbox, env: Env
 ) -> None:
     tail = start_tail(*SELECT, "-v", "-w", SLOW_WHERE, "--for", "2s", env=env)
     subscribed(sandbox)
@@ -240,7 +237,7 @@ def test_the_time_is_over_amid_a_filtered_flood(
 @pytest.mark.defect("A.12", "A.19")
 @each_signal
 def test_what_is_filtered_out_is_progress(
-    signum: signal.Signals, start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+    signum: signal.Signals, start_tail: StartTail, sandbox: Sandbox, env: Env
 ) -> None:
     """No byte is written for longer than a reader that stalls is waited for."""
     tail = start_tail(*SELECT, "-w", f"{SLOW_WHERE} || data.id == `5`", env=env)
@@ -261,10 +258,7 @@ def test_what_is_filtered_out_is_progress(
 
 @pytest.mark.defect("A.12", "A2.8")
 def test_a_reader_that_pauses_gets_everything_and_its_last_line_whole(
-    start_tail_into: StartTailInto,
-    pipe: tuple[int, int],
-    sandbox: Sandbox,
-    env: Mapping[str, str],
+    start_tail_into: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox, env: Env
 ) -> None:
     tail = start_tail_into(pipe[1], *SELECT, env=env)
     os.close(pipe[1])
@@ -279,7 +273,7 @@ def test_a_reader_that_pauses_gets_everything_and_its_last_line_whole(
 
 @each_signal
 def test_received_records_are_written_first(
-    signum: signal.Signals, start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+    signum: signal.Signals, start_tail: StartTail, sandbox: Sandbox, env: Env
 ) -> None:
     tail = start_tail(*SELECT, env=env)
     subscribed(sandbox)
@@ -291,10 +285,7 @@ def test_received_records_are_written_first(
 
 
 def test_reader_that_was_late_gets_everything_after_the_signal(
-    start_tail_into: StartTailInto,
-    pipe: tuple[int, int],
-    sandbox: Sandbox,
-    env: Mapping[str, str],
+    start_tail_into: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox, env: Env
 ) -> None:
     tail = start_tail_into(pipe[1], *SELECT, env=env)
     os.close(pipe[1])
@@ -310,10 +301,7 @@ def test_reader_that_was_late_gets_everything_after_the_signal(
 
 
 def test_second_signal_ends_it_at_once(
-    start_tail_into: StartTailInto,
-    pipe: tuple[int, int],
-    sandbox: Sandbox,
-    env: Mapping[str, str],
+    start_tail_into: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox, env: Env
 ) -> None:
     tail = start_tail_into(pipe[1], *SELECT, env=env)
     subscribed(sandbox)
@@ -327,10 +315,7 @@ def test_second_signal_ends_it_at_once(
 
 
 def test_a_signal_that_is_sent_twice_is_one(
-    start_tail_into: StartTailInto,
-    pipe: tuple[int, int],
-    sandbox: Sandbox,
-    env: Mapping[str, str],
+    start_tail_into: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox, env: Env
 ) -> None:
     """As timeout(1) does: to its child, and to the group that it is in."""
     tail = start_tail_into(pipe[1], *SELECT, env=env)
@@ -370,7 +355,7 @@ except KilledBySignal as death:
 
 
 def test_a_call_that_hangs_is_not_waited_for(
-    start_tail: StartTail, home: Path, sandbox: Sandbox, env: Mapping[str, str]
+    start_tail: StartTail, home: Path, sandbox: Sandbox, env: Env
 ) -> None:
     """Another program that has the checkpoint stands for any call that does not come back."""
     tail = start_tail(*SELECT, "--resume=x", env=env)
@@ -407,7 +392,7 @@ StartFirst = Callable[..., tuple[LiveProcess, int]]
 def start_first(start_process: StartProcess) -> StartFirst:
     """Start the program as process 1 of a namespace; return what started it, and its id here."""
 
-    def start(*args: str, env: Mapping[str, str]) -> tuple[LiveProcess, int]:
+    def start(*args: str, env: Env) -> tuple[LiveProcess, int]:
         unshare = ["unshare", "--pid", "--fork", "--mount-proc", *PROGRAM, *args]
         process = start_process(unshare, env=env)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
@@ -421,7 +406,7 @@ def start_first(start_process: StartProcess) -> StartFirst:
 @pytest.mark.defect("A.1", "A2.12")
 @each_signal
 def test_as_process_1(
-    signum: signal.Signals, start_first: StartFirst, sandbox: Sandbox, env: Mapping[str, str]
+    signum: signal.Signals, start_first: StartFirst, sandbox: Sandbox, env: Env
 ) -> None:
     tail, pid = start_first(*SELECT, env=env)
     subscribed(sandbox)
@@ -437,7 +422,7 @@ def test_as_process_1(
 @pytest.mark.defect("A.1", "A2.12")
 @each_signal
 def test_as_process_1_before_it_tails(
-    signum: signal.Signals, start_first: StartFirst, env: Mapping[str, str]
+    signum: signal.Signals, start_first: StartFirst, env: Env
 ) -> None:
     with never_answering() as (port, accept):
         tail, pid = start_first("--all", "--api-url", f"http://127.0.0.1:{port}", env=env)
@@ -449,7 +434,7 @@ def test_as_process_1_before_it_tails(
 @first_process
 @pytest.mark.defect("A.1", "A2.12")
 def test_as_process_1_the_second_signal_ends_it_at_once(
-    start_first: StartFirst, sandbox: Sandbox, env: Mapping[str, str]
+    start_first: StartFirst, sandbox: Sandbox, env: Env
 ) -> None:
     tail, pid = start_first(*SELECT, "-w", SLOW_WHERE, env=env)
     subscribed(sandbox)
@@ -476,7 +461,7 @@ def test_another_command_as_process_1(start_first: StartFirst) -> None:
 
 @each_signal
 def test_shell_shows_the_signal(
-    signum: signal.Signals, start_shell: StartShell, sandbox: Sandbox, env: Mapping[str, str]
+    signum: signal.Signals, start_shell: StartShell, sandbox: Sandbox, env: Env
 ) -> None:
     script = start_shell(
         f"sh -c 'echo $$; exec chatapp-tail {' '.join(SELECT)}' 2>&1; echo \"status $?\"", env=env
@@ -489,7 +474,7 @@ def test_shell_shows_the_signal(
 
 
 def test_interrupt_ends_the_loop_around_it_too(
-    start_shell: StartShell, sandbox: Sandbox, env: Mapping[str, str]
+    start_shell: StartShell, sandbox: Sandbox, env: Env
 ) -> None:
     """A shell goes on after a child that exits on Ctrl-C, and stops after one that dies of it."""
     script = start_shell(f"while :; do chatapp-tail {' '.join(SELECT)}; echo again; done", env=env)
@@ -508,7 +493,7 @@ def ignores(pid: int, signum: int) -> bool:
 
 @pytest.mark.parametrize("name", ["HUP", "INT"])
 def test_signal_ignored_by_the_parent_stays_ignored(
-    name: str, start_shell: StartShell, sandbox: Sandbox, env: Mapping[str, str]
+    name: str, start_shell: StartShell, sandbox: Sandbox, env: Env
 ) -> None:
     """`nohup` ignores SIGHUP, and a script ignores SIGINT for what it starts with `&`."""
     tail = start_shell(f"trap '' {name}; exec chatapp-tail {' '.join(SELECT)}", env=env)
@@ -519,9 +504,7 @@ def test_signal_ignored_by_the_parent_stays_ignored(
     assert numbers_in(tail.stdout.take() + "\n") == [1]
 
 
-def test_stopped_and_continued(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_stopped_and_continued(start_tail: StartTail, sandbox: Sandbox, env: Env) -> None:
     tail = start_tail(*SELECT, "-n", "10", env=env)
     subscribed(sandbox)
     tail.send_signal(signal.SIGSTOP)
@@ -537,9 +520,7 @@ def is_stopped(tail: LiveProcess) -> bool:
     return "State:\tT" in Path(f"/proc/{tail.pid}/status").read_text()
 
 
-def test_ctrl_c_on_a_terminal(
-    start_terminal: StartTerminal, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_ctrl_c_on_a_terminal(start_terminal: StartTerminal, sandbox: Sandbox, env: Env) -> None:
     terminal = start_terminal(*SELECT, env=env)
     terminal.wait_for(b"ready")
     publish(sandbox, [1], "the last words")
@@ -552,7 +533,7 @@ def test_ctrl_c_on_a_terminal(
 
 
 def test_optimised_python_ends_the_same_way(
-    start_process: StartProcess, sandbox: Sandbox, env: Mapping[str, str]
+    start_process: StartProcess, sandbox: Sandbox, env: Env
 ) -> None:
     tail = start_process([sys.executable, "-O", *PROGRAM[1:], *SELECT], env=env)
     subscribed(sandbox)

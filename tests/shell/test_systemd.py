@@ -6,7 +6,7 @@ import re
 import signal
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from tests.shell.conftest import (
     CHANNEL,
     SELECT,
     SLOW_WHERE,
+    Env,
     StartTailInto,
     numbers_in,
     publish,
@@ -72,14 +73,14 @@ def systemd(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Systemd]
 
 
 @pytest.fixture
-def unit(systemd: Systemd, env: Mapping[str, str]) -> dict[str, str]:
+def unit(systemd: Systemd, env: Env) -> dict[str, str]:
     """The environment of a service of `Type=notify`."""
     return {**env, "NOTIFY_SOCKET": systemd.variable}
 
 
 @pytest.mark.parametrize("systemd", ["path", "abstract"], indirect=True)
 def test_from_start_to_stop(
-    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, unit: Mapping[str, str]
+    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, unit: Env
 ) -> None:
     sandbox.faults.withhold_confirmations = True
     tail = start_tail(*SELECT, env=unit)
@@ -101,7 +102,7 @@ def test_from_start_to_stop(
 
 
 def test_a_loss_is_told_and_its_end(
-    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, unit: Mapping[str, str]
+    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, unit: Env
 ) -> None:
     start_tail(*SELECT, env=unit)
     systemd.wait_for("READY=1")
@@ -111,21 +112,21 @@ def test_a_loss_is_told_and_its_end(
 
 
 def test_one_refused_channel_does_not_keep_it_from_being_ready(
-    start_tail: StartTail, systemd: Systemd, unit: Mapping[str, str]
+    start_tail: StartTail, systemd: Systemd, unit: Env
 ) -> None:
     start_tail(*SELECT, "-c", "99/telegram", env=unit)
     assert "1 refused" in systemd.wait_for("READY=1")
 
 
 def test_it_is_not_ready_when_all_is_refused(
-    run_tail: RunTail, systemd: Systemd, unit: Mapping[str, str]
+    run_tail: RunTail, systemd: Systemd, unit: Env
 ) -> None:
     assert run_tail("-l", "99", "-m", "telegram", env=unit).returncode == 5
     assert not [each for each in systemd.drain() if "READY=1" in each]
 
 
 def test_the_watchdog_is_fed_at_half_its_patience(
-    start_tail: StartTail, systemd: Systemd, unit: Mapping[str, str]
+    start_tail: StartTail, systemd: Systemd, unit: Env
 ) -> None:
     start_tail(*SELECT, env={**unit, "WATCHDOG_USEC": "400000"})
     systemd.wait_for("WATCHDOG=1")
@@ -136,7 +137,7 @@ def test_the_watchdog_is_fed_at_half_its_patience(
 
 
 def test_the_watchdog_is_fed_while_nothing_can_be_reached(
-    start_tail: StartTail, systemd: Systemd, unit: Mapping[str, str], closed_port: int
+    start_tail: StartTail, systemd: Systemd, unit: Env, closed_port: int
 ) -> None:
     """Not ready is not dead."""
     url = f"ws://127.0.0.1:{closed_port}"
@@ -148,7 +149,7 @@ def test_the_watchdog_is_fed_while_nothing_can_be_reached(
 
 @pytest.mark.defect("A.18")
 def test_the_watchdog_is_fed_while_all_is_filtered_out(
-    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, unit: Mapping[str, str]
+    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, unit: Env
 ) -> None:
     watched = {**unit, "WATCHDOG_USEC": "400000"}
     tail = start_tail(*SELECT, "-w", SLOW_WHERE, env=watched)
@@ -166,10 +167,7 @@ def test_the_watchdog_is_fed_while_all_is_filtered_out(
 
 @pytest.mark.defect("A.29f")
 def test_waiting_for_room_costs_nothing_when_there_is_nobody_to_vouch_for(
-    start_tail_into: StartTailInto,
-    pipe: tuple[int, int],
-    sandbox: Sandbox,
-    unit: Mapping[str, str],
+    start_tail_into: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox, unit: Env
 ) -> None:
     """The connection is over, and stdout takes nothing: no beats, and no wake-ups either."""
     watched = {**unit, "WATCHDOG_USEC": "400000"}
@@ -196,7 +194,7 @@ def waits_of(pid: int) -> int:
 
 
 def test_a_watchdog_of_somebody_else_is_not_fed(
-    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, unit: Mapping[str, str]
+    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, unit: Env
 ) -> None:
     tail = start_tail(
         *SELECT, "-n", "1", env={**unit, "WATCHDOG_USEC": "10000", "WATCHDOG_PID": "1"}
@@ -208,7 +206,7 @@ def test_a_watchdog_of_somebody_else_is_not_fed(
 
 
 def test_a_count_that_is_reached_is_a_stop_too(
-    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, unit: Mapping[str, str]
+    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, unit: Env
 ) -> None:
     tail = start_tail(*SELECT, "-n", "1", env=unit)
     systemd.wait_for("READY=1")
@@ -218,7 +216,7 @@ def test_a_count_that_is_reached_is_a_stop_too(
 
 
 def test_odd_text_of_a_server_does_not_end_it(
-    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, unit: Mapping[str, str]
+    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, unit: Env
 ) -> None:
     """Half of a surrogate pair is legal JSON, and no UTF-8."""
     tail = start_tail(*SELECT, "-n", "1", env=unit)
@@ -233,9 +231,7 @@ def test_odd_text_of_a_server_does_not_end_it(
 
 
 @pytest.mark.parametrize("address", ["", "/nonexistent/notify", "@nobody-is-here"])
-def test_nobody_listens(
-    address: str, start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_nobody_listens(address: str, start_tail: StartTail, sandbox: Sandbox, env: Env) -> None:
     watched = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "10000"}
     tail = start_tail(*SELECT, "-n", "1", env={**env, **watched})
     subscribed(sandbox)
@@ -245,7 +241,7 @@ def test_nobody_listens(
 
 
 def test_a_socket_that_nobody_reads_does_no_harm(
-    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, unit: Mapping[str, str]
+    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, unit: Env
 ) -> None:
     """systemd itself may be busy; more beats than a socket holds must not block the tail."""
     tail = start_tail(*SELECT, "-n", "2000", env={**unit, "WATCHDOG_USEC": "200"})
@@ -256,7 +252,7 @@ def test_a_socket_that_nobody_reads_does_no_harm(
 
 
 def test_other_commands_tell_nothing(
-    run_tail: RunTail, sandbox: Sandbox, systemd: Systemd, unit: Mapping[str, str]
+    run_tail: RunTail, sandbox: Sandbox, systemd: Systemd, unit: Env
 ) -> None:
     assert run_tail("lines", env=unit).returncode == 0
     assert sandbox.journal.of(ApiRequested)

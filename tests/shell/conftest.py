@@ -25,6 +25,7 @@ from tests.conftest import (
     TIMEOUT_SCALE,
     LiveProcess,
     StartProcess,
+    StartTail,
     clean_environment,
 )
 
@@ -230,6 +231,34 @@ def start_tail_into(home: Path) -> Iterator[StartTailInto]:
         process.wait()
         if process.stderr is not None:
             process.stderr.close()
+
+
+@pytest.fixture
+def subscribed_tail(start_tail: StartTail, sandbox: Sandbox, env: Env) -> StartTail:
+    """Tail a line of the sandbox; returns once it is subscribed. `env` is added to its own."""
+    own = env
+
+    def start(*args: str, env: Env | None = None, stdin: bool = False) -> LiveProcess:
+        tail = start_tail(*SELECT, *args, env={**own, **(env or {})}, stdin=stdin)
+        subscribed(sandbox)
+        return tail
+
+    return start
+
+
+@pytest.fixture
+def tail_into_pipe(
+    start_tail_into: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox, env: Env
+) -> StartTailInto:
+    """The same into `pipe`, of which only the end to read from stays open here."""
+
+    def start(*args: str) -> "subprocess.Popen[bytes]":
+        tail = start_tail_into(pipe[1], *SELECT, *args, env=env)
+        os.close(pipe[1])
+        subscribed(sandbox)
+        return tail
+
+    return start
 
 
 def end_of(process: "subprocess.Popen[bytes]", *, timeout: float = PROMPT) -> tuple[int, str]:

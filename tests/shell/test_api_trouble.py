@@ -485,14 +485,13 @@ def test_an_upgrade_in_place_does_not_end_a_tail_at_its_next_gap(
 
 @pytest.mark.defect("A2.18")
 def test_a_gap_whose_reader_cannot_be_imported_is_said_to_be_open(
-    start_tail: StartTail, sandbox: Sandbox, env: Env, tmp_path: Path
+    subscribed_tail: StartTail, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     flag = tmp_path / "upgraded"
     source = FROZEN.format(flag=str(flag), done=str(tmp_path / "done"))
     source = source.replace("exists():", "exists() and name.startswith('chatapp_tail.'):")
     (tmp_path / "sitecustomize.py").write_text(source)
-    tail = start_tail(*SELECT, "-n", "1", env={**env, "PYTHONPATH": str(tmp_path)})
-    subscribed(sandbox)
+    tail = subscribed_tail("-n", "1", env={"PYTHONPATH": str(tmp_path)})
     flag.touch()
     cut(sandbox)
     sandbox.faults.clear()

@@ -71,10 +71,9 @@ each_locale = pytest.mark.parametrize(
 
 @each_locale
 def test_json_is_utf_8_in_every_locale(
-    locale: Env, start_tail: StartTail, sandbox: Sandbox, env: Env
+    locale: Env, subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
-    tail = start_tail(*SELECT, "-n", "1", env={**env, **locale})
-    subscribed(sandbox)
+    tail = subscribed_tail("-n", "1", env=locale)
     publish(sandbox, [1], UNICODE)
     assert tail.wait() == 0
     assert UNICODE in tail.stdout.text  # which was decoded as UTF-8
@@ -82,9 +81,8 @@ def test_json_is_utf_8_in_every_locale(
 
 
 @each_locale
-def test_pretty_never_fails(locale: Env, start_tail: StartTail, sandbox: Sandbox, env: Env) -> None:
-    tail = start_tail(*SELECT, "-o", "pretty", "-n", "2", env={**env, **locale})
-    subscribed(sandbox)
+def test_pretty_never_fails(locale: Env, subscribed_tail: StartTail, sandbox: Sandbox) -> None:
+    tail = subscribed_tail("-o", "pretty", "-n", "2", env=locale)
     publish(sandbox, [1, 2], UNICODE)
     assert tail.wait() == 0
     assert tail.stdout.text
@@ -92,12 +90,9 @@ def test_pretty_never_fails(locale: Env, start_tail: StartTail, sandbox: Sandbox
 
 
 @each_locale
-def test_trouble_can_be_said(
-    locale: Env, start_tail: StartTail, sandbox: Sandbox, env: Env
-) -> None:
+def test_trouble_can_be_said(locale: Env, subscribed_tail: StartTail, sandbox: Sandbox) -> None:
     sandbox.faults.answer_auth(503, '{"message":"недоступно"}'.encode(), calls=1)
-    tail = start_tail(*SELECT, "-n", "1", env={**env, **locale})
-    subscribed(sandbox)
+    tail = subscribed_tail("-n", "1", env=locale)
     publish(sandbox, [1])
     assert tail.wait() == 0
     assert len(numbers_in(tail.stdout.text)) == 1
@@ -115,19 +110,17 @@ def test_help_is_readable(locale: Env, run_tail: RunTail) -> None:
 
 @pytest.mark.parametrize("term", ["dumb", "", "no-such-terminal"])
 def test_pretty_in_a_pipe_has_no_colour(
-    term: str, start_tail: StartTail, sandbox: Sandbox, env: Env
+    term: str, subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
-    tail = start_tail(*SELECT, "-o", "pretty", "-n", "1", env={**env, "TERM": term})
-    subscribed(sandbox)
+    tail = subscribed_tail("-o", "pretty", "-n", "1", env={"TERM": term})
     publish(sandbox, [1], "plain words")
     assert tail.wait() == 0
     assert "plain words" in tail.stdout.text
     assert "\x1b" not in tail.stdout.text
 
 
-def test_columns_limit_the_width(start_tail: StartTail, sandbox: Sandbox, env: Env) -> None:
-    tail = start_tail(*SELECT, "-o", "pretty", "-n", "1", env={**env, "COLUMNS": "40"})
-    subscribed(sandbox)
+def test_columns_limit_the_width(subscribed_tail: StartTail, sandbox: Sandbox) -> None:
+    tail = subscribed_tail("-o", "pretty", "-n", "1", env={"COLUMNS": "40"})
     publish(sandbox, [1], "several words that need more room than one line has " * 2)
     assert tail.wait() == 0
     assert len(tail.stdout.all) > 1
@@ -135,11 +128,8 @@ def test_columns_limit_the_width(start_tail: StartTail, sandbox: Sandbox, env: E
 
 
 @pytest.mark.parametrize("columns", ["0", "1", "-5", "many", "1000000"])
-def test_odd_columns_do_no_harm(
-    columns: str, start_tail: StartTail, sandbox: Sandbox, env: Env
-) -> None:
-    tail = start_tail(*SELECT, "-o", "pretty", "-n", "1", env={**env, "COLUMNS": columns})
-    subscribed(sandbox)
+def test_odd_columns_do_no_harm(columns: str, subscribed_tail: StartTail, sandbox: Sandbox) -> None:
+    tail = subscribed_tail("-o", "pretty", "-n", "1", env={"COLUMNS": columns})
     publish(sandbox, [1])
     assert tail.wait() == 0
     assert "hello" in tail.stdout.text
@@ -247,11 +237,10 @@ def test_version_and_help_need_nothing(run_tail: RunTail) -> None:
 
 @pytest.mark.parametrize("verbosity", ["-v", "-vv", "-vvv"])
 def test_secrets_are_never_said(
-    verbosity: str, start_tail: StartTail, sandbox: Sandbox, env: Env
+    verbosity: str, subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
     sandbox.faults.answer_auth(503, calls=1)
-    tail = start_tail(*SELECT, verbosity, env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail(verbosity)
     sandbox.publish(CHANNEL, "message", message(1))
     received(sandbox)
     tail.stderr.wait_for("ready")
@@ -267,9 +256,8 @@ def test_secrets_are_never_said(
         assert "Traceback" not in said
 
 
-def test_token_is_not_in_the_arguments(start_tail: StartTail, sandbox: Sandbox, env: Env) -> None:
-    tail = start_tail(*SELECT, env=env)
-    subscribed(sandbox)
+def test_token_is_not_in_the_arguments(subscribed_tail: StartTail, sandbox: Sandbox) -> None:
+    tail = subscribed_tail()
     arguments = Path(f"/proc/{tail.pid}/cmdline").read_text()
     assert "--license" in arguments
     assert sandbox.token not in arguments

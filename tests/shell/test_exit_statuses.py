@@ -18,7 +18,6 @@ from tests.shell.conftest import (
     publish,
     reaching,
     scaled,
-    subscribed,
 )
 
 TOKEN = "$2y$10$MadeUp/token.0123456789.abcdefghijklmnopq/QRSTUVWXYZ."
@@ -270,11 +269,8 @@ def test_ca_file_that_holds_none(run_tail: RunTail, closed_port: int, tmp_path: 
     failed(done, 2, str(file))
 
 
-def test_lost_connection_with_no_reconnect(
-    start_tail: StartTail, sandbox: Sandbox, env: Env
-) -> None:
-    tail = start_tail(*SELECT, "--no-reconnect", env=env)
-    subscribed(sandbox)
+def test_lost_connection_with_no_reconnect(subscribed_tail: StartTail, sandbox: Sandbox) -> None:
+    tail = subscribed_tail("--no-reconnect")
     publish(sandbox, [1])
     tail.stdout.take()
     sandbox.abort_sockets()
@@ -325,10 +321,9 @@ def test_api_that_is_not_there(
     assert sandbox.connections == 1
 
 
-def test_api_that_fails_for_a_while(start_tail: StartTail, sandbox: Sandbox, env: Env) -> None:
+def test_api_that_fails_for_a_while(subscribed_tail: StartTail, sandbox: Sandbox) -> None:
     sandbox.faults.answer_auth(503, calls=2)
-    tail = start_tail(*SELECT, "-n", "1", env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail("-n", "1")
     publish(sandbox, [1])
     assert tail.wait() == 0
     *warnings, ready = tail.stderr.all
@@ -346,9 +341,8 @@ def test_count_that_is_reached(run_tail: RunTail, greeter: Sandbox) -> None:
     assert done.stdout.count("\n") == 1
 
 
-def test_count_is_exact_in_a_burst(start_tail: StartTail, sandbox: Sandbox, env: Env) -> None:
-    tail = start_tail(*SELECT, "-n", "7", env=env)
-    subscribed(sandbox)
+def test_count_is_exact_in_a_burst(subscribed_tail: StartTail, sandbox: Sandbox) -> None:
+    tail = subscribed_tail("-n", "7")
     for number in range(100):
         sandbox.publish(CHANNEL, "message", message(number))
     assert tail.wait() == 0
@@ -386,19 +380,17 @@ def test_time_that_is_over_before_every_channel_was_confirmed(
 
 @pytest.mark.defect("U3")
 def test_a_loss_after_it_was_ready_is_no_failure_of_the_time(
-    start_tail: StartTail, sandbox: Sandbox, env: Env
+    subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
-    tail = start_tail(*SELECT, "--for", READY_BY_THEN, env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail("--for", READY_BY_THEN)
     sandbox.faults.hold_upgrades = True
     sandbox.abort_sockets()
     assert tail.wait() == 0
 
 
 @pytest.mark.parametrize("duration", ["30d", "8000h"])
-def test_time_may_be_long(duration: str, start_tail: StartTail, sandbox: Sandbox, env: Env) -> None:
-    tail = start_tail(*SELECT, "--for", duration, "-n", "1", env=env)
-    subscribed(sandbox)
+def test_time_may_be_long(duration: str, subscribed_tail: StartTail, sandbox: Sandbox) -> None:
+    tail = subscribed_tail("--for", duration, "-n", "1")
     publish(sandbox, [1])
     assert tail.wait() == 0
     assert tail.stderr.text == ""

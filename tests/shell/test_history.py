@@ -74,10 +74,9 @@ def ready(tail: LiveProcess) -> None:
 
 
 def test_the_messages_of_a_gap_come_back_in_order_and_before_live_ones(
-    start_tail: StartTail, sandbox: Sandbox, env: Env
+    subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
-    tail = start_tail(*SELECT, *QUICK, "-n", "5", env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail(*QUICK, "-n", "5")
     said(sandbox, 1)
     tail.stdout.wait_for('"id":1')
     cut(sandbox)
@@ -113,10 +112,9 @@ def test_the_line_about_a_gap_says_what_came_back_and_what_cannot(
 
 
 def test_live_events_go_first_when_history_takes_too_long(
-    start_tail: StartTail, sandbox: Sandbox, env: Env
+    subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
-    tail = start_tail(*SELECT, *QUICK, "--backfill-wait", "300ms", "-n", "2", env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail(*QUICK, "--backfill-wait", "300ms", "-n", "2")
     cut(sandbox)
     said(sandbox, 1)
     sandbox.faults.clear()
@@ -167,10 +165,9 @@ def test_messages_that_were_read_behind_a_slow_reader_go_before_live_ones(
 
 @pytest.mark.parametrize("options", [("--no-backfill",), ("-e", "messageStatus")])
 def test_history_is_not_asked_for_what_nobody_wants(
-    options: tuple[str, ...], start_tail: StartTail, sandbox: Sandbox, env: Env
+    options: tuple[str, ...], subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
-    tail = start_tail(*SELECT, *QUICK, *options, env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail(*QUICK, *options)
     cut(sandbox)
     said(sandbox, 1)
     sandbox.faults.clear()
@@ -179,11 +176,10 @@ def test_history_is_not_asked_for_what_nobody_wants(
 
 
 def test_without_access_to_history_it_says_why_and_goes_on(
-    start_tail: StartTail, sandbox: Sandbox, env: Env
+    subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
     sandbox.faults.answer_api(HISTORY, 403, FORBIDDEN)
-    tail = start_tail(*SELECT, *QUICK, "-n", "1", env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail(*QUICK, "-n", "1")
     cut(sandbox)
     said(sandbox, 1)
     sandbox.faults.upgrade_script = None
@@ -207,10 +203,9 @@ def test_what_fails_in_passing_is_asked_again(
 
 @pytest.mark.defect("A.5", "A2.5")
 def test_two_chats_with_the_same_message_id_both_come_back(
-    start_tail: StartTail, sandbox: Sandbox, env: Env
+    subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
-    tail = start_tail(*SELECT, *QUICK, "-n", "4", env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail(*QUICK, "-n", "4")
     said(sandbox, 696, chat="group-1")
     tail.stdout.wait_for('"id":696')
     cut(sandbox)
@@ -253,10 +248,9 @@ def in_frame(members: dict[str, str]) -> bytes:
 
 @pytest.mark.defect("A2.7")
 def test_gaps_of_one_burst_are_each_said_and_later_ones_filled(
-    start_tail: StartTail, sandbox: Sandbox, env: Env
+    subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
-    tail = start_tail(*SELECT, *QUICK, env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail(*QUICK)
     said(sandbox, 1)
     tail.stdout.wait_for('"id":1')
     refused = in_frame({"event": "pusher:subscription_error"})
@@ -355,10 +349,9 @@ def test_raw_output_of_history_has_the_shape_of_a_frame(
 
 
 def test_a_second_run_goes_on_where_the_first_ended(
-    run_tail: RunTail, start_tail: StartTail, sandbox: Sandbox, env: Env
+    run_tail: RunTail, subscribed_tail: StartTail, sandbox: Sandbox, env: Env
 ) -> None:
-    first = start_tail(*SELECT, "--resume", "-n", "2", env=env)
-    subscribed(sandbox)
+    first = subscribed_tail("--resume", "-n", "2")
     publish(sandbox, [1, 2])
     assert first.wait() == 0
     wait_until(lambda: sandbox.subscribers(CHANNEL) == 0, "the first is gone")
@@ -371,10 +364,9 @@ def test_a_second_run_goes_on_where_the_first_ended(
 
 
 def test_what_a_count_left_over_comes_in_the_next_run(
-    run_tail: RunTail, start_tail: StartTail, sandbox: Sandbox, env: Env
+    run_tail: RunTail, subscribed_tail: StartTail, sandbox: Sandbox, env: Env
 ) -> None:
-    first = start_tail(*SELECT, "--resume=batches", "-n", "1", env=env)
-    subscribed(sandbox)
+    first = subscribed_tail("--resume=batches", "-n", "1")
     for number in range(1, 6):
         said(sandbox, number)
     assert first.wait() == 0
@@ -386,10 +378,9 @@ def test_what_a_count_left_over_comes_in_the_next_run(
 
 
 def test_a_run_that_was_killed_loses_nothing(
-    start_tail: StartTail, sandbox: Sandbox, env: Env
+    start_tail: StartTail, sandbox: Sandbox, env: Env, subscribed_tail: StartTail
 ) -> None:
-    first = start_tail(*SELECT, "--resume", env=env)
-    subscribed(sandbox)
+    first = subscribed_tail("--resume")
     said(sandbox, 1)
     first.stdout.wait_for('"id":1')
     first.send_signal(signal.SIGKILL)
@@ -403,12 +394,11 @@ def test_a_run_that_was_killed_loses_nothing(
 
 @pytest.mark.defect("U12")
 def test_a_new_name_brings_nothing_from_before_its_first_run(
-    run_tail: RunTail, start_tail: StartTail, sandbox: Sandbox, env: Env
+    run_tail: RunTail, subscribed_tail: StartTail, sandbox: Sandbox, env: Env
 ) -> None:
     said(sandbox, 1, ago=7)
     said(sandbox, 2, ago=4)
-    first = start_tail(*SELECT, "--resume=new", "-n", "1", env=env)
-    subscribed(sandbox)
+    first = subscribed_tail("--resume=new", "-n", "1")
     said(sandbox, 3)
     assert first.wait() == 0
     said(sandbox, 4)
@@ -448,10 +438,9 @@ def test_short_runs_advance_and_ask_for_no_more_each_time(
 
 @pytest.mark.defect("A.10", "A2.2c")
 def test_a_run_whose_clock_was_ahead_costs_the_next_one_nothing(
-    home: Path, run_tail: RunTail, start_tail: StartTail, sandbox: Sandbox, env: Env
+    home: Path, run_tail: RunTail, subscribed_tail: StartTail, sandbox: Sandbox, env: Env
 ) -> None:
-    first = start_tail(*SELECT, "--resume", "-n", "1", env=env)
-    subscribed(sandbox)
+    first = subscribed_tail("--resume", "-n", "1")
     said(sandbox, 1)
     assert first.wait() == 0
     path = home / ".local/state/chatapp-tail/resume/default.sqlite"
@@ -465,10 +454,13 @@ def test_a_run_whose_clock_was_ahead_costs_the_next_one_nothing(
 
 
 def test_half_a_line_at_the_end_of_a_file_does_not_spoil_the_next(
-    home: Path, start_tail: StartTail, start_tail_into: StartTailInto, sandbox: Sandbox, env: Env
+    home: Path,
+    subscribed_tail: StartTail,
+    start_tail_into: StartTailInto,
+    sandbox: Sandbox,
+    env: Env,
 ) -> None:
-    first = start_tail(*SELECT, "--resume", "-n", "1", env=env)
-    subscribed(sandbox)
+    first = subscribed_tail("--resume", "-n", "1")
     said(sandbox, 1)
     assert first.wait() == 0
     said(sandbox, 2)

@@ -89,11 +89,9 @@ def test_head_takes_its_line_out_of_a_burst(
 
 
 def test_reader_that_dies_while_nothing_happens_ends_the_tail(
-    start_tail_into: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox, env: Env
+    tail_into_pipe: StartTailInto, pipe: tuple[int, int]
 ) -> None:
-    tail = start_tail_into(pipe[1], *SELECT, env=env)
-    os.close(pipe[1])
-    subscribed(sandbox)
+    tail = tail_into_pipe()
     os.close(pipe[0])
     assert end_of(tail, timeout=AT_ONCE) == (0, "")
 
@@ -125,11 +123,9 @@ def test_reader_that_dies_between_retries_ends_the_tail(
 
 
 def test_reader_that_dies_with_a_full_pipe_ends_the_tail(
-    start_tail_into: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox, env: Env
+    tail_into_pipe: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox
 ) -> None:
-    tail = start_tail_into(pipe[1], *SELECT, env=env)
-    os.close(pipe[1])
-    subscribed(sandbox)
+    tail = tail_into_pipe()
     publish(sandbox, range(200), "x" * 4000)
     received(sandbox)
     os.close(pipe[0])
@@ -166,30 +162,26 @@ def test_five_made_up_events_without_an_account(start_shell: StartShell) -> None
 
 @pytest.mark.parametrize("output", ["json", "raw", "pretty"])
 def test_each_event_arrives_before_the_next_is_published(
-    output: str, start_tail: StartTail, sandbox: Sandbox, env: Env
+    output: str, subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
-    tail = start_tail(*SELECT, "-o", output, env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail("-o", output)
     for number in range(5):
         publish(sandbox, [number], f"number {number}")
         assert f"number {number}" in tail.stdout.take()
 
 
 def test_event_larger_than_the_pipe_arrives_whole_at_once(
-    start_tail: StartTail, sandbox: Sandbox, env: Env
+    subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
-    tail = start_tail(*SELECT, env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail()
     publish(sandbox, [1], "x" * 300_000)
     assert len(json.loads(tail.stdout.take())["data"]["message"]["text"]) == 300_000
 
 
 def test_burst_reaches_a_slow_reader_whole_and_in_order(
-    start_tail_into: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox, env: Env
+    tail_into_pipe: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox
 ) -> None:
-    tail = start_tail_into(pipe[1], *SELECT, "--count", "20000", env=env)
-    os.close(pipe[1])
-    subscribed(sandbox)
+    tail = tail_into_pipe("--count", "20000")
     publish(sandbox, range(20_000))
     output = b""
     while data := os.read(pipe[0], 65536):
@@ -249,12 +241,10 @@ def publish_until_gone(sandbox: Sandbox, count: int, text: str = "hello") -> Non
 
 
 def test_descriptor_that_does_not_block_loses_nothing(
-    start_tail_into: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox, env: Env
+    tail_into_pipe: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox
 ) -> None:
     os.set_blocking(pipe[1], False)  # as a parent that runs an event loop leaves it
-    tail = start_tail_into(pipe[1], *SELECT, "-n", "500", env=env)
-    os.close(pipe[1])
-    subscribed(sandbox)
+    tail = tail_into_pipe("-n", "500")
     publish(sandbox, range(500), "x" * 2000)
     received(sandbox)
     assert numbers_in(read_whole(pipe[0])) == list(range(500))
@@ -274,11 +264,8 @@ def test_loop_of_the_shell_reads_lines(start_shell: StartShell, sandbox: Sandbox
 
 
 @pytest.mark.defect("U9")
-def test_the_summary_counts_what_was_written(
-    start_tail: StartTail, sandbox: Sandbox, env: Env
-) -> None:
-    tail = start_tail(*SELECT, "-n", "2", "-v", env=env)
-    subscribed(sandbox)
+def test_the_summary_counts_what_was_written(subscribed_tail: StartTail, sandbox: Sandbox) -> None:
+    tail = subscribed_tail("-n", "2", "-v")
     publish(sandbox, [1])
     items = [{"id": number} for number in range(2, 5)]
     sandbox.publish(CHANNEL, "other", json.dumps({"payload": {"data": items}}))

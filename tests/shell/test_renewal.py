@@ -24,7 +24,6 @@ from tests.shell.conftest import (
     numbers_in,
     publish,
     scaled,
-    subscribed,
     without_token,
 )
 
@@ -53,12 +52,11 @@ def tokens_sent(sandbox: Sandbox) -> set[str]:
 
 
 def test_a_token_that_is_dead_at_the_start_is_renewed_once(
-    start_tail: StartTail, sandbox: Sandbox, env: Env, home: Path
+    subscribed_tail: StartTail, sandbox: Sandbox, home: Path
 ) -> None:
     before = log_in(sandbox, home)
     sandbox.expire_access_tokens()
-    tail = start_tail(*SELECT, "-n", "1", env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail("-n", "1")
     publish(sandbox, [1])
     assert tail.wait() == 0
     assert (tail.stderr.text, sandbox.tokens_refreshed, sandbox.tokens_made) == ("", 1, 1)
@@ -135,11 +133,10 @@ def test_a_good_token_that_may_not_ends_with_what_it_may(
 
 
 def test_a_dead_refresh_token_ends_even_a_running_tail(
-    start_tail: StartTail, sandbox: Sandbox, env: Env, home: Path
+    subscribed_tail: StartTail, sandbox: Sandbox, home: Path
 ) -> None:
     log_in(sandbox, home)
-    tail = start_tail(*SELECT, env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail()
     sandbox.expire_access_tokens()
     sandbox.expire_refresh_tokens()
     sandbox.abort_sockets()
@@ -179,11 +176,10 @@ def test_a_refresh_that_fails_in_passing_is_tried_again(
 
 
 def test_a_login_that_another_process_renewed_is_read_again(
-    start_tail: StartTail, sandbox: Sandbox, env: Env, home: Path
+    subscribed_tail: StartTail, sandbox: Sandbox, home: Path
 ) -> None:
     log_in(sandbox, home)
-    tail = start_tail(*SELECT, "-n", "1", env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail("-n", "1")
     sandbox.expire_access_tokens()
     after = log_in(sandbox, home)
     sandbox.abort_sockets()
@@ -195,11 +191,10 @@ def test_a_login_that_another_process_renewed_is_read_again(
 
 
 def test_a_logout_meanwhile_ends_it_at_the_next_refusal(
-    start_tail: StartTail, sandbox: Sandbox, env: Env, home: Path
+    subscribed_tail: StartTail, sandbox: Sandbox, home: Path
 ) -> None:
     log_in(sandbox, home)
-    tail = start_tail(*SELECT, env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail()
     assert TokenStore(state_of(home)).remove("default")
     sandbox.expire_access_tokens()
     sandbox.abort_sockets()
@@ -208,12 +203,11 @@ def test_a_logout_meanwhile_ends_it_at_the_next_refusal(
 
 
 def test_a_login_elsewhere_meanwhile_is_not_sent_here(
-    start_tail: StartTail, sandbox: Sandbox, env: Env, home: Path
+    subscribed_tail: StartTail, sandbox: Sandbox, home: Path
 ) -> None:
     """The profile now belongs to another API: its tokens must not come to this one."""
     log_in(sandbox, home)
-    tail = start_tail(*SELECT, env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail()
     with Sandbox() as other:
         theirs = log_in(other, home)
         sandbox.expire_access_tokens()
@@ -229,10 +223,9 @@ def test_a_login_elsewhere_meanwhile_is_not_sent_here(
 
 
 def test_a_dead_token_of_the_environment_ends_with_advice(
-    start_tail: StartTail, sandbox: Sandbox, env: Env
+    subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
-    tail = start_tail(*SELECT, env={**env, "CHATAPP_TOKEN": sandbox.token})
-    subscribed(sandbox)
+    tail = subscribed_tail(env={"CHATAPP_TOKEN": sandbox.token})
     sandbox.void_token()
     sandbox.abort_sockets()
     assert tail.wait() == 3
@@ -242,13 +235,12 @@ def test_a_dead_token_of_the_environment_ends_with_advice(
 
 
 def test_a_token_file_is_read_again(
-    start_tail: StartTail, sandbox: Sandbox, env: Env, home: Path
+    subscribed_tail: StartTail, sandbox: Sandbox, home: Path
 ) -> None:
     pair = log_in(sandbox, home, profile="another program")
     file = home / "token"
     file.write_text(pair.access_token)
-    tail = start_tail(*SELECT, "--token-file", str(file), "-n", "1", env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail("--token-file", str(file), "-n", "1")
     sandbox.expire_access_tokens()
     file.write_text(log_in(sandbox, home, profile="another program").access_token + "\n")
     sandbox.abort_sockets()
@@ -260,12 +252,11 @@ def test_a_token_file_is_read_again(
 
 @pytest.mark.parametrize("content", ["same", "", None], ids=["same token", "empty", "gone"])
 def test_a_token_file_that_does_not_help(
-    content: str | None, start_tail: StartTail, sandbox: Sandbox, env: Env, home: Path
+    content: str | None, subscribed_tail: StartTail, sandbox: Sandbox, home: Path
 ) -> None:
     file = home / "token"
     file.write_text(sandbox.token)
-    tail = start_tail(*SELECT, "--token-file", str(file), env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail("--token-file", str(file))
     if content is None:
         file.unlink()
     elif not content:

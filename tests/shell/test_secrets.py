@@ -20,7 +20,6 @@ from tests.shell.conftest import (
     publish,
     received,
     scaled,
-    subscribed,
     without_token,
 )
 
@@ -103,11 +102,10 @@ def test_commands(argv: list[str], run_tail: RunTail, env: Env, secrets: Secrets
 
 @pytest.mark.parametrize("output", ["json", "pretty", "raw"])
 def test_a_tail_that_renews(
-    output: str, start_tail: StartTail, sandbox: Sandbox, env: Env, secrets: Secrets, home: Path
+    output: str, subscribed_tail: StartTail, sandbox: Sandbox, secrets: Secrets, home: Path
 ) -> None:
     sandbox.expire_access_tokens()
-    tail = start_tail(*SELECT, "-vv", "-o", output, env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail("-vv", "-o", output)
     publish(sandbox, [1])
     tail.stdout.take()
     let_refreshes_be_old(home)
@@ -245,11 +243,10 @@ def test_secrets_that_were_typed_are_not_repeated(
     ids=["member", "in a text", "error", "error in a text"],
 )
 def test_a_signature_that_the_server_sends_back(
-    frame: str, start_tail: StartTail, sandbox: Sandbox, env: Env, secrets: Secrets
+    frame: str, subscribed_tail: StartTail, sandbox: Sandbox, secrets: Secrets
 ) -> None:
     """Pusher's own error for a signature it does not like repeats it."""
-    tail = start_tail(*SELECT, "-vv", env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail("-vv")
     (connected,) = sandbox.journal.of(Connected)
     sandbox.send_frame(frame.replace("%s", sandbox.account.sign(connected.socket_id, CHANNEL)))
     received(sandbox)

@@ -141,20 +141,18 @@ def test_what_cannot_be_compiled_is_pointed_at(
 
 @pytest.mark.parametrize(("count", "status"), [([], 0), (["-n", "5"], 124)])
 def test_idle_ends_it(
-    start_tail: StartTail, sandbox: Sandbox, env: Env, count: list[str], status: int
+    subscribed_tail: StartTail, sandbox: Sandbox, count: list[str], status: int
 ) -> None:
-    tail = start_tail(*SELECT, "--json", "--idle", "1s", *count, env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail("--json", "--idle", "1s", *count)
     sandbox.publish(CHANNEL, "message", BATCH)
     assert tail.wait() == status
     assert len(tail.stdout.all) == 3
 
 
 def test_a_summary_is_said_when_asked_and_at_the_end(
-    start_tail: StartTail, sandbox: Sandbox, env: Env
+    subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
-    tail = start_tail(*SELECT, "--json", "-v", "--incoming", env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail("--json", "-v", "--incoming")
     sandbox.publish(CHANNEL, "message", BATCH)
     tail.stdout.take()
     tail.stdout.take()

@@ -50,9 +50,8 @@ each_signal = pytest.mark.parametrize(
 
 
 @each_signal
-def test_idle(signum: signal.Signals, start_tail: StartTail, sandbox: Sandbox, env: Env) -> None:
-    tail = start_tail(*SELECT, env=env)
-    subscribed(sandbox)
+def test_idle(signum: signal.Signals, subscribed_tail: StartTail) -> None:
+    tail = subscribed_tail()
     tail.send_signal(signum)
     assert tail.wait(timeout=AT_ONCE) == -signum
     assert (tail.stdout.text, tail.stderr.text) == ("", "")
@@ -122,15 +121,9 @@ def test_while_the_api_never_answers(
 @pytest.mark.defect("U4")
 @each_signal
 def test_while_nobody_reads_stdout(
-    signum: signal.Signals,
-    start_tail_into: StartTailInto,
-    pipe: tuple[int, int],
-    sandbox: Sandbox,
-    env: Env,
+    signum: signal.Signals, tail_into_pipe: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox
 ) -> None:
-    tail = start_tail_into(pipe[1], *SELECT, env=env)
-    os.close(pipe[1])
-    subscribed(sandbox)
+    tail = tail_into_pipe()
     publish(sandbox, range(200), "x" * 4000)
     received(sandbox)
     tail.send_signal(signum)
@@ -206,10 +199,9 @@ def test_a_request_while_the_api_never_answers_does_no_harm(
 
 @pytest.mark.defect("A.18")
 def test_a_request_is_answered_amid_a_filtered_flood(
-    start_tail: StartTail, sandbox: Sandbox, env: Env
+    subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
-    tail = start_tail(*SELECT, "-w", SLOW_WHERE, env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail("-w", SLOW_WHERE)
     publish_slow(sandbox, 120)
     for count in range(1, 200):
         tail.send_signal(signal.SIGUSR1)
@@ -223,10 +215,9 @@ def test_a_request_is_answered_amid_a_filtered_flood(
 
 @pytest.mark.defect("A.18")
 def test_the_time_is_over_amid_a_filtered_flood(
-    start_tail: StartTail, sandbox: Sandbox, env: Env
+    subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
-    tail = start_tail(*SELECT, "-v", "-w", SLOW_WHERE, "--for", "2s", env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail("-v", "-w", SLOW_WHERE, "--for", "2s")
     publish_slow(sandbox, 120)
     sandbox.wait_for(lambda s: s.subscribers(CHANNEL) == 0, scaled(4))
     assert tail.process.poll() is None, "the flood was over before the time"
@@ -237,11 +228,10 @@ def test_the_time_is_over_amid_a_filtered_flood(
 @pytest.mark.defect("A.12", "A.19")
 @each_signal
 def test_what_is_filtered_out_is_progress(
-    signum: signal.Signals, start_tail: StartTail, sandbox: Sandbox, env: Env
+    signum: signal.Signals, subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
     """No byte is written for longer than a reader that stalls is waited for."""
-    tail = start_tail(*SELECT, "-w", f"{SLOW_WHERE} || data.id == `5`", env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail("-w", f"{SLOW_WHERE} || data.id == `5`")
     publish_slow(sandbox, 120)
     publish(sandbox, [5])
     received(sandbox)
@@ -258,11 +248,9 @@ def test_what_is_filtered_out_is_progress(
 
 @pytest.mark.defect("A.12", "A2.8")
 def test_a_reader_that_pauses_gets_everything_and_its_last_line_whole(
-    start_tail_into: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox, env: Env
+    tail_into_pipe: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox
 ) -> None:
-    tail = start_tail_into(pipe[1], *SELECT, env=env)
-    os.close(pipe[1])
-    subscribed(sandbox)
+    tail = tail_into_pipe()
     publish(sandbox, range(300), "x" * 4000)
     received(sandbox)
     tail.terminate()
@@ -273,10 +261,9 @@ def test_a_reader_that_pauses_gets_everything_and_its_last_line_whole(
 
 @each_signal
 def test_received_records_are_written_first(
-    signum: signal.Signals, start_tail: StartTail, sandbox: Sandbox, env: Env
+    signum: signal.Signals, subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
-    tail = start_tail(*SELECT, env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail()
     publish(sandbox, range(3000))
     received(sandbox)
     tail.send_signal(signum)
@@ -285,11 +272,9 @@ def test_received_records_are_written_first(
 
 
 def test_reader_that_was_late_gets_everything_after_the_signal(
-    start_tail_into: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox, env: Env
+    tail_into_pipe: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox
 ) -> None:
-    tail = start_tail_into(pipe[1], *SELECT, env=env)
-    os.close(pipe[1])
-    subscribed(sandbox)
+    tail = tail_into_pipe()
     publish(sandbox, range(1500), "x" * 4000)
     received(sandbox)
     tail.terminate()
@@ -315,12 +300,10 @@ def test_second_signal_ends_it_at_once(
 
 
 def test_a_signal_that_is_sent_twice_is_one(
-    start_tail_into: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox, env: Env
+    tail_into_pipe: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox
 ) -> None:
     """As timeout(1) does: to its child, and to the group that it is in."""
-    tail = start_tail_into(pipe[1], *SELECT, env=env)
-    os.close(pipe[1])
-    subscribed(sandbox)
+    tail = tail_into_pipe()
     publish(sandbox, range(200), "x" * 4000)
     received(sandbox)
     for _ in range(5):
@@ -355,11 +338,10 @@ except KilledBySignal as death:
 
 
 def test_a_call_that_hangs_is_not_waited_for(
-    start_tail: StartTail, home: Path, sandbox: Sandbox, env: Env
+    subscribed_tail: StartTail, home: Path, sandbox: Sandbox
 ) -> None:
     """Another program that has the checkpoint stands for any call that does not come back."""
-    tail = start_tail(*SELECT, "--resume=x", env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail("--resume=x")
     (database,) = home.rglob("x.sqlite")
     other = sqlite3.connect(database, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
@@ -504,9 +486,8 @@ def test_signal_ignored_by_the_parent_stays_ignored(
     assert numbers_in(tail.stdout.take() + "\n") == [1]
 
 
-def test_stopped_and_continued(start_tail: StartTail, sandbox: Sandbox, env: Env) -> None:
-    tail = start_tail(*SELECT, "-n", "10", env=env)
-    subscribed(sandbox)
+def test_stopped_and_continued(subscribed_tail: StartTail, sandbox: Sandbox) -> None:
+    tail = subscribed_tail("-n", "10")
     tail.send_signal(signal.SIGSTOP)
     wait_until(lambda: is_stopped(tail), "the process to be stopped")
     publish(sandbox, range(10))

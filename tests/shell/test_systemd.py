@@ -231,10 +231,9 @@ def test_odd_text_of_a_server_does_not_end_it(
 
 
 @pytest.mark.parametrize("address", ["", "/nonexistent/notify", "@nobody-is-here"])
-def test_nobody_listens(address: str, start_tail: StartTail, sandbox: Sandbox, env: Env) -> None:
+def test_nobody_listens(address: str, subscribed_tail: StartTail, sandbox: Sandbox) -> None:
     watched = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "10000"}
-    tail = start_tail(*SELECT, "-n", "1", env={**env, **watched})
-    subscribed(sandbox)
+    tail = subscribed_tail("-n", "1", env=watched)
     publish(sandbox, [1])
     assert tail.wait() == 0
     assert (numbers_in(tail.stdout.text), tail.stderr.text) == ([1], "")

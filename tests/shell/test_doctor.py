@@ -139,60 +139,67 @@ def test_wrong_token(run_tail: RunTail, env: Env) -> None:
     assert TOKEN not in json.dumps(found)
 
 
-def test_api_that_is_not_there(run_tail: RunTail, env: Env, closed_port: int) -> None:
-    url = f"http://127.0.0.1:{closed_port}"
-    found = failing(doctor(run_tail, {**env, "CHATAPP_API_URL": url}), "API answers", 4)
-    assert url in found["found"]
-    assert "--api-url" in found["advice"]
+OPTIONS = {
+    "no API": ("--api-url http://127.0.0.1:{port}", "API answers", 4, "http://127.0.0.1:{port}"),
+    "no proxy": (
+        "--api-url https://api.invalid --proxy http://127.0.0.1:{port}",
+        "API answers",
+        4,
+        "Connection refused",
+    ),
+    "no socket": ("--ws-url ws://127.0.0.1:{port}", "TCP", 4, "Connection refused"),
+    "no such name": ("--ws-url wss://no-such-host.invalid", "DNS", 4, "no-such-host.invalid"),
+    "app key": ("--app-key wrong", "app key", 6, "4001"),
+}
+
+
+@pytest.mark.parametrize(("options", "check", "status", "word"), OPTIONS.values(), ids=OPTIONS)
+def test_an_option_that_leads_nowhere(
+    options: str, check: str, status: int, word: str, run_tail: RunTail, env: Env, closed_port: int
+) -> None:
+    argv = options.format(port=closed_port).split()
+    found = failing(doctor(run_tail, env, *argv), check, status)
+    assert word.format(port=closed_port) in found["found"]
+    assert argv[-2] in found["advice"]
     assert "; check" not in found["found"], "what to do is said once"
 
 
-def test_a_proxy_that_refuses_the_api(run_tail: RunTail, env: Env, closed_port: int) -> None:
-    argv = ("--proxy", f"http://127.0.0.1:{closed_port}", "--api-url", "https://api.invalid")
-    found = failing(doctor(run_tail, env, *argv), "API answers", 4)
-    assert "--proxy" in found["advice"]
+API_FAULTS: dict[str, tuple[tuple[str, int, str], str, int, str, str]] = {
+    # A page that says welcome with 200 does not make the token a good one.
+    "another server": (("/v1/*", 200, "<html>welcome</html>"), "token", 4, "--api-url", "200 OK"),
+    # Nobody said that the token is bad.
+    "token, 403": (("/v1/tokens/check", 403, "<html>"), "token", 4, "403", "chatapp-tail login"),
+    "token, 404": (("/v1/tokens/check", 404, "<html>"), "token", 4, "404", "chatapp-tail login"),
+    # The name of an exception is no cause.
+    "hangs up": (("/v1/tokens/check", 0, ""), "API answers", 4, "--api-url", "Error;"),
+    "no licences": (
+        ("/v1/licenses", 200, '{"success":true,"data":[]}'),
+        "licences",
+        5,
+        "",
+        "choose",
+    ),
+}
 
 
-def test_api_that_is_another_server(run_tail: RunTail, sandbox: Sandbox, env: Env) -> None:
-    """A page that says welcome with 200 does not make the token a good one."""
-    sandbox.faults.answer_api("/v1/*", 200, "<html>welcome</html>")
-    found = failing(doctor(run_tail, env), "token", 4)
-    assert "--api-url" in found["found"] + found["advice"]
-
-
-@pytest.mark.parametrize("status", [403, 404])
-def test_token_that_cannot_be_checked(
-    status: int, run_tail: RunTail, sandbox: Sandbox, env: Env
+@pytest.mark.defect("U13")
+@pytest.mark.parametrize(
+    ("fault", "check", "status", "said", "unsaid"), API_FAULTS.values(), ids=API_FAULTS
+)
+def test_an_api_that_answers_oddly(
+    fault: tuple[str, int, str],
+    check: str,
+    status: int,
+    said: str,
+    unsaid: str,
+    run_tail: RunTail,
+    sandbox: Sandbox,
+    env: Env,
 ) -> None:
-    sandbox.faults.answer_api("/v1/tokens/check", status, "<html>")
-    found = failing(doctor(run_tail, env), "token", 4)
-    assert str(status) in found["found"]
-    assert "login" not in found["advice"], "nobody said that the token is bad"
-
-
-def test_api_that_hangs_up(run_tail: RunTail, sandbox: Sandbox, env: Env) -> None:
-    sandbox.faults.answer_api("/v1/tokens/check", 0)
-    found = failing(doctor(run_tail, env), "API answers", 4)
-    assert "Error;" not in found["found"], "the name of an exception is no cause"
-
-
-def test_ws_port_that_is_closed(run_tail: RunTail, env: Env, closed_port: int) -> None:
-    url = f"ws://127.0.0.1:{closed_port}"
-    found = failing(doctor(run_tail, env, "--ws-url", url), "TCP", 4)
-    assert "Connection refused" in found["found"]
-    assert "--ws-url" in found["advice"]
-
-
-def test_name_that_does_not_exist(run_tail: RunTail, env: Env) -> None:
-    found = failing(doctor(run_tail, env, "--ws-url", "wss://no-such-host.invalid"), "DNS", 4)
-    assert "no-such-host.invalid" in found["found"]
-    assert "--ws-url" in found["advice"]
-
-
-def test_wrong_app_key(run_tail: RunTail, env: Env) -> None:
-    found = failing(doctor(run_tail, env, "--app-key", "wrong"), "app key", 6)
-    assert "4001" in found["found"]
-    assert "--app-key" in found["advice"]
+    sandbox.faults.answer_api(*fault)
+    found = failing(doctor(run_tail, env), check, status)
+    assert said in found["found"] + found["advice"]
+    assert unsaid not in found["found"] + found["advice"]
 
 
 @pytest.mark.parametrize(
@@ -349,15 +356,6 @@ def test_the_choices_are_listed(argv: tuple[str, ...], run_tail: RunTail, env: E
     assert "choose one of these" in found["advice"]
     assert "this account has: 1229 (telegram, grWhatsApp), 1230 (caWhatsApp)" in found["found"]
     assert "1402 (" not in found["found"], "it is not active"
-
-
-@pytest.mark.defect("U13")
-def test_an_account_without_licences_has_no_choices(
-    run_tail: RunTail, sandbox: Sandbox, env: Env
-) -> None:
-    sandbox.faults.answer_api("/v1/licenses", 200, '{"success":true,"data":[]}')
-    found = failing(doctor(run_tail, env), "licences", 5)
-    assert "choose" not in found["advice"]
 
 
 def test_what_is_not_active_is_a_warning(run_tail: RunTail, env: Env) -> None:

@@ -349,14 +349,14 @@ def test_count_is_exact_in_a_burst(subscribed_tail: StartTail, sandbox: Sandbox)
     assert len(tail.stdout.all) == 7
 
 
-def test_count_that_is_not_reached_in_time(run_tail: RunTail, env: Env) -> None:
-    done = run_tail(*SELECT, "-n", "5", "--for", READY_BY_THEN, env=env)
-    assert (done.returncode, done.stdout, done.stderr) == (124, "", "")
-
-
-def test_time_alone_is_success(run_tail: RunTail, env: Env) -> None:
-    done = run_tail(*SELECT, "--for", READY_BY_THEN, env=env)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+@pytest.mark.parametrize(
+    ("count", "status"), [([], 0), (["-n", "5"], 124)], ids=["none", "not reached"]
+)
+def test_time_alone_is_success_and_a_count_that_is_not_reached_is_none(
+    count: list[str], status: int, run_tail: RunTail, env: Env
+) -> None:
+    done = run_tail(*SELECT, *count, "--for", READY_BY_THEN, env=env)
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", "")
 
 
 @pytest.mark.defect("U3")

@@ -155,16 +155,13 @@ def test_odd_answers_never_fail(
         assert found == expected
 
 
-def test_stdout_that_is_closed(start_shell: StartShell, env: Env) -> None:
-    shell = start_shell("exec chatapp-tail lines >&-", env=env)
+@pytest.mark.parametrize(("stdout", "word"), [(">&-", "closed"), (">/dev/full", "No space")])
+def test_stdout_that_takes_nothing(
+    stdout: str, word: str, start_shell: StartShell, env: Env
+) -> None:
+    shell = start_shell(f"exec chatapp-tail lines {stdout}", env=env)
     assert shell.wait() == 7
-    is_one_line(shell.stderr.text, "stdout")
-
-
-def test_stdout_that_is_full(start_shell: StartShell, env: Env) -> None:
-    shell = start_shell("exec chatapp-tail lines >/dev/full", env=env)
-    assert shell.wait() == 7
-    is_one_line(shell.stderr.text, "stdout", "No space")
+    is_one_line(shell.stderr.text, "stdout", word)
 
 
 def test_a_reader_that_leaves(start_shell: StartShell, env: Env) -> None:

@@ -69,12 +69,12 @@ def never_answering() -> Iterator[tuple[int, Callable[[], None]]]:
 
 
 @each_signal
-@pytest.mark.parametrize("scheme", ["ws", "wss"])
-def test_while_the_server_never_answers(
-    signum: signal.Signals, scheme: str, start_tail: StartTail, env: Env
+@pytest.mark.parametrize("server", ["--ws-url=ws", "--ws-url=wss", "--api-url=http"])
+def test_while_a_server_never_answers(
+    signum: signal.Signals, server: str, start_tail: StartTail, env: Env
 ) -> None:
     with never_answering() as (port, accept):
-        tail = start_tail(*SELECT, "--ws-url", f"{scheme}://127.0.0.1:{port}", env=env)
+        tail = start_tail(*SELECT, f"{server}://127.0.0.1:{port}", env=env)
         accept()
         tail.send_signal(signum)
         assert tail.wait(timeout=PROMPT) == -signum
@@ -104,18 +104,6 @@ def test_between_retries(
     tail.send_signal(signum)
     assert tail.wait(timeout=PROMPT) == -signum
     assert "Traceback" not in tail.stderr.text
-
-
-@each_signal
-def test_while_the_api_never_answers(
-    signum: signal.Signals, start_tail: StartTail, env: Env
-) -> None:
-    with never_answering() as (port, accept):
-        tail = start_tail(*SELECT, "--api-url", f"http://127.0.0.1:{port}", env=env)
-        accept()
-        tail.send_signal(signum)
-        assert tail.wait(timeout=PROMPT) == -signum
-    assert (tail.stdout.text, tail.stderr.text) == ("", "")
 
 
 @pytest.mark.defect("U4")
@@ -247,15 +235,16 @@ def test_what_is_filtered_out_is_progress(
 
 
 @pytest.mark.defect("A.12", "A2.8")
-def test_a_reader_that_pauses_gets_everything_and_its_last_line_whole(
-    tail_into_pipe: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox
+@pytest.mark.parametrize(("count", "pause"), [(300, 3), (1500, 0)], ids=["pauses", "was late"])
+def test_a_reader_gets_everything_and_its_last_line_whole(
+    count: int, pause: int, tail_into_pipe: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox
 ) -> None:
     tail = tail_into_pipe()
-    publish(sandbox, range(300), "x" * 4000)
+    publish(sandbox, range(count), "x" * 4000)
     received(sandbox)
     tail.terminate()
-    time.sleep(3)  # the pause
-    assert numbers_in(read_whole(pipe[0])) == list(range(300))
+    time.sleep(pause)
+    assert numbers_in(read_whole(pipe[0])) == list(range(count))
     assert end_of(tail) == (-signal.SIGTERM, "")
 
 
@@ -269,17 +258,6 @@ def test_received_records_are_written_first(
     tail.send_signal(signum)
     assert tail.wait() == -signum
     assert numbers_in(tail.stdout.text) == list(range(3000))
-
-
-def test_reader_that_was_late_gets_everything_after_the_signal(
-    tail_into_pipe: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox
-) -> None:
-    tail = tail_into_pipe()
-    publish(sandbox, range(1500), "x" * 4000)
-    received(sandbox)
-    tail.terminate()
-    assert numbers_in(read_whole(pipe[0])) == list(range(1500))
-    assert end_of(tail) == (-signal.SIGTERM, "")
 
 
 # --- the second signal

@@ -105,14 +105,16 @@ def test_the_item_is_the_same_byte_for_byte(item: str) -> None:
     assert encode(again) == encode(record).replace(b'"live"', b'"replay"')
 
 
-def test_what_was_no_json_is_text_again() -> None:
-    (record,) = live("plain").records
-    assert only(encode(record)) == as_replay(record)
-
-
-@pytest.mark.parametrize("channel", [None, "ж", "company/2224"])
-def test_a_record_of_any_channel(channel: str | None) -> None:
-    (record,) = live('{"a":1}', "employeeStatus", channel).records
+@pytest.mark.parametrize(
+    "frame",
+    [
+        live("plain"),
+        *(live('{"a":1}', "employeeStatus", channel) for channel in (None, "ж", "company/2224")),
+    ],
+    ids=["no JSON", "no channel", "channel of any name", "channel of a company"],
+)
+def test_text_and_records_of_any_channel_come_back(frame: Decoded) -> None:
+    (record,) = frame.records
     assert only(encode(record)) == as_replay(record)
 
 

@@ -70,20 +70,19 @@ def post(http: Http, **changes: str) -> bytes:
     return http.send("POST", AUTH_PATH, headers=HEADERS, form=FORM | changes).content
 
 
-def test_connections_are_kept_and_dialled_anew_once_the_server_ended_them() -> None:
-    with scripted([OK, OK], [OK]) as (url, heads):
+@pytest.mark.parametrize(
+    ("connections", "requests"),
+    [([[OK, OK], [OK]], 3), ([[OK, None], [OK, OK]], 4)],
+    ids=["between two requests", "as it is used"],
+)
+def test_a_kept_connection_that_the_server_ends_is_dialled_anew(
+    connections: list[list[bytes | None]], requests: int
+) -> None:
+    with scripted(*connections) as (url, heads):
         http = Http(url)
         for number in range(3):
             assert post(http, channel_name=str(number)) == b'{"auth":"k:s"}'
-        assert len(heads) == 3
-
-
-def test_a_kept_connection_that_ends_as_it_is_used_costs_nothing() -> None:
-    with scripted([OK, None], [OK, OK]) as (url, heads):
-        http = Http(url)
-        for number in range(3):
-            assert post(http, channel_name=str(number)) == b'{"auth":"k:s"}'
-        assert len(heads) == 4
+        assert len(heads) == requests
 
 
 def test_a_new_connection_that_ends_without_an_answer_is_a_failure() -> None:
@@ -101,16 +100,16 @@ def test_an_answer_in_chunks() -> None:
         assert post(Http(url)) == b'{"auth":"k:s"}'
 
 
-def test_an_answer_that_stops_in_its_midst() -> None:
-    with (
-        scripted([OK[:-5]]) as (url, _),
-        pytest.raises(ApiError, match=r"its answer stopped for 0\.2 s; check --api-url"),
-    ):
-        post(Http(url, timeout=0.2))
-
-
-def test_no_answer() -> None:
-    with scripted([b""]) as (url, _), pytest.raises(ApiError, match=r"no answer within 0\.2 s;"):
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (OK[:-5], r"its answer stopped for 0\.2 s; check --api-url"),
+        (b"", r"no answer within 0\.2 s;"),
+    ],
+    ids=["stops in its midst", "never comes"],
+)
+def test_an_answer_that_is_not_whole(answer: bytes, why: str) -> None:
+    with scripted([answer]) as (url, _), pytest.raises(ApiError, match=why):
         post(Http(url, timeout=0.2))
 
 

@@ -40,16 +40,16 @@ def first_failure(checks: DoctorChecks) -> tuple[str, CheckFailed]:
     raise AssertionError("nothing failed")
 
 
-def test_server_that_accepts_and_says_nothing(examined: DoctorChecks, sandbox: Sandbox) -> None:
-    sandbox.faults.mute = True
+@pytest.mark.parametrize(
+    ("fault", "check"),
+    [("mute", "app key"), ("withhold_confirmations", "subscription"), ("withhold_pongs", "ping")],
+)
+def test_server_that_is_silent(
+    fault: str, check: str, examined: DoctorChecks, sandbox: Sandbox
+) -> None:
+    setattr(sandbox.faults, fault, True)
     name, failed = first_failure(examined)
-    assert (name, failed.status) == ("app key", ExitStatus.UNREACHABLE)
-
-
-def test_server_that_never_confirms(examined: DoctorChecks, sandbox: Sandbox) -> None:
-    sandbox.faults.withhold_confirmations = True
-    name, failed = first_failure(examined)
-    assert (name, failed.status) == ("subscription", ExitStatus.UNREACHABLE)
+    assert (name, failed.status) == (check, ExitStatus.UNREACHABLE)
     assert "-vv" not in failed.advice, "doctor has no such option"
 
 
@@ -58,12 +58,6 @@ def test_auth_that_fails(examined: DoctorChecks, sandbox: Sandbox) -> None:
     name, failed = first_failure(examined)
     assert (name, failed.status) == ("channel authorised", ExitStatus.UNREACHABLE)
     assert "503" in failed.detail, "what happened is known, and better than how long it took"
-
-
-def test_no_pong(examined: DoctorChecks, sandbox: Sandbox) -> None:
-    sandbox.faults.withhold_pongs = True
-    name, failed = first_failure(examined)
-    assert (name, failed.status) == ("ping", ExitStatus.UNREACHABLE)
 
 
 @pytest.mark.defect("U8")

@@ -29,6 +29,11 @@ TEST_TIMEOUT = 60.0
 
 PROGRAM = (sys.executable, "-m", "chatapp_tail")
 
+# No proxy of the developer stands before what tests listen on.
+for _name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+    os.environ.pop(_name, None)
+    os.environ.pop(_name.lower(), None)
+
 # A suite in the background of a script is told to ignore SIGINT; what it starts would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

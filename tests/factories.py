@@ -7,6 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from chatapp_tail.chatapp.http import Http
+from chatapp_tail.chatapp.licenses import License, Messenger
 from chatapp_tail.chatapp.records import Record, Source, decode
 from chatapp_tail.chatapp.secret import Secret
 from chatapp_tail.chatapp.token_store import Login, TokenPair, TokenStore
@@ -48,7 +49,7 @@ def record(**members: Any) -> Record:
     return Record(**(defaults | members))
 
 
-# --- logins
+# --- accounts
 
 STATE = Path(".local/state/chatapp-tail")
 
@@ -79,3 +80,26 @@ def let_refreshes_be_old(home: Path) -> None:
     login = store.load("default")
     assert login is not None
     store.save("default", replace(login, refreshed=0.0))
+
+
+def license_of(
+    number: int, *types: str, name: str | None = None, active: bool | None = True
+) -> License:
+    """Return a licence that has messengers of these types."""
+    messengers = tuple(Messenger(kind, None, None) for kind in types)
+    return License(number, name, active, None, messengers)
+
+
+def token_pair(number: int) -> TokenPair:
+    """Return the pair of this number, which is over."""
+    return TokenPair(
+        access_token=f"access-made-up-{number}",
+        access_end=0,
+        refresh_token=f"refresh-made-up-{number}",
+        refresh_end=0,
+        user_id=685,
+    )
+
+
+def login(number: int, api_url: str = "https://api.example.invalid") -> Login:
+    return Login("a@example.invalid", "app_1", api_url, token_pair(number))

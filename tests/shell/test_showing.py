@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import jsonschema
@@ -29,16 +30,21 @@ MESSAGES = (
 BATCH = f'{{"queue":"Q","payload":{{"data":[{",".join(MESSAGES)}],"meta":{{}}}}}}'
 
 
-def shown(
-    start_tail: StartTail, sandbox: Sandbox, env: Env, count: int, *options: str
-) -> list[str]:
-    """What a tail with these options prints of the batch, which ends it."""
-    tail = start_tail(*SELECT, "-n", str(count), *options, env=env)
-    subscribed(sandbox)
-    sandbox.publish(CHANNEL, "message", BATCH)
-    assert tail.wait() == 0, tail.stderr.text
-    assert tail.stderr.text == ""
-    return tail.stdout.all
+Shown = Callable[..., list[str]]
+
+
+@pytest.fixture
+def shown(subscribed_tail: StartTail, sandbox: Sandbox) -> Shown:
+    """What a tail with so many lines and these options prints of the batch."""
+
+    def show(count: int, *options: str) -> list[str]:
+        tail = subscribed_tail("-n", str(count), *options)
+        sandbox.publish(CHANNEL, "message", BATCH)
+        assert tail.wait() == 0, tail.stderr.text
+        assert tail.stderr.text == ""
+        return tail.stdout.all
+
+    return show
 
 
 @pytest.mark.parametrize(
@@ -53,15 +59,13 @@ def shown(
         (["-w", "data.id > `1`", "--incoming"], [3]),
     ],
 )
-def test_only_what_is_wanted_is_shown(
-    start_tail: StartTail, sandbox: Sandbox, env: Env, options: list[str], numbers: list[int]
-) -> None:
-    lines = shown(start_tail, sandbox, env, len(numbers), "--json", *options)
+def test_only_what_is_wanted_is_shown(shown: Shown, options: list[str], numbers: list[int]) -> None:
+    lines = shown(len(numbers), "--json", *options)
     assert [json.loads(line)["data"]["id"] for line in lines] == numbers
 
 
-def test_a_template_is_a_line_a_record(start_tail: StartTail, sandbox: Sandbox, env: Env) -> None:
-    lines = shown(start_tail, sandbox, env, 3, "-f", "{id} {direction} {chat}: {text:.7}")
+def test_a_template_is_a_line_a_record(shown: Shown) -> None:
+    lines = shown(3, "-f", "{id} {direction} {chat}: {text:.7}")
     assert lines == [
         "message:1229:telegram:CA:1 in Anna: Good mo",
         "message:1229:telegram:CA:2 out Anna: =1+1",
@@ -69,10 +73,8 @@ def test_a_template_is_a_line_a_record(start_tail: StartTail, sandbox: Sandbox, 
     ]
 
 
-def test_csv_has_one_header_and_no_formula(
-    start_tail: StartTail, sandbox: Sandbox, env: Env
-) -> None:
-    lines = shown(start_tail, sandbox, env, 3, "-o", "csv")
+def test_csv_has_one_header_and_no_formula(shown: Shown) -> None:
+    lines = shown(3, "-o", "csv")
     assert lines[0].startswith("received,sent,event,id,channel,license,messenger,direction,")
     assert len(lines) == 4
     assert ",'=1+1," in lines[2]
@@ -164,9 +166,9 @@ def test_a_summary_is_said_when_asked_and_at_the_end(
 
 
 def test_what_was_saved_is_shown_again_byte_for_byte(
-    start_tail: StartTail, run_tail: RunTail, sandbox: Sandbox, env: Env, tmp_path: Path
+    shown: Shown, run_tail: RunTail, tmp_path: Path
 ) -> None:
-    lines = shown(start_tail, sandbox, env, 3, "--json")
+    lines = shown(3, "--json")
     saved = tmp_path / "saved.gz"
     saved.write_bytes(gzip.compress(("\n".join([*lines, "broken"]) + "\n").encode()))
     again = run_tail("replay", str(saved), "--json")
@@ -175,11 +177,9 @@ def test_what_was_saved_is_shown_again_byte_for_byte(
     assert f"{saved}:4:" in again.stderr
 
 
-def test_the_schema_holds_for_what_is_printed(
-    start_tail: StartTail, run_tail: RunTail, sandbox: Sandbox, env: Env
-) -> None:
+def test_the_schema_holds_for_what_is_printed(shown: Shown, run_tail: RunTail) -> None:
     validator = jsonschema.Draft202012Validator(json.loads(run_tail("schema").stdout))
-    lines = shown(start_tail, sandbox, env, 3, "--meta")
+    lines = shown(3, "--meta")
     assert len(lines) > 3
     for line in lines:
         validator.validate(json.loads(line))

@@ -22,6 +22,7 @@ from tests.shell.conftest import (
     numbers_in,
     publish,
     publish_slow,
+    reaching,
     received,
     scaled,
     subscribed,
@@ -73,17 +74,17 @@ def systemd(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Systemd]
 
 
 @pytest.fixture
-def unit(systemd: Systemd, env: Env) -> dict[str, str]:
+def env(systemd: Systemd, sandbox: Sandbox) -> dict[str, str]:
     """The environment of a service of `Type=notify`."""
-    return {**env, "NOTIFY_SOCKET": systemd.variable}
+    return {**reaching(sandbox), "NOTIFY_SOCKET": systemd.variable}
 
 
 @pytest.mark.parametrize("systemd", ["path", "abstract"], indirect=True)
 def test_from_start_to_stop(
-    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, unit: Env
+    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, env: Env
 ) -> None:
     sandbox.faults.withhold_confirmations = True
-    tail = start_tail(*SELECT, env=unit)
+    tail = start_tail(*SELECT, env=env)
     sandbox.wait_for(lambda s: s.auth_requests == 1, scaled(10))
     received(sandbox)
     assert systemd.drain() == [], "connected is not ready"
@@ -102,9 +103,9 @@ def test_from_start_to_stop(
 
 
 def test_a_loss_is_told_and_its_end(
-    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, unit: Env
+    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, env: Env
 ) -> None:
-    start_tail(*SELECT, env=unit)
+    start_tail(*SELECT, env=env)
     systemd.wait_for("READY=1")
     sandbox.abort_sockets()
     assert sandbox.ws_url in systemd.wait_for("STATUS=lost")
@@ -112,23 +113,21 @@ def test_a_loss_is_told_and_its_end(
 
 
 def test_one_refused_channel_does_not_keep_it_from_being_ready(
-    start_tail: StartTail, systemd: Systemd, unit: Env
+    start_tail: StartTail, systemd: Systemd, env: Env
 ) -> None:
-    start_tail(*SELECT, "-c", "99/telegram", env=unit)
+    start_tail(*SELECT, "-c", "99/telegram", env=env)
     assert "1 refused" in systemd.wait_for("READY=1")
 
 
-def test_it_is_not_ready_when_all_is_refused(
-    run_tail: RunTail, systemd: Systemd, unit: Env
-) -> None:
-    assert run_tail("-l", "99", "-m", "telegram", env=unit).returncode == 5
+def test_it_is_not_ready_when_all_is_refused(run_tail: RunTail, systemd: Systemd, env: Env) -> None:
+    assert run_tail("-l", "99", "-m", "telegram", env=env).returncode == 5
     assert not [each for each in systemd.drain() if "READY=1" in each]
 
 
 def test_the_watchdog_is_fed_at_half_its_patience(
-    start_tail: StartTail, systemd: Systemd, unit: Env
+    start_tail: StartTail, systemd: Systemd, env: Env
 ) -> None:
-    start_tail(*SELECT, env={**unit, "WATCHDOG_USEC": "400000"})
+    start_tail(*SELECT, env={**env, "WATCHDOG_USEC": "400000"})
     systemd.wait_for("WATCHDOG=1")
     began = time.monotonic()
     for _ in range(5):
@@ -137,11 +136,11 @@ def test_the_watchdog_is_fed_at_half_its_patience(
 
 
 def test_the_watchdog_is_fed_while_nothing_can_be_reached(
-    start_tail: StartTail, systemd: Systemd, unit: Env, closed_port: int
+    start_tail: StartTail, systemd: Systemd, env: Env, closed_port: int
 ) -> None:
     """Not ready is not dead."""
     url = f"ws://127.0.0.1:{closed_port}"
-    start_tail(*SELECT, "--ws-url", url, env={**unit, "WATCHDOG_USEC": "200000"})
+    start_tail(*SELECT, "--ws-url", url, env={**env, "WATCHDOG_USEC": "200000"})
     systemd.wait_for("STATUS=lost")
     systemd.wait_for("WATCHDOG=1")
     assert not [each for each in systemd.told if "READY=1" in each]
@@ -149,11 +148,9 @@ def test_the_watchdog_is_fed_while_nothing_can_be_reached(
 
 @pytest.mark.defect("A.18")
 def test_the_watchdog_is_fed_while_all_is_filtered_out(
-    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, unit: Env
+    subscribed_tail: StartTail, sandbox: Sandbox, systemd: Systemd
 ) -> None:
-    watched = {**unit, "WATCHDOG_USEC": "400000"}
-    tail = start_tail(*SELECT, "-w", SLOW_WHERE, env=watched)
-    subscribed(sandbox)
+    tail = subscribed_tail("-w", SLOW_WHERE, env={"WATCHDOG_USEC": "400000"})
     publish_slow(sandbox, 120)
     received(sandbox)
     systemd.drain()
@@ -167,10 +164,10 @@ def test_the_watchdog_is_fed_while_all_is_filtered_out(
 
 @pytest.mark.defect("A.29f")
 def test_waiting_for_room_costs_nothing_when_there_is_nobody_to_vouch_for(
-    start_tail_into: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox, unit: Env
+    start_tail_into: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox, env: Env
 ) -> None:
     """The connection is over, and stdout takes nothing: no beats, and no wake-ups either."""
-    watched = {**unit, "WATCHDOG_USEC": "400000"}
+    watched = {**env, "WATCHDOG_USEC": "400000"}
     tail = start_tail_into(pipe[1], *SELECT, "--no-reconnect", env=watched)
     subscribed(sandbox)
     publish(sandbox, range(200), "x" * 4000)
@@ -194,10 +191,10 @@ def waits_of(pid: int) -> int:
 
 
 def test_a_watchdog_of_somebody_else_is_not_fed(
-    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, unit: Env
+    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, env: Env
 ) -> None:
     tail = start_tail(
-        *SELECT, "-n", "1", env={**unit, "WATCHDOG_USEC": "10000", "WATCHDOG_PID": "1"}
+        *SELECT, "-n", "1", env={**env, "WATCHDOG_USEC": "10000", "WATCHDOG_PID": "1"}
     )
     systemd.wait_for("READY=1")
     publish(sandbox, [1])
@@ -206,9 +203,9 @@ def test_a_watchdog_of_somebody_else_is_not_fed(
 
 
 def test_a_count_that_is_reached_is_a_stop_too(
-    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, unit: Env
+    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, env: Env
 ) -> None:
-    tail = start_tail(*SELECT, "-n", "1", env=unit)
+    tail = start_tail(*SELECT, "-n", "1", env=env)
     systemd.wait_for("READY=1")
     publish(sandbox, [1])
     assert tail.wait() == 0
@@ -216,10 +213,10 @@ def test_a_count_that_is_reached_is_a_stop_too(
 
 
 def test_odd_text_of_a_server_does_not_end_it(
-    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, unit: Env
+    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, env: Env
 ) -> None:
     """Half of a surrogate pair is legal JSON, and no UTF-8."""
-    tail = start_tail(*SELECT, "-n", "1", env=unit)
+    tail = start_tail(*SELECT, "-n", "1", env=env)
     systemd.wait_for("READY=1")
     odd = json.dumps({"code": 4200, "message": "half \ud800 of a pair\nMAINPID=1"})
     sandbox.close_sockets(1000, before=f'{{"event":"pusher:error","data":{odd}}}')
@@ -240,19 +237,18 @@ def test_nobody_listens(address: str, subscribed_tail: StartTail, sandbox: Sandb
 
 
 def test_a_socket_that_nobody_reads_does_no_harm(
-    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, unit: Env
+    subscribed_tail: StartTail, sandbox: Sandbox, systemd: Systemd
 ) -> None:
     """systemd itself may be busy; more beats than a socket holds must not block the tail."""
-    tail = start_tail(*SELECT, "-n", "2000", env={**unit, "WATCHDOG_USEC": "200"})
-    subscribed(sandbox)
+    tail = subscribed_tail("-n", "2000", env={"WATCHDOG_USEC": "200"})
     publish(sandbox, range(2000))
     assert tail.wait(timeout=20) == 0
     assert len(systemd.drain()) < 2000
 
 
 def test_other_commands_tell_nothing(
-    run_tail: RunTail, sandbox: Sandbox, systemd: Systemd, unit: Env
+    run_tail: RunTail, sandbox: Sandbox, systemd: Systemd, env: Env
 ) -> None:
-    assert run_tail("lines", env=unit).returncode == 0
+    assert run_tail("lines", env=env).returncode == 0
     assert sandbox.journal.of(ApiRequested)
     assert systemd.drain() == []

@@ -29,8 +29,8 @@ from chatapp_tail.formats.raw import format_raw
 from chatapp_tail.items import ChannelEvent
 from chatapp_tail.replay import LONGEST_PAUSE, Broken, delay, parse_line, parse_speed, read_saved
 from chatapp_tail.sandbox.events import LiveEvents
+from tests.factories import CHANNEL
 
-CHANNEL = "private-v1.licenses.1229.messengers.telegram"
 RECEIVED = 1637319283_123456000
 NOW = 1700000000_000000000
 

@@ -12,9 +12,9 @@ from chatapp_tail.chatapp.tokens import StaticToken, make_tokens, refresh_tokens
 from chatapp_tail.errors import ChatAppTailError, CredentialsError
 from chatapp_tail.pusher.answers import AuthAnswer, Denied, Granted, TokenRefused, Unavailable
 from chatapp_tail.sandbox import Sandbox
+from tests.factories import CHANNEL
 from tests.servers import Answer, HttpServer
 
-CHANNEL = "private-v1.licenses.1229.messengers.telegram"
 CHECK, LICENSES = "/v1/tokens/check", "/v1/licenses"
 INVALID = b'{"success":false,"error":{"code":"ApiInvalidTokenError","message":"Invalid Token"}}'
 GOOD, BAD, SILENT = Answer(200, b'{"success":true}'), Answer(401, INVALID), Answer(404, b"")

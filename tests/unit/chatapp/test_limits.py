@@ -26,9 +26,9 @@ from chatapp_tail.errors import ApiError, CredentialsError
 from chatapp_tail.net import Proxy
 from chatapp_tail.pusher.answers import Granted, Unavailable
 from tests.conftest import TIMEOUT_SCALE
+from tests.factories import CHANNEL
 from tests.servers import Answer, HttpServer
 
-CHANNEL = "private-v1.licenses.1229.messengers.telegram"
 TIMEOUT = 0.3
 """Of one wait; three times as much for the whole."""
 IN_TIME = 10.0 * TIMEOUT_SCALE

@@ -17,8 +17,8 @@ from chatapp_tail.items import ChannelEvent
 from chatapp_tail.pusher.messages import decode_event
 from chatapp_tail.pusher.protocol import Protocol
 from chatapp_tail.pusher.timing import Timing
+from tests.factories import CHANNEL
 
-CHANNEL = "private-v1.licenses.1229.messengers.telegram"
 CHAT = "private-1480000001h1360000000000000001"
 RECEIVED = 1_763_800_000_123_456_789
 

@@ -18,7 +18,7 @@ from chatapp_tail.chatapp import token_store, tokens
 from chatapp_tail.chatapp.api import Api
 from chatapp_tail.chatapp.http import Http, Response
 from chatapp_tail.chatapp.secret import Secret
-from chatapp_tail.chatapp.token_store import Login, TokenPair, TokenStore
+from chatapp_tail.chatapp.token_store import Login, TokenStore
 from chatapp_tail.chatapp.tokens import (
     StaticToken,
     StoredLogin,
@@ -31,7 +31,7 @@ from chatapp_tail.chatapp.tokens import (
 from chatapp_tail.errors import ApiError, ChatAppTailError, CredentialsError
 from chatapp_tail.pusher.answers import AuthAnswer, Denied, Granted, TokenRefused, Unavailable
 from chatapp_tail.sandbox import Sandbox
-from tests.factories import CHANNEL, log_in, state_of
+from tests.factories import CHANNEL, log_in, login, state_of, token_pair
 from tests.servers import Answer, HttpServer
 
 from ...conftest import wait_until
@@ -133,19 +133,6 @@ def test_a_refused_token_of_the_environment_gets_the_next_step(token: str, advic
 # --- the stored login
 
 
-def pair(number: int) -> TokenPair:
-    return TokenPair(
-        access_token=f"access-made-up-{number}",
-        access_end=0,
-        refresh_token=f"refresh-made-up-{number}",
-        refresh_end=0,
-    )
-
-
-def login(number: int, api_url: str = API) -> Login:
-    return Login("a@example.invalid", "app_1", api_url, pair(number))
-
-
 class Refresher(Http):
     """Gives the next pair for the pair before it, and remembers what it was given."""
 
@@ -159,8 +146,12 @@ class Refresher(Http):
         self.given.append(Secret(headers["Refresh"]))
         if self.error:
             raise self.error
-        new = pair(len(self.given) + 1)
-        data = {"accessToken": new.access_token, "refreshToken": new.refresh_token}
+        new = token_pair(len(self.given) + 1)
+        data = {
+            "cabinetUserId": new.user_id,
+            "accessToken": new.access_token,
+            "refreshToken": new.refresh_token,
+        }
         content = json.dumps({"data": data}).encode()
         return Response(200, content, {}, "POST /v1/tokens/refresh", None, is_json=True)
 
@@ -175,13 +166,13 @@ def store(tmp_path: Path) -> TokenStore:
 def test_a_refused_token_is_refreshed_and_both_are_kept(store: TokenStore) -> None:
     http = Refresher()
     source = StoredLogin(store, "default", login(1), http)
-    assert source.current() == pair(1).access
-    assert source.refresh(pair(1).access) == pair(2).access
-    assert source.current() == pair(2).access
-    assert http.given == [pair(1).refresh]
+    assert source.current() == token_pair(1).access
+    assert source.refresh(token_pair(1).access) == token_pair(2).access
+    assert source.current() == token_pair(2).access
+    assert http.given == [token_pair(1).refresh]
     kept = store.load("default")
     assert kept
-    assert kept.pair == pair(2)
+    assert kept.pair == token_pair(2)
     assert kept.refreshed == pytest.approx(time.time(), abs=60)
 
 
@@ -189,9 +180,9 @@ def test_what_another_process_has_stored_is_taken(store: TokenStore) -> None:
     http = Refresher()
     source = StoredLogin(store, "default", login(1), http)
     store.save("default", login(7))
-    assert source.refresh(pair(1).access) == pair(7).access
+    assert source.refresh(token_pair(1).access) == token_pair(7).access
     assert http.given == []
-    assert source.current() == pair(7).access
+    assert source.current() == token_pair(7).access
 
 
 def test_threads_refused_at_once_refresh_once(store: TokenStore) -> None:
@@ -201,10 +192,10 @@ def test_threads_refused_at_once_refresh_once(store: TokenStore) -> None:
 
     def renew(_: int) -> Secret:
         together.wait(30)
-        return source.refresh(pair(1).access)
+        return source.refresh(token_pair(1).access)
 
     with ThreadPoolExecutor(8) as pool:
-        assert set(pool.map(renew, range(8))) == {pair(2).access}
+        assert set(pool.map(renew, range(8))) == {token_pair(2).access}
     assert len(http.given) == 1
 
 
@@ -212,8 +203,8 @@ def test_two_sources_of_one_store_refresh_once(store: TokenStore) -> None:
     http = Refresher()
     sources = [StoredLogin(store, "default", login(1), http) for _ in range(2)]
     with ThreadPoolExecutor(2) as pool:
-        found = set(pool.map(lambda source: source.refresh(pair(1).access), sources))
-    assert found == {pair(2).access}
+        found = set(pool.map(lambda source: source.refresh(token_pair(1).access), sources))
+    assert found == {token_pair(2).access}
     assert len(http.given) == 1
 
 
@@ -223,18 +214,18 @@ def test_a_refresh_that_fails_changes_nothing(store: TokenStore, error: ChatAppT
     http.error = error
     source = StoredLogin(store, "default", login(1), http)
     with pytest.raises(type(error), match=str(error)):
-        source.refresh(pair(1).access)
-    assert source.current() == pair(1).access
+        source.refresh(token_pair(1).access)
+    assert source.current() == token_pair(1).access
     assert store.load("default") == login(1)
     http.error = None
-    assert source.refresh(pair(1).access) != pair(1).access
+    assert source.refresh(token_pair(1).access) != token_pair(1).access
 
 
 def test_a_login_that_was_removed(store: TokenStore) -> None:
     source = StoredLogin(store, "default", login(1), Refresher())
     store.remove("default")
     with pytest.raises(CredentialsError, match="chatapp-tail login"):
-        source.refresh(pair(1).access)
+        source.refresh(token_pair(1).access)
 
 
 def test_a_login_at_another_api_is_never_taken(store: TokenStore) -> None:
@@ -243,8 +234,8 @@ def test_a_login_at_another_api_is_never_taken(store: TokenStore) -> None:
     source = StoredLogin(store, "default", login(1), http)
     store.save("default", login(7, "https://other.example.invalid"))
     with pytest.raises(CredentialsError, match=r"other\.example\.invalid"):
-        source.refresh(pair(1).access)
-    assert source.current() != pair(7).access
+        source.refresh(token_pair(1).access)
+    assert source.current() != token_pair(7).access
     assert http.given == []
 
 
@@ -256,7 +247,7 @@ def test_a_stored_login_is_for_its_own_api_only(
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     TokenStore().save("default", login(1))
-    assert choose().current() == pair(1).access
+    assert choose().current() == token_pair(1).access
     with pytest.raises(CredentialsError, match="stored login is for") as raised:
         choose_source(None, {}, profile="default", http=Http(url), warn=print)
     assert "made-up" not in str(raised.value)
@@ -272,11 +263,11 @@ def test_a_login_of_another_account_is_never_taken(
     """Someone logged in as another meanwhile, under the same profile."""
     http = Refresher()
     source = StoredLogin(store, "default", login(1), http)
-    store.save("default", Login(*other, API, pair(7)))
+    store.save("default", Login(*other, API, token_pair(7)))
     with pytest.raises(CredentialsError, match=r"replaced by one of .*--profile") as raised:
-        source.refresh(pair(1).access)
+        source.refresh(token_pair(1).access)
     assert all(part in str(raised.value) for part in other)
-    assert source.current() != pair(7).access
+    assert source.current() != token_pair(7).access
     assert http.given == []
 
 
@@ -289,9 +280,9 @@ def test_a_pair_that_is_young_is_not_refreshed_again(store: TokenStore, age: flo
     http = Refresher()
     source = StoredLogin(store, "default", young, http)
     with pytest.raises(ApiError, match="is refused again; it is not refreshed more than once"):
-        source.refresh(pair(1).access)
+        source.refresh(token_pair(1).access)
     assert http.given == []
-    assert source.current() == pair(1).access
+    assert source.current() == token_pair(1).access
 
 
 OLD_ENOUGH = {
@@ -300,7 +291,7 @@ OLD_ENOUGH = {
     "a clock that was set back": lambda now: {"refreshed": now + 3600},
     "over by its own word": lambda now: {
         "refreshed": now - 9,
-        "pair": replace(pair(1), access_end=int(now) - 1),
+        "pair": replace(token_pair(1), access_end=int(now) - 1),
     },
 }
 
@@ -312,7 +303,7 @@ def test_a_pair_that_is_old_enough_is_refreshed(
     old = replace(login(1), **changes(time.time()))
     store.save("default", old)
     source = StoredLogin(store, "default", old, Refresher())
-    assert source.refresh(pair(1).access) == pair(2).access
+    assert source.refresh(token_pair(1).access) == token_pair(2).access
 
 
 @pytest.mark.defect("A2.17")
@@ -324,9 +315,9 @@ def test_nothing_is_refreshed_that_could_not_be_saved(
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", full)
         with pytest.raises(ApiError, match="No space left"):
-            source.refresh(pair(1).access)
+            source.refresh(token_pair(1).access)
     assert http.given == []
-    assert source.refresh(pair(1).access) == pair(2).access
+    assert source.refresh(token_pair(1).access) == token_pair(2).access
 
 
 def full(_: int) -> None:
@@ -348,14 +339,14 @@ def test_a_pair_that_cannot_be_saved_is_used_and_saved_later(
             raise OSError(cause, os.strerror(cause))
 
         patched.setattr(token_store, "write_atomically", fail)
-        assert source.refresh(pair(1).access) == pair(2).access
-        assert source.refresh(pair(1).access) == pair(2).access
-        assert source.current() == pair(2).access
+        assert source.refresh(token_pair(1).access) == token_pair(2).access
+        assert source.refresh(token_pair(1).access) == token_pair(2).access
+        assert source.current() == token_pair(2).access
         assert store.load("default") == login(1)
     wait_until(lambda: store.load("default") != login(1), "the pair to be saved")
     kept = store.load("default")
     assert kept
-    assert kept.pair == pair(2)
+    assert kept.pair == token_pair(2)
     (warning,) = warnings
     assert os.strerror(cause) in warning
     assert len(http.given) == 1
@@ -372,10 +363,10 @@ def test_a_pair_that_could_not_be_saved_does_not_replace_a_new_login(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         patched.setattr(token_store, "write_atomically", fail)
-        source.refresh(pair(1).access)
+        source.refresh(token_pair(1).access)
     with store.locked():
         store.save("default", login(9))
-    assert source.refresh(pair(2).access) == pair(9).access
+    assert source.refresh(token_pair(2).access) == token_pair(9).access
     assert store.load("default") == login(9)
 
 

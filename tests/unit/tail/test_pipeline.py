@@ -1,6 +1,5 @@
 """What happens to an event between its frame and its lines."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -15,14 +14,8 @@ from chatapp_tail.items import ChannelEvent
 from chatapp_tail.reporting.summary import Summary
 from chatapp_tail.tail import pipeline as module
 from chatapp_tail.tail.pipeline import Pipeline
+from tests.factories import CHANNEL, event
 from tests.unit.conftest import counted
-
-CHANNEL = "private-v1.licenses.1229.messengers.telegram"
-
-
-def event(*items: object, name: str = "message", channel: str | None = CHANNEL) -> ChannelEvent:
-    envelope = {"queue": "Telegram.Broadcast.Message", "payload": {"data": items}}
-    return ChannelEvent(1637319283_123456789, name, channel, json.dumps(envelope).encode())
 
 
 def is_even(record: Record) -> bool:

@@ -233,16 +233,35 @@ def test_gives_up_when_told_to(
     is_one_line(last, "gave up", url, "Connection refused")
 
 
-def test_quiet_says_only_what_ends_it(run_tail: RunTail, closed_port: int, env: Env) -> None:
-    url = f"ws://127.0.0.1:{closed_port}"
-    done = run_tail(*SELECT, "-q", "--ws-url", url, "--max-retries", "2", env=env)
-    failed(done, 4, "gave up", url)
+UNREACHABLE: dict[str, tuple[str, int, list[str]]] = {
+    "quiet": ("--ws-url ws://{closed} -q --max-retries 2", 4, ["gave up", "ws://{closed}"]),
+    "name": (
+        "--ws-url wss://no-such-host.invalid:1 --no-reconnect",
+        4,
+        ["host.invalid", "resolve"],
+    ),
+    "plain": ("--ws-url wss://{plain} --no-reconnect", 4, ["wss://{plain}", "TLS"]),
+    "not WebSocket": ("--ws-url ws://{api}", 6, ["ws://{api}", "404", "--ws-url"]),
+    "app key": ("--app-key wrong", 6, ["wrong", "4001", "--app-key"]),
+}
 
 
-def test_name_that_does_not_exist(run_tail: RunTail, env: Env) -> None:
-    url = "wss://no-such-host.invalid:6001"
-    done = run_tail(*SELECT, "--ws-url", url, "--no-reconnect", env=env)
-    failed(done, 4, url, "resolve")
+@pytest.mark.parametrize(("options", "status", "words"), UNREACHABLE.values(), ids=UNREACHABLE)
+def test_a_server_that_cannot_be_used(
+    options: str,
+    status: int,
+    words: list[str],
+    run_tail: RunTail,
+    sandbox: Sandbox,
+    closed_port: int,
+    env: Env,
+) -> None:
+    def filled(text: str) -> str:
+        plain, api = (url.partition("//")[2] for url in (sandbox.ws_url, sandbox.api_url))
+        return text.format(closed=f"127.0.0.1:{closed_port}", plain=plain, api=api)
+
+    done = run_tail(*SELECT, *filled(options).split(), env=env)
+    failed(done, status, *map(filled, words))
 
 
 def test_unknown_authority(run_tail: RunTail) -> None:
@@ -251,11 +270,6 @@ def test_unknown_authority(run_tail: RunTail) -> None:
         del env["CHATAPP_TAIL_CA_FILE"]
         done = run_tail(*SELECT, env=env)
     failed(done, 4, sandbox.ws_url, "certificate", "--ca-file")
-
-
-def test_plain_server_behind_a_tls_url(run_tail: RunTail, sandbox: Sandbox, env: Env) -> None:
-    url = sandbox.ws_url.replace("ws:", "wss:")
-    failed(run_tail(*SELECT, "--ws-url", url, "--no-reconnect", env=env), 4, url, "TLS")
 
 
 def test_ca_file_that_holds_none(run_tail: RunTail, closed_port: int, tmp_path: Path) -> None:
@@ -283,29 +297,13 @@ def test_lost_connection_with_no_reconnect(subscribed_tail: StartTail, sandbox: 
 
 def test_unknown_licence(run_tail: RunTail, env: Env) -> None:
     done = run_tail("-l", "99", "-m", "telegram", env=env)
-    assert (done.returncode, done.stdout) == (5, "")
-    assert "99" in done.stderr
-    assert "403" in done.stderr
-    assert "check licence and messenger" in done.stderr
-
-
-def test_unknown_licence_takes_one_line(run_tail: RunTail, env: Env) -> None:
-    failed(run_tail("-l", "99", "-m", "telegram", env=env), 5, "99/telegram")
+    failed(done, 5, "99/telegram", "403", "check licence and messenger")
 
 
 def test_one_refused_channel_does_not_end_the_others(run_tail: RunTail, greeter: Sandbox) -> None:
     done = run_tail(*SELECT, "-c", "99/telegram", "-n", "1", env=reaching(greeter))
     assert done.returncode == 0
     assert done.stdout.count("\n") == 1
-
-
-def test_wrong_app_key(run_tail: RunTail, env: Env) -> None:
-    failed(run_tail(*SELECT, "--app-key", "wrong", env=env), 6, "wrong", "4001", "--app-key")
-
-
-def test_http_server_that_is_no_websocket(run_tail: RunTail, sandbox: Sandbox, env: Env) -> None:
-    url = sandbox.api_url.replace("http:", "ws:")
-    failed(run_tail(*SELECT, "--ws-url", url, env=env), 6, url, "404", "--ws-url")
 
 
 def test_api_that_is_not_there(
@@ -360,22 +358,20 @@ def test_time_alone_is_success_and_a_count_that_is_not_reached_is_none(
 
 
 @pytest.mark.defect("U3")
-@pytest.mark.parametrize("limits", [("--for", "300ms"), ("--idle", "300ms", "-n", "3")])
+@pytest.mark.parametrize(
+    ("fault", "limits", "words"),
+    [
+        ("hold_upgrades", "--for 300ms", ["within 0.3 s", "{ws}", "no answer"]),
+        ("hold_upgrades", "--idle 300ms -n 3", ["within 0.3 s", "{ws}", "no answer"]),
+        ("withhold_confirmations", "--for 1s", ["within 1.0 s", "not confirmed every channel"]),
+    ],
+)
 def test_time_that_is_over_before_it_was_ready(
-    limits: tuple[str, ...], run_tail: RunTail, sandbox: Sandbox, env: Env
+    fault: str, limits: str, words: list[str], run_tail: RunTail, sandbox: Sandbox, env: Env
 ) -> None:
-    sandbox.faults.hold_upgrades = True
-    done = run_tail(*SELECT, *limits, env=env, timeout=3)
-    failed(done, 4, "never ready within 0.3 s", sandbox.ws_url, "no answer")
-
-
-@pytest.mark.defect("U3")
-def test_time_that_is_over_before_every_channel_was_confirmed(
-    run_tail: RunTail, sandbox: Sandbox, env: Env
-) -> None:
-    sandbox.faults.withhold_confirmations = True
-    done = run_tail(*SELECT, "--for", "1s", env=env)
-    failed(done, 4, "never ready within 1.0 s", "not confirmed every channel")
+    setattr(sandbox.faults, fault, True)
+    done = run_tail(*SELECT, *limits.split(), env=env, timeout=4)
+    failed(done, 4, "never ready", *(word.format(ws=sandbox.ws_url) for word in words))
 
 
 @pytest.mark.defect("U3")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from chatapp_tail.chatapp.licenses import cache_path, write_completion_cache
+from chatapp_tail.chatapp.licenses import License, cache_path, write_completion_cache
 from tests.factories import license_of
 
 
@@ -25,13 +25,24 @@ def test_where_it_is(environment: dict[str, str], path: str | None) -> None:
     assert cache_path(environment) == (Path(path) if path else None)
 
 
-def test_one_pair_a_line(tmp_path: Path) -> None:
-    write_completion_cache(
-        [license_of(1229, "telegram", "grWhatsApp", "telegram"), license_of(1230, "max")],
-        {"XDG_CACHE_HOME": str(tmp_path)},
-    )
-    lines = tmp_path / "chatapp-tail" / "lines"
-    assert lines.read_text() == "1229 telegram\n1229 grWhatsApp\n1230 max\n"
+TWO = [license_of(1229, "telegram", "grWhatsApp", "telegram"), license_of(1230, "max")]
+
+
+@pytest.mark.parametrize(
+    ("licenses", "lines"),
+    [
+        (TWO, "1229 telegram\n1229 grWhatsApp\n1230 max\n"),
+        ([license_of(1)], ""),
+        # What cannot be typed is left out.
+        *(
+            ([license_of(1, kind, "max")], "1 max\n")
+            for kind in ("$(touch x)", "a b", "a\n2 b", "", "\x1b[31m", "été", "-x", "a;b")
+        ),
+    ],
+)
+def test_one_pair_a_line(licenses: list[License], lines: str, tmp_path: Path) -> None:
+    write_completion_cache(licenses, {"XDG_CACHE_HOME": str(tmp_path)})
+    assert (tmp_path / "chatapp-tail" / "lines").read_text() == lines
 
 
 def test_only_its_owner_reads_it(tmp_path: Path) -> None:
@@ -58,19 +69,6 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "chatapp-tail" / "lines").symlink_to(victim)
     write_completion_cache([license_of(1, "max")], {"XDG_CACHE_HOME": str(tmp_path)})
     assert victim.read_text() == "mine"
-
-
-@pytest.mark.parametrize(
-    "kind", ["$(touch x)", "a b", "a\n2 b", "", "\x1b[31m", "été", "-x", "a;b"]
-)
-def test_what_cannot_be_typed_is_left_out(kind: str, tmp_path: Path) -> None:
-    write_completion_cache([license_of(1, kind, "max")], {"XDG_CACHE_HOME": str(tmp_path)})
-    assert (tmp_path / "chatapp-tail" / "lines").read_text() == "1 max\n"
-
-
-def test_no_lines_at_all(tmp_path: Path) -> None:
-    write_completion_cache([license_of(1)], {"XDG_CACHE_HOME": str(tmp_path)})
-    assert (tmp_path / "chatapp-tail" / "lines").read_text() == ""
 
 
 @pytest.mark.parametrize("directory", ["/proc", "/dev/null", "relative"])

@@ -24,6 +24,7 @@ from tests.conftest import (
     PROGRAM,
     TIMEOUT_SCALE,
     LiveProcess,
+    RunTail,
     StartProcess,
     StartTail,
     clean_environment,
@@ -234,16 +235,42 @@ def start_tail_into(home: Path) -> Iterator[StartTailInto]:
 
 
 @pytest.fixture
-def subscribed_tail(start_tail: StartTail, sandbox: Sandbox, env: Env) -> StartTail:
-    """Tail a line of the sandbox; returns once it is subscribed. `env` is added to its own."""
+def run(run_tail: RunTail, env: Env) -> RunTail:
+    """`run_tail` in the environment of the sandbox; `env` is added to it."""
+    own = env
+
+    def run(
+        *args: str,
+        env: Env | None = None,
+        input: str | None = None,  # noqa: A002 - as `run_tail` has it
+        timeout: float = 30.0,
+    ) -> "subprocess.CompletedProcess[str]":
+        return run_tail(*args, env={**own, **(env or {})}, input=input, timeout=timeout)
+
+    return run
+
+
+@pytest.fixture
+def start(start_tail: StartTail, env: Env) -> StartTail:
+    """`start_tail` in the environment of the sandbox; `env` is added to it."""
     own = env
 
     def start(*args: str, env: Env | None = None, stdin: bool = False) -> LiveProcess:
-        tail = start_tail(*SELECT, *args, env={**own, **(env or {})}, stdin=stdin)
+        return start_tail(*args, env={**own, **(env or {})}, stdin=stdin)
+
+    return start
+
+
+@pytest.fixture
+def subscribed_tail(start: StartTail, sandbox: Sandbox) -> StartTail:
+    """Start a tail of a line of the sandbox; returns once it is subscribed."""
+
+    def start_and_wait(*args: str, env: Env | None = None, stdin: bool = False) -> LiveProcess:
+        tail = start(*SELECT, *args, env=env, stdin=stdin)
         subscribed(sandbox)
         return tail
 
-    return start
+    return start_and_wait
 
 
 @pytest.fixture

@@ -98,8 +98,8 @@ def test_what_it_tries(argv: tuple[str, ...], channel: str, run_tail: RunTail, e
     [({}, "✓"), ({"PYTHONIOENCODING": "ascii"}, "ok"), ({"PYTHONIOENCODING": "latin-1"}, "ok")],
     ids=["utf-8", "ascii", "latin-1"],
 )
-def test_text_for_people(locale: Env, mark: str, run_tail: RunTail, env: Env) -> None:
-    done = run_tail("doctor", env={**env, **locale})
+def test_text_for_people(locale: Env, mark: str, run: RunTail) -> None:
+    done = run("doctor", env=locale)
     assert (done.returncode, done.stderr) == (0, "")
     *lines, verdict = done.stdout.splitlines()
     assert [line.split()[0] for line in lines] == [mark] * len(CHECKS)
@@ -295,12 +295,12 @@ def test_all_socket_urls_fail(run_tail: RunTail, env: Env, closed_port: int) -> 
 
 
 def test_an_untrusted_server_ends_it_as_it_ends_a_tail(
-    run_tail: RunTail, sandbox: Sandbox, env: Env
+    run_tail: RunTail, sandbox: Sandbox, env: Env, run: RunTail
 ) -> None:
     with Sandbox(tls=True) as other:
         urls = ("--ws-url", other.ws_url, "--ws-url", sandbox.ws_url)
         failing(doctor(run_tail, env, *urls), "TLS", 4)
-        assert run_tail(*SELECT, *urls, "--for", "20s", env=env).returncode == 4
+        assert run(*SELECT, *urls, "--for", "20s").returncode == 4
 
 
 def test_a_server_with_tls_behind_ws(run_tail: RunTail, env: Env) -> None:
@@ -326,9 +326,9 @@ def test_a_host_with_an_address_that_is_dead(run_tail: RunTail, sandbox: Sandbox
 
 @pytest.mark.defect("U8")
 @pytest.mark.parametrize("channel", ["1229/telegram", "company/2224", "user/685"])
-def test_channels_are_tried(channel: str, run_tail: RunTail, env: Env) -> None:
+def test_channels_are_tried(channel: str, run_tail: RunTail, env: Env, run: RunTail) -> None:
     done = doctor(run_tail, env, "-c", channel)
-    tail = run_tail("-c", channel, "--for", "2s", env=env)
+    tail = run("-c", channel, "--for", "2s")
     assert done.returncode == tail.returncode
     if done.returncode:
         assert channel in report(done)[-1]["found"]
@@ -346,11 +346,13 @@ def test_a_refused_channel_is_named_as_it_is_typed(run_tail: RunTail, env: Env) 
     assert "--license" not in found["advice"]
 
 
-def test_one_refused_channel_of_several_is_a_warning(run_tail: RunTail, env: Env) -> None:
+def test_one_refused_channel_of_several_is_a_warning(
+    run_tail: RunTail, env: Env, run: RunTail
+) -> None:
     done = doctor(run_tail, env, "-c", "company/999", *SELECT)
     assert done.returncode == 0
     assert warned(report(done), "channel refused")["found"].startswith("company/999: ")
-    text = run_tail("doctor", "-c", "company/999", *SELECT, env=env).stdout
+    text = run("doctor", "-c", "company/999", *SELECT).stdout
     assert text.endswith("\nno problem, 1 warning\n")
     assert "⚠ channel refused" in text
 
@@ -411,17 +413,17 @@ def test_ctrl_c_ends_it(start_terminal: StartTerminal, sandbox: Sandbox, env: En
     assert b"Traceback" not in terminal.shown
 
 
-def test_sigterm_ends_it(start_tail: StartTail, sandbox: Sandbox, env: Env) -> None:
+def test_sigterm_ends_it(start: StartTail, sandbox: Sandbox) -> None:
     sandbox.faults.withhold_confirmations = True
-    process = start_tail("doctor", env=env)
+    process = start("doctor")
     sandbox.wait_for(lambda s: s.journal.count(AuthAnswered), scaled(10))
     process.send_signal(signal.SIGTERM)
     assert process.wait() == -15
 
 
-def test_lines_come_as_they_are_found(start_tail: StartTail, sandbox: Sandbox, env: Env) -> None:
+def test_lines_come_as_they_are_found(start: StartTail, sandbox: Sandbox) -> None:
     sandbox.faults.withhold_confirmations = True
-    process = start_tail("doctor", env=env)
+    process = start("doctor")
     process.stdout.wait_for("channel authorised")
     assert process.process.poll() is None
 

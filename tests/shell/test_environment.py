@@ -47,6 +47,7 @@ def test_without_home(start_process: StartProcess, sandbox: Sandbox, env: Env) -
     ids=str,
 )
 def test_what_makes_no_difference(variables: Env, run_tail: RunTail, greeter: Sandbox) -> None:
+    """A home that cannot be written, no directory for temporary files, unbuffered output."""
     done = run_tail(*SELECT, "-n", "1", env={**reaching(greeter), **variables})
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -183,8 +183,8 @@ def test_token_file_wins_and_may_end_in_a_newline(
     assert run_tail(*SELECT, "-n", "1", "--token-file", str(file), env=env).returncode == 0
 
 
-def test_wrong_token(run_tail: RunTail, env: Env) -> None:
-    done = run_tail(*SELECT, env={**env, "CHATAPP_TOKEN": TOKEN})
+def test_wrong_token(run: RunTail) -> None:
+    done = run(*SELECT, env={"CHATAPP_TOKEN": TOKEN})
     failed(done, 3, "token is refused", "401", "new one")
     assert "quotes" not in done.stderr
 
@@ -202,11 +202,9 @@ def test_token_that_a_shell_mangled(start_shell: StartShell, sandbox: Sandbox) -
 # --- 4: not reachable
 
 
-def test_unreachable_host_is_tried_again_and_said(
-    run_tail: RunTail, closed_port: int, env: Env
-) -> None:
+def test_unreachable_host_is_tried_again_and_said(run: RunTail, closed_port: int) -> None:
     url = f"ws://127.0.0.1:{closed_port}"
-    done = run_tail(*SELECT, "--ws-url", url, "--for", "2s", env=env)
+    done = run(*SELECT, "--ws-url", url, "--for", "2s")
     assert (done.returncode, done.stdout) == (4, "")
     *lines, last = done.stderr.splitlines()
     assert "never ready within 2.0 s" in last
@@ -223,10 +221,10 @@ def test_unreachable_host_is_tried_again_and_said(
     ("limit", "retries"), [(["--no-reconnect"], 0), (["--max-retries", "1"], 1)]
 )
 def test_gives_up_when_told_to(
-    limit: list[str], retries: int, run_tail: RunTail, closed_port: int, env: Env
+    limit: list[str], retries: int, run: RunTail, closed_port: int
 ) -> None:
     url = f"ws://127.0.0.1:{closed_port}"
-    done = run_tail(*SELECT, "--ws-url", url, *limit, env=env)
+    done = run(*SELECT, "--ws-url", url, *limit)
     assert (done.returncode, done.stdout) == (4, "")
     *before, last = done.stderr.splitlines(keepends=True)
     assert len(before) == retries
@@ -248,19 +246,13 @@ UNREACHABLE: dict[str, tuple[str, int, list[str]]] = {
 
 @pytest.mark.parametrize(("options", "status", "words"), UNREACHABLE.values(), ids=UNREACHABLE)
 def test_a_server_that_cannot_be_used(
-    options: str,
-    status: int,
-    words: list[str],
-    run_tail: RunTail,
-    sandbox: Sandbox,
-    closed_port: int,
-    env: Env,
+    options: str, status: int, words: list[str], run: RunTail, sandbox: Sandbox, closed_port: int
 ) -> None:
     def filled(text: str) -> str:
         plain, api = (url.partition("//")[2] for url in (sandbox.ws_url, sandbox.api_url))
         return text.format(closed=f"127.0.0.1:{closed_port}", plain=plain, api=api)
 
-    done = run_tail(*SELECT, *filled(options).split(), env=env)
+    done = run(*SELECT, *filled(options).split())
     failed(done, status, *map(filled, words))
 
 
@@ -295,8 +287,8 @@ def test_lost_connection_with_no_reconnect(subscribed_tail: StartTail, sandbox: 
 # --- 5 and 6: refused
 
 
-def test_unknown_licence(run_tail: RunTail, env: Env) -> None:
-    done = run_tail("-l", "99", "-m", "telegram", env=env)
+def test_unknown_licence(run: RunTail) -> None:
+    done = run("-l", "99", "-m", "telegram")
     failed(done, 5, "99/telegram", "403", "check licence and messenger")
 
 
@@ -306,11 +298,9 @@ def test_one_refused_channel_does_not_end_the_others(run_tail: RunTail, greeter:
     assert done.stdout.count("\n") == 1
 
 
-def test_api_that_is_not_there(
-    start_tail: StartTail, sandbox: Sandbox, closed_port: int, env: Env
-) -> None:
+def test_api_that_is_not_there(start: StartTail, sandbox: Sandbox, closed_port: int) -> None:
     url = f"http://127.0.0.1:{closed_port}"
-    tail = start_tail(*SELECT, "--api-url", url, env=env)
+    tail = start(*SELECT, "--api-url", url)
     tail.stderr.wait_for("asking again", count=2)
     for line in tail.stderr.all:
         assert "1229/telegram" in line
@@ -351,9 +341,9 @@ def test_count_is_exact_in_a_burst(subscribed_tail: StartTail, sandbox: Sandbox)
     ("count", "status"), [([], 0), (["-n", "5"], 124)], ids=["none", "not reached"]
 )
 def test_time_alone_is_success_and_a_count_that_is_not_reached_is_none(
-    count: list[str], status: int, run_tail: RunTail, env: Env
+    count: list[str], status: int, run: RunTail
 ) -> None:
-    done = run_tail(*SELECT, *count, "--for", READY_BY_THEN, env=env)
+    done = run(*SELECT, *count, "--for", READY_BY_THEN)
     assert (done.returncode, done.stdout, done.stderr) == (status, "", "")
 
 
@@ -367,10 +357,10 @@ def test_time_alone_is_success_and_a_count_that_is_not_reached_is_none(
     ],
 )
 def test_time_that_is_over_before_it_was_ready(
-    fault: str, limits: str, words: list[str], run_tail: RunTail, sandbox: Sandbox, env: Env
+    fault: str, limits: str, words: list[str], run: RunTail, sandbox: Sandbox
 ) -> None:
     setattr(sandbox.faults, fault, True)
-    done = run_tail(*SELECT, *limits.split(), env=env, timeout=4)
+    done = run(*SELECT, *limits.split(), timeout=4)
     failed(done, 4, "never ready", *(word.format(ws=sandbox.ws_url) for word in words))
 
 

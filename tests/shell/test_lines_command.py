@@ -33,8 +33,8 @@ def records(stdout: str) -> list[dict[str, Any]]:
 # --- what is shown
 
 
-def test_json_is_one_object_a_line(run_tail: RunTail, env: Env) -> None:
-    done = run_tail("lines", env=env)
+def test_json_is_one_object_a_line(run: RunTail) -> None:
+    done = run("lines")
     assert (done.returncode, done.stderr) == (0, "")
     found = records(done.stdout)
     assert found[0] == {
@@ -50,8 +50,8 @@ def test_json_is_one_object_a_line(run_tail: RunTail, env: Env) -> None:
     assert len(found) == 7
 
 
-def test_what_is_listed_can_be_tailed(run_tail: RunTail, sandbox: Sandbox, env: Env) -> None:
-    for each in records(run_tail("lines", env=env).stdout):
+def test_what_is_listed_can_be_tailed(run: RunTail, sandbox: Sandbox) -> None:
+    for each in records(run("lines").stdout):
         channel = messenger_channel(each["license"], each["messenger"])
         assert sandbox.account.owns(channel)
 
@@ -69,10 +69,8 @@ def test_a_terminal_gets_a_table(columns: int, start_terminal: StartTerminal, en
 
 @pytest.mark.defect("U7")
 @pytest.mark.parametrize("columns", ["10", "40", "69", "80", "200"])
-def test_a_table_shows_both_names_and_whole_types(
-    columns: str, run_tail: RunTail, env: Env
-) -> None:
-    done = run_tail("lines", "-o", "table", env={**env, "COLUMNS": columns})
+def test_a_table_shows_both_names_and_whole_types(columns: str, run: RunTail) -> None:
+    done = run("lines", "-o", "table", env={"COLUMNS": columns})
     heading, *rows = done.stdout.split("\n")
     assert rows.pop() == ""
     assert heading.split()[:6] == ["licence", "messenger", "phone", "active", "until", "name"]
@@ -87,14 +85,12 @@ def test_a_table_shows_both_names_and_whole_types(
     assert all(line == line.rstrip() for line in (heading, *rows))
 
 
-def test_long_names_do_not_break_what_has_to_be_typed(
-    run_tail: RunTail, sandbox: Sandbox, env: Env
-) -> None:
+def test_long_names_do_not_break_what_has_to_be_typed(run: RunTail, sandbox: Sandbox) -> None:
     long = "An extraordinarily long name of a shop " * 5
     entry = licence(1234567, "telegramBot", licenseName=long)
     entry["messenger"][0]["name"] = long
     answer_with(sandbox, entry)
-    done = run_tail("lines", "-o", "table", env={**env, "COLUMNS": "80"})
+    done = run("lines", "-o", "table", env={"COLUMNS": "80"})
     assert done.returncode == 0
     assert "1234567" in done.stdout
     assert "telegramBot" in done.stdout
@@ -102,8 +98,8 @@ def test_long_names_do_not_break_what_has_to_be_typed(
 
 
 @pytest.mark.parametrize("locale", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C"}], ids=str)
-def test_a_table_in_any_locale(locale: Env, run_tail: RunTail, env: Env) -> None:
-    done = run_tail("lines", "-o", "table", env={**env, **locale})
+def test_a_table_in_any_locale(locale: Env, run: RunTail) -> None:
+    done = run("lines", "-o", "table", env=locale)
     assert (done.returncode, done.stderr) == (0, "")
     assert "Demo Shop" in done.stdout or "Telegram" in done.stdout
 
@@ -145,10 +141,10 @@ ODD: dict[str, tuple[Any, list[Any]]] = {
 @pytest.mark.parametrize("output", ["table", "json"])
 @pytest.mark.parametrize(("data", "expected"), ODD.values(), ids=ODD)
 def test_odd_answers_never_fail(
-    data: Any, expected: list[Any], output: str, run_tail: RunTail, sandbox: Sandbox, env: Env
+    data: Any, expected: list[Any], output: str, run: RunTail, sandbox: Sandbox
 ) -> None:
     sandbox.faults.answer_api(LICENSES, 200, json.dumps({"success": True, "data": data}))
-    done = run_tail("lines", "-o", output, env=env)
+    done = run("lines", "-o", output)
     assert done.returncode == 0, done.stderr
     if output == "json" and expected:
         found = [(each["license"], each["messenger"]) for each in records(done.stdout)]
@@ -189,10 +185,8 @@ def test_a_reader_that_leaves(start_shell: StartShell, env: Env) -> None:
     ],
     ids=lambda value: " ".join(value),
 )
-def test_what_is_meant_is_looked_up(
-    argv: list[str], channels: list[str], start_tail: StartTail, env: Env
-) -> None:
-    tail = start_tail(*argv, "-v", env=env)
+def test_what_is_meant_is_looked_up(argv: list[str], channels: list[str], start: StartTail) -> None:
+    tail = start(*argv, "-v")
     tail.stderr.wait_for("ready")
     found = {line.rpartition(" ")[2] for line in tail.stderr.all if "subscribed to" in line}
     assert found == set(channels)
@@ -207,20 +201,18 @@ def test_what_is_meant_is_looked_up(
     ],
     ids=lambda value: " ".join(value),
 )
-def test_nothing_found_says_what_there_is(
-    argv: list[str], words: list[str], run_tail: RunTail, env: Env
-) -> None:
-    done = run_tail(*argv, env=env)
+def test_nothing_found_says_what_there_is(argv: list[str], words: list[str], run: RunTail) -> None:
+    done = run(*argv)
     assert (done.returncode, done.stdout) == (5, "")
     is_one_line(done.stderr, *words)
 
 
-def test_an_account_without_lines(run_tail: RunTail, sandbox: Sandbox, env: Env) -> None:
+def test_an_account_without_lines(run: RunTail, sandbox: Sandbox) -> None:
     answer_with(sandbox)
-    done = run_tail("--all", env=env)
+    done = run("--all")
     assert (done.returncode, done.stdout) == (5, "")
     is_one_line(done.stderr, "--all")
-    assert run_tail("lines", env=env).returncode == 0
+    assert run("lines").returncode == 0
 
 
 @pytest.mark.parametrize("argv", [["-l", "9"], ["-l", "5", "-m", "max"]], ids=" ".join)
@@ -246,27 +238,23 @@ def failed(run_tail: RunTail, env: Env, status: int, *words: str, timeout: float
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_what_passes_is_asked_again(
-    status: int, run_tail: RunTail, sandbox: Sandbox, env: Env
-) -> None:
+def test_what_passes_is_asked_again(status: int, run: RunTail, sandbox: Sandbox) -> None:
     sandbox.faults.answer_api(LICENSES, status, calls=1)
-    assert run_tail("lines", env=env).returncode == 0
+    assert run("lines").returncode == 0
     assert sandbox.api_requests(LICENSES) == 2
 
 
-def test_retry_after_is_kept(run_tail: RunTail, sandbox: Sandbox, env: Env) -> None:
+def test_retry_after_is_kept(run: RunTail, sandbox: Sandbox) -> None:
     sandbox.faults.answer_api(LICENSES, 429, headers={"Retry-After": "1"}, calls=1)
-    assert run_tail("lines", env=env).returncode == 0
+    assert run("lines").returncode == 0
     first, second = (each.at for each in sandbox.journal.of(ApiRequested) if each.path == LICENSES)
     assert second - first >= 1.0
 
 
 @pytest.mark.parametrize("text", ["soon", "1.5", "Thu, 01 Jan 1970 00:00:00 GMT"])
-def test_retry_after_of_any_kind_does_no_harm(
-    text: str, run_tail: RunTail, sandbox: Sandbox, env: Env
-) -> None:
+def test_retry_after_of_any_kind_does_no_harm(text: str, run: RunTail, sandbox: Sandbox) -> None:
     sandbox.faults.answer_api(LICENSES, 429, headers={"Retry-After": text}, calls=1)
-    done = run_tail("lines", env=env)
+    done = run("lines")
     assert done.returncode == 0, done.stderr
 
 

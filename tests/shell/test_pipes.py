@@ -285,11 +285,7 @@ def kill(tail: "subprocess.Popen[bytes]") -> None:
 @pytest.mark.defect("A.23")
 @pytest.mark.skipif(sys.platform != "linux", reason="pipes have a size on Linux only")
 def test_a_status_that_a_kill_cut_is_not_written_on(
-    start_tail_into: StartTailInto,
-    run_tail: RunTail,
-    pipe: tuple[int, int],
-    sandbox: Sandbox,
-    env: Env,
+    start_tail_into: StartTailInto, run: RunTail, pipe: tuple[int, int], sandbox: Sandbox, env: Env
 ) -> None:
     fcntl.fcntl(pipe[1], fcntl.F_SETPIPE_SZ, 4096)
     refused = [f"--channel={number}/telegram" for number in range(3000, 3400)]
@@ -301,7 +297,7 @@ def test_a_status_that_a_kill_cut_is_not_written_on(
     kill(tail)
     output += read_whole(pipe[0]).encode()
     assert not output.endswith(b"\n")
-    done = run_tail(*SELECT, "--meta", "--resume=x", "--for", "2s", env=env)
+    done = run(*SELECT, "--meta", "--resume=x", "--for", "2s")
     begin, *lines = done.stdout.splitlines()
     assert begin == ""
     assert [json.loads(line)["v"] for line in lines] == [1] * len(lines)

@@ -19,7 +19,6 @@ from tests.factories import let_refreshes_be_old, log_in, state_of, stored
 from tests.shell.conftest import (
     CHANNEL,
     SELECT,
-    Env,
     is_one_line,
     numbers_in,
     publish,
@@ -68,25 +67,25 @@ def test_a_token_that_is_dead_at_the_start_is_renewed_once(
 
 @pytest.mark.parametrize("status", [200, 403])
 def test_a_dead_token_is_known_by_its_code_with_any_status(
-    status: int, run_tail: RunTail, sandbox: Sandbox, env: Env, home: Path
+    status: int, run: RunTail, sandbox: Sandbox, home: Path
 ) -> None:
     log_in(sandbox, home)
     sandbox.expire_access_tokens()
     sandbox.faults.invalid_token_status = status
-    assert run_tail(*SELECT, "--for", "2s", env=env).returncode == 0
+    assert run(*SELECT, "--for", "2s").returncode == 0
     let_refreshes_be_old(home)
     sandbox.expire_access_tokens()
-    assert run_tail("lines", env=env).returncode == 0
+    assert run("lines").returncode == 0
     assert sandbox.tokens_refreshed == 2
 
 
 @pytest.mark.parametrize("argv", [("--all", "--for", "2s"), ("lines",), ("doctor",)], ids=str)
 def test_every_command_renews(
-    argv: tuple[str, ...], run_tail: RunTail, sandbox: Sandbox, env: Env, home: Path
+    argv: tuple[str, ...], run: RunTail, sandbox: Sandbox, home: Path
 ) -> None:
     log_in(sandbox, home)
     sandbox.expire_access_tokens()
-    assert run_tail(*argv, env=env).returncode == 0
+    assert run(*argv).returncode == 0
     assert (sandbox.tokens_refreshed, sandbox.tokens_made) == (1, 1)
 
 
@@ -117,16 +116,16 @@ def test_a_tail_outlives_its_tokens_while_the_connection_is_cut(
 
 
 def test_a_good_token_that_may_not_ends_with_what_it_may(
-    run_tail: RunTail, sandbox: Sandbox, env: Env, home: Path
+    run: RunTail, sandbox: Sandbox, home: Path
 ) -> None:
     log_in(sandbox, home)
-    done = run_tail("-l", "1229", "-m", "grWhatsapp", env=env)
+    done = run("-l", "1229", "-m", "grWhatsapp")
     assert (done.returncode, done.stdout) == (5, "")
     is_one_line(done.stderr, "1229 has: grWhatsApp, telegram", "asked for grWhatsapp")
-    done = run_tail("-l", "1230", "-m", "telegram", env=env)
+    done = run("-l", "1230", "-m", "telegram")
     assert (done.returncode, done.stdout) == (5, "")
     is_one_line(done.stderr, "1230 has: caWhatsApp")
-    done = run_tail("-l", "1403", "-m", "telegram", env=env)
+    done = run("-l", "1403", "-m", "telegram")
     assert (done.returncode, done.stdout) == (5, "")
     is_one_line(done.stderr, "no licence 1403", "it has: 1402, 1")
     assert sandbox.tokens_refreshed == 0
@@ -150,7 +149,7 @@ def test_a_dead_refresh_token_ends_even_a_running_tail(
     ["closed", "503", "hangs", "302", "html"],
 )
 def test_a_refresh_that_fails_in_passing_is_tried_again(
-    fault: str, start_tail: StartTail, sandbox: Sandbox, env: Env, home: Path
+    fault: str, start: StartTail, sandbox: Sandbox, home: Path
 ) -> None:
     log_in(sandbox, home)
     sandbox.expire_access_tokens()
@@ -166,7 +165,7 @@ def test_a_refresh_that_fails_in_passing_is_tried_again(
             faults.answer_api(path, 200, "<html>", calls=2)
         case status:
             faults.answer_api(path, int(status), calls=2)
-    tail = start_tail(*SELECT, env=env)
+    tail = start(*SELECT)
     wait_until(
         lambda: sandbox.subscribers(CHANNEL) > 0 or bool(ended([tail])), "the end", timeout=20
     )
@@ -271,12 +270,10 @@ def test_a_token_file_that_does_not_help(
 # --- several processes
 
 
-def test_ten_processes_renew_once(
-    start_tail: StartTail, sandbox: Sandbox, env: Env, home: Path
-) -> None:
+def test_ten_processes_renew_once(start: StartTail, sandbox: Sandbox, home: Path) -> None:
     log_in(sandbox, home)
     sandbox.expire_access_tokens()
-    tails = [start_tail(*SELECT, env=env) for _ in range(PROCESSES)]
+    tails = [start(*SELECT) for _ in range(PROCESSES)]
     all_subscribed(sandbox, tails)
     assert (sandbox.tokens_refreshed, sandbox.tokens_made) == (1, 1)
     let_refreshes_be_old(home)
@@ -300,11 +297,11 @@ def ended(tails: list[LiveProcess]) -> list[str]:
 
 
 def test_channels_refused_at_once_renew_once(
-    start_tail: StartTail, sandbox: Sandbox, env: Env, home: Path
+    start: StartTail, sandbox: Sandbox, home: Path
 ) -> None:
     log_in(sandbox, home)
     sandbox.expire_access_tokens()
-    tail = start_tail("-l", "1229", "-m", "telegram", "-m", "grWhatsApp", "-v", env=env)
+    tail = start("-l", "1229", "-m", "telegram", "-m", "grWhatsApp", "-v")
     tail.stderr.wait_for("ready: 2 channels")
     assert sandbox.tokens_refreshed == 1
     assert {each.channel for each in sandbox.journal.of(AuthRequested)} == {

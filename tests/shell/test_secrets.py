@@ -93,8 +93,8 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("argv", COMMANDS, ids=" ".join)
-def test_commands(argv: list[str], run_tail: RunTail, env: Env, secrets: Secrets) -> None:
-    done = run_tail(*argv, env=env)
+def test_commands(argv: list[str], run: RunTail, secrets: Secrets) -> None:
+    done = run(*argv)
     assert done.returncode in (0, 5)
     assert "Traceback" not in done.stderr
     secrets.check(" ".join(argv), *said(done))
@@ -122,7 +122,7 @@ def test_a_tail_that_renews(
 
 
 def test_login(
-    run_tail: RunTail,
+    run: RunTail,
     start_terminal: StartTerminal,
     sandbox: Sandbox,
     env: Env,
@@ -130,7 +130,7 @@ def test_login(
     home: Path,
 ) -> None:
     who = ("--email", sandbox.email, "--app-id", sandbox.app_id)
-    done = run_tail("login", *who, "--password-file", "-", env=env, input=sandbox.password)
+    done = run("login", *who, "--password-file", "-", input=sandbox.password)
     assert done.returncode == 0
     secrets.learn(stored(home))
     secrets.check("login", *said(done))
@@ -155,22 +155,22 @@ FAULTS = {
 
 @pytest.mark.parametrize(("status", "body"), FAULTS.values(), ids=FAULTS)
 def test_auth_that_fails(
-    status: int, body: str, run_tail: RunTail, sandbox: Sandbox, env: Env, secrets: Secrets
+    status: int, body: str, run: RunTail, sandbox: Sandbox, secrets: Secrets
 ) -> None:
     sandbox.faults.answer_auth(status, body)
     argv = (*SELECT, "-vv", "--log-format", "json", "--for", "1s")
-    done = run_tail(*argv, env=env)
+    done = run(*argv)
     assert done.stderr
     secrets.check("stderr", *said(done))
 
 
 @pytest.mark.parametrize("argv", [SELECT, ("lines",), ("doctor",), ("--all",)], ids=" ".join)
 def test_a_login_that_is_dead(
-    argv: tuple[str, ...], run_tail: RunTail, sandbox: Sandbox, env: Env, secrets: Secrets
+    argv: tuple[str, ...], run: RunTail, sandbox: Sandbox, secrets: Secrets
 ) -> None:
     sandbox.expire_access_tokens()
     sandbox.expire_refresh_tokens()
-    done = run_tail(*argv, env=env)
+    done = run(*argv)
     assert done.returncode == 3
     assert "chatapp-tail login" in done.stderr + done.stdout
     secrets.check("stderr", *said(done))
@@ -178,36 +178,34 @@ def test_a_login_that_is_dead(
 
 @pytest.mark.parametrize("answer", ["{}", '{"data":{"accessToken":"%s"}}', "[" * 50_000])
 def test_a_refresh_whose_answer_is_odd(
-    answer: str, run_tail: RunTail, sandbox: Sandbox, env: Env, secrets: Secrets
+    answer: str, run: RunTail, sandbox: Sandbox, secrets: Secrets
 ) -> None:
     odd = "made-up-new-access"
     secrets.texts.add(odd)
     sandbox.expire_access_tokens()
     sandbox.faults.answer_api("/v1/tokens/refresh", 200, answer.replace("%s", odd))
-    done = run_tail("lines", env=env)
+    done = run("lines")
     assert done.returncode == 4
     secrets.check("stderr", *said(done))
 
 
 @pytest.mark.parametrize("token", ["geheim\n$2y", "geheim-ключ"])
-def test_a_token_that_cannot_be_one(
-    token: str, run_tail: RunTail, env: Env, secrets: Secrets, home: Path
-) -> None:
+def test_a_token_that_cannot_be_one(token: str, run: RunTail, secrets: Secrets, home: Path) -> None:
     file = home.parent / "token"
     file.write_text(token)
     for whole, argv in (({"CHATAPP_TOKEN": token}, ()), ({}, ("--token-file", str(file)))):
-        done = run_tail(*SELECT, *argv, env={**env, **whole})
+        done = run(*SELECT, *argv, env=whole)
         assert done.returncode == 3
         secrets.check("stderr", *said(done))
 
 
 @pytest.mark.parametrize("argv", [SELECT, ("lines",), ("doctor",)], ids=" ".join)
 def test_a_proxy_that_is_down(
-    argv: tuple[str, ...], run_tail: RunTail, closed_port: int, env: Env, secrets: Secrets
+    argv: tuple[str, ...], run: RunTail, closed_port: int, secrets: Secrets
 ) -> None:
     url = f"http://user:geheim-p%40ss@127.0.0.1:{closed_port}"
     more = ("-vv", "--no-reconnect") if argv == SELECT else ()
-    done = run_tail(*argv, *more, env={**env, "CHATAPP_TAIL_PROXY": url})
+    done = run(*argv, *more, env={"CHATAPP_TAIL_PROXY": url})
     assert done.returncode == 4
     secrets.check("stderr", *said(done))
 
@@ -223,11 +221,9 @@ def test_a_proxy_that_is_down(
     ],
     ids=" ".join,
 )
-def test_secrets_that_were_typed_are_not_repeated(
-    argv: list[str], run_tail: RunTail, env: Env
-) -> None:
+def test_secrets_that_were_typed_are_not_repeated(argv: list[str], run: RunTail) -> None:
     """What stderr says ends in log files."""
-    done = run_tail(*argv, env=env)
+    done = run(*argv)
     assert done.returncode == 2
     assert "geheim" not in done.stderr
 

@@ -71,10 +71,10 @@ def never_answering() -> Iterator[tuple[int, Callable[[], None]]]:
 @each_signal
 @pytest.mark.parametrize("server", ["--ws-url=ws", "--ws-url=wss", "--api-url=http"])
 def test_while_a_server_never_answers(
-    signum: signal.Signals, server: str, start_tail: StartTail, env: Env
+    signum: signal.Signals, server: str, start: StartTail
 ) -> None:
     with never_answering() as (port, accept):
-        tail = start_tail(*SELECT, f"{server}://127.0.0.1:{port}", env=env)
+        tail = start(*SELECT, f"{server}://127.0.0.1:{port}")
         accept()
         tail.send_signal(signum)
         assert tail.wait(timeout=PROMPT) == -signum
@@ -82,13 +82,11 @@ def test_while_a_server_never_answers(
 
 
 @each_signal
-def test_while_the_connect_gets_no_answer(
-    signum: signal.Signals, start_tail: StartTail, env: Env
-) -> None:
+def test_while_the_connect_gets_no_answer(signum: signal.Signals, start: StartTail) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         address = full.getsockname()
         with socket.create_connection(address):  # the one that the backlog has room for
-            tail = start_tail(*SELECT, "-v", "--ws-url", "ws://{}:{}".format(*address), env=env)
+            tail = start(*SELECT, "-v", "--ws-url", "ws://{}:{}".format(*address))
             tail.stderr.wait_for("connecting")
             tail.send_signal(signum)
             assert tail.wait(timeout=PROMPT) == -signum
@@ -96,10 +94,8 @@ def test_while_the_connect_gets_no_answer(
 
 
 @each_signal
-def test_between_retries(
-    signum: signal.Signals, start_tail: StartTail, closed_port: int, env: Env
-) -> None:
-    tail = start_tail(*SELECT, "--ws-url", f"ws://127.0.0.1:{closed_port}", env=env)
+def test_between_retries(signum: signal.Signals, start: StartTail, closed_port: int) -> None:
+    tail = start(*SELECT, "--ws-url", f"ws://127.0.0.1:{closed_port}")
     tail.stderr.wait_for("trying again")
     tail.send_signal(signum)
     assert tail.wait(timeout=PROMPT) == -signum
@@ -151,9 +147,9 @@ sys.meta_path.insert(0, Interrupt())
         "http.client",
     ],
 )
-def test_while_it_starts(module: str, start_tail: StartTail, tmp_path: Path, env: Env) -> None:
+def test_while_it_starts(module: str, start: StartTail, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(interrupting_finder(module))
-    tail = start_tail(*SELECT, env={**env, "PYTHONPATH": str(tmp_path)})
+    tail = start(*SELECT, env={"PYTHONPATH": str(tmp_path)})
     assert tail.wait() == -signal.SIGINT
     assert (tail.stdout.text, tail.stderr.text) == ("", "")
 
@@ -161,21 +157,19 @@ def test_while_it_starts(module: str, start_tail: StartTail, tmp_path: Path, env
 @pytest.mark.defect("A.25")
 @pytest.mark.parametrize("module", ["click", "chatapp_tail.cli.run"])
 def test_a_request_while_it_starts_is_answered_once_it_tails(
-    module: str, start_tail: StartTail, tmp_path: Path, env: Env
+    module: str, start: StartTail, tmp_path: Path
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(interrupting_finder(module, signal.SIGUSR1))
-    tail = start_tail(*SELECT, env={**env, "PYTHONPATH": str(tmp_path)})
+    tail = start(*SELECT, env={"PYTHONPATH": str(tmp_path)})
     tail.stderr.wait_for("0 records")
     tail.send_signal(signal.SIGTERM)
     assert tail.wait() == -signal.SIGTERM
 
 
 @pytest.mark.defect("A.25")
-def test_a_request_while_the_api_never_answers_does_no_harm(
-    start_tail: StartTail, env: Env
-) -> None:
+def test_a_request_while_the_api_never_answers_does_no_harm(start: StartTail) -> None:
     with never_answering() as (port, accept):
-        tail = start_tail("--all", "--api-url", f"http://127.0.0.1:{port}", env=env)
+        tail = start("--all", "--api-url", f"http://127.0.0.1:{port}")
         accept()
         for signum in (signal.SIGUSR1, signal.SIGUSR1, signal.SIGTERM):
             tail.send_signal(signum)

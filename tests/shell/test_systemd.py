@@ -80,11 +80,9 @@ def env(systemd: Systemd, sandbox: Sandbox) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("systemd", ["path", "abstract"], indirect=True)
-def test_from_start_to_stop(
-    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, env: Env
-) -> None:
+def test_from_start_to_stop(start: StartTail, sandbox: Sandbox, systemd: Systemd) -> None:
     sandbox.faults.withhold_confirmations = True
-    tail = start_tail(*SELECT, env=env)
+    tail = start(*SELECT)
     sandbox.wait_for(lambda s: s.auth_requests == 1, scaled(10))
     received(sandbox)
     assert systemd.drain() == [], "connected is not ready"
@@ -102,10 +100,8 @@ def test_from_start_to_stop(
     assert sum("STOPPING=1" in each for each in systemd.told) == 1
 
 
-def test_a_loss_is_told_and_its_end(
-    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, env: Env
-) -> None:
-    start_tail(*SELECT, env=env)
+def test_a_loss_is_told_and_its_end(start: StartTail, sandbox: Sandbox, systemd: Systemd) -> None:
+    start(*SELECT)
     systemd.wait_for("READY=1")
     sandbox.abort_sockets()
     assert sandbox.ws_url in systemd.wait_for("STATUS=lost")
@@ -113,21 +109,19 @@ def test_a_loss_is_told_and_its_end(
 
 
 def test_one_refused_channel_does_not_keep_it_from_being_ready(
-    start_tail: StartTail, systemd: Systemd, env: Env
+    start: StartTail, systemd: Systemd
 ) -> None:
-    start_tail(*SELECT, "-c", "99/telegram", env=env)
+    start(*SELECT, "-c", "99/telegram")
     assert "1 refused" in systemd.wait_for("READY=1")
 
 
-def test_it_is_not_ready_when_all_is_refused(run_tail: RunTail, systemd: Systemd, env: Env) -> None:
-    assert run_tail("-l", "99", "-m", "telegram", env=env).returncode == 5
+def test_it_is_not_ready_when_all_is_refused(run: RunTail, systemd: Systemd) -> None:
+    assert run("-l", "99", "-m", "telegram").returncode == 5
     assert not [each for each in systemd.drain() if "READY=1" in each]
 
 
-def test_the_watchdog_is_fed_at_half_its_patience(
-    start_tail: StartTail, systemd: Systemd, env: Env
-) -> None:
-    start_tail(*SELECT, env={**env, "WATCHDOG_USEC": "400000"})
+def test_the_watchdog_is_fed_at_half_its_patience(start: StartTail, systemd: Systemd) -> None:
+    start(*SELECT, env={"WATCHDOG_USEC": "400000"})
     systemd.wait_for("WATCHDOG=1")
     began = time.monotonic()
     for _ in range(5):
@@ -136,11 +130,11 @@ def test_the_watchdog_is_fed_at_half_its_patience(
 
 
 def test_the_watchdog_is_fed_while_nothing_can_be_reached(
-    start_tail: StartTail, systemd: Systemd, env: Env, closed_port: int
+    start: StartTail, systemd: Systemd, closed_port: int
 ) -> None:
     """Not ready is not dead."""
     url = f"ws://127.0.0.1:{closed_port}"
-    start_tail(*SELECT, "--ws-url", url, env={**env, "WATCHDOG_USEC": "200000"})
+    start(*SELECT, "--ws-url", url, env={"WATCHDOG_USEC": "200000"})
     systemd.wait_for("STATUS=lost")
     systemd.wait_for("WATCHDOG=1")
     assert not [each for each in systemd.told if "READY=1" in each]
@@ -191,11 +185,9 @@ def waits_of(pid: int) -> int:
 
 
 def test_a_watchdog_of_somebody_else_is_not_fed(
-    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, env: Env
+    start: StartTail, sandbox: Sandbox, systemd: Systemd
 ) -> None:
-    tail = start_tail(
-        *SELECT, "-n", "1", env={**env, "WATCHDOG_USEC": "10000", "WATCHDOG_PID": "1"}
-    )
+    tail = start(*SELECT, "-n", "1", env={"WATCHDOG_USEC": "10000", "WATCHDOG_PID": "1"})
     systemd.wait_for("READY=1")
     publish(sandbox, [1])
     assert tail.wait() == 0
@@ -203,9 +195,9 @@ def test_a_watchdog_of_somebody_else_is_not_fed(
 
 
 def test_a_count_that_is_reached_is_a_stop_too(
-    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, env: Env
+    start: StartTail, sandbox: Sandbox, systemd: Systemd
 ) -> None:
-    tail = start_tail(*SELECT, "-n", "1", env=env)
+    tail = start(*SELECT, "-n", "1")
     systemd.wait_for("READY=1")
     publish(sandbox, [1])
     assert tail.wait() == 0
@@ -213,10 +205,10 @@ def test_a_count_that_is_reached_is_a_stop_too(
 
 
 def test_odd_text_of_a_server_does_not_end_it(
-    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, env: Env
+    start: StartTail, sandbox: Sandbox, systemd: Systemd
 ) -> None:
     """Half of a surrogate pair is legal JSON, and no UTF-8."""
-    tail = start_tail(*SELECT, "-n", "1", env=env)
+    tail = start(*SELECT, "-n", "1")
     systemd.wait_for("READY=1")
     odd = json.dumps({"code": 4200, "message": "half \ud800 of a pair\nMAINPID=1"})
     sandbox.close_sockets(1000, before=f'{{"event":"pusher:error","data":{odd}}}')
@@ -246,9 +238,7 @@ def test_a_socket_that_nobody_reads_does_no_harm(
     assert len(systemd.drain()) < 2000
 
 
-def test_other_commands_tell_nothing(
-    run_tail: RunTail, sandbox: Sandbox, systemd: Systemd, env: Env
-) -> None:
-    assert run_tail("lines", env=env).returncode == 0
+def test_other_commands_tell_nothing(run: RunTail, sandbox: Sandbox, systemd: Systemd) -> None:
+    assert run("lines").returncode == 0
     assert sandbox.journal.of(ApiRequested)
     assert systemd.drain() == []

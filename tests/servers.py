@@ -8,7 +8,6 @@ import json
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -43,9 +42,8 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request: when, over which connection (from 0), and what the form says."""
+    """One request: over which connection it came (from 0), and what its form says."""
 
-    at: float
     connection: int
     request: Request
 
@@ -102,10 +100,7 @@ class HttpServer:
     """
 
     def __init__(
-        self,
-        answer: Callable[[Call], Answer] | None = None,
-        *,
-        tls: ssl.SSLContext | None = None,
+        self, answer: Callable[[Call], Answer] | None = None, *, tls: ssl.SSLContext | None = None
     ) -> None:
         self.answers: dict[str, list[Answer]] = {}
         self.received: list[Call] = []
@@ -145,8 +140,9 @@ class HttpServer:
             return self.calls
 
     def _next_answer(self, call: Call) -> Answer:
-        waiting = self.answers.get(call.request.path, [NOTHING])
-        return waiting.pop(0) if len(waiting) > 1 else waiting[0]
+        with self._changed:
+            waiting = self.answers.get(call.request.path, [NOTHING])
+            return waiting.pop(0) if len(waiting) > 1 else waiting[0]
 
     def _accept(self) -> None:
         while True:
@@ -164,7 +160,7 @@ class HttpServer:
     def _serve(self, sock: socket.socket, connection: int) -> None:
         with suppress(OSError), sock, sock.makefile("rb") as stream:
             while request := _read(stream):
-                if not self._respond(sock, Call(time.monotonic(), connection, request)):
+                if not self._respond(sock, Call(connection, request)):
                     return
 
     def _respond(self, sock: socket.socket, call: Call) -> bool:

@@ -19,6 +19,8 @@ from typing import IO, Protocol
 
 import pytest
 
+from chatapp_tail.sandbox import Sandbox
+
 TIMEOUT_SCALE = float(os.environ.get("CHATAPP_TAIL_TEST_TIMEOUT_SCALE", "1.0"))
 """Every deadline of a test is multiplied by this: a slow machine raises it."""
 
@@ -26,6 +28,11 @@ TEST_TIMEOUT = 60.0
 """Seconds a test without its own `timeout` mark may take, before scaling."""
 
 PROGRAM = (sys.executable, "-m", "chatapp_tail")
+
+# No proxy of the developer stands before what tests listen on.
+for _name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+    os.environ.pop(_name, None)
+    os.environ.pop(_name.lower(), None)
 
 # A suite in the background of a script is told to ignore SIGINT; what it starts would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -285,6 +292,13 @@ def start_tail(start_process: StartProcess) -> StartTail:
         return start_process([*PROGRAM, *args], env=env, stdin=stdin)
 
     return start
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """ChatApp's service as the package embeds it, with an account of its own."""
+    with Sandbox() as running:
+        yield running
 
 
 @pytest.fixture

@@ -261,10 +261,7 @@ def _running(
 
 
 def _read_all(
-    run: Run,
-    events: int,
-    take: Callable[[bytes, int], None] | None = None,
-    mark: bytes = b"\n",
+    run: Run, events: int, take: Callable[[bytes, int], None] | None = None, mark: bytes = b"\n"
 ) -> None:
     seen = read_lines(run.process.output, events, time.monotonic() + _LONG, take, mark)
     if seen < events:

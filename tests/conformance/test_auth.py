@@ -17,9 +17,9 @@ from chatapp_tail.items import StopCause
 from chatapp_tail.pusher.answers import AuthAnswer, Denied, Granted, TokenRefused, Unavailable
 from tests.conftest import TIMEOUT_SCALE, StartTail
 from tests.pusher_machine import CHANNEL, OTHER, PUBLIC, Machine
+from tests.servers import Answer, Call, HttpEndpoint, good, signed
 
 from .harness import Auth, Client, signature
-from .http_endpoint import Answer, Call, HttpEndpoint, good, signed
 from .server import Peer, Server, ready_then_end
 from .server import good as well
 

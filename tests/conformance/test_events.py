@@ -17,10 +17,10 @@ from chatapp_tail.spool import Spool
 from chatapp_tail.threads import Waker
 from tests.conftest import TIMEOUT_SCALE
 from tests.pusher_machine import CHANNEL, MESSAGE, OTHER, Machine, frame
+from tests.servers import HttpEndpoint
 
 from .frames import PING, PONG, TEXT, encode
 from .harness import Client, Link, Program
-from .http_endpoint import HttpEndpoint
 from .server import Server
 
 

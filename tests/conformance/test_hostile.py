@@ -15,11 +15,11 @@ from chatapp_tail.pusher.frames import TOO_BIG, FrameDecoder
 from chatapp_tail.pusher.transport import MAX_MESSAGE
 from tests.conftest import StartTail
 from tests.pusher_machine import CHANNEL, MESSAGE, Machine
+from tests.servers import HttpEndpoint
 
 from .conftest import server_context
 from .frames import BINARY, CONTINUATION, PING, PONG, TEXT, encode
 from .harness import Client, Link
-from .http_endpoint import HttpEndpoint
 from .server import Peer, Script, Server, good
 
 EVENT = MESSAGE.encode()

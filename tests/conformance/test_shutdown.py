@@ -16,10 +16,10 @@ from chatapp_tail.pusher.answers import AuthAnswer, Granted
 from chatapp_tail.pusher.connection import Timing
 from tests.conftest import TIMEOUT_SCALE, StartTail
 from tests.pusher_machine import CHANNEL
+from tests.servers import HttpEndpoint
 
 from .frames import CLOSE
 from .harness import Auth, Client, Link, Program
-from .http_endpoint import HttpEndpoint
 from .server import Peer, Script, Server, mute, upgraded_mute
 
 

@@ -13,21 +13,17 @@ import socket
 import ssl
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
-from urllib.parse import parse_qs
 
 import pusher
 import trustme
 
 from tests.conftest import TIMEOUT_SCALE, clean_environment, wait_until
+from tests.servers import Answer, Call, HttpEndpoint
 
 HERE = Path(__file__).parent
 SERVER = HERE / "node_modules" / "@soketi" / "soketi" / "bin" / "server.js"
@@ -65,6 +61,12 @@ class Certificate:
     ca_file: Path
     cert_file: Path
     key_file: Path
+
+    def server_context(self) -> ssl.SSLContext:
+        """What a server with this certificate speaks TLS with."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.cert_file, self.key_file)
+        return context
 
 
 def issue_certificate(directory: Path) -> Certificate:
@@ -310,153 +312,29 @@ class Soketi:
         self.close()
 
 
-@dataclass(frozen=True, slots=True)
-class AuthRequest:
-    """One request to the auth endpoint, as it came."""
-
-    authorization: str | None
-    content_type: str
-    socket_id: str
-    channel: str
-    client: tuple[str, int]
-    """Address of the client: equal for requests over one kept-alive connection."""
-
-
-class AuthEndpoint:
+class AuthEndpoint(HttpEndpoint):
     """`POST /broadcasting/auth` in a thread: signs for soketi when the token is right.
 
     Takes a form or JSON; a wrong token gets status 401 and ChatApp's error body.
     """
 
-    def __init__(self, certificate: Certificate | None = None, *, token: str = TOKEN) -> None:
+    def __init__(self, certificate: Certificate | None = None) -> None:
+        tls = certificate.server_context() if certificate else None
+        super().__init__(_authorise, lambda _: Answer(404), tls=tls)
         self.certificate = certificate
-        self.token = token
-        self.requests: list[AuthRequest] = []
-        self._server = _AuthServer(self)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-
-    @property
-    def port(self) -> int:
-        """Port on 127.0.0.1."""
-        return int(self._server.server_address[1])
-
-    @property
-    def api_url(self) -> str:
-        """What `--api-url` wants."""
-        return f"{'https' if self.certificate else 'http'}://{HOST}:{self.port}"
-
-    def answer(self, request: AuthRequest) -> tuple[int, dict[str, Any]]:
-        """HTTP status and JSON body for one request."""
-        self.requests.append(request)
-        if request.authorization != self.token:
-            error = {"code": "ApiInvalidTokenError", "message": "Invalid Token"}
-            return 401, {"success": False, "error": error}
-        text = f"{request.socket_id}:{request.channel}"
-        signature = hmac.new(APP_SECRET.encode(), text.encode(), hashlib.sha256).hexdigest()
-        return 200, {"auth": f"{APP_KEY}:{signature}"}
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.break_connections()
-        self._server.server_close()  # joins the threads of the connections
-        self._thread.join()
 
 
-class _AuthServer(ThreadingHTTPServer):
-    """The listening side, and the connections that clients keep alive."""
-
-    daemon_threads = False
-    request_queue_size = 128
-
-    def __init__(self, endpoint: AuthEndpoint) -> None:
-        self.endpoint = endpoint
-        self._open: set[socket.socket] = set()
-        self._lock = threading.Lock()
-        super().__init__((HOST, 0), _AuthHandler)
-        certificate = endpoint.certificate
-        if certificate is not None:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(certificate.cert_file, certificate.key_file)
-            # The handshake happens at the first read, in the thread of the connection.
-            self.socket = context.wrap_socket(
-                self.socket, server_side=True, do_handshake_on_connect=False
-            )
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        with self._lock:
-            self._open.add(request)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        with self._lock:
-            self._open.discard(request)
-            super().shutdown_request(request)
-
-    def break_connections(self) -> None:
-        """Wake the threads that wait for one more request of an idle client."""
-        with self._lock:
-            for connection in self._open:
-                # The plain shutdown: a TLS one could wait for the peer.
-                with suppress(OSError):  # the client was faster
-                    socket.socket.shutdown(connection, socket.SHUT_RDWR)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a client that is killed or does not trust us is part of the tests."""
+def _authorise(call: Call) -> Answer:
+    if call.request.headers["Authorization"] != TOKEN:
+        return Answer(401, '{"success":false,"error":{"code":"ApiInvalidTokenError"}}')
+    fields = _fields(call)
+    text = f"{fields['socket_id']}:{fields['channel_name']}"
+    signature = hmac.new(APP_SECRET.encode(), text.encode(), hashlib.sha256).hexdigest()
+    return Answer(body=json.dumps({"auth": f"{APP_KEY}:{signature}"}))
 
 
-class _AuthHandler(BaseHTTPRequestHandler):
-    """One connection; HTTP/1.1, so that it serves many requests."""
-
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = -1  # headers and body leave in one segment
-    timeout = 120.0
-    server: _AuthServer
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-        if self.path != "/broadcasting/auth":
-            self._reply(404, {"success": False})
-            return
-        content_type = self.headers.get("Content-Type", "")
-        try:
-            fields = _fields(content_type, body)
-            request = AuthRequest(
-                authorization=self.headers.get("Authorization"),
-                content_type=content_type,
-                socket_id=fields["socket_id"],
-                channel=fields["channel_name"],
-                client=self.client_address,
-            )
-        except (KeyError, ValueError):
-            self._reply(422, {"success": False})
-            return
-        self._reply(*self.server.endpoint.answer(request))
-
-    def _reply(self, status: int, document: dict[str, Any]) -> None:
-        body = json.dumps(document).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - overrides
-        """Keep the output of the test run clean."""
-
-
-def _fields(content_type: str, body: bytes) -> dict[str, str]:
-    if content_type.startswith("application/json"):
-        document = json.loads(body)
-        return {name: str(document[name]) for name in ("socket_id", "channel_name")}
-    pairs = parse_qs(body.decode(), strict_parsing=True)
-    return {name: values[0] for name, values in pairs.items()}
+def _fields(call: Call) -> dict[str, str]:
+    if call.request.headers["Content-Type"] == "application/json":
+        fields: dict[str, str] = json.loads(call.request.body)
+        return fields
+    return call.form

@@ -49,7 +49,7 @@ def test_a_recheck_is_answered_and_disturbs_nothing(soketi: Soketi, auth: AuthEn
             CHANNELS,
             timing=Timing(recheck_interval=0.3, confirm_timeout=2.0),
         ),
-        Api(Http(auth.api_url), StaticToken(Secret(TOKEN))).authorise,
+        Api(Http(auth.url), StaticToken(Secret(TOKEN))).authorise,
         sink,
         trace=True,
     )
@@ -74,7 +74,7 @@ def test_a_recheck_is_answered_and_disturbs_nothing(soketi: Soketi, auth: AuthEn
     # Every event once, the same signature each time, and not a word about any of it.
     assert len([item for item in collected if isinstance(item, ChannelEvent)]) == 3
     assert len(set(asked(collected))) == len(CHANNELS)
-    assert len(auth.requests) == len(CHANNELS)
+    assert len(auth.received) == len(CHANNELS)
     assert len([item for item in collected if isinstance(item, Ready)]) == 1
     assert not [item for item in collected if isinstance(item, Lost | ConnectionWarning)]
     assert {item.reason for item in collected if isinstance(item, Gap)} <= {RENEWED}

@@ -53,7 +53,7 @@ FRAMES = [(event, envelope(queue, event, item)) for event, queue, item in SEED]
 
 def endpoints(server: Soketi, endpoint: AuthEndpoint) -> tuple[str, ...]:
     """The options that point the program at the peers."""
-    return ("--ws-url", server.ws_url, "--api-url", endpoint.api_url)
+    return ("--ws-url", server.ws_url, "--api-url", endpoint.url)
 
 
 def message(number: int) -> str:
@@ -85,7 +85,7 @@ def test_seed_events_come_out_byte_for_byte(
     chat = "private-1480000001h1360000000000000001"
     assert json.loads(tail.stdout.all[0])["id"] == f"message:1229:telegram:{chat}:696"
     assert tail.stdout.text.count("\n") == 3
-    assert auth.requests[0].authorization == TOKEN
+    assert auth.calls[0].request.headers["Authorization"] == TOKEN
 
 
 def test_raw_output_is_the_data_of_the_frame(
@@ -189,7 +189,7 @@ def test_a_restarted_server_is_found_again(
     assert tail.wait() == 0
     assert tail.stdout.all == [message(1), message(2)]
     # A signature belongs to one connection, so a new one was asked for.
-    assert len({request.socket_id for request in auth.requests}) >= 2
+    assert len({call.form["socket_id"] for call in auth.calls}) >= 2
 
 
 def test_a_reader_that_goes_away_ends_the_pipeline(

@@ -39,7 +39,7 @@ def subscribed(server: Soketi, endpoint: AuthEndpoint) -> Iterator[ClientConnect
     with connect(url, proxy=None, **trust) as link:
         socket_id = json.loads(receive(link)["data"])["socket_id"]
         answer = requests.post(
-            f"{endpoint.api_url}/broadcasting/auth",
+            f"{endpoint.url}/broadcasting/auth",
             data={"socket_id": socket_id, "channel_name": CHANNEL},
             headers={"Authorization": TOKEN},
             verify=str(endpoint.certificate.ca_file) if endpoint.certificate else True,
@@ -146,7 +146,7 @@ def test_a_server_that_cannot_start_is_reported(node: str, certificate: Certific
 
 
 def test_auth_takes_form_and_json_over_one_connection(auth: AuthEndpoint) -> None:
-    url = f"{auth.api_url}/broadcasting/auth"
+    url = f"{auth.url}/broadcasting/auth"
     fields = {"socket_id": "1.2", "channel_name": CHANNEL}
     headers = {"Authorization": TOKEN}
     with requests.Session() as session:
@@ -154,14 +154,14 @@ def test_auth_takes_form_and_json_over_one_connection(auth: AuthEndpoint) -> Non
         document = session.post(url, json=fields, headers=headers, timeout=10)
     signature = hmac.new(APP_SECRET.encode(), f"1.2:{CHANNEL}".encode(), hashlib.sha256)
     assert form.json() == document.json() == {"auth": f"{APP_KEY}:{signature.hexdigest()}"}
-    assert len(auth.requests) == 2
-    assert auth.requests[0].client == auth.requests[1].client
+    assert len(auth.calls) == 2
+    assert auth.calls[0].connection == auth.calls[1].connection
 
 
 @pytest.mark.parametrize("authorization", [None, "wrong", f"Bearer {TOKEN}"])
 def test_auth_refuses_other_tokens(auth: AuthEndpoint, authorization: str | None) -> None:
     answer = requests.post(
-        f"{auth.api_url}/broadcasting/auth",
+        f"{auth.url}/broadcasting/auth",
         data={"socket_id": "1.2", "channel_name": CHANNEL},
         headers={"Authorization": authorization} if authorization else {},
         timeout=10,
@@ -173,7 +173,7 @@ def test_auth_refuses_other_tokens(auth: AuthEndpoint, authorization: str | None
 def test_auth_ends_while_a_client_keeps_its_connection() -> None:
     with requests.Session() as session:
         with AuthEndpoint() as endpoint:
-            assert session.post(endpoint.api_url, timeout=10).status_code == 404
+            assert session.post(endpoint.url, timeout=10).status_code == 404
             leaving = time.monotonic()
         assert time.monotonic() - leaving < 5
 

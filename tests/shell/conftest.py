@@ -24,9 +24,14 @@ from tests.conftest import (
     PROGRAM,
     TIMEOUT_SCALE,
     LiveProcess,
+    RunTail,
     StartProcess,
+    StartTail,
     clean_environment,
 )
+
+Env = Mapping[str, str]
+"""Variables of a process."""
 
 SELECT = ("--license", "1229", "--messenger", "telegram")
 CHANNEL = messenger_channel(1229, "telegram")
@@ -133,12 +138,6 @@ def is_one_line(stderr: str, *words: str) -> None:
 
 
 @pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
-
-
-@pytest.fixture
 def greeter() -> Iterator[Sandbox]:
     """A sandbox that publishes one event as soon as somebody subscribes."""
     with Sandbox(rate=0.01) as running:
@@ -155,6 +154,17 @@ def reaching(sandbox: Sandbox) -> dict[str, str]:
     return env | ({"CHATAPP_TAIL_CA_FILE": str(sandbox.ca_file)} if sandbox.ca_file else {})
 
 
+def without_token(sandbox: Sandbox) -> dict[str, str]:
+    """The environment in which a tail reaches this sandbox, but for the token."""
+    env = reaching(sandbox)
+    del env["CHATAPP_TOKEN"]
+    return env
+
+
+def who(sandbox: Sandbox) -> tuple[str, ...]:
+    return ("--email", sandbox.email, "--app-id", sandbox.app_id)
+
+
 @pytest.fixture
 def env(sandbox: Sandbox) -> dict[str, str]:
     return reaching(sandbox)
@@ -166,9 +176,7 @@ def env(sandbox: Sandbox) -> dict[str, str]:
 class StartShell(Protocol):
     """Type of the fixture `start_shell`."""
 
-    def __call__(
-        self, script: str, *, env: Mapping[str, str], shell: str = "bash"
-    ) -> LiveProcess: ...
+    def __call__(self, script: str, *, env: Env, shell: str = "bash") -> LiveProcess: ...
 
 
 @pytest.fixture
@@ -186,7 +194,7 @@ def program_path(tmp_path: Path) -> str:
 def start_shell(start_process: StartProcess, program_path: str) -> StartShell:
     """Start a script of a shell; in it, `chatapp-tail` is this program."""
 
-    def start(script: str, *, env: Mapping[str, str], shell: str = "bash") -> LiveProcess:
+    def start(script: str, *, env: Env, shell: str = "bash") -> LiveProcess:
         return start_process([shell, "-c", script], env={**env, "PATH": program_path})
 
     return start
@@ -204,7 +212,7 @@ def start_tail_into(home: Path) -> Iterator[StartTailInto]:
     started: list[subprocess.Popen[bytes]] = []
 
     def start(
-        stdout: int, *args: str, env: Mapping[str, str], stderr: int = subprocess.PIPE
+        stdout: int, *args: str, env: Env, stderr: int = subprocess.PIPE
     ) -> "subprocess.Popen[bytes]":
         process = subprocess.Popen(
             [*PROGRAM, *args],
@@ -224,6 +232,60 @@ def start_tail_into(home: Path) -> Iterator[StartTailInto]:
         process.wait()
         if process.stderr is not None:
             process.stderr.close()
+
+
+@pytest.fixture
+def run(run_tail: RunTail, env: Env) -> RunTail:
+    """`run_tail` in the environment of the sandbox; `env` is added to it."""
+    own = env
+
+    def run(
+        *args: str,
+        env: Env | None = None,
+        input: str | None = None,  # noqa: A002 - as `run_tail` has it
+        timeout: float = 30.0,
+    ) -> "subprocess.CompletedProcess[str]":
+        return run_tail(*args, env={**own, **(env or {})}, input=input, timeout=timeout)
+
+    return run
+
+
+@pytest.fixture
+def start(start_tail: StartTail, env: Env) -> StartTail:
+    """`start_tail` in the environment of the sandbox; `env` is added to it."""
+    own = env
+
+    def start(*args: str, env: Env | None = None, stdin: bool = False) -> LiveProcess:
+        return start_tail(*args, env={**own, **(env or {})}, stdin=stdin)
+
+    return start
+
+
+@pytest.fixture
+def subscribed_tail(start: StartTail, sandbox: Sandbox) -> StartTail:
+    """Start a tail of a line of the sandbox; returns once it is subscribed."""
+
+    def start_and_wait(*args: str, env: Env | None = None, stdin: bool = False) -> LiveProcess:
+        tail = start(*SELECT, *args, env=env, stdin=stdin)
+        subscribed(sandbox)
+        return tail
+
+    return start_and_wait
+
+
+@pytest.fixture
+def tail_into_pipe(
+    start_tail_into: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox, env: Env
+) -> StartTailInto:
+    """The same into `pipe`, of which only the end to read from stays open here."""
+
+    def start(*args: str) -> "subprocess.Popen[bytes]":
+        tail = start_tail_into(pipe[1], *SELECT, *args, env=env)
+        os.close(pipe[1])
+        subscribed(sandbox)
+        return tail
+
+    return start
 
 
 def end_of(process: "subprocess.Popen[bytes]", *, timeout: float = PROMPT) -> tuple[int, str]:
@@ -259,7 +321,7 @@ class Terminal:
         self,
         argv: Sequence[str],
         *,
-        env: Mapping[str, str],
+        env: Env,
         cwd: Path,
         stdout: int | None = None,
         columns: int = 100,
@@ -336,11 +398,7 @@ class StartTerminal(Protocol):
     """Type of the fixture `start_terminal`."""
 
     def __call__(
-        self,
-        *args: str,
-        env: Mapping[str, str],
-        stdout: int | None = None,
-        columns: int = 100,
+        self, *args: str, env: Env, stdout: int | None = None, columns: int = 100
     ) -> Terminal: ...
 
 
@@ -349,9 +407,7 @@ def start_terminal(home: Path) -> Iterator[StartTerminal]:
     """Start the program on a terminal: stdin, stderr and, unless given, stdout."""
     started: list[Terminal] = []
 
-    def start(
-        *args: str, env: Mapping[str, str], stdout: int | None = None, columns: int = 100
-    ) -> Terminal:
+    def start(*args: str, env: Env, stdout: int | None = None, columns: int = 100) -> Terminal:
         whole = {**clean_environment(home), "TERM": "xterm-256color", **env}
         terminal = Terminal([*PROGRAM, *args], env=whole, cwd=home, stdout=stdout, columns=columns)
         started.append(terminal)

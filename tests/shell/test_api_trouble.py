@@ -6,17 +6,17 @@ import shutil
 import signal
 import socket
 import threading
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from chatapp_tail.sandbox import Sandbox
-from tests.conformance.http_endpoint import Answer, HttpEndpoint
 from tests.conformance.server import Peer
 from tests.conformance.server import Server as Pusher
 from tests.conftest import RunTail, StartTail, wait_until
+from tests.factories import log_in, stored
+from tests.servers import Answer, HttpEndpoint
 from tests.shell.conftest import (
     CHANNEL,
     SELECT,
@@ -25,12 +25,12 @@ from tests.shell.conftest import (
     reaching,
     scaled,
     subscribed,
+    who,
+    without_token,
 )
 from tests.shell.test_history import cut, said
-from tests.shell.test_login import log_in, stored, who, without_token
 from tests.shell.test_proxy import relaying
 
-Env = Mapping[str, str]
 LICENSES, CHECK = "/v1/licenses", "/v1/tokens/check"
 HTML = "<html><h1>502 Bad Gateway</h1>nginx</html>"
 
@@ -40,21 +40,17 @@ HTML = "<html><h1>502 Bad Gateway</h1>nginx</html>"
 
 @pytest.mark.parametrize("argv", [["lines"], ["--all"], ["doctor"]], ids=" ".join)
 @pytest.mark.defect("A.2")
-def test_another_encoding_is_no_traceback(
-    argv: list[str], run_tail: RunTail, sandbox: Sandbox, env: Env
-) -> None:
+def test_another_encoding_is_no_traceback(argv: list[str], run: RunTail, sandbox: Sandbox) -> None:
     body = '{"message":"Сервис недоступен"}'.encode("windows-1251")
     sandbox.faults.answer_api(LICENSES, 403, body)
-    done = run_tail(*argv, env=env)
+    done = run(*argv)
     assert done.returncode == 4
     assert "Traceback" not in done.stderr
     assert "/v1/licenses answered 403" in done.stderr + done.stdout
 
 
 @pytest.mark.defect("A2.23a")
-def test_a_name_with_half_an_emoji_hides_no_licence(
-    run_tail: RunTail, sandbox: Sandbox, env: Env
-) -> None:
+def test_a_name_with_half_an_emoji_hides_no_licence(run: RunTail, sandbox: Sandbox) -> None:
     deep = "[" * 50_000 + "]" * 50_000
     entries = (
         '{"licenseId":1,"licenseName":"a \\ud83d","messenger":[{"type":"max"}]}',
@@ -63,11 +59,11 @@ def test_a_name_with_half_an_emoji_hides_no_licence(
     )
     body = f'{{"success":true,"data":[{",".join(entries)}]}}'
     sandbox.faults.answer_api(LICENSES, 200, body)
-    done = run_tail("lines", "-o", "json", env=env)
+    done = run("lines", "-o", "json")
     assert (done.returncode, done.stderr) == (0, "")
     names = {each["license"]: each["name"] for each in map(json.loads, done.stdout.splitlines())}
     assert names == {1: "a ?", 2: None, 1229: "good"}
-    assert run_tail("--all", "--for", "1s", env=env).returncode == 0
+    assert run("--all", "--for", "1s").returncode == 0
 
 
 @pytest.mark.defect("A.7b")
@@ -88,10 +84,10 @@ def test_a_page_in_the_place_of_a_refresh_ends_nothing(
 @pytest.mark.parametrize("status", [403, 404])
 @pytest.mark.defect("A2.16a", "A.7a")
 def test_a_page_in_the_place_of_a_signature_is_said_and_asked_again(
-    status: int, start_tail: StartTail, sandbox: Sandbox, env: Env
+    status: int, start: StartTail, sandbox: Sandbox
 ) -> None:
     sandbox.faults.answer_auth(status, HTML, calls=2)
-    tail = start_tail(*SELECT, env=env)
+    tail = start(*SELECT)
     tail.stderr.wait_for(f"answered {status}, which is not ChatApp's own .* --api-url right")
     subscribed(sandbox)
     tail.send_signal(signal.SIGTERM)
@@ -246,13 +242,13 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
 @pytest.mark.parametrize("mode", [0o600, 0o400, 0o640, 0o604, 0o602])
 @pytest.mark.defect("A2.23h")
 def test_a_token_file_that_others_can_read_is_warned_of(
-    mode: int, run_tail: RunTail, sandbox: Sandbox, env: Env, tmp_path: Path
+    mode: int, run: RunTail, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     file = tmp_path / "token"
     file.write_text(sandbox.token)
     file.chmod(mode)
     for argv in (["lines"], ["doctor"], [*SELECT, "--for", "500ms"]):
-        done = run_tail(*argv, "--token-file", str(file), env=env)
+        done = run(*argv, "--token-file", str(file))
         assert done.returncode == 0
         if mode & 0o077:
             is_one_line(done.stderr, "warning: " * (argv[0] == SELECT[0]), str(file), "chmod 600")
@@ -308,7 +304,7 @@ def repeating(token: str) -> dict[str, tuple[int, str, dict[str, str]]]:
 @pytest.mark.parametrize("where", repeating(""))
 @pytest.mark.defect("A2.21")
 def test_a_token_that_the_api_repeats_is_not_shown(
-    where: str, run_tail: RunTail, sandbox: Sandbox, env: Env
+    where: str, run: RunTail, sandbox: Sandbox
 ) -> None:
     status, body, headers = repeating(sandbox.token)[where]
     sandbox.faults.answer_api(LICENSES, status, body, headers, calls=100)
@@ -320,7 +316,7 @@ def test_a_token_that_the_api_repeats_is_not_shown(
         ["doctor", "-o", "json"],
         *([["lines"]] if status != 503 else []),
     ):
-        done = run_tail(*argv, env=env)
+        done = run(*argv)
         shown = done.stdout + done.stderr
         assert str(status) in shown
         for form in (sandbox.token, sandbox.token.replace("/", "\\/"), json.dumps(sandbox.token)):
@@ -389,7 +385,7 @@ HOSTILE = "\x1b[2J\x07x\nchatapp-tail: ready: all is well"
 @pytest.mark.parametrize("auth", [200, 403])
 @pytest.mark.defect("A2.22")
 def test_a_messenger_type_does_nothing_to_a_terminal(
-    auth: int, run_tail: RunTail, sandbox: Sandbox, env: Env
+    auth: int, run: RunTail, sandbox: Sandbox
 ) -> None:
     entry = {"licenseId": 1, "licenseName": HOSTILE, "messenger": [{"type": HOSTILE}]}
     sandbox.faults.answer_api(LICENSES, 200, json.dumps({"success": True, "data": [entry]}))
@@ -402,7 +398,7 @@ def test_a_messenger_type_does_nothing_to_a_terminal(
         ["-m", "telegram", "--for", "1s"],
         ["doctor", "-l", "1", "-m", "telegram"],
     ):
-        done = run_tail(*argv, env=env)
+        done = run(*argv)
         assert not re.search(r"[\x1b\x07]", done.stderr + done.stdout), argv
         assert "\nchatapp-tail: ready: all is well" not in done.stderr, argv
 
@@ -484,14 +480,13 @@ def test_an_upgrade_in_place_does_not_end_a_tail_at_its_next_gap(
 
 @pytest.mark.defect("A2.18")
 def test_a_gap_whose_reader_cannot_be_imported_is_said_to_be_open(
-    start_tail: StartTail, sandbox: Sandbox, env: Env, tmp_path: Path
+    subscribed_tail: StartTail, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     flag = tmp_path / "upgraded"
     source = FROZEN.format(flag=str(flag), done=str(tmp_path / "done"))
     source = source.replace("exists():", "exists() and name.startswith('chatapp_tail.'):")
     (tmp_path / "sitecustomize.py").write_text(source)
-    tail = start_tail(*SELECT, "-n", "1", env={**env, "PYTHONPATH": str(tmp_path)})
-    subscribed(sandbox)
+    tail = subscribed_tail("-n", "1", env={"PYTHONPATH": str(tmp_path)})
     flag.touch()
     cut(sandbox)
     sandbox.faults.clear()
@@ -505,7 +500,7 @@ def test_a_gap_whose_reader_cannot_be_imported_is_said_to_be_open(
 
 @pytest.mark.defect("A2.18")
 def test_what_cannot_be_imported_is_asked_again(
-    start_tail: StartTail, sandbox: Sandbox, env: Env, tmp_path: Path
+    start: StartTail, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """The call that signs fails while an upgrade has the program in pieces."""
     flag = tmp_path / "upgraded"
@@ -513,7 +508,7 @@ def test_what_cannot_be_imported_is_asked_again(
     source = FROZEN.format(flag=str(flag), done=str(tmp_path / "done"))
     source = source.replace("exists():", "exists() and name == 'http.client':")
     (tmp_path / "sitecustomize.py").write_text(source)
-    tail = start_tail(*SELECT, env={**env, "PYTHONPATH": str(tmp_path)})
+    tail = start(*SELECT, env={"PYTHONPATH": str(tmp_path)})
     tail.stderr.wait_for("auth failed: No module named 'http.client'.*; asking again")
     flag.unlink()
     subscribed(sandbox)

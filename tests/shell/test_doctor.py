@@ -4,29 +4,17 @@ import json
 import signal
 import socket
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 
-from chatapp_tail.chatapp.api import Api
-from chatapp_tail.chatapp.http import Http
-from chatapp_tail.chatapp.secret import Secret
-from chatapp_tail.chatapp.selection import Selection
-from chatapp_tail.chatapp.tokens import StaticToken
-from chatapp_tail.cli.check_result import CheckFailed
-from chatapp_tail.cli.checks import DoctorChecks
-from chatapp_tail.cli.connection_probe import ConnectionProbe
-from chatapp_tail.errors import ExitStatus
-from chatapp_tail.pusher.answers import AuthAnswer
-from chatapp_tail.pusher.connection import Endpoint, Settings
 from chatapp_tail.sandbox import AuthAnswered, Sandbox
-from tests.conftest import TIMEOUT_SCALE, RunTail, StartTail
+from tests.conftest import RunTail, StartTail
+from tests.servers import Answer, HttpServer
 from tests.shell.conftest import (
     SELECT,
+    Env,
     StartShell,
     StartTerminal,
     is_one_line,
@@ -61,16 +49,14 @@ def failing(done: CompletedProcess[str], check: str, status: int) -> dict[str, A
     return last
 
 
-def doctor(
-    run_tail: RunTail, env: Mapping[str, str], *argv: str, timeout: float = 40.0
-) -> CompletedProcess[str]:
+def doctor(run_tail: RunTail, env: Env, *argv: str, timeout: float = 40.0) -> CompletedProcess[str]:
     return run_tail("doctor", "-o", "json", *argv, env=env, timeout=timeout)
 
 
 # --- all is well
 
 
-def test_all_is_well(run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]) -> None:
+def test_all_is_well(run_tail: RunTail, sandbox: Sandbox, env: Env) -> None:
     done = doctor(run_tail, env)
     found = report(done)
     assert done.returncode == 0
@@ -101,9 +87,7 @@ def test_all_is_well_over_tls(run_tail: RunTail) -> None:
     ],
     ids=str,
 )
-def test_what_it_tries(
-    argv: tuple[str, ...], channel: str, run_tail: RunTail, env: Mapping[str, str]
-) -> None:
+def test_what_it_tries(argv: tuple[str, ...], channel: str, run_tail: RunTail, env: Env) -> None:
     found = report(doctor(run_tail, env, *argv))
     (authorised,) = (each for each in found if each["check"] == "channel authorised")
     assert authorised["found"] == channel
@@ -114,10 +98,8 @@ def test_what_it_tries(
     [({}, "✓"), ({"PYTHONIOENCODING": "ascii"}, "ok"), ({"PYTHONIOENCODING": "latin-1"}, "ok")],
     ids=["utf-8", "ascii", "latin-1"],
 )
-def test_text_for_people(
-    locale: Mapping[str, str], mark: str, run_tail: RunTail, env: Mapping[str, str]
-) -> None:
-    done = run_tail("doctor", env={**env, **locale})
+def test_text_for_people(locale: Env, mark: str, run: RunTail) -> None:
+    done = run("doctor", env=locale)
     assert (done.returncode, done.stderr) == (0, "")
     *lines, verdict = done.stdout.splitlines()
     assert [line.split()[0] for line in lines] == [mark] * len(CHECKS)
@@ -126,7 +108,7 @@ def test_text_for_people(
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
-def test_a_failure_in_ascii(run_tail: RunTail, env: Mapping[str, str]) -> None:
+def test_a_failure_in_ascii(run_tail: RunTail, env: Env) -> None:
     whole = {**env, "PYTHONIOENCODING": "ascii", "CHATAPP_TOKEN": TOKEN}
     done = run_tail("doctor", env=whole)
     assert done.returncode == 3
@@ -140,7 +122,7 @@ def test_a_failure_in_ascii(run_tail: RunTail, env: Mapping[str, str]) -> None:
 # --- each failure
 
 
-def test_no_credentials(run_tail: RunTail, env: Mapping[str, str]) -> None:
+def test_no_credentials(run_tail: RunTail, env: Env) -> None:
     without = {name: value for name, value in env.items() if name != "CHATAPP_TOKEN"}
     found = failing(doctor(run_tail, without), "configuration", 3)
     assert "chatapp-tail login" in found["found"]
@@ -150,78 +132,81 @@ def test_no_credentials(run_tail: RunTail, env: Mapping[str, str]) -> None:
     assert done.stdout.endswith("\n1 problem\n")
 
 
-def test_wrong_token(run_tail: RunTail, env: Mapping[str, str]) -> None:
+def test_wrong_token(run_tail: RunTail, env: Env) -> None:
     found = failing(doctor(run_tail, {**env, "CHATAPP_TOKEN": TOKEN}), "token", 3)
     assert "401" in found["found"]
     assert "chatapp-tail login" in found["advice"]
     assert TOKEN not in json.dumps(found)
 
 
-def test_api_that_is_not_there(run_tail: RunTail, env: Mapping[str, str], closed_port: int) -> None:
-    url = f"http://127.0.0.1:{closed_port}"
-    found = failing(doctor(run_tail, {**env, "CHATAPP_API_URL": url}), "API answers", 4)
-    assert url in found["found"]
-    assert "--api-url" in found["advice"]
+OPTIONS = {
+    "no API": ("--api-url http://127.0.0.1:{port}", "API answers", 4, "http://127.0.0.1:{port}"),
+    "no proxy": (
+        "--api-url https://api.invalid --proxy http://127.0.0.1:{port}",
+        "API answers",
+        4,
+        "Connection refused",
+    ),
+    "no socket": ("--ws-url ws://127.0.0.1:{port}", "TCP", 4, "Connection refused"),
+    "no such name": ("--ws-url wss://no-such-host.invalid", "DNS", 4, "no-such-host.invalid"),
+    "app key": ("--app-key wrong", "app key", 6, "4001"),
+}
+
+
+@pytest.mark.parametrize(("options", "check", "status", "word"), OPTIONS.values(), ids=OPTIONS)
+def test_an_option_that_leads_nowhere(
+    options: str, check: str, status: int, word: str, run_tail: RunTail, env: Env, closed_port: int
+) -> None:
+    argv = options.format(port=closed_port).split()
+    found = failing(doctor(run_tail, env, *argv), check, status)
+    assert word.format(port=closed_port) in found["found"]
+    assert argv[-2] in found["advice"]
     assert "; check" not in found["found"], "what to do is said once"
 
 
-def test_a_proxy_that_refuses_the_api(
-    run_tail: RunTail, env: Mapping[str, str], closed_port: int
+API_FAULTS: dict[str, tuple[tuple[str, int, str], str, int, str, str]] = {
+    # A page that says welcome with 200 does not make the token a good one.
+    "another server": (("/v1/*", 200, "<html>welcome</html>"), "token", 4, "--api-url", "200 OK"),
+    # Nobody said that the token is bad.
+    "token, 403": (("/v1/tokens/check", 403, "<html>"), "token", 4, "403", "chatapp-tail login"),
+    "token, 404": (("/v1/tokens/check", 404, "<html>"), "token", 4, "404", "chatapp-tail login"),
+    # The name of an exception is no cause.
+    "hangs up": (("/v1/tokens/check", 0, ""), "API answers", 4, "--api-url", "Error;"),
+    "no licences": (
+        ("/v1/licenses", 200, '{"success":true,"data":[]}'),
+        "licences",
+        5,
+        "",
+        "choose",
+    ),
+}
+
+
+@pytest.mark.defect("U13")
+@pytest.mark.parametrize(
+    ("fault", "check", "status", "said", "unsaid"), API_FAULTS.values(), ids=API_FAULTS
+)
+def test_an_api_that_answers_oddly(
+    fault: tuple[str, int, str],
+    check: str,
+    status: int,
+    said: str,
+    unsaid: str,
+    run_tail: RunTail,
+    sandbox: Sandbox,
+    env: Env,
 ) -> None:
-    argv = ("--proxy", f"http://127.0.0.1:{closed_port}", "--api-url", "https://api.invalid")
-    found = failing(doctor(run_tail, env, *argv), "API answers", 4)
-    assert "--proxy" in found["advice"]
+    sandbox.faults.answer_api(*fault)
+    found = failing(doctor(run_tail, env), check, status)
+    assert said in found["found"] + found["advice"]
+    assert unsaid not in found["found"] + found["advice"]
 
 
-def test_api_that_is_another_server(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
-    """A page that says welcome with 200 does not make the token a good one."""
-    sandbox.faults.answer_api("/v1/*", 200, "<html>welcome</html>")
-    found = failing(doctor(run_tail, env), "token", 4)
-    assert "--api-url" in found["found"] + found["advice"]
-
-
-@pytest.mark.parametrize("status", [403, 404])
-def test_token_that_cannot_be_checked(
-    status: int, run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
-    sandbox.faults.answer_api("/v1/tokens/check", status, "<html>")
-    found = failing(doctor(run_tail, env), "token", 4)
-    assert str(status) in found["found"]
-    assert "login" not in found["advice"], "nobody said that the token is bad"
-
-
-def test_api_that_hangs_up(run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]) -> None:
-    sandbox.faults.answer_api("/v1/tokens/check", 0)
-    found = failing(doctor(run_tail, env), "API answers", 4)
-    assert "Error;" not in found["found"], "the name of an exception is no cause"
-
-
-def test_ws_port_that_is_closed(
-    run_tail: RunTail, env: Mapping[str, str], closed_port: int
-) -> None:
-    url = f"ws://127.0.0.1:{closed_port}"
-    found = failing(doctor(run_tail, env, "--ws-url", url), "TCP", 4)
-    assert "Connection refused" in found["found"]
-    assert "--ws-url" in found["advice"]
-
-
-def test_name_that_does_not_exist(run_tail: RunTail, env: Mapping[str, str]) -> None:
-    found = failing(doctor(run_tail, env, "--ws-url", "wss://no-such-host.invalid"), "DNS", 4)
-    assert "no-such-host.invalid" in found["found"]
-    assert "--ws-url" in found["advice"]
-
-
-def test_wrong_app_key(run_tail: RunTail, env: Mapping[str, str]) -> None:
-    found = failing(doctor(run_tail, env, "--app-key", "wrong"), "app key", 6)
-    assert "4001" in found["found"]
-    assert "--app-key" in found["advice"]
-
-
+@pytest.mark.defect("U13")
 @pytest.mark.parametrize(
     ("argv", "check"),
     [
+        (("-l", "1402"), "licences"),
         (("-l", "9999"), "licences"),
         (("-m", "Telegram"), "licences"),
         (("-l", "9999", "-m", "telegram"), "channel authorised"),
@@ -230,12 +215,16 @@ def test_wrong_app_key(run_tail: RunTail, env: Mapping[str, str]) -> None:
     ids=str,
 )
 def test_what_the_account_does_not_have(
-    argv: tuple[str, ...], check: str, run_tail: RunTail, env: Mapping[str, str]
+    argv: tuple[str, ...], check: str, run_tail: RunTail, env: Env
 ) -> None:
     found = failing(doctor(run_tail, env, *argv), check, 5)
     assert "1229" in found["found"]
     assert "--license" in found["advice"]
     assert "--messenger" in found["advice"]
+    if check == "licences":
+        assert "choose one of these" in found["advice"]
+        assert "this account has: 1229 (telegram, grWhatsApp), 1230 (caWhatsApp)" in found["found"]
+        assert "1402 (" not in found["found"], "it is not active"
 
 
 def test_unknown_authority_of_the_api(run_tail: RunTail) -> None:
@@ -247,70 +236,16 @@ def test_unknown_authority_of_the_api(run_tail: RunTail) -> None:
     assert "--ca-file" in found["advice"]
 
 
-def test_unknown_authority_of_the_socket(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_unknown_authority_of_the_socket(run_tail: RunTail, sandbox: Sandbox, env: Env) -> None:
     with Sandbox(tls=True) as other:
         found = failing(doctor(run_tail, env, "--ws-url", other.ws_url), "TLS", 4)
     assert "certificate" in found["found"]
     assert "--ca-file" in found["advice"]
 
 
-def test_plain_server_behind_wss(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_plain_server_behind_wss(run_tail: RunTail, sandbox: Sandbox, env: Env) -> None:
     url = sandbox.ws_url.replace("ws:", "wss:")
     failing(doctor(run_tail, env, "--ws-url", url), "TLS", 4)
-
-
-# The next four would each take as long as a person waits; within the process it can be less.
-
-
-@pytest.fixture
-def examined(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[DoctorChecks]:
-    monkeypatch.setattr(ConnectionProbe, "TIMEOUT", 1.5 * TIMEOUT_SCALE)
-    http = Http(sandbox.api_url)
-    api = Api(http, StaticToken(Secret(sandbox.token)))
-    settings = Settings((Endpoint.parse(sandbox.ws_url),), sandbox.app_key, ())
-    checks = DoctorChecks(settings, Selection(everything=True), api, http)
-    yield checks
-    if checks.probe:
-        checks.probe.close()
-
-
-def first_failure(checks: DoctorChecks) -> tuple[str, CheckFailed]:
-    for name, check in checks.in_order():
-        try:
-            check()
-        except CheckFailed as failed:
-            return name, failed
-    raise AssertionError("nothing failed")
-
-
-def test_server_that_accepts_and_says_nothing(examined: DoctorChecks, sandbox: Sandbox) -> None:
-    sandbox.faults.mute = True
-    name, failed = first_failure(examined)
-    assert (name, failed.status) == ("app key", ExitStatus.UNREACHABLE)
-
-
-def test_server_that_never_confirms(examined: DoctorChecks, sandbox: Sandbox) -> None:
-    sandbox.faults.withhold_confirmations = True
-    name, failed = first_failure(examined)
-    assert (name, failed.status) == ("subscription", ExitStatus.UNREACHABLE)
-    assert "-vv" not in failed.advice, "doctor has no such option"
-
-
-def test_auth_that_fails(examined: DoctorChecks, sandbox: Sandbox) -> None:
-    sandbox.faults.answer_auth(503)
-    name, failed = first_failure(examined)
-    assert (name, failed.status) == ("channel authorised", ExitStatus.UNREACHABLE)
-    assert "503" in failed.detail, "what happened is known, and better than how long it took"
-
-
-def test_no_pong(examined: DoctorChecks, sandbox: Sandbox) -> None:
-    sandbox.faults.withhold_pongs = True
-    name, failed = first_failure(examined)
-    assert (name, failed.status) == ("ping", ExitStatus.UNREACHABLE)
 
 
 def warned(found: list[dict[str, Any]], check: str) -> dict[str, Any]:
@@ -324,7 +259,7 @@ def warned(found: list[dict[str, Any]], check: str) -> dict[str, Any]:
 @pytest.mark.defect("U8")
 @pytest.mark.parametrize("order", [1, -1])
 def test_each_socket_url_is_tried(
-    order: int, run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str], closed_port: int
+    order: int, run_tail: RunTail, sandbox: Sandbox, env: Env, closed_port: int
 ) -> None:
     """A tail would go on to the next; that one fails is worth a line, and no more."""
     closed = f"ws://127.0.0.1:{closed_port}"
@@ -342,7 +277,7 @@ def test_each_socket_url_is_tried(
 @pytest.mark.defect("U8")
 @pytest.mark.parametrize("status", [404, 503])
 def test_a_server_that_refuses_the_upgrade_is_passed_over(
-    status: int, run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
+    status: int, run_tail: RunTail, sandbox: Sandbox, env: Env
 ) -> None:
     with Sandbox() as sick:
         sick.faults.refuse_upgrades(status)
@@ -352,7 +287,7 @@ def test_a_server_that_refuses_the_upgrade_is_passed_over(
 
 
 @pytest.mark.defect("U8")
-def test_all_socket_urls_fail(run_tail: RunTail, env: Mapping[str, str], closed_port: int) -> None:
+def test_all_socket_urls_fail(run_tail: RunTail, env: Env, closed_port: int) -> None:
     argv = ("--ws-url", "wss://no-such-host.invalid", "--ws-url", f"ws://127.0.0.1:{closed_port}")
     done = doctor(run_tail, env, *argv)
     failing(done, "TCP", 4)
@@ -360,15 +295,15 @@ def test_all_socket_urls_fail(run_tail: RunTail, env: Mapping[str, str], closed_
 
 
 def test_an_untrusted_server_ends_it_as_it_ends_a_tail(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
+    run_tail: RunTail, sandbox: Sandbox, env: Env, run: RunTail
 ) -> None:
     with Sandbox(tls=True) as other:
         urls = ("--ws-url", other.ws_url, "--ws-url", sandbox.ws_url)
         failing(doctor(run_tail, env, *urls), "TLS", 4)
-        assert run_tail(*SELECT, *urls, "--for", "20s", env=env).returncode == 4
+        assert run(*SELECT, *urls, "--for", "20s").returncode == 4
 
 
-def test_a_server_with_tls_behind_ws(run_tail: RunTail, env: Mapping[str, str]) -> None:
+def test_a_server_with_tls_behind_ws(run_tail: RunTail, env: Env) -> None:
     with Sandbox(tls=True) as other:
         url = other.ws_url.replace("wss:", "ws:")
         found = failing(doctor(run_tail, env, "--ws-url", url), "app key", 4)
@@ -376,9 +311,7 @@ def test_a_server_with_tls_behind_ws(run_tail: RunTail, env: Mapping[str, str]) 
 
 
 @pytest.mark.defect("U8")
-def test_a_host_with_an_address_that_is_dead(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_a_host_with_an_address_that_is_dead(run_tail: RunTail, sandbox: Sandbox, env: Env) -> None:
     """localhost is ::1 first on most machines, where the sandbox does not listen."""
     url = sandbox.ws_url.replace("127.0.0.1", "localhost")
     done = doctor(run_tail, env, "--ws-url", url)
@@ -393,9 +326,9 @@ def test_a_host_with_an_address_that_is_dead(
 
 @pytest.mark.defect("U8")
 @pytest.mark.parametrize("channel", ["1229/telegram", "company/2224", "user/685"])
-def test_channels_are_tried(channel: str, run_tail: RunTail, env: Mapping[str, str]) -> None:
+def test_channels_are_tried(channel: str, run_tail: RunTail, env: Env, run: RunTail) -> None:
     done = doctor(run_tail, env, "-c", channel)
-    tail = run_tail("-c", channel, "--for", "2s", env=env)
+    tail = run("-c", channel, "--for", "2s")
     assert done.returncode == tail.returncode
     if done.returncode:
         assert channel in report(done)[-1]["found"]
@@ -405,9 +338,7 @@ def test_channels_are_tried(channel: str, run_tail: RunTail, env: Mapping[str, s
 
 
 @pytest.mark.defect("U8")
-def test_a_refused_channel_is_named_as_it_is_typed(
-    run_tail: RunTail, env: Mapping[str, str]
-) -> None:
+def test_a_refused_channel_is_named_as_it_is_typed(run_tail: RunTail, env: Env) -> None:
     found = failing(doctor(run_tail, env, "-c", "company/999"), "channel authorised", 5)
     assert found["found"].startswith("company/999 is refused")
     assert "private-v1" not in found["found"]
@@ -416,37 +347,17 @@ def test_a_refused_channel_is_named_as_it_is_typed(
 
 
 def test_one_refused_channel_of_several_is_a_warning(
-    run_tail: RunTail, env: Mapping[str, str]
+    run_tail: RunTail, env: Env, run: RunTail
 ) -> None:
     done = doctor(run_tail, env, "-c", "company/999", *SELECT)
     assert done.returncode == 0
     assert warned(report(done), "channel refused")["found"].startswith("company/999: ")
-    text = run_tail("doctor", "-c", "company/999", *SELECT, env=env).stdout
+    text = run("doctor", "-c", "company/999", *SELECT).stdout
     assert text.endswith("\nno problem, 1 warning\n")
     assert "⚠ channel refused" in text
 
 
-@pytest.mark.defect("U13")
-@pytest.mark.parametrize("argv", [("-l", "1402"), ("-l", "9999"), ("-m", "Telegram")], ids=str)
-def test_the_choices_are_listed(
-    argv: tuple[str, ...], run_tail: RunTail, env: Mapping[str, str]
-) -> None:
-    found = failing(doctor(run_tail, env, *argv), "licences", 5)
-    assert "choose one of these" in found["advice"]
-    assert "this account has: 1229 (telegram, grWhatsApp), 1230 (caWhatsApp)" in found["found"]
-    assert "1402 (" not in found["found"], "it is not active"
-
-
-@pytest.mark.defect("U13")
-def test_an_account_without_licences_has_no_choices(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
-    sandbox.faults.answer_api("/v1/licenses", 200, '{"success":true,"data":[]}')
-    found = failing(doctor(run_tail, env), "licences", 5)
-    assert "choose" not in found["advice"]
-
-
-def test_what_is_not_active_is_a_warning(run_tail: RunTail, env: Mapping[str, str]) -> None:
+def test_what_is_not_active_is_a_warning(run_tail: RunTail, env: Env) -> None:
     done = doctor(run_tail, env, "-l", "1402", "-m", "telegram", *SELECT)
     assert done.returncode == 0
     assert warned(report(done), "licences")["found"] == "licence 1402 is not active"
@@ -454,11 +365,7 @@ def test_what_is_not_active_is_a_warning(run_tail: RunTail, env: Mapping[str, st
 
 @pytest.mark.parametrize(("argv", "status"), [(SELECT, 0), (("-l", "1229"), 4)], ids=str)
 def test_licences_that_cannot_be_listed_end_what_needs_them(
-    argv: tuple[str, ...],
-    status: int,
-    run_tail: RunTail,
-    sandbox: Sandbox,
-    env: Mapping[str, str],
+    argv: tuple[str, ...], status: int, run_tail: RunTail, sandbox: Sandbox, env: Env
 ) -> None:
     sandbox.faults.answer_api("/v1/licenses", 403, '{"message":"no"}')
     done = doctor(run_tail, env, *argv)
@@ -466,48 +373,20 @@ def test_licences_that_cannot_be_listed_end_what_needs_them(
     assert "licences" in [each["check"] for each in report(done) if not each["ok"]]
 
 
-@pytest.mark.defect("U8")
-def test_a_bug_ends_with_its_own_status(examined: DoctorChecks) -> None:
-    def fail(socket_id: str, channel: str) -> AuthAnswer:
-        raise ZeroDivisionError
-
-    examined.api.authorise = fail  # type: ignore[method-assign]
-    name, failed = first_failure(examined)
-    assert (name, failed.status) == ("channel authorised", ExitStatus.BUG)
-    assert "report" in failed.advice
-
-
 # --- a clock that is wrong, and dates that are none
 
 
-@contextmanager
-def dated(date: str) -> Iterator[str]:
-    """An API that says it is this date, and that has one line."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response_only(200)
-            if date:
-                self.send_header("Date", date)
-            body = b'{"success":true,"data":[{"licenseId":1229,"messenger":[{"type":"telegram"}]}]}'
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            return
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        thread = threading.Thread(target=http.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{http.server_address[1]}"
-        http.shutdown()
-        thread.join()
+def dated(date: str) -> HttpServer:
+    """An API that says it is this date, or none, and that has one line."""
+    head = f"HTTP/1.1 200 OK\r\nDate: {date}\r\n" if date else "HTTP/1.1 200 OK\r\n"
+    body = '{"success":true,"data":[{"licenseId":1229,"messenger":[{"type":"telegram"}]}]}'
+    answer = Answer(raw=f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+    return HttpServer(lambda _: answer)
 
 
-def test_a_clock_that_is_wrong(run_tail: RunTail, env: Mapping[str, str]) -> None:
-    with dated("Mon, 01 Jan 2001 00:00:00 GMT") as url:
-        found = report(doctor(run_tail, env, "--api-url", url))
+def test_a_clock_that_is_wrong(run_tail: RunTail, env: Env) -> None:
+    with dated("Mon, 01 Jan 2001 00:00:00 GMT") as api:
+        found = report(doctor(run_tail, env, "--api-url", api.url))
     clock = next(each for each in found if each["check"] == "clock")
     assert "NTP" in clock["advice"]
     assert (clock["ok"], clock["exit_status"]) == (False, 0), "a tail would go on"
@@ -515,19 +394,17 @@ def test_a_clock_that_is_wrong(run_tail: RunTail, env: Mapping[str, str]) -> Non
 
 @pytest.mark.parametrize("date", ["", "soon", "Mon, 32 Foo 99999 99:99:99 GMT"])
 def test_a_date_that_is_none_does_not_stop_it(
-    date: str, run_tail: RunTail, env: Mapping[str, str], closed_port: int
+    date: str, run_tail: RunTail, env: Env, closed_port: int
 ) -> None:
-    with dated(date) as url:
-        argv = ("--api-url", url, "--ws-url", f"ws://127.0.0.1:{closed_port}")
+    with dated(date) as api:
+        argv = ("--api-url", api.url, "--ws-url", f"ws://127.0.0.1:{closed_port}")
         failing(doctor(run_tail, env, *argv), "TCP", 4)
 
 
 # --- how it ends
 
 
-def test_ctrl_c_ends_it(
-    start_terminal: StartTerminal, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_ctrl_c_ends_it(start_terminal: StartTerminal, sandbox: Sandbox, env: Env) -> None:
     sandbox.faults.withhold_confirmations = True
     terminal = start_terminal("doctor", env=env)
     terminal.wait_for(b"channel authorised")
@@ -536,30 +413,28 @@ def test_ctrl_c_ends_it(
     assert b"Traceback" not in terminal.shown
 
 
-def test_sigterm_ends_it(start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]) -> None:
+def test_sigterm_ends_it(start: StartTail, sandbox: Sandbox) -> None:
     sandbox.faults.withhold_confirmations = True
-    process = start_tail("doctor", env=env)
+    process = start("doctor")
     sandbox.wait_for(lambda s: s.journal.count(AuthAnswered), scaled(10))
     process.send_signal(signal.SIGTERM)
     assert process.wait() == -15
 
 
-def test_lines_come_as_they_are_found(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_lines_come_as_they_are_found(start: StartTail, sandbox: Sandbox) -> None:
     sandbox.faults.withhold_confirmations = True
-    process = start_tail("doctor", env=env)
+    process = start("doctor")
     process.stdout.wait_for("channel authorised")
     assert process.process.poll() is None
 
 
-def test_stdout_that_is_closed(start_shell: StartShell, env: Mapping[str, str]) -> None:
+def test_stdout_that_is_closed(start_shell: StartShell, env: Env) -> None:
     shell = start_shell("exec chatapp-tail doctor >&-", env=env)
     assert shell.wait() == 7
     is_one_line(shell.stderr.text, "stdout")
 
 
-def test_server_that_closes_what_it_accepted(run_tail: RunTail, env: Mapping[str, str]) -> None:
+def test_server_that_closes_what_it_accepted(run_tail: RunTail, env: Env) -> None:
     """A port behind which nothing speaks: open for TCP, dead for everything else."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -576,7 +451,7 @@ def test_server_that_closes_what_it_accepted(run_tail: RunTail, env: Mapping[str
     assert "--ws-url" in found["advice"]
 
 
-def test_options_are_the_tails(run_tail: RunTail, env: Mapping[str, str]) -> None:
+def test_options_are_the_tails(run_tail: RunTail, env: Env) -> None:
     """What fails with these options has to be examined with the same."""
     done = doctor(run_tail, env, *SELECT)
     assert done.returncode == 0

@@ -4,7 +4,6 @@ import json
 import signal
 import sys
 import sysconfig
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from tests.conftest import PROGRAM, RunTail, StartProcess, StartTail
 from tests.shell.conftest import (
     CHANNEL,
     SELECT,
+    Env,
     message,
     numbers_in,
     publish,
@@ -28,9 +28,7 @@ UNICODE = "Привет, 山田 👍🏽 é — ok"
 # --- home
 
 
-def test_without_home(
-    start_process: StartProcess, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_without_home(start_process: StartProcess, sandbox: Sandbox, env: Env) -> None:
     argv = ["env", "-u", "HOME", *PROGRAM, *SELECT, "-n", "1"]
     tail = start_process(argv, env=env)
     subscribed(sandbox)
@@ -39,20 +37,24 @@ def test_without_home(
     assert (numbers_in(tail.stdout.text), tail.stderr.text) == ([1], "")
 
 
-@pytest.mark.parametrize("directory", ["/proc", "/dev/null", "/nonexistent", ""])
-def test_home_that_cannot_be_written(directory: str, run_tail: RunTail, greeter: Sandbox) -> None:
-    done = run_tail(*SELECT, "-n", "1", env={**reaching(greeter), "HOME": directory})
+@pytest.mark.parametrize(
+    "variables",
+    [
+        *({"HOME": directory} for directory in ("/proc", "/dev/null", "/nonexistent", "")),
+        {"TMPDIR": "/nonexistent"},
+        {"PYTHONUNBUFFERED": "1"},
+    ],
+    ids=str,
+)
+def test_what_makes_no_difference(variables: Env, run_tail: RunTail, greeter: Sandbox) -> None:
+    """A home that cannot be written, no directory for temporary files, unbuffered output."""
+    done = run_tail(*SELECT, "-n", "1", env={**reaching(greeter), **variables})
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_nothing_is_left_in_home(run_tail: RunTail, greeter: Sandbox, home: Path) -> None:
     assert run_tail(*SELECT, "-n", "1", env=reaching(greeter)).returncode == 0
     assert list(home.iterdir()) == []
-
-
-def test_missing_temporary_directory_is_not_needed(run_tail: RunTail, greeter: Sandbox) -> None:
-    env = {**reaching(greeter), "TMPDIR": "/nonexistent"}
-    assert run_tail(*SELECT, "-n", "1", env=env).returncode == 0
 
 
 # --- locales
@@ -73,10 +75,9 @@ each_locale = pytest.mark.parametrize(
 
 @each_locale
 def test_json_is_utf_8_in_every_locale(
-    locale: Mapping[str, str], start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+    locale: Env, subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
-    tail = start_tail(*SELECT, "-n", "1", env={**env, **locale})
-    subscribed(sandbox)
+    tail = subscribed_tail("-n", "1", env=locale)
     publish(sandbox, [1], UNICODE)
     assert tail.wait() == 0
     assert UNICODE in tail.stdout.text  # which was decoded as UTF-8
@@ -84,11 +85,8 @@ def test_json_is_utf_8_in_every_locale(
 
 
 @each_locale
-def test_pretty_never_fails(
-    locale: Mapping[str, str], start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
-    tail = start_tail(*SELECT, "-o", "pretty", "-n", "2", env={**env, **locale})
-    subscribed(sandbox)
+def test_pretty_never_fails(locale: Env, subscribed_tail: StartTail, sandbox: Sandbox) -> None:
+    tail = subscribed_tail("-o", "pretty", "-n", "2", env=locale)
     publish(sandbox, [1, 2], UNICODE)
     assert tail.wait() == 0
     assert tail.stdout.text
@@ -96,19 +94,16 @@ def test_pretty_never_fails(
 
 
 @each_locale
-def test_trouble_can_be_said(
-    locale: Mapping[str, str], start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_trouble_can_be_said(locale: Env, subscribed_tail: StartTail, sandbox: Sandbox) -> None:
     sandbox.faults.answer_auth(503, '{"message":"недоступно"}'.encode(), calls=1)
-    tail = start_tail(*SELECT, "-n", "1", env={**env, **locale})
-    subscribed(sandbox)
+    tail = subscribed_tail("-n", "1", env=locale)
     publish(sandbox, [1])
     assert tail.wait() == 0
     assert len(numbers_in(tail.stdout.text)) == 1
 
 
 @each_locale
-def test_help_is_readable(locale: Mapping[str, str], run_tail: RunTail) -> None:
+def test_help_is_readable(locale: Env, run_tail: RunTail) -> None:
     done = run_tail("--help", env=locale)
     assert (done.returncode, done.stderr) == (0, "")
     assert "--license" in done.stdout.replace("\0", "")
@@ -117,46 +112,36 @@ def test_help_is_readable(locale: Mapping[str, str], run_tail: RunTail) -> None:
 # --- terminals that are none
 
 
-@pytest.mark.parametrize("term", ["dumb", "", "no-such-terminal"])
-def test_pretty_in_a_pipe_has_no_colour(
-    term: str, start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+@pytest.mark.parametrize(
+    "variables",
+    [
+        *({"TERM": term} for term in ("dumb", "", "no-such-terminal")),
+        *({"COLUMNS": columns} for columns in ("0", "1", "-5", "many", "1000000")),
+    ],
+    ids=str,
+)
+def test_pretty_in_a_pipe_has_no_colour_and_bears_odd_terminals(
+    variables: Env, subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
-    tail = start_tail(*SELECT, "-o", "pretty", "-n", "1", env={**env, "TERM": term})
-    subscribed(sandbox)
-    publish(sandbox, [1], "plain words")
+    tail = subscribed_tail("-o", "pretty", "-n", "1", env=variables)
+    publish(sandbox, [1], "words")
     assert tail.wait() == 0
-    assert "plain words" in tail.stdout.text
+    assert "words" in tail.stdout.text
     assert "\x1b" not in tail.stdout.text
 
 
-def test_columns_limit_the_width(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
-    tail = start_tail(*SELECT, "-o", "pretty", "-n", "1", env={**env, "COLUMNS": "40"})
-    subscribed(sandbox)
+def test_columns_limit_the_width(subscribed_tail: StartTail, sandbox: Sandbox) -> None:
+    tail = subscribed_tail("-o", "pretty", "-n", "1", env={"COLUMNS": "40"})
     publish(sandbox, [1], "several words that need more room than one line has " * 2)
     assert tail.wait() == 0
     assert len(tail.stdout.all) > 1
     assert max(map(len, tail.stdout.all)) <= 40
 
 
-@pytest.mark.parametrize("columns", ["0", "1", "-5", "many", "1000000"])
-def test_odd_columns_do_no_harm(
-    columns: str, start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
-    tail = start_tail(*SELECT, "-o", "pretty", "-n", "1", env={**env, "COLUMNS": columns})
-    subscribed(sandbox)
-    publish(sandbox, [1])
-    assert tail.wait() == 0
-    assert "hello" in tail.stdout.text
-
-
 # --- options from variables
 
 
-def test_options_from_variables(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_options_from_variables(start_tail: StartTail, sandbox: Sandbox, env: Env) -> None:
     tail = start_tail(
         env={
             **env,
@@ -194,7 +179,7 @@ def test_options_from_variables(
     ids=lambda value: ",".join(value),
 )
 def test_flag_wins_over_variable(
-    variables: Mapping[str, str], flags: list[str], run_tail: RunTail, greeter: Sandbox
+    variables: Env, flags: list[str], run_tail: RunTail, greeter: Sandbox
 ) -> None:
     def filled(text: str) -> str:
         return text.format(ws=greeter.ws_url, api=greeter.api_url)
@@ -212,18 +197,13 @@ def test_flag_wins_over_variable(
 
 @pytest.mark.parametrize("option", ["-O", "-OO", "-I", "-Xdev"])
 def test_options_of_the_interpreter(
-    option: str, start_process: StartProcess, sandbox: Sandbox, env: Mapping[str, str]
+    option: str, start_process: StartProcess, sandbox: Sandbox, env: Env
 ) -> None:
     tail = start_process([sys.executable, option, *PROGRAM[1:], *SELECT, "-n", "1"], env=env)
     subscribed(sandbox)
     publish(sandbox, [1])
     assert tail.wait() == 0
     assert (numbers_in(tail.stdout.text), tail.stderr.text) == ([1], "")
-
-
-def test_unbuffered_or_not_is_the_same(run_tail: RunTail, greeter: Sandbox) -> None:
-    env = {**reaching(greeter), "PYTHONUNBUFFERED": "1"}
-    assert run_tail(*SELECT, "-n", "1", env=env).returncode == 0
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["-h"], ["--help"], ["--lisense"], []])
@@ -255,11 +235,10 @@ def test_version_and_help_need_nothing(run_tail: RunTail) -> None:
 
 @pytest.mark.parametrize("verbosity", ["-v", "-vv", "-vvv"])
 def test_secrets_are_never_said(
-    verbosity: str, start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+    verbosity: str, subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
     sandbox.faults.answer_auth(503, calls=1)
-    tail = start_tail(*SELECT, verbosity, env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail(verbosity)
     sandbox.publish(CHANNEL, "message", message(1))
     received(sandbox)
     tail.stderr.wait_for("ready")
@@ -275,11 +254,8 @@ def test_secrets_are_never_said(
         assert "Traceback" not in said
 
 
-def test_token_is_not_in_the_arguments(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
-    tail = start_tail(*SELECT, env=env)
-    subscribed(sandbox)
+def test_token_is_not_in_the_arguments(subscribed_tail: StartTail, sandbox: Sandbox) -> None:
+    tail = subscribed_tail()
     arguments = Path(f"/proc/{tail.pid}/cmdline").read_text()
     assert "--license" in arguments
     assert sandbox.token not in arguments

@@ -1,7 +1,6 @@
 """Each way to fail: its status, and one line that says what was tried and what to do."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -12,13 +11,13 @@ from tests.conftest import RunTail, StartTail
 from tests.shell.conftest import (
     CHANNEL,
     SELECT,
+    Env,
     StartShell,
     is_one_line,
     message,
     publish,
     reaching,
     scaled,
-    subscribed,
 )
 
 TOKEN = "$2y$10$MadeUp/token.0123456789.abcdefghijklmnopq/QRSTUVWXYZ."
@@ -108,7 +107,7 @@ def test_errors_before_the_run_are_json_too(
     status: int,
     word: str,
     arguments: list[str],
-    environment: Mapping[str, str],
+    environment: Env,
     run_tail: RunTail,
 ) -> None:
     """Also where the command line cannot be parsed, before or after what asks for JSON."""
@@ -131,7 +130,7 @@ def test_errors_before_the_run_are_json_too(
     ],
 )
 def test_errors_are_text_unless_json_is_asked_for(
-    arguments: list[str], environment: Mapping[str, str], run_tail: RunTail
+    arguments: list[str], environment: Env, run_tail: RunTail
 ) -> None:
     done = run_tail(*arguments, env=environment)
     assert done.returncode == 2
@@ -184,8 +183,8 @@ def test_token_file_wins_and_may_end_in_a_newline(
     assert run_tail(*SELECT, "-n", "1", "--token-file", str(file), env=env).returncode == 0
 
 
-def test_wrong_token(run_tail: RunTail, env: Mapping[str, str]) -> None:
-    done = run_tail(*SELECT, env={**env, "CHATAPP_TOKEN": TOKEN})
+def test_wrong_token(run: RunTail) -> None:
+    done = run(*SELECT, env={"CHATAPP_TOKEN": TOKEN})
     failed(done, 3, "token is refused", "401", "new one")
     assert "quotes" not in done.stderr
 
@@ -203,11 +202,9 @@ def test_token_that_a_shell_mangled(start_shell: StartShell, sandbox: Sandbox) -
 # --- 4: not reachable
 
 
-def test_unreachable_host_is_tried_again_and_said(
-    run_tail: RunTail, closed_port: int, env: Mapping[str, str]
-) -> None:
+def test_unreachable_host_is_tried_again_and_said(run: RunTail, closed_port: int) -> None:
     url = f"ws://127.0.0.1:{closed_port}"
-    done = run_tail(*SELECT, "--ws-url", url, "--for", "2s", env=env)
+    done = run(*SELECT, "--ws-url", url, "--for", "2s")
     assert (done.returncode, done.stdout) == (4, "")
     *lines, last = done.stderr.splitlines()
     assert "never ready within 2.0 s" in last
@@ -224,32 +221,39 @@ def test_unreachable_host_is_tried_again_and_said(
     ("limit", "retries"), [(["--no-reconnect"], 0), (["--max-retries", "1"], 1)]
 )
 def test_gives_up_when_told_to(
-    limit: list[str],
-    retries: int,
-    run_tail: RunTail,
-    closed_port: int,
-    env: Mapping[str, str],
+    limit: list[str], retries: int, run: RunTail, closed_port: int
 ) -> None:
     url = f"ws://127.0.0.1:{closed_port}"
-    done = run_tail(*SELECT, "--ws-url", url, *limit, env=env)
+    done = run(*SELECT, "--ws-url", url, *limit)
     assert (done.returncode, done.stdout) == (4, "")
     *before, last = done.stderr.splitlines(keepends=True)
     assert len(before) == retries
     is_one_line(last, "gave up", url, "Connection refused")
 
 
-def test_quiet_says_only_what_ends_it(
-    run_tail: RunTail, closed_port: int, env: Mapping[str, str]
+UNREACHABLE: dict[str, tuple[str, int, list[str]]] = {
+    "quiet": ("--ws-url ws://{closed} -q --max-retries 2", 4, ["gave up", "ws://{closed}"]),
+    "name": (
+        "--ws-url wss://no-such-host.invalid:1 --no-reconnect",
+        4,
+        ["host.invalid", "resolve"],
+    ),
+    "plain": ("--ws-url wss://{plain} --no-reconnect", 4, ["wss://{plain}", "TLS"]),
+    "not WebSocket": ("--ws-url ws://{api}", 6, ["ws://{api}", "404", "--ws-url"]),
+    "app key": ("--app-key wrong", 6, ["wrong", "4001", "--app-key"]),
+}
+
+
+@pytest.mark.parametrize(("options", "status", "words"), UNREACHABLE.values(), ids=UNREACHABLE)
+def test_a_server_that_cannot_be_used(
+    options: str, status: int, words: list[str], run: RunTail, sandbox: Sandbox, closed_port: int
 ) -> None:
-    url = f"ws://127.0.0.1:{closed_port}"
-    done = run_tail(*SELECT, "-q", "--ws-url", url, "--max-retries", "2", env=env)
-    failed(done, 4, "gave up", url)
+    def filled(text: str) -> str:
+        plain, api = (url.partition("//")[2] for url in (sandbox.ws_url, sandbox.api_url))
+        return text.format(closed=f"127.0.0.1:{closed_port}", plain=plain, api=api)
 
-
-def test_name_that_does_not_exist(run_tail: RunTail, env: Mapping[str, str]) -> None:
-    url = "wss://no-such-host.invalid:6001"
-    done = run_tail(*SELECT, "--ws-url", url, "--no-reconnect", env=env)
-    failed(done, 4, url, "resolve")
+    done = run(*SELECT, *filled(options).split())
+    failed(done, status, *map(filled, words))
 
 
 def test_unknown_authority(run_tail: RunTail) -> None:
@@ -258,13 +262,6 @@ def test_unknown_authority(run_tail: RunTail) -> None:
         del env["CHATAPP_TAIL_CA_FILE"]
         done = run_tail(*SELECT, env=env)
     failed(done, 4, sandbox.ws_url, "certificate", "--ca-file")
-
-
-def test_plain_server_behind_a_tls_url(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
-    url = sandbox.ws_url.replace("ws:", "wss:")
-    failed(run_tail(*SELECT, "--ws-url", url, "--no-reconnect", env=env), 4, url, "TLS")
 
 
 def test_ca_file_that_holds_none(run_tail: RunTail, closed_port: int, tmp_path: Path) -> None:
@@ -278,11 +275,8 @@ def test_ca_file_that_holds_none(run_tail: RunTail, closed_port: int, tmp_path: 
     failed(done, 2, str(file))
 
 
-def test_lost_connection_with_no_reconnect(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
-    tail = start_tail(*SELECT, "--no-reconnect", env=env)
-    subscribed(sandbox)
+def test_lost_connection_with_no_reconnect(subscribed_tail: StartTail, sandbox: Sandbox) -> None:
+    tail = subscribed_tail("--no-reconnect")
     publish(sandbox, [1])
     tail.stdout.take()
     sandbox.abort_sockets()
@@ -293,16 +287,9 @@ def test_lost_connection_with_no_reconnect(
 # --- 5 and 6: refused
 
 
-def test_unknown_licence(run_tail: RunTail, env: Mapping[str, str]) -> None:
-    done = run_tail("-l", "99", "-m", "telegram", env=env)
-    assert (done.returncode, done.stdout) == (5, "")
-    assert "99" in done.stderr
-    assert "403" in done.stderr
-    assert "check licence and messenger" in done.stderr
-
-
-def test_unknown_licence_takes_one_line(run_tail: RunTail, env: Mapping[str, str]) -> None:
-    failed(run_tail("-l", "99", "-m", "telegram", env=env), 5, "99/telegram")
+def test_unknown_licence(run: RunTail) -> None:
+    done = run("-l", "99", "-m", "telegram")
+    failed(done, 5, "99/telegram", "403", "check licence and messenger")
 
 
 def test_one_refused_channel_does_not_end_the_others(run_tail: RunTail, greeter: Sandbox) -> None:
@@ -311,22 +298,9 @@ def test_one_refused_channel_does_not_end_the_others(run_tail: RunTail, greeter:
     assert done.stdout.count("\n") == 1
 
 
-def test_wrong_app_key(run_tail: RunTail, env: Mapping[str, str]) -> None:
-    failed(run_tail(*SELECT, "--app-key", "wrong", env=env), 6, "wrong", "4001", "--app-key")
-
-
-def test_http_server_that_is_no_websocket(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
-    url = sandbox.api_url.replace("http:", "ws:")
-    failed(run_tail(*SELECT, "--ws-url", url, env=env), 6, url, "404", "--ws-url")
-
-
-def test_api_that_is_not_there(
-    start_tail: StartTail, sandbox: Sandbox, closed_port: int, env: Mapping[str, str]
-) -> None:
+def test_api_that_is_not_there(start: StartTail, sandbox: Sandbox, closed_port: int) -> None:
     url = f"http://127.0.0.1:{closed_port}"
-    tail = start_tail(*SELECT, "--api-url", url, env=env)
+    tail = start(*SELECT, "--api-url", url)
     tail.stderr.wait_for("asking again", count=2)
     for line in tail.stderr.all:
         assert "1229/telegram" in line
@@ -335,12 +309,9 @@ def test_api_that_is_not_there(
     assert sandbox.connections == 1
 
 
-def test_api_that_fails_for_a_while(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_api_that_fails_for_a_while(subscribed_tail: StartTail, sandbox: Sandbox) -> None:
     sandbox.faults.answer_auth(503, calls=2)
-    tail = start_tail(*SELECT, "-n", "1", env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail("-n", "1")
     publish(sandbox, [1])
     assert tail.wait() == 0
     *warnings, ready = tail.stderr.all
@@ -358,63 +329,54 @@ def test_count_that_is_reached(run_tail: RunTail, greeter: Sandbox) -> None:
     assert done.stdout.count("\n") == 1
 
 
-def test_count_is_exact_in_a_burst(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
-    tail = start_tail(*SELECT, "-n", "7", env=env)
-    subscribed(sandbox)
+def test_count_is_exact_in_a_burst(subscribed_tail: StartTail, sandbox: Sandbox) -> None:
+    tail = subscribed_tail("-n", "7")
     for number in range(100):
         sandbox.publish(CHANNEL, "message", message(number))
     assert tail.wait() == 0
     assert len(tail.stdout.all) == 7
 
 
-def test_count_that_is_not_reached_in_time(run_tail: RunTail, env: Mapping[str, str]) -> None:
-    done = run_tail(*SELECT, "-n", "5", "--for", READY_BY_THEN, env=env)
-    assert (done.returncode, done.stdout, done.stderr) == (124, "", "")
-
-
-def test_time_alone_is_success(run_tail: RunTail, env: Mapping[str, str]) -> None:
-    done = run_tail(*SELECT, "--for", READY_BY_THEN, env=env)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+@pytest.mark.parametrize(
+    ("count", "status"), [([], 0), (["-n", "5"], 124)], ids=["none", "not reached"]
+)
+def test_time_alone_is_success_and_a_count_that_is_not_reached_is_none(
+    count: list[str], status: int, run: RunTail
+) -> None:
+    done = run(*SELECT, *count, "--for", READY_BY_THEN)
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", "")
 
 
 @pytest.mark.defect("U3")
-@pytest.mark.parametrize("limits", [("--for", "300ms"), ("--idle", "300ms", "-n", "3")])
+@pytest.mark.parametrize(
+    ("fault", "limits", "words"),
+    [
+        ("hold_upgrades", "--for 300ms", ["within 0.3 s", "{ws}", "no answer"]),
+        ("hold_upgrades", "--idle 300ms -n 3", ["within 0.3 s", "{ws}", "no answer"]),
+        ("withhold_confirmations", "--for 1s", ["within 1.0 s", "not confirmed every channel"]),
+    ],
+)
 def test_time_that_is_over_before_it_was_ready(
-    limits: tuple[str, ...], run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
+    fault: str, limits: str, words: list[str], run: RunTail, sandbox: Sandbox
 ) -> None:
-    sandbox.faults.hold_upgrades = True
-    done = run_tail(*SELECT, *limits, env=env, timeout=3)
-    failed(done, 4, "never ready within 0.3 s", sandbox.ws_url, "no answer")
-
-
-@pytest.mark.defect("U3")
-def test_time_that_is_over_before_every_channel_was_confirmed(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
-    sandbox.faults.withhold_confirmations = True
-    done = run_tail(*SELECT, "--for", "1s", env=env)
-    failed(done, 4, "never ready within 1.0 s", "not confirmed every channel")
+    setattr(sandbox.faults, fault, True)
+    done = run(*SELECT, *limits.split(), timeout=4)
+    failed(done, 4, "never ready", *(word.format(ws=sandbox.ws_url) for word in words))
 
 
 @pytest.mark.defect("U3")
 def test_a_loss_after_it_was_ready_is_no_failure_of_the_time(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+    subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
-    tail = start_tail(*SELECT, "--for", READY_BY_THEN, env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail("--for", READY_BY_THEN)
     sandbox.faults.hold_upgrades = True
     sandbox.abort_sockets()
     assert tail.wait() == 0
 
 
 @pytest.mark.parametrize("duration", ["30d", "8000h"])
-def test_time_may_be_long(
-    duration: str, start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
-    tail = start_tail(*SELECT, "--for", duration, "-n", "1", env=env)
-    subscribed(sandbox)
+def test_time_may_be_long(duration: str, subscribed_tail: StartTail, sandbox: Sandbox) -> None:
+    tail = subscribed_tail("--for", duration, "-n", "1")
     publish(sandbox, [1])
     assert tail.wait() == 0
     assert tail.stderr.text == ""

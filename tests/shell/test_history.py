@@ -6,7 +6,6 @@ import re
 import signal
 import sqlite3
 import time
-from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from tests.shell.conftest import (
     CHANNEL,
     PROMPT,
     SELECT,
+    Env,
     StartTailInto,
     StartTerminal,
     is_one_line,
@@ -30,7 +30,6 @@ from tests.shell.conftest import (
     subscribed,
 )
 
-Env = Mapping[str, str]
 CHATS = "*/chats"
 MESSAGES = "*/messages"
 HISTORY = "/v1/licenses/1229/messengers/telegram/chats*"
@@ -39,12 +38,7 @@ FORBIDDEN = '{"success":false,"error":{"code":"ApiForbiddenError","message":"For
 
 
 def said(
-    sandbox: Sandbox,
-    number: int,
-    *,
-    ago: float = 0.0,
-    chat: str = "private-7",
-    text: str = "hello",
+    sandbox: Sandbox, number: int, *, ago: float = 0.0, chat: str = "private-7", text: str = "hello"
 ) -> None:
     """Publish a message that was sent so many seconds ago, whoever listens."""
     item = {
@@ -80,10 +74,9 @@ def ready(tail: LiveProcess) -> None:
 
 
 def test_the_messages_of_a_gap_come_back_in_order_and_before_live_ones(
-    start_tail: StartTail, sandbox: Sandbox, env: Env
+    subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
-    tail = start_tail(*SELECT, *QUICK, "-n", "5", env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail(*QUICK, "-n", "5")
     said(sandbox, 1)
     tail.stdout.wait_for('"id":1')
     cut(sandbox)
@@ -101,9 +94,9 @@ def test_the_messages_of_a_gap_come_back_in_order_and_before_live_ones(
 
 @pytest.mark.defect("A2.11")
 def test_the_line_about_a_gap_says_what_came_back_and_what_cannot(
-    start_tail: StartTail, sandbox: Sandbox, env: Env
+    start: StartTail, sandbox: Sandbox
 ) -> None:
-    tail = start_tail(*SELECT, *QUICK, "--meta", env=env)
+    tail = start(*SELECT, *QUICK, "--meta")
     ready(tail)
     cut(sandbox)
     said(sandbox, 1)
@@ -119,10 +112,9 @@ def test_the_line_about_a_gap_says_what_came_back_and_what_cannot(
 
 
 def test_live_events_go_first_when_history_takes_too_long(
-    start_tail: StartTail, sandbox: Sandbox, env: Env
+    subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
-    tail = start_tail(*SELECT, *QUICK, "--backfill-wait", "300ms", "-n", "2", env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail(*QUICK, "--backfill-wait", "300ms", "-n", "2")
     cut(sandbox)
     said(sandbox, 1)
     sandbox.faults.clear()
@@ -173,10 +165,9 @@ def test_messages_that_were_read_behind_a_slow_reader_go_before_live_ones(
 
 @pytest.mark.parametrize("options", [("--no-backfill",), ("-e", "messageStatus")])
 def test_history_is_not_asked_for_what_nobody_wants(
-    options: tuple[str, ...], start_tail: StartTail, sandbox: Sandbox, env: Env
+    options: tuple[str, ...], subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
-    tail = start_tail(*SELECT, *QUICK, *options, env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail(*QUICK, *options)
     cut(sandbox)
     said(sandbox, 1)
     sandbox.faults.clear()
@@ -185,11 +176,10 @@ def test_history_is_not_asked_for_what_nobody_wants(
 
 
 def test_without_access_to_history_it_says_why_and_goes_on(
-    start_tail: StartTail, sandbox: Sandbox, env: Env
+    subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
     sandbox.faults.answer_api(HISTORY, 403, FORBIDDEN)
-    tail = start_tail(*SELECT, *QUICK, "-n", "1", env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail(*QUICK, "-n", "1")
     cut(sandbox)
     said(sandbox, 1)
     sandbox.faults.upgrade_script = None
@@ -200,12 +190,10 @@ def test_without_access_to_history_it_says_why_and_goes_on(
     assert numbers_in(tail.stdout.text) == [2]
 
 
-def test_what_fails_in_passing_is_asked_again(
-    start_tail: StartTail, sandbox: Sandbox, env: Env
-) -> None:
+def test_what_fails_in_passing_is_asked_again(start: StartTail, sandbox: Sandbox) -> None:
     sandbox.faults.answer_api(HISTORY, 429, FORBIDDEN, {"Retry-After": "1"}, calls=1)
     sandbox.faults.answer_api(MESSAGES, 500, "oops", calls=2)
-    tail = start_tail(*SELECT, "-n", "1", "--since", "1h", env=env)
+    tail = start(*SELECT, "-n", "1", "--since", "1h")
     said(sandbox, 1, ago=60)
     assert tail.wait(timeout=20) == 0
     assert numbers_in(tail.stdout.text) == [1]
@@ -213,10 +201,9 @@ def test_what_fails_in_passing_is_asked_again(
 
 @pytest.mark.defect("A.5", "A2.5")
 def test_two_chats_with_the_same_message_id_both_come_back(
-    start_tail: StartTail, sandbox: Sandbox, env: Env
+    subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
-    tail = start_tail(*SELECT, *QUICK, "-n", "4", env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail(*QUICK, "-n", "4")
     said(sandbox, 696, chat="group-1")
     tail.stdout.wait_for('"id":696')
     cut(sandbox)
@@ -233,10 +220,10 @@ def test_two_chats_with_the_same_message_id_both_come_back(
 
 @pytest.mark.defect("A.14", "A2.11")
 def test_a_message_of_history_that_is_edited_at_once_comes_again(
-    start_tail: StartTail, sandbox: Sandbox, env: Env
+    start: StartTail, sandbox: Sandbox
 ) -> None:
     said(sandbox, 1, ago=60, text="before")
-    tail = start_tail(*SELECT, "--since", "1h", "-n", "2", env=env)
+    tail = start(*SELECT, "--since", "1h", "-n", "2")
     tail.stdout.wait_for("before")
     subscribed(sandbox)
     said(sandbox, 1, ago=60, text="after")
@@ -259,10 +246,9 @@ def in_frame(members: dict[str, str]) -> bytes:
 
 @pytest.mark.defect("A2.7")
 def test_gaps_of_one_burst_are_each_said_and_later_ones_filled(
-    start_tail: StartTail, sandbox: Sandbox, env: Env
+    subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
-    tail = start_tail(*SELECT, *QUICK, env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail(*QUICK)
     said(sandbox, 1)
     tail.stdout.wait_for('"id":1')
     refused = in_frame({"event": "pusher:subscription_error"})
@@ -281,10 +267,10 @@ def test_gaps_of_one_burst_are_each_said_and_later_ones_filled(
 # --- while it takes its time
 
 
-def test_a_line_says_how_far_history_is(start_tail: StartTail, sandbox: Sandbox, env: Env) -> None:
+def test_a_line_says_how_far_history_is(start: StartTail, sandbox: Sandbox) -> None:
     said(sandbox, 1, ago=60)
     sandbox.faults.hang_api(MESSAGES)
-    tail = start_tail(*SELECT, "--since", "1h", env=env)
+    tail = start(*SELECT, "--since", "1h")
     assert "reading history: 0 of 1 chats" in tail.stderr.wait_for("history", timeout=15)
 
 
@@ -301,12 +287,10 @@ def test_a_bar_shows_it_on_a_terminal_and_goes_away(
 
 
 @pytest.mark.parametrize("what", [CHATS, MESSAGES])
-def test_ctrl_c_ends_it_at_any_time(
-    what: str, start_tail: StartTail, sandbox: Sandbox, env: Env
-) -> None:
+def test_ctrl_c_ends_it_at_any_time(what: str, start: StartTail, sandbox: Sandbox) -> None:
     said(sandbox, 1, ago=60)
     sandbox.faults.hang_api(what)
-    tail = start_tail(*SELECT, "--since", "1h", "--meta", env=env)
+    tail = start(*SELECT, "--since", "1h", "--meta")
     wait_until(lambda: sandbox.api_requests(what) > 0, "history is asked")
     tail.stdout.wait_for('"state":"subscribed"')
     tail.send_signal(signal.SIGINT)
@@ -315,43 +299,39 @@ def test_ctrl_c_ends_it_at_any_time(
     assert (gap["type"], gap["missing"]) == ("gap", "it ended before all of history was read")
 
 
-def test_a_limit_of_time_ends_it_too(run_tail: RunTail, sandbox: Sandbox, env: Env) -> None:
+def test_a_limit_of_time_ends_it_too(run: RunTail, sandbox: Sandbox) -> None:
     said(sandbox, 1, ago=60)
     sandbox.faults.hang_api(CHATS)
-    done = run_tail(*SELECT, "--since", "1h", "-n", "1", "--for", "1s", env=env)
+    done = run(*SELECT, "--since", "1h", "-n", "1", "--for", "1s")
     assert (done.returncode, done.stdout) == (124, "")
 
 
-def test_waiting_for_history_is_not_idleness(run_tail: RunTail, sandbox: Sandbox, env: Env) -> None:
+def test_waiting_for_history_is_not_idleness(run: RunTail, sandbox: Sandbox) -> None:
     said(sandbox, 1, ago=60)
     sandbox.faults.delay_api(CHATS, scaled(4), calls=1)
-    done = run_tail(*SELECT, "--since", "1h", "--idle", f"{scaled(3)}s", env=env)
+    done = run(*SELECT, "--since", "1h", "--idle", f"{scaled(3)}s")
     assert numbers_in(done.stdout) == [1]
 
 
 # --- --since
 
 
-def test_since_shows_what_was_before_and_nothing_older(
-    run_tail: RunTail, sandbox: Sandbox, env: Env
-) -> None:
+def test_since_shows_what_was_before_and_nothing_older(run: RunTail, sandbox: Sandbox) -> None:
     for number, ago in enumerate((7300, 7100, 10), 1):
         said(sandbox, number, ago=ago)
-    done = run_tail(*SELECT, "--since", "2h", "-n", "2", env=env)
+    done = run(*SELECT, "--since", "2h", "-n", "2")
     assert numbers_in(done.stdout) == [2, 3]
 
 
-def test_since_a_moment(run_tail: RunTail, sandbox: Sandbox, env: Env) -> None:
+def test_since_a_moment(run: RunTail, sandbox: Sandbox) -> None:
     said(sandbox, 1, ago=100)
     moment = time.strftime("%FT%TZ", time.gmtime(time.time() - 200))
-    assert run_tail(*SELECT, "--since", moment, "-n", "1", env=env).returncode == 0
+    assert run(*SELECT, "--since", moment, "-n", "1").returncode == 0
 
 
-def test_raw_output_of_history_has_the_shape_of_a_frame(
-    run_tail: RunTail, sandbox: Sandbox, env: Env
-) -> None:
+def test_raw_output_of_history_has_the_shape_of_a_frame(run: RunTail, sandbox: Sandbox) -> None:
     said(sandbox, 1, ago=60)
-    done = run_tail(*SELECT, "--since", "1h", "-n", "1", "-o", "raw", env=env)
+    done = run(*SELECT, "--since", "1h", "-n", "1", "-o", "raw")
     frame = json.loads(done.stdout)
     assert frame["payload"]["meta"]["licenseId"] == 1229
     assert [item["id"] for item in frame["payload"]["data"]] == [1]
@@ -361,47 +341,41 @@ def test_raw_output_of_history_has_the_shape_of_a_frame(
 
 
 def test_a_second_run_goes_on_where_the_first_ended(
-    run_tail: RunTail, start_tail: StartTail, sandbox: Sandbox, env: Env
+    run: RunTail, subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
-    first = start_tail(*SELECT, "--resume", "-n", "2", env=env)
-    subscribed(sandbox)
+    first = subscribed_tail("--resume", "-n", "2")
     publish(sandbox, [1, 2])
     assert first.wait() == 0
     wait_until(lambda: sandbox.subscribers(CHANNEL) == 0, "the first is gone")
     for number in (3, 4):
         said(sandbox, number)
-    second = run_tail(*SELECT, "--resume", "-n", "2", env=env)
+    second = run(*SELECT, "--resume", "-n", "2")
     assert numbers_in(second.stdout) == [3, 4]
-    third = run_tail(*SELECT, "--resume", "-n", "1", "--for", "3s", env=env)
+    third = run(*SELECT, "--resume", "-n", "1", "--for", "3s")
     assert (numbers_in(third.stdout), third.returncode) == ([], 124)
 
 
 def test_what_a_count_left_over_comes_in_the_next_run(
-    run_tail: RunTail, start_tail: StartTail, sandbox: Sandbox, env: Env
+    run: RunTail, subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
-    first = start_tail(*SELECT, "--resume=batches", "-n", "1", env=env)
-    subscribed(sandbox)
+    first = subscribed_tail("--resume=batches", "-n", "1")
     for number in range(1, 6):
         said(sandbox, number)
     assert first.wait() == 0
-    rest = [
-        numbers_in(run_tail(*SELECT, "--resume=batches", "-n", "2", env=env).stdout)
-        for _ in range(2)
-    ]
+    rest = [numbers_in(run(*SELECT, "--resume=batches", "-n", "2").stdout) for _ in range(2)]
     assert rest == [[2, 3], [4, 5]]
 
 
 def test_a_run_that_was_killed_loses_nothing(
-    start_tail: StartTail, sandbox: Sandbox, env: Env
+    start: StartTail, sandbox: Sandbox, subscribed_tail: StartTail
 ) -> None:
-    first = start_tail(*SELECT, "--resume", env=env)
-    subscribed(sandbox)
+    first = subscribed_tail("--resume")
     said(sandbox, 1)
     first.stdout.wait_for('"id":1')
     first.send_signal(signal.SIGKILL)
     first.wait()
     said(sandbox, 2)
-    second = start_tail(*SELECT, "--resume", env=env)
+    second = start(*SELECT, "--resume")
     second.stdout.wait_for('"id":2')
     # The kill may have come between writing and noting that.
     assert numbers_in(second.stdout.text) in ([2], [1, 2])
@@ -409,18 +383,17 @@ def test_a_run_that_was_killed_loses_nothing(
 
 @pytest.mark.defect("U12")
 def test_a_new_name_brings_nothing_from_before_its_first_run(
-    run_tail: RunTail, start_tail: StartTail, sandbox: Sandbox, env: Env
+    run: RunTail, subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
     said(sandbox, 1, ago=7)
     said(sandbox, 2, ago=4)
-    first = start_tail(*SELECT, "--resume=new", "-n", "1", env=env)
-    subscribed(sandbox)
+    first = subscribed_tail("--resume=new", "-n", "1")
     said(sandbox, 3)
     assert first.wait() == 0
     said(sandbox, 4)
-    second = run_tail(*SELECT, "--resume=new", "-n", "1", env=env)
+    second = run(*SELECT, "--resume=new", "-n", "1")
     assert numbers_in(second.stdout) == [4]
-    third = run_tail(*SELECT, "--resume=new", "--for", f"{scaled(2)}s", env=env)
+    third = run(*SELECT, "--resume=new", "--for", f"{scaled(2)}s")
     assert numbers_in(third.stdout) == []
 
 
@@ -434,9 +407,9 @@ def mark_of(home: Path, name: str = "default") -> int:
 
 @pytest.mark.defect("A2.19a")
 def test_short_runs_advance_and_ask_for_no_more_each_time(
-    home: Path, run_tail: RunTail, sandbox: Sandbox, env: Env
+    home: Path, run: RunTail, sandbox: Sandbox
 ) -> None:
-    run_tail(*SELECT, "--resume", "--for", "1s", env=env)
+    run(*SELECT, "--resume", "--for", "1s")
     marks, requests = [], []
     for number in range(3):
         said(sandbox, number)
@@ -444,7 +417,7 @@ def test_short_runs_advance_and_ask_for_no_more_each_time(
         # The only pong comes while the gap still holds the mark.
         sandbox.faults.delay_api(CHATS, scaled(2.4), calls=1)
         options = ("--backfill-wait", "100ms", "--ping-interval", f"{scaled(2)}s")
-        done = run_tail(*SELECT, "--resume", *options, "--for", f"{scaled(4)}s", env=env)
+        done = run(*SELECT, "--resume", *options, "--for", f"{scaled(4)}s")
         assert numbers_in(done.stdout) == [number]
         marks.append(mark_of(home))
         requests.append(sandbox.api_requests(HISTORY) - before)
@@ -454,10 +427,9 @@ def test_short_runs_advance_and_ask_for_no_more_each_time(
 
 @pytest.mark.defect("A.10", "A2.2c")
 def test_a_run_whose_clock_was_ahead_costs_the_next_one_nothing(
-    home: Path, run_tail: RunTail, start_tail: StartTail, sandbox: Sandbox, env: Env
+    home: Path, run: RunTail, subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
-    first = start_tail(*SELECT, "--resume", "-n", "1", env=env)
-    subscribed(sandbox)
+    first = subscribed_tail("--resume", "-n", "1")
     said(sandbox, 1)
     assert first.wait() == 0
     path = home / ".local/state/chatapp-tail/resume/default.sqlite"
@@ -465,20 +437,19 @@ def test_a_run_whose_clock_was_ahead_costs_the_next_one_nothing(
         database.execute("UPDATE mark SET began = began + 3600e9, until = until + 3600e9")
         database.commit()
     said(sandbox, 2)
-    second = run_tail(*SELECT, "--resume", "-n", "1", env=env)
+    second = run(*SELECT, "--resume", "-n", "1")
     assert numbers_in(second.stdout) == [2]
     assert "the clock was set back" in second.stderr
 
 
 def test_half_a_line_at_the_end_of_a_file_does_not_spoil_the_next(
     home: Path,
-    start_tail: StartTail,
+    subscribed_tail: StartTail,
     start_tail_into: StartTailInto,
     sandbox: Sandbox,
     env: Env,
 ) -> None:
-    first = start_tail(*SELECT, "--resume", "-n", "1", env=env)
-    subscribed(sandbox)
+    first = subscribed_tail("--resume", "-n", "1")
     said(sandbox, 1)
     assert first.wait() == 0
     said(sandbox, 2)
@@ -493,42 +464,40 @@ def test_half_a_line_at_the_end_of_a_file_does_not_spoil_the_next(
 
 
 def test_a_second_process_with_the_same_name_is_refused(
-    start_tail: StartTail, run_tail: RunTail, sandbox: Sandbox, env: Env
+    start: StartTail, run: RunTail, sandbox: Sandbox
 ) -> None:
-    start_tail(*SELECT, "--resume=crm", env=env)
+    start(*SELECT, "--resume=crm")
     subscribed(sandbox)
-    second = run_tail(*SELECT, "--resume=crm", env=env, timeout=AT_ONCE * 4)
+    second = run(*SELECT, "--resume=crm", timeout=AT_ONCE * 4)
     assert second.returncode == 2
     is_one_line(second.stderr, "another chatapp-tail", "--resume=crm", "--resume=NAME")
-    other = run_tail(*SELECT, "--resume=other", "--for", "2s", env=env)
+    other = run(*SELECT, "--resume=other", "--for", "2s")
     assert other.returncode == 0
 
 
-def test_a_damaged_checkpoint(home: Path, run_tail: RunTail, env: Env) -> None:
+def test_a_damaged_checkpoint(home: Path, run: RunTail) -> None:
     checkpoint = home / ".local/state/chatapp-tail/resume/default.sqlite"
     checkpoint.parent.mkdir(parents=True)
     checkpoint.write_text("no database, but long enough to look like one " * 100)
-    done = run_tail(*SELECT, "--resume", env=env)
+    done = run(*SELECT, "--resume")
     assert done.returncode == 7
     is_one_line(done.stderr, "cannot open the checkpoint", str(checkpoint), "--since")
 
 
 @pytest.mark.defect("A2.23f")
-def test_a_database_of_another_program_in_place_of_the_checkpoint(
-    home: Path, run_tail: RunTail, env: Env
-) -> None:
+def test_a_database_of_another_program_in_place_of_the_checkpoint(home: Path, run: RunTail) -> None:
     checkpoint = home / ".local/state/chatapp-tail/resume/default.sqlite"
     checkpoint.parent.mkdir(parents=True)
     with closing(sqlite3.connect(checkpoint)) as database:
         database.execute("CREATE TABLE mark (place TEXT)")
-    done = run_tail(*SELECT, "--resume", env=env)
+    done = run(*SELECT, "--resume")
     assert done.returncode == 7
     is_one_line(done.stderr, str(checkpoint), "of another program")
 
 
-def test_a_place_where_no_checkpoint_can_be(home: Path, run_tail: RunTail, env: Env) -> None:
+def test_a_place_where_no_checkpoint_can_be(home: Path, run: RunTail) -> None:
     (home / "file").write_text("")
-    done = run_tail(*SELECT, "--resume", env={**env, "XDG_STATE_HOME": str(home / "file")})
+    done = run(*SELECT, "--resume", env={"XDG_STATE_HOME": str(home / "file")})
     assert done.returncode == 7
     is_one_line(done.stderr, "cannot open the checkpoint", "Not a directory")
 
@@ -555,15 +524,15 @@ def test_what_cannot_be_is_refused_before_any_network(
 
 
 def test_history_that_a_kill_cut_short_is_read_by_the_next_run(
-    start_tail: StartTail, run_tail: RunTail, sandbox: Sandbox, env: Env
+    start: StartTail, run: RunTail, sandbox: Sandbox
 ) -> None:
     said(sandbox, 1, ago=600)
     sandbox.faults.hang_api(MESSAGES)
-    first = start_tail(*SELECT, "--since", "1h", "--resume", "--meta", env=env)
+    first = start(*SELECT, "--since", "1h", "--resume", "--meta")
     first.stdout.wait_for('"state":"subscribed"')
     wait_until(lambda: sandbox.api_requests(MESSAGES) > 0, "history is asked")
     first.send_signal(signal.SIGKILL)
     first.wait()
     sandbox.faults.clear()
-    second = run_tail(*SELECT, "--since", "1h", "--resume", "-n", "1", env=env)
+    second = run(*SELECT, "--since", "1h", "--resume", "-n", "1")
     assert numbers_in(second.stdout) == [1]

@@ -2,18 +2,16 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Mapping
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 
 from chatapp_tail.sandbox import ApiRequested, Sandbox, messenger_channel
 from tests.conftest import RunTail, StartTail
-from tests.shell.conftest import StartShell, StartTerminal, is_one_line, reaching
+from tests.servers import HttpServer
+from tests.shell.conftest import Env, StartShell, StartTerminal, is_one_line, reaching
 
 LICENSES = "/v1/licenses"
 
@@ -35,8 +33,8 @@ def records(stdout: str) -> list[dict[str, Any]]:
 # --- what is shown
 
 
-def test_json_is_one_object_a_line(run_tail: RunTail, env: Mapping[str, str]) -> None:
-    done = run_tail("lines", env=env)
+def test_json_is_one_object_a_line(run: RunTail) -> None:
+    done = run("lines")
     assert (done.returncode, done.stderr) == (0, "")
     found = records(done.stdout)
     assert found[0] == {
@@ -52,18 +50,14 @@ def test_json_is_one_object_a_line(run_tail: RunTail, env: Mapping[str, str]) ->
     assert len(found) == 7
 
 
-def test_what_is_listed_can_be_tailed(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
-    for each in records(run_tail("lines", env=env).stdout):
+def test_what_is_listed_can_be_tailed(run: RunTail, sandbox: Sandbox) -> None:
+    for each in records(run("lines").stdout):
         channel = messenger_channel(each["license"], each["messenger"])
         assert sandbox.account.owns(channel)
 
 
 @pytest.mark.parametrize("columns", [80, 100])
-def test_a_terminal_gets_a_table(
-    columns: int, start_terminal: StartTerminal, env: Mapping[str, str]
-) -> None:
+def test_a_terminal_gets_a_table(columns: int, start_terminal: StartTerminal, env: Env) -> None:
     terminal = start_terminal("lines", env={**env, "TERM": "dumb"}, columns=columns)
     assert terminal.wait(timeout=10) == 0
     shown = terminal.shown.decode().splitlines()
@@ -75,10 +69,8 @@ def test_a_terminal_gets_a_table(
 
 @pytest.mark.defect("U7")
 @pytest.mark.parametrize("columns", ["10", "40", "69", "80", "200"])
-def test_a_table_shows_both_names_and_whole_types(
-    columns: str, run_tail: RunTail, env: Mapping[str, str]
-) -> None:
-    done = run_tail("lines", "-o", "table", env={**env, "COLUMNS": columns})
+def test_a_table_shows_both_names_and_whole_types(columns: str, run: RunTail) -> None:
+    done = run("lines", "-o", "table", env={"COLUMNS": columns})
     heading, *rows = done.stdout.split("\n")
     assert rows.pop() == ""
     assert heading.split()[:6] == ["licence", "messenger", "phone", "active", "until", "name"]
@@ -93,14 +85,12 @@ def test_a_table_shows_both_names_and_whole_types(
     assert all(line == line.rstrip() for line in (heading, *rows))
 
 
-def test_long_names_do_not_break_what_has_to_be_typed(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_long_names_do_not_break_what_has_to_be_typed(run: RunTail, sandbox: Sandbox) -> None:
     long = "An extraordinarily long name of a shop " * 5
     entry = licence(1234567, "telegramBot", licenseName=long)
     entry["messenger"][0]["name"] = long
     answer_with(sandbox, entry)
-    done = run_tail("lines", "-o", "table", env={**env, "COLUMNS": "80"})
+    done = run("lines", "-o", "table", env={"COLUMNS": "80"})
     assert done.returncode == 0
     assert "1234567" in done.stdout
     assert "telegramBot" in done.stdout
@@ -108,10 +98,8 @@ def test_long_names_do_not_break_what_has_to_be_typed(
 
 
 @pytest.mark.parametrize("locale", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C"}], ids=str)
-def test_a_table_in_any_locale(
-    locale: Mapping[str, str], run_tail: RunTail, env: Mapping[str, str]
-) -> None:
-    done = run_tail("lines", "-o", "table", env={**env, **locale})
+def test_a_table_in_any_locale(locale: Env, run: RunTail) -> None:
+    done = run("lines", "-o", "table", env=locale)
     assert (done.returncode, done.stderr) == (0, "")
     assert "Demo Shop" in done.stdout or "Telegram" in done.stdout
 
@@ -120,7 +108,7 @@ HOSTILE = "Anna\x1b]0;title\x07\x1b[2J\x9b2J\r\n\u202e[bold]x[/bold]"
 
 
 def test_hostile_names_do_not_act_on_a_terminal(
-    start_terminal: StartTerminal, sandbox: Sandbox, env: Mapping[str, str]
+    start_terminal: StartTerminal, sandbox: Sandbox, env: Env
 ) -> None:
     messenger = {"type": HOSTILE, "name": HOSTILE, "info": {"phone": HOSTILE}}
     answer_with(sandbox, licence(5, licenseName=HOSTILE, messenger=[messenger]))
@@ -153,34 +141,26 @@ ODD: dict[str, tuple[Any, list[Any]]] = {
 @pytest.mark.parametrize("output", ["table", "json"])
 @pytest.mark.parametrize(("data", "expected"), ODD.values(), ids=ODD)
 def test_odd_answers_never_fail(
-    data: Any,
-    expected: list[Any],
-    output: str,
-    run_tail: RunTail,
-    sandbox: Sandbox,
-    env: Mapping[str, str],
+    data: Any, expected: list[Any], output: str, run: RunTail, sandbox: Sandbox
 ) -> None:
     sandbox.faults.answer_api(LICENSES, 200, json.dumps({"success": True, "data": data}))
-    done = run_tail("lines", "-o", output, env=env)
+    done = run("lines", "-o", output)
     assert done.returncode == 0, done.stderr
     if output == "json" and expected:
         found = [(each["license"], each["messenger"]) for each in records(done.stdout)]
         assert found == expected
 
 
-def test_stdout_that_is_closed(start_shell: StartShell, env: Mapping[str, str]) -> None:
-    shell = start_shell("exec chatapp-tail lines >&-", env=env)
+@pytest.mark.parametrize(("stdout", "word"), [(">&-", "closed"), (">/dev/full", "No space")])
+def test_stdout_that_takes_nothing(
+    stdout: str, word: str, start_shell: StartShell, env: Env
+) -> None:
+    shell = start_shell(f"exec chatapp-tail lines {stdout}", env=env)
     assert shell.wait() == 7
-    is_one_line(shell.stderr.text, "stdout")
+    is_one_line(shell.stderr.text, "stdout", word)
 
 
-def test_stdout_that_is_full(start_shell: StartShell, env: Mapping[str, str]) -> None:
-    shell = start_shell("exec chatapp-tail lines >/dev/full", env=env)
-    assert shell.wait() == 7
-    is_one_line(shell.stderr.text, "stdout", "No space")
-
-
-def test_a_reader_that_leaves(start_shell: StartShell, env: Mapping[str, str]) -> None:
+def test_a_reader_that_leaves(start_shell: StartShell, env: Env) -> None:
     shell = start_shell("set -o pipefail; chatapp-tail lines | true", env=env)
     assert (shell.wait(), shell.stderr.text) == (0, "")
 
@@ -205,10 +185,8 @@ def test_a_reader_that_leaves(start_shell: StartShell, env: Mapping[str, str]) -
     ],
     ids=lambda value: " ".join(value),
 )
-def test_what_is_meant_is_looked_up(
-    argv: list[str], channels: list[str], start_tail: StartTail, env: Mapping[str, str]
-) -> None:
-    tail = start_tail(*argv, "-v", env=env)
+def test_what_is_meant_is_looked_up(argv: list[str], channels: list[str], start: StartTail) -> None:
+    tail = start(*argv, "-v")
     tail.stderr.wait_for("ready")
     found = {line.rpartition(" ")[2] for line in tail.stderr.all if "subscribed to" in line}
     assert found == set(channels)
@@ -223,27 +201,23 @@ def test_what_is_meant_is_looked_up(
     ],
     ids=lambda value: " ".join(value),
 )
-def test_nothing_found_says_what_there_is(
-    argv: list[str], words: list[str], run_tail: RunTail, env: Mapping[str, str]
-) -> None:
-    done = run_tail(*argv, env=env)
+def test_nothing_found_says_what_there_is(argv: list[str], words: list[str], run: RunTail) -> None:
+    done = run(*argv)
     assert (done.returncode, done.stdout) == (5, "")
     is_one_line(done.stderr, *words)
 
 
-def test_an_account_without_lines(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_an_account_without_lines(run: RunTail, sandbox: Sandbox) -> None:
     answer_with(sandbox)
-    done = run_tail("--all", env=env)
+    done = run("--all")
     assert (done.returncode, done.stdout) == (5, "")
     is_one_line(done.stderr, "--all")
-    assert run_tail("lines", env=env).returncode == 0
+    assert run("lines").returncode == 0
 
 
 @pytest.mark.parametrize("argv", [["-l", "9"], ["-l", "5", "-m", "max"]], ids=" ".join)
 def test_hostile_types_in_a_refusal_are_escaped(
-    argv: list[str], start_terminal: StartTerminal, sandbox: Sandbox, env: Mapping[str, str]
+    argv: list[str], start_terminal: StartTerminal, sandbox: Sandbox, env: Env
 ) -> None:
     answer_with(sandbox, licence(5, HOSTILE))
     terminal = start_terminal(*argv, env=env)
@@ -256,9 +230,7 @@ def test_hostile_types_in_a_refusal_are_escaped(
 # --- an API that fails
 
 
-def failed(
-    run_tail: RunTail, env: Mapping[str, str], status: int, *words: str, timeout: float = 30.0
-) -> str:
+def failed(run_tail: RunTail, env: Env, status: int, *words: str, timeout: float = 30.0) -> str:
     done = run_tail("lines", env=env, timeout=timeout)
     assert (done.returncode, done.stdout) == (status, ""), done.stderr
     is_one_line(done.stderr, *words)
@@ -266,33 +238,27 @@ def failed(
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_what_passes_is_asked_again(
-    status: int, run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_what_passes_is_asked_again(status: int, run: RunTail, sandbox: Sandbox) -> None:
     sandbox.faults.answer_api(LICENSES, status, calls=1)
-    assert run_tail("lines", env=env).returncode == 0
+    assert run("lines").returncode == 0
     assert sandbox.api_requests(LICENSES) == 2
 
 
-def test_retry_after_is_kept(run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]) -> None:
+def test_retry_after_is_kept(run: RunTail, sandbox: Sandbox) -> None:
     sandbox.faults.answer_api(LICENSES, 429, headers={"Retry-After": "1"}, calls=1)
-    assert run_tail("lines", env=env).returncode == 0
+    assert run("lines").returncode == 0
     first, second = (each.at for each in sandbox.journal.of(ApiRequested) if each.path == LICENSES)
     assert second - first >= 1.0
 
 
 @pytest.mark.parametrize("text", ["soon", "1.5", "Thu, 01 Jan 1970 00:00:00 GMT"])
-def test_retry_after_of_any_kind_does_no_harm(
-    text: str, run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_retry_after_of_any_kind_does_no_harm(text: str, run: RunTail, sandbox: Sandbox) -> None:
     sandbox.faults.answer_api(LICENSES, 429, headers={"Retry-After": text}, calls=1)
-    done = run_tail("lines", env=env)
+    done = run("lines")
     assert done.returncode == 0, done.stderr
 
 
-def test_too_many_requests_for_good(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_too_many_requests_for_good(run_tail: RunTail, sandbox: Sandbox, env: Env) -> None:
     sandbox.faults.answer_api(LICENSES, 429)
     said = failed(run_tail, env, 4, "429")
     assert "later" in said or "wait" in said
@@ -324,7 +290,7 @@ def test_each_wrong_answer_is_one_line(
     words: list[str],
     run_tail: RunTail,
     sandbox: Sandbox,
-    env: Mapping[str, str],
+    env: Env,
 ) -> None:
     sandbox.faults.answer_api(LICENSES, code, body, headers)
     said = failed(run_tail, env, status, sandbox.api_url, *words)
@@ -333,7 +299,7 @@ def test_each_wrong_answer_is_one_line(
 
 
 def test_what_a_server_says_is_escaped(
-    start_terminal: StartTerminal, sandbox: Sandbox, env: Mapping[str, str]
+    start_terminal: StartTerminal, sandbox: Sandbox, env: Env
 ) -> None:
     body = json.dumps({"error": {"code": HOSTILE, "message": "no"}})
     sandbox.faults.answer_api(LICENSES, 400, body)
@@ -344,36 +310,15 @@ def test_what_a_server_says_is_escaped(
         harmless(terminal.shown)
 
 
-@contextmanager
-def other_host() -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """A server on another port, and the headers of every request that reached it."""
-    seen: list[dict[str, str]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            seen.append(dict(self.headers))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            return
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        thread = Thread(target=http.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{http.server_address[1]}", seen
-        http.shutdown()
-        thread.join()
-
-
 @pytest.mark.parametrize("code", [302, 307])
 def test_a_redirect_takes_the_token_nowhere(
-    code: int, run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
+    code: int, run_tail: RunTail, sandbox: Sandbox, env: Env
 ) -> None:
-    with other_host() as (url, seen):
+    with HttpServer() as other:
+        url = other.url
         sandbox.faults.answer_api(LICENSES, code, headers={"Location": f"{url}/v1/licenses"})
         failed(run_tail, env, 4, url, "not followed")
-    assert seen == []
+    assert other.asked == []
 
 
 def test_an_authority_that_is_not_known(run_tail: RunTail) -> None:
@@ -391,24 +336,22 @@ def test_a_certificate_for_another_name(run_tail: RunTail) -> None:
         failed(run_tail, env, 4, "127.0.0.2")
 
 
-def test_nobody_listens(run_tail: RunTail, env: Mapping[str, str], closed_port: int) -> None:
+def test_nobody_listens(run_tail: RunTail, env: Env, closed_port: int) -> None:
     url = f"http://127.0.0.1:{closed_port}"
     failed(run_tail, {**env, "CHATAPP_API_URL": url}, 4, url, "Connection refused")
 
 
-def test_a_name_that_does_not_exist(run_tail: RunTail, env: Mapping[str, str]) -> None:
+def test_a_name_that_does_not_exist(run_tail: RunTail, env: Env) -> None:
     url = "https://no-such-host.invalid"
     failed(run_tail, {**env, "CHATAPP_API_URL": url}, 4, url, "resolve")
 
 
-def test_credentials_that_are_missing(run_tail: RunTail, env: Mapping[str, str]) -> None:
+def test_credentials_that_are_missing(run_tail: RunTail, env: Env) -> None:
     without = {name: value for name, value in env.items() if name != "CHATAPP_TOKEN"}
     failed(run_tail, without, 3, "chatapp-tail login")
 
 
-def test_a_token_file(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str], tmp_path: Path
-) -> None:
+def test_a_token_file(run_tail: RunTail, sandbox: Sandbox, env: Env, tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text(sandbox.token + os.linesep)
     whole = {**env, "CHATAPP_TOKEN": "wrong"}

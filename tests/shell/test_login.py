@@ -5,71 +5,29 @@ import os
 import stat
 import subprocess
 import termios
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 
-from chatapp_tail.chatapp.http import Http
-from chatapp_tail.chatapp.secret import Secret
-from chatapp_tail.chatapp.token_store import Login, TokenPair, TokenStore
-from chatapp_tail.chatapp.tokens import make_tokens
+from chatapp_tail.chatapp.token_store import TokenStore
 from chatapp_tail.sandbox import ApiRequested, Sandbox
 from tests.conftest import PROGRAM, RunTail, StartProcess
+from tests.factories import log_in, state_of, stored
 from tests.shell.conftest import (
     SELECT,
+    Env,
     StartShell,
     StartTerminal,
     Terminal,
     is_one_line,
-    reaching,
+    who,
+    without_token,
 )
-
-STATE = Path(".local/state/chatapp-tail")
-
-
-def state_of(home: Path) -> Path:
-    return home / STATE
-
-
-def without_token(sandbox: Sandbox) -> dict[str, str]:
-    """The environment in which a tail reaches this sandbox, but for the token."""
-    env = reaching(sandbox)
-    del env["CHATAPP_TOKEN"]
-    return env
-
-
-def log_in(sandbox: Sandbox, home: Path, *, profile: str = "default") -> TokenPair:
-    """Store a login as the command does, without the time that a process takes."""
-    http = Http(sandbox.api_url, ca_file=str(sandbox.ca_file) if sandbox.ca_file else None)
-    pair = make_tokens(http, sandbox.email, Secret(sandbox.password), sandbox.app_id)
-    login = Login(sandbox.email, sandbox.app_id, sandbox.api_url, pair)
-    TokenStore(state_of(home)).save(profile, login)
-    return pair
-
-
-def stored(home: Path, *, profile: str = "default") -> TokenPair:
-    login = TokenStore(state_of(home)).load(profile)
-    assert login is not None
-    return login.pair
-
-
-def let_refreshes_be_old(home: Path) -> None:
-    """Let the stored login be as if its last refresh was long ago."""
-    store = TokenStore(state_of(home))
-    login = store.load("default")
-    assert login is not None
-    store.save("default", replace(login, refreshed=0.0))
 
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
-
-
-def who(sandbox: Sandbox) -> tuple[str, ...]:
-    return ("--email", sandbox.email, "--app-id", sandbox.app_id)
 
 
 @pytest.fixture
@@ -100,11 +58,7 @@ def leave(terminal: Terminal, keys: bytes) -> int:
 
 
 def test_all_is_asked_for_on_stderr_and_the_password_is_not_shown(
-    start_terminal: StartTerminal,
-    sandbox: Sandbox,
-    env: Mapping[str, str],
-    pipe: tuple[int, int],
-    home: Path,
+    start_terminal: StartTerminal, sandbox: Sandbox, env: Env, pipe: tuple[int, int], home: Path
 ) -> None:
     terminal = start_terminal("login", env=env, stdout=pipe[1])
     os.close(pipe[1])
@@ -125,7 +79,7 @@ def test_all_is_asked_for_on_stderr_and_the_password_is_not_shown(
 
 @pytest.mark.parametrize("typed", [b"\x03", b"made-up pass\x03"], ids=["at once", "half typed"])
 def test_ctrl_c_at_the_password_brings_the_echo_back(
-    typed: bytes, start_terminal: StartTerminal, sandbox: Sandbox, env: Mapping[str, str]
+    typed: bytes, start_terminal: StartTerminal, sandbox: Sandbox, env: Env
 ) -> None:
     terminal = start_terminal("login", *who(sandbox), env=env)
     terminal.wait_for(b"Password: ")
@@ -139,7 +93,7 @@ def test_ctrl_c_at_the_password_brings_the_echo_back(
 
 @pytest.mark.parametrize("keys", [b"\x03", b"\x04"], ids=["Ctrl-C", "Ctrl-D"])
 def test_leaving_at_the_first_question(
-    keys: bytes, start_terminal: StartTerminal, sandbox: Sandbox, env: Mapping[str, str]
+    keys: bytes, start_terminal: StartTerminal, sandbox: Sandbox, env: Env
 ) -> None:
     terminal = start_terminal("login", env=env)
     terminal.wait_for(b"Email: ")
@@ -149,7 +103,7 @@ def test_leaving_at_the_first_question(
 
 
 def test_only_what_is_missing_is_asked_for(
-    start_terminal: StartTerminal, sandbox: Sandbox, env: Mapping[str, str]
+    start_terminal: StartTerminal, sandbox: Sandbox, env: Env
 ) -> None:
     variables = {"CHATAPP_EMAIL": sandbox.email, "CHATAPP_PASSWORD": sandbox.password}
     terminal = start_terminal("login", env={**env, **variables})
@@ -163,11 +117,9 @@ def test_only_what_is_missing_is_asked_for(
 # --- without one
 
 
-def test_from_options_and_standard_input(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
-) -> None:
+def test_from_options_and_standard_input(run: RunTail, sandbox: Sandbox, home: Path) -> None:
     argv = ("login", *who(sandbox), "--password-file", "-")
-    done = run_tail(*argv, env=env, input=f"{sandbox.password}\n")
+    done = run(*argv, input=f"{sandbox.password}\n")
     assert (done.returncode, done.stdout) == (0, "")
     is_one_line(done.stderr, "logged in", sandbox.email, str(state_of(home)))
     assert mode(state_of(home)) == 0o700
@@ -175,30 +127,28 @@ def test_from_options_and_standard_input(
     kept = (state_of(home) / "tokens.json").read_text()
     assert sandbox.password not in kept
     assert stored(home).access_token not in done.stderr
-    assert run_tail(*SELECT, "--for", "2s", env=env).returncode == 0
+    assert run(*SELECT, "--for", "2s").returncode == 0
 
 
 @pytest.mark.parametrize("end", ["", "\r\n"], ids=repr)
 def test_from_variables_and_a_file(
-    end: str, run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str], tmp_path: Path
+    end: str, run: RunTail, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     file = tmp_path / "password"
     file.write_bytes(f"{sandbox.password}{end}".encode())
     variables = {"CHATAPP_EMAIL": sandbox.email, "CHATAPP_APP_ID": sandbox.app_id}
-    done = run_tail("login", "--password-file", str(file), env={**env, **variables})
+    done = run("login", "--password-file", str(file), env=variables)
     assert done.returncode == 0, done.stderr
     assert sandbox.tokens_made == 1
 
 
-def test_space_in_a_password_file_is_part_of_the_password(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_space_in_a_password_file_is_part_of_the_password(run: RunTail, sandbox: Sandbox) -> None:
     argv = ("login", *who(sandbox), "--password-file", "-")
-    assert run_tail(*argv, env=env, input=f" {sandbox.password} \n").returncode == 3
+    assert run(*argv, input=f" {sandbox.password} \n").returncode == 3
 
 
 def test_a_umask_that_shares_everything_does_not_share_tokens(
-    start_shell: StartShell, sandbox: Sandbox, env: Mapping[str, str], home: Path
+    start_shell: StartShell, sandbox: Sandbox, env: Env, home: Path
 ) -> None:
     login = "umask 0; chatapp-tail login"
     account = {"CHATAPP_EMAIL": sandbox.email, "CHATAPP_APP_ID": sandbox.app_id}
@@ -218,13 +168,9 @@ def test_a_umask_that_shares_everything_does_not_share_tokens(
     ids=["nothing", "no password", "no appId"],
 )
 def test_what_cannot_be_asked_for_is_named(
-    arguments: list[str],
-    missing: str,
-    run_tail: RunTail,
-    sandbox: Sandbox,
-    env: Mapping[str, str],
+    arguments: list[str], missing: str, run: RunTail, sandbox: Sandbox
 ) -> None:
-    done = run_tail("login", *arguments, env=env, input="made-up password\n")
+    done = run("login", *arguments, input="made-up password\n")
     assert (done.returncode, done.stdout) == (2, "")
     is_one_line(done.stderr, missing, "terminal")
     assert sandbox.journal.of(ApiRequested) == ()
@@ -232,32 +178,24 @@ def test_what_cannot_be_asked_for_is_named(
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfemade-up"], ids=["empty", "line", "bin"])
 def test_a_password_file_that_holds_none(
-    content: bytes,
-    run_tail: RunTail,
-    sandbox: Sandbox,
-    env: Mapping[str, str],
-    tmp_path: Path,
+    content: bytes, run: RunTail, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     file = tmp_path / "password"
     file.write_bytes(content)
-    done = run_tail("login", *who(sandbox), "--password-file", str(file), env=env)
+    done = run("login", *who(sandbox), "--password-file", str(file))
     assert (done.returncode, done.stdout) == (2, "")
     is_one_line(done.stderr, str(file))
     assert "0xff" not in done.stderr, "a byte of the password"
 
 
-def test_a_password_file_that_is_not_there(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
-    done = run_tail("login", *who(sandbox), "--password-file", "/nonexistent/file", env=env)
+def test_a_password_file_that_is_not_there(run: RunTail, sandbox: Sandbox) -> None:
+    done = run("login", *who(sandbox), "--password-file", "/nonexistent/file")
     assert done.returncode == 2
     is_one_line(done.stderr, "/nonexistent/file", "No such file")
     assert "Errno" not in done.stderr
 
 
-def test_standard_input_that_is_closed(
-    start_shell: StartShell, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_standard_input_that_is_closed(start_shell: StartShell, sandbox: Sandbox, env: Env) -> None:
     argv = " ".join(("chatapp-tail", "login", *who(sandbox), "--password-file", "-"))
     shell = start_shell(f"exec {argv} <&-", env=env)
     assert shell.wait() == 2
@@ -267,7 +205,7 @@ def test_standard_input_that_is_closed(
 # --- refused
 
 
-def refused_login(run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]) -> tuple[int, str]:
+def refused_login(run_tail: RunTail, sandbox: Sandbox, env: Env) -> tuple[int, str]:
     """Log in with a made-up password that is wrong; the status and what was said."""
     argv = ("login", *who(sandbox), "--password-file", "-")
     done = run_tail(*argv, env=env, input="Wr0ng-made-up\n")
@@ -277,9 +215,7 @@ def refused_login(run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]) -
     return done.returncode, done.stderr
 
 
-def test_wrong_password(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
-) -> None:
+def test_wrong_password(run_tail: RunTail, sandbox: Sandbox, env: Env, home: Path) -> None:
     status, said = refused_login(run_tail, sandbox, env)
     assert status == 3
     assert "email, password and appId" in said
@@ -287,9 +223,7 @@ def test_wrong_password(
 
 
 @pytest.mark.parametrize("wait", [None, 7])
-def test_used_up_quota(
-    wait: int | None, run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_used_up_quota(wait: int | None, run_tail: RunTail, sandbox: Sandbox, env: Env) -> None:
     headers = {} if wait is None else {"Retry-After": str(wait)}
     sandbox.faults.answer_api("/v1/tokens", 429, headers=headers)
     status, said = refused_login(run_tail, sandbox, env)
@@ -308,12 +242,7 @@ PLACES = {
 
 @pytest.mark.parametrize(("status", "body", "headers"), PLACES.values(), ids=PLACES)
 def test_an_api_that_is_none_is_not_blamed_on_the_password(
-    status: int,
-    body: str,
-    headers: dict[str, str],
-    run_tail: RunTail,
-    sandbox: Sandbox,
-    env: Mapping[str, str],
+    status: int, body: str, headers: dict[str, str], run_tail: RunTail, sandbox: Sandbox, env: Env
 ) -> None:
     sandbox.faults.answer_api("/v1/tokens", status, body, headers)
     ended, said = refused_login(run_tail, sandbox, env)
@@ -324,7 +253,7 @@ def test_an_api_that_is_none_is_not_blamed_on_the_password(
 
 @pytest.mark.parametrize("body", ["<html>", "{}", '{"success":true,"data":{"accessToken":5}}'])
 def test_an_answer_without_tokens(
-    body: str, run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
+    body: str, run_tail: RunTail, sandbox: Sandbox, env: Env, home: Path
 ) -> None:
     sandbox.faults.answer_api("/v1/tokens", 200, body)
     status, said = refused_login(run_tail, sandbox, env)
@@ -336,18 +265,18 @@ def test_an_answer_without_tokens(
 
 
 def test_a_file_that_others_can_read_is_not_used(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
+    run: RunTail, sandbox: Sandbox, home: Path
 ) -> None:
     pair = log_in(sandbox, home)
     file = state_of(home) / "tokens.json"
     file.chmod(0o644)
     before = len(sandbox.journal.entries())
     for argv in ([*SELECT], ["lines"], ["login", "--status"], ["logout"]):
-        done = run_tail(*argv, env=env)
+        done = run(*argv)
         assert (done.returncode, done.stdout) == (3, ""), argv
         is_one_line(done.stderr, str(file), "0644", "chmod 600")
         assert pair.access_token not in done.stderr
-    done = run_tail("doctor", "-o", "json", env=env)
+    done = run("doctor", "-o", "json")
     found = json.loads(done.stdout)
     assert (done.returncode, done.stderr, found["check"]) == (3, "", "configuration")
     assert "chmod 600" in found["found"]
@@ -362,14 +291,12 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
-def test_a_damaged_file_is_said(
-    content: bytes, run_tail: RunTail, env: Mapping[str, str], home: Path
-) -> None:
+def test_a_damaged_file_is_said(content: bytes, run: RunTail, home: Path) -> None:
     TokenStore(state_of(home))._make_directory()
     file = state_of(home) / "tokens.json"
     file.touch(mode=0o600)
     file.write_bytes(content)
-    done = run_tail("lines", env=env)
+    done = run("lines")
     assert (done.returncode, done.stdout) == (3, "")
     is_one_line(done.stderr, str(file), "damaged", "chatapp-tail login")
     assert file.read_bytes() == content
@@ -385,7 +312,7 @@ def login_by_variables(sandbox: Sandbox) -> dict[str, str]:
 
 @pytest.mark.parametrize("obstacle", ["parent", "lock", "file"])
 def test_a_state_directory_that_cannot_be_written(
-    obstacle: str, run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str], tmp_path: Path
+    obstacle: str, run_tail: RunTail, sandbox: Sandbox, env: Env, tmp_path: Path
 ) -> None:
     state = tmp_path / "state"
     if obstacle == "parent":
@@ -400,7 +327,7 @@ def test_a_state_directory_that_cannot_be_written(
 
 
 def test_no_login_is_spent_when_it_could_not_be_kept(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
+    run_tail: RunTail, sandbox: Sandbox, env: Env
 ) -> None:
     """There are 100 a day, and the tokens of this one would be lost."""
     whole = {**env, **login_by_variables(sandbox), "XDG_STATE_HOME": "/proc/nobody"}
@@ -409,11 +336,11 @@ def test_no_login_is_spent_when_it_could_not_be_kept(
 
 
 def test_no_login_is_spent_when_the_file_is_not_trusted(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
+    run: RunTail, sandbox: Sandbox, home: Path
 ) -> None:
     log_in(sandbox, home)
     (state_of(home) / "tokens.json").chmod(0o644)
-    done = run_tail("login", env={**env, **login_by_variables(sandbox)})
+    done = run("login", env={**login_by_variables(sandbox)})
     assert done.returncode == 3
     assert sandbox.tokens_made == 1
 
@@ -439,15 +366,15 @@ def test_a_user_whom_no_passwd_knows_gets_no_file_in_an_odd_place(
     assert process.stdout.take() == "refused"
 
 
-def test_a_home_that_is_empty_is_said(run_tail: RunTail, env: Mapping[str, str]) -> None:
+def test_a_home_that_is_empty_is_said(run: RunTail) -> None:
     for argv in (["lines"], [*SELECT], ["login", "--status"]):
-        done = run_tail(*argv, env={**env, "HOME": ""})
+        done = run(*argv, env={"HOME": ""})
         assert (done.returncode, done.stdout) == (3, ""), done.stderr
         is_one_line(done.stderr, "HOME")
 
 
 def test_without_home_the_state_directory_of_xdg_is_enough(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str], tmp_path: Path
+    run_tail: RunTail, sandbox: Sandbox, env: Env, tmp_path: Path
 ) -> None:
     whole = {**env, **login_by_variables(sandbox), "HOME": "", "XDG_STATE_HOME": str(tmp_path)}
     assert run_tail("login", env=whole).returncode == 0
@@ -458,10 +385,10 @@ def test_without_home_the_state_directory_of_xdg_is_enough(
 
 
 def test_status_says_who_and_how_long_and_never_the_tokens(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
+    run: RunTail, sandbox: Sandbox, home: Path
 ) -> None:
     pair = log_in(sandbox, home)
-    done = run_tail("login", "--status", env=env)
+    done = run("login", "--status")
     assert (done.returncode, done.stderr) == (0, "")
     for word in (sandbox.email, sandbox.app_id, sandbox.api_url, "default", "23 h", "13 d"):
         assert word in done.stdout
@@ -478,29 +405,29 @@ def test_status_of_a_login_that_is_over(run_tail: RunTail, home: Path) -> None:
     assert "chatapp-tail login" in done.stdout
 
 
-def test_status_of_nobody(run_tail: RunTail, env: Mapping[str, str]) -> None:
-    done = run_tail("login", "--status", "--profile", "work", env=env)
+def test_status_of_nobody(run: RunTail) -> None:
+    done = run("login", "--status", "--profile", "work")
     assert (done.returncode, done.stdout) == (3, "")
     is_one_line(done.stderr, "work", "chatapp-tail login")
 
 
 def test_profiles_are_kept_apart(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
+    run_tail: RunTail, sandbox: Sandbox, env: Env, home: Path, run: RunTail
 ) -> None:
     account = {**env, **login_by_variables(sandbox)}
     for profile in ("work", "private"):
         assert run_tail("login", "--profile", profile, env=account).returncode == 0
     assert stored(home, profile="work") != stored(home, profile="private")
-    assert run_tail("lines", env=env).returncode == 3
-    assert run_tail("lines", "--profile", "work", env=env).returncode == 0
-    assert run_tail("lines", env={**env, "CHATAPP_TAIL_PROFILE": "work"}).returncode == 0
-    assert run_tail("logout", "--profile", "work", env=env).returncode == 0
-    assert run_tail("lines", "--profile", "work", env=env).returncode == 3
-    assert run_tail("lines", "--profile", "private", env=env).returncode == 0
+    assert run("lines").returncode == 3
+    assert run("lines", "--profile", "work").returncode == 0
+    assert run("lines", env={"CHATAPP_TAIL_PROFILE": "work"}).returncode == 0
+    assert run("logout", "--profile", "work").returncode == 0
+    assert run("lines", "--profile", "work").returncode == 3
+    assert run("lines", "--profile", "private").returncode == 0
 
 
 def test_a_profile_that_is_no_text_is_refused(
-    start_shell: StartShell, sandbox: Sandbox, env: Mapping[str, str]
+    start_shell: StartShell, sandbox: Sandbox, env: Env
 ) -> None:
     login = "exec chatapp-tail login --profile \"$(printf 'a\\377')\""
     shell = start_shell(login, env={**env, **login_by_variables(sandbox)})
@@ -508,24 +435,20 @@ def test_a_profile_that_is_no_text_is_refused(
     is_one_line(shell.stderr.text, "--profile")
 
 
-def test_logout_forgets(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
-) -> None:
+def test_logout_forgets(run: RunTail, sandbox: Sandbox, home: Path) -> None:
     pair = log_in(sandbox, home)
-    done = run_tail("logout", env=env)
+    done = run("logout")
     assert (done.returncode, done.stdout) == (0, "")
     is_one_line(done.stderr, "default", "removed")
     kept = (state_of(home) / "tokens.json").read_text()
     assert pair.access_token not in kept
     assert json.loads(kept)["profiles"] == {}
-    is_one_line(run_tail("logout", env=env).stderr, "no login")
+    is_one_line(run("logout").stderr, "no login")
 
 
-def test_a_second_login_replaces_the_first(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
-) -> None:
+def test_a_second_login_replaces_the_first(run: RunTail, sandbox: Sandbox, home: Path) -> None:
     first = log_in(sandbox, home)
-    assert run_tail("login", env={**env, **login_by_variables(sandbox)}).returncode == 0
+    assert run("login", env={**login_by_variables(sandbox)}).returncode == 0
     assert stored(home).access_token != first.access_token
     assert first.access_token not in (state_of(home) / "tokens.json").read_text()
 

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from tests.shell.conftest import (
     CHANNEL,
     PROMPT,
     SELECT,
+    Env,
     StartShell,
     StartTailInto,
     end_of,
@@ -53,7 +53,7 @@ TAIL = shlex.join(["chatapp-tail", *SELECT])
     ],
 )
 def test_head_ends_the_tail_quietly(
-    shell: str, statuses: str, start_shell: StartShell, sandbox: Sandbox, env: Mapping[str, str]
+    shell: str, statuses: str, start_shell: StartShell, sandbox: Sandbox, env: Env
 ) -> None:
     script = start_shell(f'{TAIL} | head -1; echo "statuses {statuses}"', env=env, shell=shell)
     subscribed(sandbox)
@@ -67,7 +67,7 @@ def test_head_ends_the_tail_quietly(
 
 @pytest.mark.parametrize("output", ["json", "raw", "pretty"])
 def test_head_with_pipefail_is_success(
-    output: str, start_shell: StartShell, sandbox: Sandbox, env: Mapping[str, str]
+    output: str, start_shell: StartShell, sandbox: Sandbox, env: Env
 ) -> None:
     script = start_shell(f"set -eo pipefail; {TAIL} -o {output} | head -1; echo after", env=env)
     subscribed(sandbox)
@@ -78,7 +78,7 @@ def test_head_with_pipefail_is_success(
 
 
 def test_head_takes_its_line_out_of_a_burst(
-    start_shell: StartShell, sandbox: Sandbox, env: Mapping[str, str]
+    start_shell: StartShell, sandbox: Sandbox, env: Env
 ) -> None:
     script = start_shell(f'{TAIL} | head -1; echo "statuses ${{PIPESTATUS[*]}}"', env=env)
     subscribed(sandbox)
@@ -89,20 +89,15 @@ def test_head_takes_its_line_out_of_a_burst(
 
 
 def test_reader_that_dies_while_nothing_happens_ends_the_tail(
-    start_tail_into: StartTailInto,
-    pipe: tuple[int, int],
-    sandbox: Sandbox,
-    env: Mapping[str, str],
+    tail_into_pipe: StartTailInto, pipe: tuple[int, int]
 ) -> None:
-    tail = start_tail_into(pipe[1], *SELECT, env=env)
-    os.close(pipe[1])
-    subscribed(sandbox)
+    tail = tail_into_pipe()
     os.close(pipe[0])
     assert end_of(tail, timeout=AT_ONCE) == (0, "")
 
 
 def test_reader_that_dies_during_the_upgrade_ends_the_tail(
-    start_tail_into: StartTailInto, pipe: tuple[int, int], env: Mapping[str, str]
+    start_tail_into: StartTailInto, pipe: tuple[int, int], env: Env
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         silent.settimeout(scaled(15))
@@ -115,10 +110,7 @@ def test_reader_that_dies_during_the_upgrade_ends_the_tail(
 
 
 def test_reader_that_dies_between_retries_ends_the_tail(
-    start_tail_into: StartTailInto,
-    pipe: tuple[int, int],
-    closed_port: int,
-    env: Mapping[str, str],
+    start_tail_into: StartTailInto, pipe: tuple[int, int], closed_port: int, env: Env
 ) -> None:
     url = f"ws://127.0.0.1:{closed_port}"
     tail = start_tail_into(pipe[1], *SELECT, "--ws-url", url, env=env)
@@ -131,14 +123,9 @@ def test_reader_that_dies_between_retries_ends_the_tail(
 
 
 def test_reader_that_dies_with_a_full_pipe_ends_the_tail(
-    start_tail_into: StartTailInto,
-    pipe: tuple[int, int],
-    sandbox: Sandbox,
-    env: Mapping[str, str],
+    tail_into_pipe: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox
 ) -> None:
-    tail = start_tail_into(pipe[1], *SELECT, env=env)
-    os.close(pipe[1])
-    subscribed(sandbox)
+    tail = tail_into_pipe()
     publish(sandbox, range(200), "x" * 4000)
     received(sandbox)
     os.close(pipe[0])
@@ -149,9 +136,7 @@ def test_reader_that_dies_with_a_full_pipe_ends_the_tail(
 
 
 @needs("jq")
-def test_jq_reads_every_line(
-    start_shell: StartShell, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_jq_reads_every_line(start_shell: StartShell, sandbox: Sandbox, env: Env) -> None:
     script = start_shell(f"{TAIL} -n 5 --json | jq -r '.data.message.text // .event'", env=env)
     subscribed(sandbox)
     for number, text in enumerate(["one", "два", '"quoted" \\ back', "👍🏽"]):
@@ -177,33 +162,26 @@ def test_five_made_up_events_without_an_account(start_shell: StartShell) -> None
 
 @pytest.mark.parametrize("output", ["json", "raw", "pretty"])
 def test_each_event_arrives_before_the_next_is_published(
-    output: str, start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+    output: str, subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
-    tail = start_tail(*SELECT, "-o", output, env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail("-o", output)
     for number in range(5):
         publish(sandbox, [number], f"number {number}")
         assert f"number {number}" in tail.stdout.take()
 
 
 def test_event_larger_than_the_pipe_arrives_whole_at_once(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+    subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
-    tail = start_tail(*SELECT, env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail()
     publish(sandbox, [1], "x" * 300_000)
     assert len(json.loads(tail.stdout.take())["data"]["message"]["text"]) == 300_000
 
 
 def test_burst_reaches_a_slow_reader_whole_and_in_order(
-    start_tail_into: StartTailInto,
-    pipe: tuple[int, int],
-    sandbox: Sandbox,
-    env: Mapping[str, str],
+    tail_into_pipe: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox
 ) -> None:
-    tail = start_tail_into(pipe[1], *SELECT, "--count", "20000", env=env)
-    os.close(pipe[1])
-    subscribed(sandbox)
+    tail = tail_into_pipe("--count", "20000")
     publish(sandbox, range(20_000))
     output = b""
     while data := os.read(pipe[0], 65536):
@@ -242,7 +220,7 @@ def open_files(pid: int) -> list[str]:
 
 
 def test_end_of_the_spool_is_said_though_nobody_reads(
-    start_shell: StartShell, sandbox: Sandbox, env: Mapping[str, str]
+    start_shell: StartShell, sandbox: Sandbox, env: Env
 ) -> None:
     """A limit on the size of files stands for a full disk: what waits can no longer be kept."""
     tail = f'(ulimit -f 2048; exec {TAIL}); echo "status $?" >&2'
@@ -263,24 +241,17 @@ def publish_until_gone(sandbox: Sandbox, count: int, text: str = "hello") -> Non
 
 
 def test_descriptor_that_does_not_block_loses_nothing(
-    start_tail_into: StartTailInto,
-    pipe: tuple[int, int],
-    sandbox: Sandbox,
-    env: Mapping[str, str],
+    tail_into_pipe: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox
 ) -> None:
     os.set_blocking(pipe[1], False)  # as a parent that runs an event loop leaves it
-    tail = start_tail_into(pipe[1], *SELECT, "-n", "500", env=env)
-    os.close(pipe[1])
-    subscribed(sandbox)
+    tail = tail_into_pipe("-n", "500")
     publish(sandbox, range(500), "x" * 2000)
     received(sandbox)
     assert numbers_in(read_whole(pipe[0])) == list(range(500))
     assert end_of(tail) == (0, "")
 
 
-def test_loop_of_the_shell_reads_lines(
-    start_shell: StartShell, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_loop_of_the_shell_reads_lines(start_shell: StartShell, sandbox: Sandbox, env: Env) -> None:
     loop = 'while IFS= read -r line; do printf "got %s\\n" "$line"; done'
     script = start_shell(f"{TAIL} -n 3 | {loop}", env=env)
     subscribed(sandbox)
@@ -293,11 +264,8 @@ def test_loop_of_the_shell_reads_lines(
 
 
 @pytest.mark.defect("U9")
-def test_the_summary_counts_what_was_written(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
-    tail = start_tail(*SELECT, "-n", "2", "-v", env=env)
-    subscribed(sandbox)
+def test_the_summary_counts_what_was_written(subscribed_tail: StartTail, sandbox: Sandbox) -> None:
+    tail = subscribed_tail("-n", "2", "-v")
     publish(sandbox, [1])
     items = [{"id": number} for number in range(2, 5)]
     sandbox.publish(CHANNEL, "other", json.dumps({"payload": {"data": items}}))
@@ -317,11 +285,7 @@ def kill(tail: "subprocess.Popen[bytes]") -> None:
 @pytest.mark.defect("A.23")
 @pytest.mark.skipif(sys.platform != "linux", reason="pipes have a size on Linux only")
 def test_a_status_that_a_kill_cut_is_not_written_on(
-    start_tail_into: StartTailInto,
-    run_tail: RunTail,
-    pipe: tuple[int, int],
-    sandbox: Sandbox,
-    env: Mapping[str, str],
+    start_tail_into: StartTailInto, run: RunTail, pipe: tuple[int, int], sandbox: Sandbox, env: Env
 ) -> None:
     fcntl.fcntl(pipe[1], fcntl.F_SETPIPE_SZ, 4096)
     refused = [f"--channel={number}/telegram" for number in range(3000, 3400)]
@@ -333,7 +297,7 @@ def test_a_status_that_a_kill_cut_is_not_written_on(
     kill(tail)
     output += read_whole(pipe[0]).encode()
     assert not output.endswith(b"\n")
-    done = run_tail(*SELECT, "--meta", "--resume=x", "--for", "2s", env=env)
+    done = run(*SELECT, "--meta", "--resume=x", "--for", "2s")
     begin, *lines = done.stdout.splitlines()
     assert begin == ""
     assert [json.loads(line)["v"] for line in lines] == [1] * len(lines)
@@ -348,7 +312,7 @@ WRITE_ONLY = (
 @pytest.mark.defect("A2.9")
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv is not installed")
 def test_a_line_that_a_full_disk_cut_in_a_file_we_may_not_read(
-    start_shell: StartShell, tmp_path: Path, sandbox: Sandbox, env: Mapping[str, str]
+    start_shell: StartShell, tmp_path: Path, sandbox: Sandbox, env: Env
 ) -> None:
     """As systemd opens them: `StandardOutput=append:` as root, for a service with `User=`."""
     events = tmp_path / "events"
@@ -388,7 +352,7 @@ def test_a_file_that_ends_mid_line_is_not_written_on(
 
 
 def test_file_is_complete_after_sigterm(
-    start_tail_into: StartTailInto, tmp_path: Path, sandbox: Sandbox, env: Mapping[str, str]
+    start_tail_into: StartTailInto, tmp_path: Path, sandbox: Sandbox, env: Env
 ) -> None:
     with (tmp_path / "events").open("wb") as stdout:
         tail = start_tail_into(stdout.fileno(), *SELECT, env=env)
@@ -411,9 +375,7 @@ def test_file_is_appended_to(start_shell: StartShell, greeter: Sandbox, tmp_path
     assert [json.loads(line)["v"] for line in lines] == [1, 1]
 
 
-def test_socket_as_stdout(
-    start_tail_into: StartTailInto, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_socket_as_stdout(start_tail_into: StartTailInto, sandbox: Sandbox, env: Env) -> None:
     ours, theirs = socket.socketpair()
     with ours, ours.makefile("r", encoding="utf-8") as lines:
         with theirs:
@@ -427,7 +389,7 @@ def test_socket_as_stdout(
 
 
 def test_tcp_peer_that_hangs_up_ends_the_tail(
-    start_tail_into: StartTailInto, sandbox: Sandbox, env: Mapping[str, str]
+    start_tail_into: StartTailInto, sandbox: Sandbox, env: Env
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         ours = socket.create_connection(listener.getsockname())
@@ -443,9 +405,7 @@ def test_tcp_peer_that_hangs_up_ends_the_tail(
     assert end_of(tail) == (0, "")
 
 
-def test_full_disk_is_said(
-    start_shell: StartShell, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_full_disk_is_said(start_shell: StartShell, sandbox: Sandbox, env: Env) -> None:
     script = start_shell(f"exec {TAIL} >/dev/full", env=env)
     subscribed(sandbox)
     publish(sandbox, [1])
@@ -453,33 +413,43 @@ def test_full_disk_is_said(
     is_one_line(script.stderr.text, "stdout", "No space left on device")
 
 
-@pytest.mark.parametrize("arguments", ["--help", "--version", "sandbox --port 0"])
-def test_full_disk_is_said_by_what_else_writes(arguments: str, start_shell: StartShell) -> None:
-    script = start_shell(f"exec chatapp-tail {arguments} >/dev/full", env={})
-    assert script.wait() == 7
-    is_one_line(script.stderr.text, "stdout", "No space left on device")
-
-
-@pytest.mark.parametrize("closed", [">&-", "<&- >&-"])
-def test_closed_stdout_is_said(
-    closed: str, start_shell: StartShell, env: Mapping[str, str]
+@pytest.mark.parametrize(
+    ("command", "word"),
+    [
+        ("chatapp-tail --help >/dev/full", "No space left on device"),
+        ("chatapp-tail --version >/dev/full", "No space left on device"),
+        ("chatapp-tail sandbox --port 0 >/dev/full", "No space left on device"),
+        (f"{TAIL} >&-", "stdout is closed"),
+        (f"{TAIL} <&- >&-", "stdout is closed"),
+    ],
+)
+def test_stdout_that_takes_nothing_is_said(
+    command: str, word: str, start_shell: StartShell, env: Env
 ) -> None:
-    script = start_shell(f"exec {TAIL} {closed}", env=env)
+    script = start_shell(f"exec {command}", env=env)
     assert script.wait() == 7
-    is_one_line(script.stderr.text, "stdout is closed")
+    is_one_line(script.stderr.text, "stdout", word)
 
 
-def test_all_three_closed_ends_with_a_status(
-    start_shell: StartShell, env: Mapping[str, str]
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [
+        (f"{TAIL} <&- >&- 2>&-", 7),
+        ("chatapp-tail --license x 2>&-", 2),
+        ("chatapp-tail --license x 2>/dev/full", 2),
+    ],
+)
+def test_failure_keeps_its_status_when_it_cannot_be_said(
+    command: str, status: int, start_shell: StartShell, env: Env
 ) -> None:
-    script = start_shell(f"{TAIL} <&- >&- 2>&-; echo $?", env=env)
+    script = start_shell(f"{command}; echo $?", env=env)
     assert script.wait() == 0
-    assert script.stdout.text == "7\n"
+    assert script.stdout.text == f"{status}\n"
 
 
 @pytest.mark.parametrize("redirection", ["2>&-", "<&-", "<&- 2>&-", "2>/dev/full", "2> >(true)"])
 def test_other_descriptors_may_be_unusable(
-    redirection: str, start_shell: StartShell, sandbox: Sandbox, env: Mapping[str, str]
+    redirection: str, start_shell: StartShell, sandbox: Sandbox, env: Env
 ) -> None:
     script = start_shell(f"{TAIL} -v -n 1 {redirection}; echo status $?", env=env)
     subscribed(sandbox)
@@ -490,20 +460,9 @@ def test_other_descriptors_may_be_unusable(
     assert status == "status 0"
 
 
-@pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"])
-def test_failure_keeps_its_status_when_it_cannot_be_said(
-    redirection: str, start_shell: StartShell
-) -> None:
-    script = start_shell(f"chatapp-tail --license x {redirection}; echo status $?", env={})
-    assert script.wait() == 0
-    assert script.stdout.text == "status 2\n"
-
-
 @pytest.mark.defect("A2.24e")
 @pytest.mark.parametrize("limit", [5, 8, 10, 12, 13])
-def test_too_few_descriptors_are_said(
-    limit: int, start_process: StartProcess, env: Mapping[str, str]
-) -> None:
+def test_too_few_descriptors_are_said(limit: int, start_process: StartProcess, env: Env) -> None:
     command = f"ulimit -n {limit}; exec {shlex.join([*PROGRAM, *SELECT])}"
     process = start_process(["bash", "-c", command], env=env)
     assert process.wait() == 4
@@ -538,8 +497,7 @@ def test_version_is_for_scripts_too(run_tail: RunTail) -> None:
 
 
 def test_stderr_that_nobody_reads_does_not_cost_the_link(
-    start_tail_into: StartTailInto,
-    pipe: tuple[int, int],
+    start_tail_into: StartTailInto, pipe: tuple[int, int]
 ) -> None:
     """With -vv every frame is said; a pager that is paused must not stop the pings."""
     with Sandbox(activity_timeout=1) as sandbox:
@@ -551,10 +509,7 @@ def test_stderr_that_nobody_reads_does_not_cost_the_link(
 
 @pytest.mark.defect("A2.13")
 def test_stderr_that_nobody_reads_does_not_cost_an_event(
-    start_tail_into: StartTailInto,
-    pipe: tuple[int, int],
-    sandbox: Sandbox,
-    env: Mapping[str, str],
+    start_tail_into: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox, env: Env
 ) -> None:
     unread, stderr = os.pipe()
     tail = start_tail_into(pipe[1], *SELECT, "-vv", "-n", "1000", env=env, stderr=stderr)
@@ -571,10 +526,7 @@ def test_stderr_that_nobody_reads_does_not_cost_an_event(
 
 @pytest.mark.defect("A2.13")
 def test_notices_that_stderr_had_no_room_for_come_later(
-    start_tail_into: StartTailInto,
-    pipe: tuple[int, int],
-    sandbox: Sandbox,
-    env: Mapping[str, str],
+    start_tail_into: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox, env: Env
 ) -> None:
     read_end, stderr = os.pipe()
     json_notices = ("-vv", "--log-format", "json")
@@ -595,10 +547,7 @@ def test_notices_that_stderr_had_no_room_for_come_later(
 
 @pytest.mark.defect("A.22")
 def test_stderr_that_was_full_once_is_not_given_up(
-    start_tail_into: StartTailInto,
-    pipe: tuple[int, int],
-    sandbox: Sandbox,
-    env: Mapping[str, str],
+    start_tail_into: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox, env: Env
 ) -> None:
     read_end, stderr = os.pipe()
     os.set_blocking(stderr, False)  # as a parent that runs an event loop leaves it

@@ -5,11 +5,12 @@ import re
 import socket
 import struct
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from tests.conftest import PROGRAM, RunTail, StartProcess, StartTail
 from tests.shell.conftest import (
     CHANNEL,
     SELECT,
+    Env,
     is_one_line,
     numbers_in,
     publish,
@@ -209,7 +211,7 @@ def both(sandbox: Sandbox) -> set[str]:
     return {f"{NAME}:{port_of(url)}" for url in (sandbox.ws_url, sandbox.api_url)}
 
 
-def delivers(start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str], *argv: str) -> None:
+def delivers(start_tail: StartTail, sandbox: Sandbox, env: Env, *argv: str) -> None:
     tail = start_tail(*SELECT, "-vv", "-n", "1", *argv, env=env)
     try:
         subscribed(sandbox)
@@ -319,7 +321,7 @@ def test_no_proxy_excepts(
 
 
 def test_loopback_is_excepted_from_the_environment(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str], closed_port: int
+    start_tail: StartTail, sandbox: Sandbox, env: Env, closed_port: int
 ) -> None:
     proxies = dict.fromkeys(("HTTP_PROXY", "ALL_PROXY"), f"http://127.0.0.1:{closed_port}")
     delivers(start_tail, sandbox, {**env, **proxies})
@@ -361,26 +363,24 @@ def test_proxy_with_a_wrong_password(kind: str, run_tail: RunTail, sandbox: Sand
     assert "407" in said or "authentication failed" in said
 
 
-def test_proxy_that_forbids(run_tail: RunTail, sandbox: Sandbox) -> None:
-    with relaying("http", answer="HTTP/1.1 403 Forbidden by policy") as relay:
-        assert "403 Forbidden by policy" in fails(run_tail, sandbox, f"http://{relay.place}")
+FAULTY: dict[str, tuple[str, dict[str, Any], str]] = {
+    "forbids": ("http", {"answer": "HTTP/1.1 403 Forbidden by policy"}, "403 Forbidden by policy"),
+    "forbids, SOCKS": ("socks5", {"answer": "refused"}, "not allowed"),
+    "never answers": ("http", {"answer": "nothing"}, "no answer within 2 s"),
+    "never answers, SOCKS": ("socks5", {"answer": "nothing"}, "no answer within 2 s"),
+    # One deadline holds for the whole dial, not one for each byte.
+    "never comes to an end": ("http", {"drip": True}, "no answer within 2 s"),
+    "speaks SSH": ("http", {"answer": "SSH-2.0-x"}, ""),
+    "has no status": ("http", {"answer": "HTTP/1.1 abc"}, ""),
+}
 
 
-def test_socks_proxy_that_forbids(run_tail: RunTail, sandbox: Sandbox) -> None:
-    with relaying("socks5", answer="refused") as relay:
-        assert "not allowed" in fails(run_tail, sandbox, f"socks5://{relay.place}")
-
-
-@pytest.mark.parametrize("kind", ["http", "socks5"])
-def test_proxy_that_never_answers(kind: str, run_tail: RunTail, sandbox: Sandbox) -> None:
-    with relaying(kind, answer="nothing") as relay:
-        assert "no answer within 2 s" in fails(run_tail, sandbox, f"{kind}://{relay.place}")
-
-
-def test_proxy_that_never_comes_to_an_end(run_tail: RunTail, sandbox: Sandbox) -> None:
-    """One deadline holds for the whole dial, not one for each byte."""
-    with relaying("http", drip=True) as relay:
-        assert "no answer within 2 s" in fails(run_tail, sandbox, f"http://{relay.place}")
+@pytest.mark.parametrize(("kind", "fault", "word"), FAULTY.values(), ids=FAULTY)
+def test_proxy_that_does_not_work(
+    kind: str, fault: dict[str, Any], word: str, run_tail: RunTail, sandbox: Sandbox
+) -> None:
+    with relaying(kind, **fault) as relay:
+        assert word in fails(run_tail, sandbox, f"{kind}://{relay.place}")
 
 
 def test_ctrl_c_ends_a_tail_whose_proxy_never_answers(
@@ -391,12 +391,6 @@ def test_ctrl_c_ends_a_tail_whose_proxy_never_answers(
         tail.stderr.wait_for("connecting")
         tail.send_signal(2)
         assert tail.wait(timeout=5) == -2
-
-
-@pytest.mark.parametrize("answer", ["SSH-2.0-x", "HTTP/1.1 abc"], ids=ascii)
-def test_what_is_no_proxy(answer: str, run_tail: RunTail, sandbox: Sandbox) -> None:
-    with relaying("http", answer=answer) as relay:
-        fails(run_tail, sandbox, f"http://{relay.place}")
 
 
 def api_fails(run_tail: RunTail, url: str, proxy: str) -> str:

@@ -1,21 +1,12 @@
 """Tokens that die: renewed once for all processes, never by a login, and said when they cannot."""
 
 import signal
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
-from chatapp_tail.chatapp import token_store
-from chatapp_tail.chatapp.api import Api
-from chatapp_tail.chatapp.http import Http
 from chatapp_tail.chatapp.token_store import TokenStore
-from chatapp_tail.chatapp.tokens import StoredLogin
-from chatapp_tail.pusher.answers import AuthAnswer, Denied, Granted, TokenRefused, Unavailable
 from chatapp_tail.sandbox import (
     ApiAnswered,
     ApiRequested,
@@ -24,6 +15,7 @@ from chatapp_tail.sandbox import (
     messenger_channel,
 )
 from tests.conftest import LiveProcess, RunTail, StartTail, wait_until
+from tests.factories import let_refreshes_be_old, log_in, state_of, stored
 from tests.shell.conftest import (
     CHANNEL,
     SELECT,
@@ -31,13 +23,6 @@ from tests.shell.conftest import (
     numbers_in,
     publish,
     scaled,
-    subscribed,
-)
-from tests.shell.test_login import (
-    let_refreshes_be_old,
-    log_in,
-    state_of,
-    stored,
     without_token,
 )
 
@@ -66,12 +51,11 @@ def tokens_sent(sandbox: Sandbox) -> set[str]:
 
 
 def test_a_token_that_is_dead_at_the_start_is_renewed_once(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
+    subscribed_tail: StartTail, sandbox: Sandbox, home: Path
 ) -> None:
     before = log_in(sandbox, home)
     sandbox.expire_access_tokens()
-    tail = start_tail(*SELECT, "-n", "1", env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail("-n", "1")
     publish(sandbox, [1])
     assert tail.wait() == 0
     assert (tail.stderr.text, sandbox.tokens_refreshed, sandbox.tokens_made) == ("", 1, 1)
@@ -83,29 +67,25 @@ def test_a_token_that_is_dead_at_the_start_is_renewed_once(
 
 @pytest.mark.parametrize("status", [200, 403])
 def test_a_dead_token_is_known_by_its_code_with_any_status(
-    status: int, run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
+    status: int, run: RunTail, sandbox: Sandbox, home: Path
 ) -> None:
     log_in(sandbox, home)
     sandbox.expire_access_tokens()
     sandbox.faults.invalid_token_status = status
-    assert run_tail(*SELECT, "--for", "2s", env=env).returncode == 0
+    assert run(*SELECT, "--for", "2s").returncode == 0
     let_refreshes_be_old(home)
     sandbox.expire_access_tokens()
-    assert run_tail("lines", env=env).returncode == 0
+    assert run("lines").returncode == 0
     assert sandbox.tokens_refreshed == 2
 
 
 @pytest.mark.parametrize("argv", [("--all", "--for", "2s"), ("lines",), ("doctor",)], ids=str)
 def test_every_command_renews(
-    argv: tuple[str, ...],
-    run_tail: RunTail,
-    sandbox: Sandbox,
-    env: Mapping[str, str],
-    home: Path,
+    argv: tuple[str, ...], run: RunTail, sandbox: Sandbox, home: Path
 ) -> None:
     log_in(sandbox, home)
     sandbox.expire_access_tokens()
-    assert run_tail(*argv, env=env).returncode == 0
+    assert run(*argv).returncode == 0
     assert (sandbox.tokens_refreshed, sandbox.tokens_made) == (1, 1)
 
 
@@ -136,27 +116,26 @@ def test_a_tail_outlives_its_tokens_while_the_connection_is_cut(
 
 
 def test_a_good_token_that_may_not_ends_with_what_it_may(
-    run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
+    run: RunTail, sandbox: Sandbox, home: Path
 ) -> None:
     log_in(sandbox, home)
-    done = run_tail("-l", "1229", "-m", "grWhatsapp", env=env)
+    done = run("-l", "1229", "-m", "grWhatsapp")
     assert (done.returncode, done.stdout) == (5, "")
     is_one_line(done.stderr, "1229 has: grWhatsApp, telegram", "asked for grWhatsapp")
-    done = run_tail("-l", "1230", "-m", "telegram", env=env)
+    done = run("-l", "1230", "-m", "telegram")
     assert (done.returncode, done.stdout) == (5, "")
     is_one_line(done.stderr, "1230 has: caWhatsApp")
-    done = run_tail("-l", "1403", "-m", "telegram", env=env)
+    done = run("-l", "1403", "-m", "telegram")
     assert (done.returncode, done.stdout) == (5, "")
     is_one_line(done.stderr, "no licence 1403", "it has: 1402, 1")
     assert sandbox.tokens_refreshed == 0
 
 
 def test_a_dead_refresh_token_ends_even_a_running_tail(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
+    subscribed_tail: StartTail, sandbox: Sandbox, home: Path
 ) -> None:
     log_in(sandbox, home)
-    tail = start_tail(*SELECT, env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail()
     sandbox.expire_access_tokens()
     sandbox.expire_refresh_tokens()
     sandbox.abort_sockets()
@@ -170,7 +149,7 @@ def test_a_dead_refresh_token_ends_even_a_running_tail(
     ["closed", "503", "hangs", "302", "html"],
 )
 def test_a_refresh_that_fails_in_passing_is_tried_again(
-    fault: str, start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
+    fault: str, start: StartTail, sandbox: Sandbox, home: Path
 ) -> None:
     log_in(sandbox, home)
     sandbox.expire_access_tokens()
@@ -186,7 +165,7 @@ def test_a_refresh_that_fails_in_passing_is_tried_again(
             faults.answer_api(path, 200, "<html>", calls=2)
         case status:
             faults.answer_api(path, int(status), calls=2)
-    tail = start_tail(*SELECT, env=env)
+    tail = start(*SELECT)
     wait_until(
         lambda: sandbox.subscribers(CHANNEL) > 0 or bool(ended([tail])), "the end", timeout=20
     )
@@ -196,11 +175,10 @@ def test_a_refresh_that_fails_in_passing_is_tried_again(
 
 
 def test_a_login_that_another_process_renewed_is_read_again(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
+    subscribed_tail: StartTail, sandbox: Sandbox, home: Path
 ) -> None:
     log_in(sandbox, home)
-    tail = start_tail(*SELECT, "-n", "1", env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail("-n", "1")
     sandbox.expire_access_tokens()
     after = log_in(sandbox, home)
     sandbox.abort_sockets()
@@ -212,11 +190,10 @@ def test_a_login_that_another_process_renewed_is_read_again(
 
 
 def test_a_logout_meanwhile_ends_it_at_the_next_refusal(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
+    subscribed_tail: StartTail, sandbox: Sandbox, home: Path
 ) -> None:
     log_in(sandbox, home)
-    tail = start_tail(*SELECT, env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail()
     assert TokenStore(state_of(home)).remove("default")
     sandbox.expire_access_tokens()
     sandbox.abort_sockets()
@@ -225,12 +202,11 @@ def test_a_logout_meanwhile_ends_it_at_the_next_refusal(
 
 
 def test_a_login_elsewhere_meanwhile_is_not_sent_here(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
+    subscribed_tail: StartTail, sandbox: Sandbox, home: Path
 ) -> None:
     """The profile now belongs to another API: its tokens must not come to this one."""
     log_in(sandbox, home)
-    tail = start_tail(*SELECT, env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail()
     with Sandbox() as other:
         theirs = log_in(other, home)
         sandbox.expire_access_tokens()
@@ -246,10 +222,9 @@ def test_a_login_elsewhere_meanwhile_is_not_sent_here(
 
 
 def test_a_dead_token_of_the_environment_ends_with_advice(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+    subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
-    tail = start_tail(*SELECT, env={**env, "CHATAPP_TOKEN": sandbox.token})
-    subscribed(sandbox)
+    tail = subscribed_tail(env={"CHATAPP_TOKEN": sandbox.token})
     sandbox.void_token()
     sandbox.abort_sockets()
     assert tail.wait() == 3
@@ -259,13 +234,12 @@ def test_a_dead_token_of_the_environment_ends_with_advice(
 
 
 def test_a_token_file_is_read_again(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
+    subscribed_tail: StartTail, sandbox: Sandbox, home: Path
 ) -> None:
     pair = log_in(sandbox, home, profile="another program")
     file = home / "token"
     file.write_text(pair.access_token)
-    tail = start_tail(*SELECT, "--token-file", str(file), "-n", "1", env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail("--token-file", str(file), "-n", "1")
     sandbox.expire_access_tokens()
     file.write_text(log_in(sandbox, home, profile="another program").access_token + "\n")
     sandbox.abort_sockets()
@@ -277,16 +251,11 @@ def test_a_token_file_is_read_again(
 
 @pytest.mark.parametrize("content", ["same", "", None], ids=["same token", "empty", "gone"])
 def test_a_token_file_that_does_not_help(
-    content: str | None,
-    start_tail: StartTail,
-    sandbox: Sandbox,
-    env: Mapping[str, str],
-    home: Path,
+    content: str | None, subscribed_tail: StartTail, sandbox: Sandbox, home: Path
 ) -> None:
     file = home / "token"
     file.write_text(sandbox.token)
-    tail = start_tail(*SELECT, "--token-file", str(file), env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail("--token-file", str(file))
     if content is None:
         file.unlink()
     elif not content:
@@ -301,12 +270,10 @@ def test_a_token_file_that_does_not_help(
 # --- several processes
 
 
-def test_ten_processes_renew_once(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
-) -> None:
+def test_ten_processes_renew_once(start: StartTail, sandbox: Sandbox, home: Path) -> None:
     log_in(sandbox, home)
     sandbox.expire_access_tokens()
-    tails = [start_tail(*SELECT, env=env) for _ in range(PROCESSES)]
+    tails = [start(*SELECT) for _ in range(PROCESSES)]
     all_subscribed(sandbox, tails)
     assert (sandbox.tokens_refreshed, sandbox.tokens_made) == (1, 1)
     let_refreshes_be_old(home)
@@ -330,83 +297,14 @@ def ended(tails: list[LiveProcess]) -> list[str]:
 
 
 def test_channels_refused_at_once_renew_once(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str], home: Path
+    start: StartTail, sandbox: Sandbox, home: Path
 ) -> None:
     log_in(sandbox, home)
     sandbox.expire_access_tokens()
-    tail = start_tail("-l", "1229", "-m", "telegram", "-m", "grWhatsApp", "-v", env=env)
+    tail = start("-l", "1229", "-m", "telegram", "-m", "grWhatsApp", "-v")
     tail.stderr.wait_for("ready: 2 channels")
     assert sandbox.tokens_refreshed == 1
     assert {each.channel for each in sandbox.journal.of(AuthRequested)} == {
         messenger_channel(1229, "telegram"),
         messenger_channel(1229, "grWhatsApp"),
     }
-
-
-# --- within one process
-
-
-def api_of(sandbox: Sandbox, home: Path, *, timeout: float = 10.0) -> Api:
-    http = Http(sandbox.api_url, timeout=timeout)
-    store = TokenStore(state_of(home))
-    login = store.load("default")
-    assert login is not None
-    return Api(http, StoredLogin(store, "default", login, http))
-
-
-def test_many_threads_renew_once(sandbox: Sandbox, home: Path) -> None:
-    log_in(sandbox, home)
-    sandbox.expire_access_tokens()
-    api = api_of(sandbox, home)
-    together = threading.Barrier(8)
-
-    def ask(number: int) -> AuthAnswer:
-        together.wait(scaled(10))
-        return api.authorise(f"{number}.1", CHANNEL)
-
-    with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(ask, range(8)))
-    # Nobody is connected, so no channel is granted; but no token is refused either.
-    assert {type(answer) for answer in found} == {Denied}
-    assert sandbox.tokens_refreshed == 1
-
-
-@pytest.fixture
-def held_lock(sandbox: Sandbox, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A store whose lock another process keeps for longer than anybody waits."""
-    log_in(sandbox, home)
-    monkeypatch.setattr(token_store, "_LOCK_TIMEOUT", 0.1)
-    with FileLock(state_of(home) / "tokens.json.lock"):
-        yield state_of(home)
-
-
-def test_a_lock_that_is_held_for_long_is_a_passing_trouble(
-    sandbox: Sandbox, home: Path, held_lock: Path
-) -> None:
-    """Its holder waits for a slow network, perhaps; that must not end all the others."""
-    sandbox.expire_access_tokens()
-    found = api_of(sandbox, home).authorise("1.1", CHANNEL)
-    assert isinstance(found, Unavailable), found
-    assert str(held_lock) in found.reason
-
-
-def test_a_refresh_that_gets_no_answer_is_a_passing_trouble(sandbox: Sandbox, home: Path) -> None:
-    log_in(sandbox, home)
-    sandbox.expire_access_tokens()
-    sandbox.faults.hang_api("/v1/tokens/refresh", calls=1)
-    found = api_of(sandbox, home, timeout=0.3).authorise("1.1", CHANNEL)
-    assert isinstance(found, Unavailable)
-    assert "no answer within" in found.reason
-    assert not isinstance(api_of(sandbox, home).authorise("1.1", CHANNEL), TokenRefused)
-
-
-@pytest.mark.parametrize("status", [404, 405, 302])
-def test_a_refresh_endpoint_that_is_gone_for_a_while_does_not_end_a_tail(
-    status: int, sandbox: Sandbox, home: Path
-) -> None:
-    log_in(sandbox, home)
-    sandbox.expire_access_tokens()
-    sandbox.faults.answer_api("/v1/tokens/refresh", status, calls=1)
-    found = api_of(sandbox, home).authorise("1.1", CHANNEL)
-    assert isinstance(found, Unavailable), found
-    assert not isinstance(found, Granted)

@@ -120,20 +120,13 @@ def test_another_sandbox_takes_the_same_port_afterwards(start_tail: StartTail) -
     assert port_of(instructions(second).where, "CHATAPP_WS_URL") == port
 
 
-def test_taken_port(run_tail: RunTail) -> None:
+@pytest.mark.parametrize("options", [["--port"], ["--port", "0", "--api-port"]], ids=" ".join)
+def test_taken_port(options: list[str], run_tail: RunTail) -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = str(holder.getsockname()[1])
-        done = run_tail("sandbox", "--port", port)
+        done = run_tail("sandbox", *options, port)
     assert (done.returncode, done.stdout) == (2, "")
-    is_one_line(done.stderr, port, "in use", "--port")
-
-
-def test_taken_port_of_the_api(run_tail: RunTail) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as holder:
-        port = str(holder.getsockname()[1])
-        done = run_tail("sandbox", "--port", "0", "--api-port", port)
-    assert (done.returncode, done.stdout) == (2, "")
-    is_one_line(done.stderr, port, "in use", "--api-port")
+    is_one_line(done.stderr, port, "in use", options[-1])
 
 
 def without(package: str) -> str:

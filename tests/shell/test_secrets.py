@@ -1,11 +1,8 @@
 """Secrets stay where they belong: every command, every way to fail, everything that is left."""
 
-import json
 import signal
 import stat
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -13,17 +10,18 @@ import pytest
 
 from chatapp_tail.chatapp.token_store import TokenPair
 from chatapp_tail.sandbox import Connected, Sandbox
-from tests.conftest import LiveProcess, RunTail, StartTail, clean_environment
+from tests.conftest import LiveProcess, RunTail, StartTail
+from tests.factories import let_refreshes_be_old, log_in, state_of, stored
 from tests.shell.conftest import (
     CHANNEL,
     SELECT,
+    Env,
     StartTerminal,
     publish,
     received,
     scaled,
-    subscribed,
+    without_token,
 )
-from tests.shell.test_login import let_refreshes_be_old, log_in, state_of, stored, without_token
 
 PROXY_PASSWORD = "geheim-p@ss"
 
@@ -95,10 +93,8 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("argv", COMMANDS, ids=" ".join)
-def test_commands(
-    argv: list[str], run_tail: RunTail, env: Mapping[str, str], secrets: Secrets
-) -> None:
-    done = run_tail(*argv, env=env)
+def test_commands(argv: list[str], run: RunTail, secrets: Secrets) -> None:
+    done = run(*argv)
     assert done.returncode in (0, 5)
     assert "Traceback" not in done.stderr
     secrets.check(" ".join(argv), *said(done))
@@ -106,16 +102,10 @@ def test_commands(
 
 @pytest.mark.parametrize("output", ["json", "pretty", "raw"])
 def test_a_tail_that_renews(
-    output: str,
-    start_tail: StartTail,
-    sandbox: Sandbox,
-    env: Mapping[str, str],
-    secrets: Secrets,
-    home: Path,
+    output: str, subscribed_tail: StartTail, sandbox: Sandbox, secrets: Secrets, home: Path
 ) -> None:
     sandbox.expire_access_tokens()
-    tail = start_tail(*SELECT, "-vv", "-o", output, env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail("-vv", "-o", output)
     publish(sandbox, [1])
     tail.stdout.take()
     let_refreshes_be_old(home)
@@ -132,15 +122,15 @@ def test_a_tail_that_renews(
 
 
 def test_login(
-    run_tail: RunTail,
+    run: RunTail,
     start_terminal: StartTerminal,
     sandbox: Sandbox,
-    env: Mapping[str, str],
+    env: Env,
     secrets: Secrets,
     home: Path,
 ) -> None:
     who = ("--email", sandbox.email, "--app-id", sandbox.app_id)
-    done = run_tail("login", *who, "--password-file", "-", env=env, input=sandbox.password)
+    done = run("login", *who, "--password-file", "-", input=sandbox.password)
     assert done.returncode == 0
     secrets.learn(stored(home))
     secrets.check("login", *said(done))
@@ -165,31 +155,22 @@ FAULTS = {
 
 @pytest.mark.parametrize(("status", "body"), FAULTS.values(), ids=FAULTS)
 def test_auth_that_fails(
-    status: int,
-    body: str,
-    run_tail: RunTail,
-    sandbox: Sandbox,
-    env: Mapping[str, str],
-    secrets: Secrets,
+    status: int, body: str, run: RunTail, sandbox: Sandbox, secrets: Secrets
 ) -> None:
     sandbox.faults.answer_auth(status, body)
     argv = (*SELECT, "-vv", "--log-format", "json", "--for", "1s")
-    done = run_tail(*argv, env=env)
+    done = run(*argv)
     assert done.stderr
     secrets.check("stderr", *said(done))
 
 
 @pytest.mark.parametrize("argv", [SELECT, ("lines",), ("doctor",), ("--all",)], ids=" ".join)
 def test_a_login_that_is_dead(
-    argv: tuple[str, ...],
-    run_tail: RunTail,
-    sandbox: Sandbox,
-    env: Mapping[str, str],
-    secrets: Secrets,
+    argv: tuple[str, ...], run: RunTail, sandbox: Sandbox, secrets: Secrets
 ) -> None:
     sandbox.expire_access_tokens()
     sandbox.expire_refresh_tokens()
-    done = run_tail(*argv, env=env)
+    done = run(*argv)
     assert done.returncode == 3
     assert "chatapp-tail login" in done.stderr + done.stdout
     secrets.check("stderr", *said(done))
@@ -197,44 +178,34 @@ def test_a_login_that_is_dead(
 
 @pytest.mark.parametrize("answer", ["{}", '{"data":{"accessToken":"%s"}}', "[" * 50_000])
 def test_a_refresh_whose_answer_is_odd(
-    answer: str,
-    run_tail: RunTail,
-    sandbox: Sandbox,
-    env: Mapping[str, str],
-    secrets: Secrets,
+    answer: str, run: RunTail, sandbox: Sandbox, secrets: Secrets
 ) -> None:
     odd = "made-up-new-access"
     secrets.texts.add(odd)
     sandbox.expire_access_tokens()
     sandbox.faults.answer_api("/v1/tokens/refresh", 200, answer.replace("%s", odd))
-    done = run_tail("lines", env=env)
+    done = run("lines")
     assert done.returncode == 4
     secrets.check("stderr", *said(done))
 
 
 @pytest.mark.parametrize("token", ["geheim\n$2y", "geheim-ключ"])
-def test_a_token_that_cannot_be_one(
-    token: str, run_tail: RunTail, env: Mapping[str, str], secrets: Secrets, home: Path
-) -> None:
+def test_a_token_that_cannot_be_one(token: str, run: RunTail, secrets: Secrets, home: Path) -> None:
     file = home.parent / "token"
     file.write_text(token)
     for whole, argv in (({"CHATAPP_TOKEN": token}, ()), ({}, ("--token-file", str(file)))):
-        done = run_tail(*SELECT, *argv, env={**env, **whole})
+        done = run(*SELECT, *argv, env=whole)
         assert done.returncode == 3
         secrets.check("stderr", *said(done))
 
 
 @pytest.mark.parametrize("argv", [SELECT, ("lines",), ("doctor",)], ids=" ".join)
 def test_a_proxy_that_is_down(
-    argv: tuple[str, ...],
-    run_tail: RunTail,
-    closed_port: int,
-    env: Mapping[str, str],
-    secrets: Secrets,
+    argv: tuple[str, ...], run: RunTail, closed_port: int, secrets: Secrets
 ) -> None:
     url = f"http://user:geheim-p%40ss@127.0.0.1:{closed_port}"
     more = ("-vv", "--no-reconnect") if argv == SELECT else ()
-    done = run_tail(*argv, *more, env={**env, "CHATAPP_TAIL_PROXY": url})
+    done = run(*argv, *more, env={"CHATAPP_TAIL_PROXY": url})
     assert done.returncode == 4
     secrets.check("stderr", *said(done))
 
@@ -250,11 +221,9 @@ def test_a_proxy_that_is_down(
     ],
     ids=" ".join,
 )
-def test_secrets_that_were_typed_are_not_repeated(
-    argv: list[str], run_tail: RunTail, env: Mapping[str, str]
-) -> None:
+def test_secrets_that_were_typed_are_not_repeated(argv: list[str], run: RunTail) -> None:
     """What stderr says ends in log files."""
-    done = run_tail(*argv, env=env)
+    done = run(*argv)
     assert done.returncode == 2
     assert "geheim" not in done.stderr
 
@@ -270,66 +239,13 @@ def test_secrets_that_were_typed_are_not_repeated(
     ids=["member", "in a text", "error", "error in a text"],
 )
 def test_a_signature_that_the_server_sends_back(
-    frame: str,
-    start_tail: StartTail,
-    sandbox: Sandbox,
-    env: Mapping[str, str],
-    secrets: Secrets,
+    frame: str, subscribed_tail: StartTail, sandbox: Sandbox, secrets: Secrets
 ) -> None:
     """Pusher's own error for a signature it does not like repeats it."""
-    tail = start_tail(*SELECT, "-vv", env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail("-vv")
     (connected,) = sandbox.journal.of(Connected)
     sandbox.send_frame(frame.replace("%s", sandbox.account.sign(connected.socket_id, CHANNEL)))
     received(sandbox)
     tail.send_signal(signal.SIGTERM)
     tail.wait()
     secrets.check("stderr", tail.stderr.text)
-
-
-# --- how it looks from within
-
-PROBE = """
-import json, sys, traceback
-from chatapp_tail.chatapp.api import Api
-from chatapp_tail.chatapp.http import Http
-from chatapp_tail.chatapp.secret import Secret
-from chatapp_tail.chatapp.tokens import StaticToken, make_tokens, refresh_tokens
-from chatapp_tail.errors import ChatAppTailError
-url, token = sys.argv[1], sys.stdin.read()
-http = Http(url, timeout=1.0)
-api = Api(http, StaticToken(Secret(token)))
-calls = [
-    lambda: make_tokens(http, "a@example.invalid", Secret(token), "app"),
-    lambda: refresh_tokens(http, Secret(token)),
-    api.check_token,
-    api.licenses,
-]
-for call in calls:
-    try:
-        call()
-    except ChatAppTailError as error:
-        told = [str(error), repr(error), repr(error.args), repr(vars(error))]
-        print(json.dumps([*told, traceback.format_exc()]))
-print(json.dumps(repr(api.authorise("1.2", "private-x"))))
-print(json.dumps([repr(vars(api)), repr(vars(http))]))
-"""
-
-
-@pytest.mark.parametrize("place", ["sandbox", "nobody"])
-def test_exceptions_and_objects_hold_no_secret(
-    place: str, sandbox: Sandbox, closed_port: int, home: Path
-) -> None:
-    url = sandbox.api_url if place == "sandbox" else f"http://127.0.0.1:{closed_port}"
-    done = subprocess.run(
-        [sys.executable, "-c", PROBE, url],
-        input="geheim-made-up-token",
-        env=clean_environment(home),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=scaled(60),
-    )
-    found = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(found) == 6
-    assert "geheim" not in done.stdout

@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import jsonschema
@@ -17,7 +17,7 @@ import pytest
 
 from chatapp_tail.sandbox import Sandbox
 from tests.conftest import RunTail, StartTail
-from tests.shell.conftest import CHANNEL, SELECT, StartShell, reaching, scaled, subscribed
+from tests.shell.conftest import CHANNEL, SELECT, Env, StartShell, reaching, scaled, subscribed
 
 MESSAGES = (
     '{"id":1,"fromMe":false,"type":"text","message":{"text":"Good morning"},'
@@ -30,16 +30,21 @@ MESSAGES = (
 BATCH = f'{{"queue":"Q","payload":{{"data":[{",".join(MESSAGES)}],"meta":{{}}}}}}'
 
 
-def shown(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str], count: int, *options: str
-) -> list[str]:
-    """What a tail with these options prints of the batch, which ends it."""
-    tail = start_tail(*SELECT, "-n", str(count), *options, env=env)
-    subscribed(sandbox)
-    sandbox.publish(CHANNEL, "message", BATCH)
-    assert tail.wait() == 0, tail.stderr.text
-    assert tail.stderr.text == ""
-    return tail.stdout.all
+Shown = Callable[..., list[str]]
+
+
+@pytest.fixture
+def shown(subscribed_tail: StartTail, sandbox: Sandbox) -> Shown:
+    """What a tail with so many lines and these options prints of the batch."""
+
+    def show(count: int, *options: str) -> list[str]:
+        tail = subscribed_tail("-n", str(count), *options)
+        sandbox.publish(CHANNEL, "message", BATCH)
+        assert tail.wait() == 0, tail.stderr.text
+        assert tail.stderr.text == ""
+        return tail.stdout.all
+
+    return show
 
 
 @pytest.mark.parametrize(
@@ -54,21 +59,13 @@ def shown(
         (["-w", "data.id > `1`", "--incoming"], [3]),
     ],
 )
-def test_only_what_is_wanted_is_shown(
-    start_tail: StartTail,
-    sandbox: Sandbox,
-    env: Mapping[str, str],
-    options: list[str],
-    numbers: list[int],
-) -> None:
-    lines = shown(start_tail, sandbox, env, len(numbers), "--json", *options)
+def test_only_what_is_wanted_is_shown(shown: Shown, options: list[str], numbers: list[int]) -> None:
+    lines = shown(len(numbers), "--json", *options)
     assert [json.loads(line)["data"]["id"] for line in lines] == numbers
 
 
-def test_a_template_is_a_line_a_record(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
-    lines = shown(start_tail, sandbox, env, 3, "-f", "{id} {direction} {chat}: {text:.7}")
+def test_a_template_is_a_line_a_record(shown: Shown) -> None:
+    lines = shown(3, "-f", "{id} {direction} {chat}: {text:.7}")
     assert lines == [
         "message:1229:telegram:CA:1 in Anna: Good mo",
         "message:1229:telegram:CA:2 out Anna: =1+1",
@@ -76,10 +73,8 @@ def test_a_template_is_a_line_a_record(
     ]
 
 
-def test_the_hash_is_the_same_in_every_format(
-    start_tail: StartTail, run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
-    saved = "\n".join(shown(start_tail, sandbox, env, 3, "--json"))
+def test_the_hash_is_the_same_in_every_format(shown: Shown, run_tail: RunTail) -> None:
+    saved = "\n".join(shown(3, "--json"))
     hashes = [json.loads(line)["hash"] for line in saved.splitlines()]
     assert len({*hashes}) == 3
 
@@ -92,10 +87,8 @@ def test_the_hash_is_the_same_in_every_format(
     assert len(replayed("--json", "-w", f"hash == '{hashes[1]}'")) == 1
 
 
-def test_csv_has_one_header_and_no_formula(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
-    lines = shown(start_tail, sandbox, env, 3, "-o", "csv")
+def test_csv_has_one_header_and_no_formula(shown: Shown) -> None:
+    lines = shown(3, "-o", "csv")
     assert lines[0].startswith("received,sent,event,id,channel,license,messenger,direction,")
     assert len(lines) == 4
     assert ",'=1+1," in lines[2]
@@ -105,11 +98,7 @@ def test_csv_has_one_header_and_no_formula(
 @pytest.mark.defect("U11")
 @pytest.mark.parametrize("resume", [[], ["--resume=table"]], ids=["", "resume"])
 def test_csv_that_is_appended_is_one_table(
-    resume: list[str],
-    start_shell: StartShell,
-    sandbox: Sandbox,
-    env: Mapping[str, str],
-    tmp_path: Path,
+    resume: list[str], start_shell: StartShell, sandbox: Sandbox, env: Env, tmp_path: Path
 ) -> None:
     """Three runs, the second of which was killed while it wrote a cell in quotes."""
     file = tmp_path / "table.csv"
@@ -168,20 +157,18 @@ def test_what_cannot_be_compiled_is_pointed_at(
 
 @pytest.mark.parametrize(("count", "status"), [([], 0), (["-n", "5"], 124)])
 def test_idle_ends_it(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str], count: list[str], status: int
+    subscribed_tail: StartTail, sandbox: Sandbox, count: list[str], status: int
 ) -> None:
-    tail = start_tail(*SELECT, "--json", "--idle", "1s", *count, env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail("--json", "--idle", "1s", *count)
     sandbox.publish(CHANNEL, "message", BATCH)
     assert tail.wait() == status
     assert len(tail.stdout.all) == 3
 
 
 def test_a_summary_is_said_when_asked_and_at_the_end(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+    subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
-    tail = start_tail(*SELECT, "--json", "-v", "--incoming", env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail("--json", "-v", "--incoming")
     sandbox.publish(CHANNEL, "message", BATCH)
     tail.stdout.take()
     tail.stdout.take()
@@ -193,13 +180,9 @@ def test_a_summary_is_said_when_asked_and_at_the_end(
 
 
 def test_what_was_saved_is_shown_again_byte_for_byte(
-    start_tail: StartTail,
-    run_tail: RunTail,
-    sandbox: Sandbox,
-    env: Mapping[str, str],
-    tmp_path: Path,
+    shown: Shown, run_tail: RunTail, tmp_path: Path
 ) -> None:
-    lines = shown(start_tail, sandbox, env, 3, "--json")
+    lines = shown(3, "--json")
     saved = tmp_path / "saved.gz"
     saved.write_bytes(gzip.compress(("\n".join([*lines, "broken"]) + "\n").encode()))
     again = run_tail("replay", str(saved), "--json")
@@ -208,11 +191,9 @@ def test_what_was_saved_is_shown_again_byte_for_byte(
     assert f"{saved}:4:" in again.stderr
 
 
-def test_the_schema_holds_for_what_is_printed(
-    start_tail: StartTail, run_tail: RunTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_the_schema_holds_for_what_is_printed(shown: Shown, run_tail: RunTail) -> None:
     validator = jsonschema.Draft202012Validator(json.loads(run_tail("schema").stdout))
-    lines = shown(start_tail, sandbox, env, 3, "--meta")
+    lines = shown(3, "--meta")
     assert len(lines) > 3
     for line in lines:
         validator.validate(json.loads(line))

@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from tests.shell.conftest import (
     PROMPT,
     SELECT,
     SLOW_WHERE,
+    Env,
     StartShell,
     StartTailInto,
     StartTerminal,
@@ -49,11 +50,8 @@ each_signal = pytest.mark.parametrize(
 
 
 @each_signal
-def test_idle(
-    signum: signal.Signals, start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
-    tail = start_tail(*SELECT, env=env)
-    subscribed(sandbox)
+def test_idle(signum: signal.Signals, subscribed_tail: StartTail) -> None:
+    tail = subscribed_tail()
     tail.send_signal(signum)
     assert tail.wait(timeout=AT_ONCE) == -signum
     assert (tail.stdout.text, tail.stderr.text) == ("", "")
@@ -71,12 +69,12 @@ def never_answering() -> Iterator[tuple[int, Callable[[], None]]]:
 
 
 @each_signal
-@pytest.mark.parametrize("scheme", ["ws", "wss"])
-def test_while_the_server_never_answers(
-    signum: signal.Signals, scheme: str, start_tail: StartTail, env: Mapping[str, str]
+@pytest.mark.parametrize("server", ["--ws-url=ws", "--ws-url=wss", "--api-url=http"])
+def test_while_a_server_never_answers(
+    signum: signal.Signals, server: str, start: StartTail
 ) -> None:
     with never_answering() as (port, accept):
-        tail = start_tail(*SELECT, "--ws-url", f"{scheme}://127.0.0.1:{port}", env=env)
+        tail = start(*SELECT, f"{server}://127.0.0.1:{port}")
         accept()
         tail.send_signal(signum)
         assert tail.wait(timeout=PROMPT) == -signum
@@ -84,13 +82,11 @@ def test_while_the_server_never_answers(
 
 
 @each_signal
-def test_while_the_connect_gets_no_answer(
-    signum: signal.Signals, start_tail: StartTail, env: Mapping[str, str]
-) -> None:
+def test_while_the_connect_gets_no_answer(signum: signal.Signals, start: StartTail) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         address = full.getsockname()
         with socket.create_connection(address):  # the one that the backlog has room for
-            tail = start_tail(*SELECT, "-v", "--ws-url", "ws://{}:{}".format(*address), env=env)
+            tail = start(*SELECT, "-v", "--ws-url", "ws://{}:{}".format(*address))
             tail.stderr.wait_for("connecting")
             tail.send_signal(signum)
             assert tail.wait(timeout=PROMPT) == -signum
@@ -98,40 +94,20 @@ def test_while_the_connect_gets_no_answer(
 
 
 @each_signal
-def test_between_retries(
-    signum: signal.Signals, start_tail: StartTail, closed_port: int, env: Mapping[str, str]
-) -> None:
-    tail = start_tail(*SELECT, "--ws-url", f"ws://127.0.0.1:{closed_port}", env=env)
+def test_between_retries(signum: signal.Signals, start: StartTail, closed_port: int) -> None:
+    tail = start(*SELECT, "--ws-url", f"ws://127.0.0.1:{closed_port}")
     tail.stderr.wait_for("trying again")
     tail.send_signal(signum)
     assert tail.wait(timeout=PROMPT) == -signum
     assert "Traceback" not in tail.stderr.text
 
 
-@each_signal
-def test_while_the_api_never_answers(
-    signum: signal.Signals, start_tail: StartTail, env: Mapping[str, str]
-) -> None:
-    with never_answering() as (port, accept):
-        tail = start_tail(*SELECT, "--api-url", f"http://127.0.0.1:{port}", env=env)
-        accept()
-        tail.send_signal(signum)
-        assert tail.wait(timeout=PROMPT) == -signum
-    assert (tail.stdout.text, tail.stderr.text) == ("", "")
-
-
 @pytest.mark.defect("U4")
 @each_signal
 def test_while_nobody_reads_stdout(
-    signum: signal.Signals,
-    start_tail_into: StartTailInto,
-    pipe: tuple[int, int],
-    sandbox: Sandbox,
-    env: Mapping[str, str],
+    signum: signal.Signals, tail_into_pipe: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox
 ) -> None:
-    tail = start_tail_into(pipe[1], *SELECT, env=env)
-    os.close(pipe[1])
-    subscribed(sandbox)
+    tail = tail_into_pipe()
     publish(sandbox, range(200), "x" * 4000)
     received(sandbox)
     tail.send_signal(signum)
@@ -171,11 +147,9 @@ sys.meta_path.insert(0, Interrupt())
         "http.client",
     ],
 )
-def test_while_it_starts(
-    module: str, start_tail: StartTail, tmp_path: Path, env: Mapping[str, str]
-) -> None:
+def test_while_it_starts(module: str, start: StartTail, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(interrupting_finder(module))
-    tail = start_tail(*SELECT, env={**env, "PYTHONPATH": str(tmp_path)})
+    tail = start(*SELECT, env={"PYTHONPATH": str(tmp_path)})
     assert tail.wait() == -signal.SIGINT
     assert (tail.stdout.text, tail.stderr.text) == ("", "")
 
@@ -183,21 +157,19 @@ def test_while_it_starts(
 @pytest.mark.defect("A.25")
 @pytest.mark.parametrize("module", ["click", "chatapp_tail.cli.run"])
 def test_a_request_while_it_starts_is_answered_once_it_tails(
-    module: str, start_tail: StartTail, tmp_path: Path, env: Mapping[str, str]
+    module: str, start: StartTail, tmp_path: Path
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(interrupting_finder(module, signal.SIGUSR1))
-    tail = start_tail(*SELECT, env={**env, "PYTHONPATH": str(tmp_path)})
+    tail = start(*SELECT, env={"PYTHONPATH": str(tmp_path)})
     tail.stderr.wait_for("0 records")
     tail.send_signal(signal.SIGTERM)
     assert tail.wait() == -signal.SIGTERM
 
 
 @pytest.mark.defect("A.25")
-def test_a_request_while_the_api_never_answers_does_no_harm(
-    start_tail: StartTail, env: Mapping[str, str]
-) -> None:
+def test_a_request_while_the_api_never_answers_does_no_harm(start: StartTail) -> None:
     with never_answering() as (port, accept):
-        tail = start_tail("--all", "--api-url", f"http://127.0.0.1:{port}", env=env)
+        tail = start("--all", "--api-url", f"http://127.0.0.1:{port}")
         accept()
         for signum in (signal.SIGUSR1, signal.SIGUSR1, signal.SIGTERM):
             tail.send_signal(signum)
@@ -209,10 +181,9 @@ def test_a_request_while_the_api_never_answers_does_no_harm(
 
 @pytest.mark.defect("A.18")
 def test_a_request_is_answered_amid_a_filtered_flood(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+    subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
-    tail = start_tail(*SELECT, "-w", SLOW_WHERE, env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail("-w", SLOW_WHERE)
     publish_slow(sandbox, 120)
     for count in range(1, 200):
         tail.send_signal(signal.SIGUSR1)
@@ -226,10 +197,9 @@ def test_a_request_is_answered_amid_a_filtered_flood(
 
 @pytest.mark.defect("A.18")
 def test_the_time_is_over_amid_a_filtered_flood(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+    subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
-    tail = start_tail(*SELECT, "-v", "-w", SLOW_WHERE, "--for", "2s", env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail("-v", "-w", SLOW_WHERE, "--for", "2s")
     publish_slow(sandbox, 120)
     sandbox.wait_for(lambda s: s.subscribers(CHANNEL) == 0, scaled(4))
     assert tail.process.poll() is None, "the flood was over before the time"
@@ -240,11 +210,10 @@ def test_the_time_is_over_amid_a_filtered_flood(
 @pytest.mark.defect("A.12", "A.19")
 @each_signal
 def test_what_is_filtered_out_is_progress(
-    signum: signal.Signals, start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+    signum: signal.Signals, subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
     """No byte is written for longer than a reader that stalls is waited for."""
-    tail = start_tail(*SELECT, "-w", f"{SLOW_WHERE} || data.id == `5`", env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail("-w", f"{SLOW_WHERE} || data.id == `5`")
     publish_slow(sandbox, 120)
     publish(sandbox, [5])
     received(sandbox)
@@ -260,29 +229,24 @@ def test_what_is_filtered_out_is_progress(
 
 
 @pytest.mark.defect("A.12", "A2.8")
-def test_a_reader_that_pauses_gets_everything_and_its_last_line_whole(
-    start_tail_into: StartTailInto,
-    pipe: tuple[int, int],
-    sandbox: Sandbox,
-    env: Mapping[str, str],
+@pytest.mark.parametrize(("count", "pause"), [(300, 3), (1500, 0)], ids=["pauses", "was late"])
+def test_a_reader_gets_everything_and_its_last_line_whole(
+    count: int, pause: int, tail_into_pipe: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox
 ) -> None:
-    tail = start_tail_into(pipe[1], *SELECT, env=env)
-    os.close(pipe[1])
-    subscribed(sandbox)
-    publish(sandbox, range(300), "x" * 4000)
+    tail = tail_into_pipe()
+    publish(sandbox, range(count), "x" * 4000)
     received(sandbox)
     tail.terminate()
-    time.sleep(3)  # the pause
-    assert numbers_in(read_whole(pipe[0])) == list(range(300))
+    time.sleep(pause)
+    assert numbers_in(read_whole(pipe[0])) == list(range(count))
     assert end_of(tail) == (-signal.SIGTERM, "")
 
 
 @each_signal
 def test_received_records_are_written_first(
-    signum: signal.Signals, start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
+    signum: signal.Signals, subscribed_tail: StartTail, sandbox: Sandbox
 ) -> None:
-    tail = start_tail(*SELECT, env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail()
     publish(sandbox, range(3000))
     received(sandbox)
     tail.send_signal(signum)
@@ -290,30 +254,11 @@ def test_received_records_are_written_first(
     assert numbers_in(tail.stdout.text) == list(range(3000))
 
 
-def test_reader_that_was_late_gets_everything_after_the_signal(
-    start_tail_into: StartTailInto,
-    pipe: tuple[int, int],
-    sandbox: Sandbox,
-    env: Mapping[str, str],
-) -> None:
-    tail = start_tail_into(pipe[1], *SELECT, env=env)
-    os.close(pipe[1])
-    subscribed(sandbox)
-    publish(sandbox, range(1500), "x" * 4000)
-    received(sandbox)
-    tail.terminate()
-    assert numbers_in(read_whole(pipe[0])) == list(range(1500))
-    assert end_of(tail) == (-signal.SIGTERM, "")
-
-
 # --- the second signal
 
 
 def test_second_signal_ends_it_at_once(
-    start_tail_into: StartTailInto,
-    pipe: tuple[int, int],
-    sandbox: Sandbox,
-    env: Mapping[str, str],
+    start_tail_into: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox, env: Env
 ) -> None:
     tail = start_tail_into(pipe[1], *SELECT, env=env)
     subscribed(sandbox)
@@ -327,15 +272,10 @@ def test_second_signal_ends_it_at_once(
 
 
 def test_a_signal_that_is_sent_twice_is_one(
-    start_tail_into: StartTailInto,
-    pipe: tuple[int, int],
-    sandbox: Sandbox,
-    env: Mapping[str, str],
+    tail_into_pipe: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox
 ) -> None:
     """As timeout(1) does: to its child, and to the group that it is in."""
-    tail = start_tail_into(pipe[1], *SELECT, env=env)
-    os.close(pipe[1])
-    subscribed(sandbox)
+    tail = tail_into_pipe()
     publish(sandbox, range(200), "x" * 4000)
     received(sandbox)
     for _ in range(5):
@@ -370,11 +310,10 @@ except KilledBySignal as death:
 
 
 def test_a_call_that_hangs_is_not_waited_for(
-    start_tail: StartTail, home: Path, sandbox: Sandbox, env: Mapping[str, str]
+    subscribed_tail: StartTail, home: Path, sandbox: Sandbox
 ) -> None:
     """Another program that has the checkpoint stands for any call that does not come back."""
-    tail = start_tail(*SELECT, "--resume=x", env=env)
-    subscribed(sandbox)
+    tail = subscribed_tail("--resume=x")
     (database,) = home.rglob("x.sqlite")
     other = sqlite3.connect(database, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
@@ -407,7 +346,7 @@ StartFirst = Callable[..., tuple[LiveProcess, int]]
 def start_first(start_process: StartProcess) -> StartFirst:
     """Start the program as process 1 of a namespace; return what started it, and its id here."""
 
-    def start(*args: str, env: Mapping[str, str]) -> tuple[LiveProcess, int]:
+    def start(*args: str, env: Env) -> tuple[LiveProcess, int]:
         unshare = ["unshare", "--pid", "--fork", "--mount-proc", *PROGRAM, *args]
         process = start_process(unshare, env=env)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
@@ -421,7 +360,7 @@ def start_first(start_process: StartProcess) -> StartFirst:
 @pytest.mark.defect("A.1", "A2.12")
 @each_signal
 def test_as_process_1(
-    signum: signal.Signals, start_first: StartFirst, sandbox: Sandbox, env: Mapping[str, str]
+    signum: signal.Signals, start_first: StartFirst, sandbox: Sandbox, env: Env
 ) -> None:
     tail, pid = start_first(*SELECT, env=env)
     subscribed(sandbox)
@@ -437,7 +376,7 @@ def test_as_process_1(
 @pytest.mark.defect("A.1", "A2.12")
 @each_signal
 def test_as_process_1_before_it_tails(
-    signum: signal.Signals, start_first: StartFirst, env: Mapping[str, str]
+    signum: signal.Signals, start_first: StartFirst, env: Env
 ) -> None:
     with never_answering() as (port, accept):
         tail, pid = start_first("--all", "--api-url", f"http://127.0.0.1:{port}", env=env)
@@ -449,7 +388,7 @@ def test_as_process_1_before_it_tails(
 @first_process
 @pytest.mark.defect("A.1", "A2.12")
 def test_as_process_1_the_second_signal_ends_it_at_once(
-    start_first: StartFirst, sandbox: Sandbox, env: Mapping[str, str]
+    start_first: StartFirst, sandbox: Sandbox, env: Env
 ) -> None:
     tail, pid = start_first(*SELECT, "-w", SLOW_WHERE, env=env)
     subscribed(sandbox)
@@ -476,7 +415,7 @@ def test_another_command_as_process_1(start_first: StartFirst) -> None:
 
 @each_signal
 def test_shell_shows_the_signal(
-    signum: signal.Signals, start_shell: StartShell, sandbox: Sandbox, env: Mapping[str, str]
+    signum: signal.Signals, start_shell: StartShell, sandbox: Sandbox, env: Env
 ) -> None:
     script = start_shell(
         f"sh -c 'echo $$; exec chatapp-tail {' '.join(SELECT)}' 2>&1; echo \"status $?\"", env=env
@@ -489,7 +428,7 @@ def test_shell_shows_the_signal(
 
 
 def test_interrupt_ends_the_loop_around_it_too(
-    start_shell: StartShell, sandbox: Sandbox, env: Mapping[str, str]
+    start_shell: StartShell, sandbox: Sandbox, env: Env
 ) -> None:
     """A shell goes on after a child that exits on Ctrl-C, and stops after one that dies of it."""
     script = start_shell(f"while :; do chatapp-tail {' '.join(SELECT)}; echo again; done", env=env)
@@ -508,7 +447,7 @@ def ignores(pid: int, signum: int) -> bool:
 
 @pytest.mark.parametrize("name", ["HUP", "INT"])
 def test_signal_ignored_by_the_parent_stays_ignored(
-    name: str, start_shell: StartShell, sandbox: Sandbox, env: Mapping[str, str]
+    name: str, start_shell: StartShell, sandbox: Sandbox, env: Env
 ) -> None:
     """`nohup` ignores SIGHUP, and a script ignores SIGINT for what it starts with `&`."""
     tail = start_shell(f"trap '' {name}; exec chatapp-tail {' '.join(SELECT)}", env=env)
@@ -519,11 +458,8 @@ def test_signal_ignored_by_the_parent_stays_ignored(
     assert numbers_in(tail.stdout.take() + "\n") == [1]
 
 
-def test_stopped_and_continued(
-    start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
-    tail = start_tail(*SELECT, "-n", "10", env=env)
-    subscribed(sandbox)
+def test_stopped_and_continued(subscribed_tail: StartTail, sandbox: Sandbox) -> None:
+    tail = subscribed_tail("-n", "10")
     tail.send_signal(signal.SIGSTOP)
     wait_until(lambda: is_stopped(tail), "the process to be stopped")
     publish(sandbox, range(10))
@@ -537,9 +473,7 @@ def is_stopped(tail: LiveProcess) -> bool:
     return "State:\tT" in Path(f"/proc/{tail.pid}/status").read_text()
 
 
-def test_ctrl_c_on_a_terminal(
-    start_terminal: StartTerminal, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_ctrl_c_on_a_terminal(start_terminal: StartTerminal, sandbox: Sandbox, env: Env) -> None:
     terminal = start_terminal(*SELECT, env=env)
     terminal.wait_for(b"ready")
     publish(sandbox, [1], "the last words")
@@ -552,7 +486,7 @@ def test_ctrl_c_on_a_terminal(
 
 
 def test_optimised_python_ends_the_same_way(
-    start_process: StartProcess, sandbox: Sandbox, env: Mapping[str, str]
+    start_process: StartProcess, sandbox: Sandbox, env: Env
 ) -> None:
     tail = start_process([sys.executable, "-O", *PROGRAM[1:], *SELECT], env=env)
     subscribed(sandbox)

@@ -6,7 +6,7 @@ import re
 import signal
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,10 +17,12 @@ from tests.shell.conftest import (
     CHANNEL,
     SELECT,
     SLOW_WHERE,
+    Env,
     StartTailInto,
     numbers_in,
     publish,
     publish_slow,
+    reaching,
     received,
     scaled,
     subscribed,
@@ -72,17 +74,15 @@ def systemd(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Systemd]
 
 
 @pytest.fixture
-def unit(systemd: Systemd, env: Mapping[str, str]) -> dict[str, str]:
+def env(systemd: Systemd, sandbox: Sandbox) -> dict[str, str]:
     """The environment of a service of `Type=notify`."""
-    return {**env, "NOTIFY_SOCKET": systemd.variable}
+    return {**reaching(sandbox), "NOTIFY_SOCKET": systemd.variable}
 
 
 @pytest.mark.parametrize("systemd", ["path", "abstract"], indirect=True)
-def test_from_start_to_stop(
-    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, unit: Mapping[str, str]
-) -> None:
+def test_from_start_to_stop(start: StartTail, sandbox: Sandbox, systemd: Systemd) -> None:
     sandbox.faults.withhold_confirmations = True
-    tail = start_tail(*SELECT, env=unit)
+    tail = start(*SELECT)
     sandbox.wait_for(lambda s: s.auth_requests == 1, scaled(10))
     received(sandbox)
     assert systemd.drain() == [], "connected is not ready"
@@ -100,10 +100,8 @@ def test_from_start_to_stop(
     assert sum("STOPPING=1" in each for each in systemd.told) == 1
 
 
-def test_a_loss_is_told_and_its_end(
-    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, unit: Mapping[str, str]
-) -> None:
-    start_tail(*SELECT, env=unit)
+def test_a_loss_is_told_and_its_end(start: StartTail, sandbox: Sandbox, systemd: Systemd) -> None:
+    start(*SELECT)
     systemd.wait_for("READY=1")
     sandbox.abort_sockets()
     assert sandbox.ws_url in systemd.wait_for("STATUS=lost")
@@ -111,23 +109,19 @@ def test_a_loss_is_told_and_its_end(
 
 
 def test_one_refused_channel_does_not_keep_it_from_being_ready(
-    start_tail: StartTail, systemd: Systemd, unit: Mapping[str, str]
+    start: StartTail, systemd: Systemd
 ) -> None:
-    start_tail(*SELECT, "-c", "99/telegram", env=unit)
+    start(*SELECT, "-c", "99/telegram")
     assert "1 refused" in systemd.wait_for("READY=1")
 
 
-def test_it_is_not_ready_when_all_is_refused(
-    run_tail: RunTail, systemd: Systemd, unit: Mapping[str, str]
-) -> None:
-    assert run_tail("-l", "99", "-m", "telegram", env=unit).returncode == 5
+def test_it_is_not_ready_when_all_is_refused(run: RunTail, systemd: Systemd) -> None:
+    assert run("-l", "99", "-m", "telegram").returncode == 5
     assert not [each for each in systemd.drain() if "READY=1" in each]
 
 
-def test_the_watchdog_is_fed_at_half_its_patience(
-    start_tail: StartTail, systemd: Systemd, unit: Mapping[str, str]
-) -> None:
-    start_tail(*SELECT, env={**unit, "WATCHDOG_USEC": "400000"})
+def test_the_watchdog_is_fed_at_half_its_patience(start: StartTail, systemd: Systemd) -> None:
+    start(*SELECT, env={"WATCHDOG_USEC": "400000"})
     systemd.wait_for("WATCHDOG=1")
     began = time.monotonic()
     for _ in range(5):
@@ -136,11 +130,11 @@ def test_the_watchdog_is_fed_at_half_its_patience(
 
 
 def test_the_watchdog_is_fed_while_nothing_can_be_reached(
-    start_tail: StartTail, systemd: Systemd, unit: Mapping[str, str], closed_port: int
+    start: StartTail, systemd: Systemd, closed_port: int
 ) -> None:
     """Not ready is not dead."""
     url = f"ws://127.0.0.1:{closed_port}"
-    start_tail(*SELECT, "--ws-url", url, env={**unit, "WATCHDOG_USEC": "200000"})
+    start(*SELECT, "--ws-url", url, env={"WATCHDOG_USEC": "200000"})
     systemd.wait_for("STATUS=lost")
     systemd.wait_for("WATCHDOG=1")
     assert not [each for each in systemd.told if "READY=1" in each]
@@ -148,11 +142,9 @@ def test_the_watchdog_is_fed_while_nothing_can_be_reached(
 
 @pytest.mark.defect("A.18")
 def test_the_watchdog_is_fed_while_all_is_filtered_out(
-    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, unit: Mapping[str, str]
+    subscribed_tail: StartTail, sandbox: Sandbox, systemd: Systemd
 ) -> None:
-    watched = {**unit, "WATCHDOG_USEC": "400000"}
-    tail = start_tail(*SELECT, "-w", SLOW_WHERE, env=watched)
-    subscribed(sandbox)
+    tail = subscribed_tail("-w", SLOW_WHERE, env={"WATCHDOG_USEC": "400000"})
     publish_slow(sandbox, 120)
     received(sandbox)
     systemd.drain()
@@ -166,13 +158,10 @@ def test_the_watchdog_is_fed_while_all_is_filtered_out(
 
 @pytest.mark.defect("A.29f")
 def test_waiting_for_room_costs_nothing_when_there_is_nobody_to_vouch_for(
-    start_tail_into: StartTailInto,
-    pipe: tuple[int, int],
-    sandbox: Sandbox,
-    unit: Mapping[str, str],
+    start_tail_into: StartTailInto, pipe: tuple[int, int], sandbox: Sandbox, env: Env
 ) -> None:
     """The connection is over, and stdout takes nothing: no beats, and no wake-ups either."""
-    watched = {**unit, "WATCHDOG_USEC": "400000"}
+    watched = {**env, "WATCHDOG_USEC": "400000"}
     tail = start_tail_into(pipe[1], *SELECT, "--no-reconnect", env=watched)
     subscribed(sandbox)
     publish(sandbox, range(200), "x" * 4000)
@@ -196,11 +185,9 @@ def waits_of(pid: int) -> int:
 
 
 def test_a_watchdog_of_somebody_else_is_not_fed(
-    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, unit: Mapping[str, str]
+    start: StartTail, sandbox: Sandbox, systemd: Systemd
 ) -> None:
-    tail = start_tail(
-        *SELECT, "-n", "1", env={**unit, "WATCHDOG_USEC": "10000", "WATCHDOG_PID": "1"}
-    )
+    tail = start(*SELECT, "-n", "1", env={"WATCHDOG_USEC": "10000", "WATCHDOG_PID": "1"})
     systemd.wait_for("READY=1")
     publish(sandbox, [1])
     assert tail.wait() == 0
@@ -208,9 +195,9 @@ def test_a_watchdog_of_somebody_else_is_not_fed(
 
 
 def test_a_count_that_is_reached_is_a_stop_too(
-    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, unit: Mapping[str, str]
+    start: StartTail, sandbox: Sandbox, systemd: Systemd
 ) -> None:
-    tail = start_tail(*SELECT, "-n", "1", env=unit)
+    tail = start(*SELECT, "-n", "1")
     systemd.wait_for("READY=1")
     publish(sandbox, [1])
     assert tail.wait() == 0
@@ -218,10 +205,10 @@ def test_a_count_that_is_reached_is_a_stop_too(
 
 
 def test_odd_text_of_a_server_does_not_end_it(
-    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, unit: Mapping[str, str]
+    start: StartTail, sandbox: Sandbox, systemd: Systemd
 ) -> None:
     """Half of a surrogate pair is legal JSON, and no UTF-8."""
-    tail = start_tail(*SELECT, "-n", "1", env=unit)
+    tail = start(*SELECT, "-n", "1")
     systemd.wait_for("READY=1")
     odd = json.dumps({"code": 4200, "message": "half \ud800 of a pair\nMAINPID=1"})
     sandbox.close_sockets(1000, before=f'{{"event":"pusher:error","data":{odd}}}')
@@ -233,31 +220,25 @@ def test_odd_text_of_a_server_does_not_end_it(
 
 
 @pytest.mark.parametrize("address", ["", "/nonexistent/notify", "@nobody-is-here"])
-def test_nobody_listens(
-    address: str, start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_nobody_listens(address: str, subscribed_tail: StartTail, sandbox: Sandbox) -> None:
     watched = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "10000"}
-    tail = start_tail(*SELECT, "-n", "1", env={**env, **watched})
-    subscribed(sandbox)
+    tail = subscribed_tail("-n", "1", env=watched)
     publish(sandbox, [1])
     assert tail.wait() == 0
     assert (numbers_in(tail.stdout.text), tail.stderr.text) == ([1], "")
 
 
 def test_a_socket_that_nobody_reads_does_no_harm(
-    start_tail: StartTail, sandbox: Sandbox, systemd: Systemd, unit: Mapping[str, str]
+    subscribed_tail: StartTail, sandbox: Sandbox, systemd: Systemd
 ) -> None:
     """systemd itself may be busy; more beats than a socket holds must not block the tail."""
-    tail = start_tail(*SELECT, "-n", "2000", env={**unit, "WATCHDOG_USEC": "200"})
-    subscribed(sandbox)
+    tail = subscribed_tail("-n", "2000", env={"WATCHDOG_USEC": "200"})
     publish(sandbox, range(2000))
     assert tail.wait(timeout=20) == 0
     assert len(systemd.drain()) < 2000
 
 
-def test_other_commands_tell_nothing(
-    run_tail: RunTail, sandbox: Sandbox, systemd: Systemd, unit: Mapping[str, str]
-) -> None:
-    assert run_tail("lines", env=unit).returncode == 0
+def test_other_commands_tell_nothing(run: RunTail, sandbox: Sandbox, systemd: Systemd) -> None:
+    assert run("lines").returncode == 0
     assert sandbox.journal.of(ApiRequested)
     assert systemd.drain() == []

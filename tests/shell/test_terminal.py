@@ -3,7 +3,7 @@
 import os
 import shlex
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from tests.shell.conftest import (
     CHANNEL,
     PROMPT,
     SELECT,
+    Env,
     StartTerminal,
     message,
     needs,
@@ -27,7 +28,7 @@ from tests.shell.conftest import (
 
 
 def test_terminal_gets_pretty_and_progress(
-    start_terminal: StartTerminal, sandbox: Sandbox, env: Mapping[str, str]
+    start_terminal: StartTerminal, sandbox: Sandbox, env: Env
 ) -> None:
     terminal = start_terminal(*SELECT, "-n", "1", env=env)
     terminal.wait_for(b"connecting to ws://127.0.0.1")
@@ -40,7 +41,7 @@ def test_terminal_gets_pretty_and_progress(
 
 
 def test_json_is_there_for_who_asks(
-    start_terminal: StartTerminal, sandbox: Sandbox, env: Mapping[str, str]
+    start_terminal: StartTerminal, sandbox: Sandbox, env: Env
 ) -> None:
     terminal = start_terminal(*SELECT, "--json", "-n", "1", env=env)
     subscribed(sandbox)
@@ -50,7 +51,7 @@ def test_json_is_there_for_who_asks(
 
 
 def test_quiet_shows_records_only(
-    start_terminal: StartTerminal, sandbox: Sandbox, env: Mapping[str, str]
+    start_terminal: StartTerminal, sandbox: Sandbox, env: Env
 ) -> None:
     terminal = start_terminal(*SELECT, "-q", "--json", "-n", "1", env=env)
     subscribed(sandbox)
@@ -61,10 +62,7 @@ def test_quiet_shows_records_only(
 
 
 def test_piped_records_and_progress_for_the_person(
-    start_terminal: StartTerminal,
-    pipe: tuple[int, int],
-    sandbox: Sandbox,
-    env: Mapping[str, str],
+    start_terminal: StartTerminal, pipe: tuple[int, int], sandbox: Sandbox, env: Env
 ) -> None:
     terminal = start_terminal(*SELECT, "-n", "2", env=env, stdout=pipe[1])
     os.close(pipe[1])
@@ -78,9 +76,7 @@ def test_piped_records_and_progress_for_the_person(
 # --- colour
 
 
-def test_colour_on_a_terminal(
-    start_terminal: StartTerminal, sandbox: Sandbox, env: Mapping[str, str]
-) -> None:
+def test_colour_on_a_terminal(start_terminal: StartTerminal, sandbox: Sandbox, env: Env) -> None:
     terminal = start_terminal(*SELECT, "-n", "1", env=env)
     subscribed(sandbox)
     publish(sandbox, [1])
@@ -91,10 +87,7 @@ def test_colour_on_a_terminal(
 
 @pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=str)
 def test_no_colour_for_who_does_not_want_it(
-    variables: Mapping[str, str],
-    start_terminal: StartTerminal,
-    sandbox: Sandbox,
-    env: Mapping[str, str],
+    variables: Env, start_terminal: StartTerminal, sandbox: Sandbox, env: Env
 ) -> None:
     terminal = start_terminal(*SELECT, "-n", "1", env={**env, **variables})
     subscribed(sandbox)
@@ -123,7 +116,7 @@ ACTS = (b"\x1b]", b"\x1b[2J", b"\x1b[H", b"\xc2\x9b", b"\x1bP", b"\x07", b"\x08"
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=ascii)
 def test_escape_sequences_in_events_are_shown_and_not_obeyed(
-    attack: str, start_terminal: StartTerminal, sandbox: Sandbox, env: Mapping[str, str]
+    attack: str, start_terminal: StartTerminal, sandbox: Sandbox, env: Env
 ) -> None:
     terminal = start_terminal(*SELECT, "-n", "4", env=env)
     subscribed(sandbox)
@@ -138,10 +131,7 @@ def test_escape_sequences_in_events_are_shown_and_not_obeyed(
 
 @pytest.mark.parametrize("verbosity", [[], ["-vv"]], ids=str)
 def test_escape_sequences_from_the_server_are_not_obeyed(
-    verbosity: list[str],
-    start_terminal: StartTerminal,
-    sandbox: Sandbox,
-    env: Mapping[str, str],
+    verbosity: list[str], start_terminal: StartTerminal, sandbox: Sandbox, env: Env
 ) -> None:
     everything = "".join(ATTACKS)
     terminal = start_terminal(*SELECT, *verbosity, "-n", "1", env=env)
@@ -154,7 +144,7 @@ def test_escape_sequences_from_the_server_are_not_obeyed(
 
 
 def test_escape_sequences_in_a_refusal_are_not_obeyed(
-    start_terminal: StartTerminal, sandbox: Sandbox, env: Mapping[str, str]
+    start_terminal: StartTerminal, sandbox: Sandbox, env: Env
 ) -> None:
     body = '{"error":{"code":"Api\\u001b]0;title\\u0007\\u001b[2J","message":"no"}}'
     sandbox.faults.answer_auth(403, body)
@@ -175,7 +165,7 @@ def harmless(shown: bytes) -> None:
 
 
 def test_resizing_changes_the_width_and_nothing_else(
-    start_terminal: StartTerminal, sandbox: Sandbox, env: Mapping[str, str]
+    start_terminal: StartTerminal, sandbox: Sandbox, env: Env
 ) -> None:
     words = " ".join(["word"] * 12)
     terminal = start_terminal(*SELECT, env={**env, "NO_COLOR": "1", "TERM": "dumb"}, columns=200)
@@ -193,7 +183,7 @@ def test_resizing_changes_the_width_and_nothing_else(
 
 
 def test_paused_terminal_gets_everything_later(
-    start_terminal: StartTerminal, env: Mapping[str, str], sandbox: Sandbox
+    start_terminal: StartTerminal, env: Env, sandbox: Sandbox
 ) -> None:
     terminal = start_terminal(*SELECT, "-q", "--json", "-n", "300", env=env)
     subscribed(sandbox)
@@ -209,7 +199,7 @@ def test_paused_terminal_gets_everything_later(
 
 
 def test_ctrl_c_ends_a_paused_terminal(
-    start_terminal: StartTerminal, env: Mapping[str, str], sandbox: Sandbox
+    start_terminal: StartTerminal, env: Env, sandbox: Sandbox
 ) -> None:
     terminal = start_terminal(*SELECT, "-q", "--json", env=env)
     subscribed(sandbox)
@@ -221,7 +211,7 @@ def test_ctrl_c_ends_a_paused_terminal(
 
 
 def test_lost_terminal_ends_the_tail(
-    start_terminal: StartTerminal, sandbox: Sandbox, env: Mapping[str, str]
+    start_terminal: StartTerminal, sandbox: Sandbox, env: Env
 ) -> None:
     terminal = start_terminal(*SELECT, env=env)
     terminal.wait_for(b"ready")
@@ -233,9 +223,7 @@ def test_lost_terminal_ends_the_tail(
 
 
 @pytest.fixture
-def tmux(
-    home: Path, tmp_path: Path, program_path: str, env: Mapping[str, str]
-) -> Iterator[Callable[..., str]]:
+def tmux(home: Path, tmp_path: Path, program_path: str, env: Env) -> Iterator[Callable[..., str]]:
     """Run a tmux command against a server of this test's own, with an interactive bash in it."""
     whole = {**clean_environment(home), **env, "PATH": program_path, "TERM": "xterm"}
 

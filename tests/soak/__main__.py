@@ -6,9 +6,9 @@ import sys
 from tests.interop.soketi import why_unavailable
 
 from .faults import KINDS
-from .line import DEFAULTS, SHORT
+from .journal import DEFAULTS, SHORT
+from .proof import say, verdict
 from .run import Plan, losses_in_silence, soak, table, violations
-from .verdict import say, verdict
 
 
 def main() -> int:

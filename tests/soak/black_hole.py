@@ -20,8 +20,7 @@ from tests.conftest import clean_environment
 from tests.interop.soketi import APP_KEY, TOKEN, AuthEndpoint, Soketi, why_unavailable
 from tests.interop.soketi import HERE as INTEROP
 
-from .journal import StatusChange, TailProcess
-from .line import DEFAULTS
+from .journal import DEFAULTS, StatusChange, TailProcess
 from .proof import SECOND
 
 CHANNEL = "private-v1.licenses.1229.messengers.telegram"
@@ -105,10 +104,10 @@ def measure(pause: float) -> tuple[Figures, Figures]:
             "--ws-url",
             soketi.ws_url,
             "--api-url",
-            auth.api_url,
+            auth.url,
         ]
         tail = stack.enter_context(TailProcess(arguments, env={"CHATAPP_TOKEN": TOKEN}, home=home))
-        other = stack.enter_context(PusherJs(soketi.ws_url, auth.api_url, home))
+        other = stack.enter_context(PusherJs(soketi.ws_url, auth.url, home))
         assert tail.wait_ready(20.0), "the tail is not ready"
         assert other.wait_subscribed(0, 20.0), "pusher-js is not subscribed"
         stopped = time.time_ns()

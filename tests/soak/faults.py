@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from tests.interop.soketi import Soketi
+from tests.interop.soketi import AuthEndpoint, Soketi
+from tests.servers import Answer
 
-from .journal import TailProcess
-from .line import Timings
-from .outage import FailingAuth
+from .journal import TailProcess, Timings
 from .proxy import FaultyProxy
 from .publisher import Publisher
 
@@ -41,7 +40,7 @@ class Faults:
     proxy: FaultyProxy
     publisher: Publisher
     tail: TailProcess
-    auth: FailingAuth
+    auth: AuthEndpoint
     stopping: threading.Event
     done: list[Fault]
 
@@ -199,9 +198,12 @@ def _freeze_and_cut(faults: Faults) -> None:
 
 def _auth_down(faults: Faults) -> None:
     """The line breaks while nobody signs subscriptions."""
-    with faults.auth.failing():
+    signing, faults.auth.answer = faults.auth.answer, lambda _: Answer(503, '{"success":false}')
+    try:
         faults.proxy.cut()
         faults.between(0.5, 4.0)
+    finally:
+        faults.auth.answer = signing
 
 
 KINDS: dict[str, Callable[[Faults], None]] = {

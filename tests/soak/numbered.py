@@ -1,15 +1,39 @@
-"""Messages numbered from 1, over several lines and chats, published by an embedded sandbox."""
+"""Messages and statuses numbered from 1, over several lines, published by an embedded sandbox."""
 
 import json
 import random
+import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from chatapp_tail.sandbox import Sandbox, messenger_channel
 
-from .background import Background
+
+class Background(ABC):
+    """`_run` is to return soon after `_stopping` is set."""
+
+    def __init__(self) -> None:
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    @abstractmethod
+    def _run(self) -> None: ...
+
+    def stop(self) -> None:
+        """Stop after what is under way. May be repeated."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
 
 class Line(NamedTuple):
@@ -107,3 +131,48 @@ class SteadyPublisher(Background):
         if kind < 0.24:
             return [self._rng.randint(4_000, 20_000)]
         return [self._rng.randint(0, 300)]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What was published, and between which moments (wall-clock seconds of the service)."""
+
+    number: int
+    channel: str
+    before: float
+    after: float
+
+
+class Statuses:
+    """Publishes statuses; `log` has them in the order of their numbers."""
+
+    def __init__(self, sandbox: Sandbox, lines: Sequence[Line], chats: int) -> None:
+        self.log: list[Status] = []
+        self._sandbox = sandbox
+        self._lines = lines
+        self._chats = chats
+
+    def publish(self, chat: int) -> None:
+        """Publish one status of a chat's line."""
+        line, number = self._lines[chat % len(self._lines)], len(self.log) + 1
+        item = {"id": number, "type": "delivered", "chat": {"id": f"chat{chat % self._chats}"}}
+        meta = {"type": "messageStatus", "licenseId": line.license, "messengerType": line.messenger}
+        event = {"queue": "statuses", "payload": {"data": [item], "meta": meta}}
+        before = time.time()
+        self._sandbox.publish(line.channel, "messageStatus", json.dumps(event))
+        self.log.append(Status(number, line.channel, before, time.time()))
+
+
+class StatusPublisher(Background):
+    """A thread that publishes about `rate` statuses a second, as long as the block lasts."""
+
+    def __init__(self, statuses: Statuses, chats: int, *, rate: float, seed: int) -> None:
+        super().__init__()
+        self._statuses = statuses
+        self._chats = chats
+        self._rate = rate
+        self._rng = random.Random(seed)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._rng.expovariate(self._rate)):
+            self._statuses.publish(self._rng.randrange(self._chats))

@@ -14,8 +14,7 @@ from pathlib import Path
 from chatapp_tail.sandbox import ApiAnswered, Sandbox
 from tests.conftest import PROGRAM, TIMEOUT_SCALE, clean_environment
 
-from .journal import ROOT
-from .line import SHORT
+from .journal import ROOT, SHORT
 from .numbered import Line, Messages
 from .proof import SECOND, most_in_window
 from .shared_output import PipeOutput

@@ -1,4 +1,4 @@
-"""What was published against what was received: the promises, checked. Pure functions."""
+"""What was published against what was received: the promises, checked, and the verdict."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -106,3 +106,17 @@ def most_in_window(moments: Sequence[int], span: int) -> int:
             first += 1
         most = max(most, index - first + 1)
     return most
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def verdict(violations: Sequence[str], remarks: Sequence[str] = ()) -> int:
+    """Say what was broken, and what else is worth a line; return 1 when anything was."""
+    for violation in violations:
+        say(f"VIOLATION  {violation}")
+    for remark in remarks:
+        say(remark)
+    say("every promise was kept" if not violations else f"{len(violations)} promises broken")
+    return 1 if violations else 0

@@ -11,7 +11,7 @@ from pusher.errors import PusherError
 
 from tests.interop.soketi import Soketi
 
-from .background import Background
+from .numbered import Background
 
 _EVENT = "message"
 _LARGEST_TRIGGER = 20_000

@@ -22,14 +22,12 @@ from typing import Self
 from chatapp_tail.sandbox import ApiAnswered, ApiRequested, Sandbox
 from tests.conftest import PROGRAM, TIMEOUT_SCALE, clean_environment
 
-from .background import Background
-from .journal import ROOT
-from .line import SHORT
-from .numbered import Line, Messages, SteadyPublisher, accounts_of
+from .journal import ROOT, SHORT
+from .numbered import Background, Line, Messages, SteadyPublisher, accounts_of
 from .outage_history import lose, table_of_outage, violations_of_outage
+from .proof import say, verdict
 from .resume_proof import ResumeProof, Run, all_of, prove
 from .shared_output import FileOutput, PipeOutput, SharedOutput
-from .verdict import say, verdict
 
 LINES = (
     Line(1229, "telegram"),

@@ -13,12 +13,10 @@ from pathlib import Path
 from statistics import median
 
 from tests.conftest import TIMEOUT_SCALE
-from tests.interop.soketi import TOKEN, Soketi
+from tests.interop.soketi import TOKEN, AuthEndpoint, Soketi
 
 from .faults import KINDS, Fault, Faults, plan
-from .journal import Footprint, ReportedGap, StatusChange, TailProcess
-from .line import Timings
-from .outage import FailingAuth
+from .journal import Footprint, ReportedGap, StatusChange, TailProcess, Timings
 from .proof import SECOND, Proof, most_in_window, prove
 from .proxy import FaultyProxy
 from .publisher import Published, Publisher
@@ -85,11 +83,11 @@ def soak(asked: Plan, say: Callable[[str], None] = print) -> Result:
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="soak-")))
         soketi = stack.enter_context(Soketi())
-        auth = stack.enter_context(FailingAuth())
+        auth = stack.enter_context(AuthEndpoint())
         proxy = stack.enter_context(FaultyProxy(soketi.port, asked.seed))
         arguments = [
             *(word for channel in CHANNELS for word in ("--channel", channel)),
-            *("--ws-url", f"ws://127.0.0.1:{proxy.port}", "--api-url", auth.api_url),
+            *("--ws-url", f"ws://127.0.0.1:{proxy.port}", "--api-url", auth.url),
             *asked.timings.arguments,
             "--no-backfill",  # soketi keeps no history
         ]

@@ -20,14 +20,12 @@ from pathlib import Path
 from chatapp_tail.sandbox import Sandbox
 from tests.conftest import TIMEOUT_SCALE
 
-from .full_disk import SmallDisk
-from .numbered import Line, Messages, SteadyPublisher, accounts_of
-from .seams_faults import KINDS, Seams
+from .numbered import Line, Messages, Statuses, StatusPublisher, SteadyPublisher, accounts_of
+from .proof import say, verdict
+from .seams_faults import KINDS, Seams, SmallDisk
 from .seams_proof import SeamsProof, prove_seams
 from .seams_runs import Runs, log_in
-from .statuses import Statuses, StatusPublisher
 from .stepped_clock import Offset
-from .verdict import say, verdict
 
 LINES = (Line(1229, "telegram"), Line(1229, "grWhatsApp"), Line(1230, "telegram"))
 CHATS = 24

@@ -1,17 +1,20 @@
 """What breaks at the seams, in an order that a seed decides."""
 
 import json
+import os
 import random
+import subprocess
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
 
 from chatapp_tail.sandbox import Sandbox, pusher_error
 from tests.conftest import TIMEOUT_SCALE
 
-from .full_disk import SmallDisk
 from .seams_runs import Runs, can_be_process_1
 from .stepped_clock import Offset
 
@@ -21,8 +24,49 @@ _PAGE = "<html><body><h1>Deploying</h1></body></html>"
 _REFUSED_TOKEN = json.dumps(
     {"success": False, "error": {"code": "ApiInvalidTokenError", "message": "Invalid Token"}}
 )
+_DISK_SIZE = 256 * 1024
 _BETWEEN_REFRESHES = 330.0
 """Seconds; a pair that is younger than five minutes is not refreshed again."""
+
+
+class SmallDisk:
+    """Mounts a tmpfs at `place` for the block, its checkpoints elsewhere; only root can.
+
+    `mounted` is False where that is not permitted; then nothing can be filled.
+    """
+
+    def __init__(self, place: Path, elsewhere: Path) -> None:
+        self.mounted = False
+        self._place = place
+        self._elsewhere = elsewhere
+        self._filler = place / "filler"
+
+    def fill(self) -> None:
+        """Leave no room for a single byte."""
+        with self._filler.open("wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(bytes(4096))
+            except OSError:
+                os.fsync(file.fileno())
+
+    def empty(self) -> None:
+        """Make room again. May be repeated."""
+        self._filler.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        self._place.mkdir(parents=True)
+        self._elsewhere.mkdir()
+        argv = ["mount", "-t", "tmpfs", "-o", f"size={_DISK_SIZE}", "tmpfs", str(self._place)]
+        self.mounted = (
+            os.geteuid() == 0 and not subprocess.run(argv, capture_output=True).returncode
+        )
+        (self._place / "resume").symlink_to(self._elsewhere)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.mounted:
+            subprocess.run(["umount", "-l", str(self._place)], check=True)
 
 
 @dataclass(slots=True)

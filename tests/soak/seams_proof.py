@@ -9,9 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .journal import nanoseconds
-from .numbered import Message
+from .numbered import Message, Status
 from .seams_runs import Run, Seen
-from .statuses import Status
 
 _SAID_WITHIN = 120.0
 """Seconds after its end within which a gap is said: what history has of it is read first."""

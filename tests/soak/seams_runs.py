@@ -17,8 +17,7 @@ from typing import Any, Self
 from chatapp_tail.sandbox import Sandbox
 from tests.conftest import PROGRAM, TIMEOUT_SCALE, clean_environment
 
-from .journal import ROOT
-from .line import SHORT
+from .journal import ROOT, SHORT
 from .numbered import Line
 from .stepped_clock import Offset
 

@@ -13,8 +13,7 @@ from pathlib import Path
 from tests.conftest import TIMEOUT_SCALE
 from tests.interop.soketi import TOKEN, AuthEndpoint, Soketi
 
-from .journal import TailProcess
-from .line import DEFAULTS
+from .journal import DEFAULTS, TailProcess
 from .proof import Proof, prove
 from .proxy import FaultyProxy
 from .publisher import Published, Publisher
@@ -55,7 +54,7 @@ def ready_tail(soketi: Soketi) -> Iterator[Stage]:
         auth = stack.enter_context(AuthEndpoint())
         proxy = stack.enter_context(FaultyProxy(soketi.port, seed=1))
         arguments = ["--channel", CHANNEL, "--ws-url", f"ws://127.0.0.1:{proxy.port}"]
-        arguments += ["--api-url", auth.api_url, *DEFAULTS.arguments]
+        arguments += ["--api-url", auth.url, *DEFAULTS.arguments]
         arguments += ["--no-backfill"]  # soketi keeps no history
         tail = stack.enter_context(TailProcess(arguments, env={"CHATAPP_TOKEN": TOKEN}, home=home))
         publisher = Publisher(soketi, [CHANNEL], seed=1, rate=0)

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pytest
+
 from .numbered import Message
 from .resume_proof import ResumeProof, Run, prove
 from .shared_output import OutputLine
@@ -101,24 +103,19 @@ def test_a_run_that_wrote_nothing_is_not_taken_for_the_next_one() -> None:
     assert rewritten.run.start == 0
 
 
-def test_half_a_line_may_stand_alone_at_the_end_of_a_killed_run() -> None:
-    proof = proof_of(2, [1, Torn()], ["2"])
-    assert len(proof.torn) == 1
-    assert not proof.spoiled
+NO_RECORDS: dict[str, tuple[list[list[Written]], dict[str, int]]] = {
+    "half a line ends a killed run": ([[1, Torn()], ["2"]], {"torn": 1, "spoiled": 0}),
+    "half a line anywhere else": ([[Torn(), 1], ["2"]], {"spoiled": 1}),
+    "half a line ends a run that was not killed": ([[1, Torn()]], {"spoiled": 1}),
+    "an empty line begins a run after a kill": ([[1], [Empty(), "2"]], {"empty": 1}),
+    "an empty line anywhere else": ([[1], ["2", Empty()]], {"spoiled": 1}),
+}
 
 
-def test_half_a_line_anywhere_else_is_spoiled() -> None:
-    assert len(proof_of(2, [Torn(), 1], ["2"]).spoiled) == 1
-
-
-def test_half_a_line_at_the_end_of_a_run_that_was_not_killed_is_spoiled() -> None:
-    proof = proof_of(1, [1, Torn()], last=TERMINATED)
-    assert len(proof.spoiled) == 1
-
-
-def test_an_empty_line_may_only_begin_a_run_after_a_kill() -> None:
-    assert len(proof_of(2, [1], [Empty(), "2"]).empty) == 1
-    assert len(proof_of(2, [1], ["2", Empty()]).spoiled) == 1
+@pytest.mark.parametrize(("runs", "found"), NO_RECORDS.values(), ids=NO_RECORDS)
+def test_lines_that_are_no_records(runs: list[list[Written]], found: dict[str, int]) -> None:
+    proof = proof_of(len(runs), *runs)
+    assert {name: len(getattr(proof, name)) for name in found} == found
 
 
 def test_what_is_late_is_told_apart() -> None:

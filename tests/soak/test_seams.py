@@ -4,11 +4,10 @@ from typing import Any, cast
 
 import pytest
 
-from .numbered import Message
+from .numbered import Message, Status
 from .seams import Plan, soak, table, violations
 from .seams_proof import prove_seams, said_gaps
 from .seams_runs import Run, Seen
-from .statuses import Status
 
 SECONDS = 25.0
 SEED = 5

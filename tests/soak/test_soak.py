@@ -2,7 +2,7 @@
 
 import pytest
 
-from .line import SHORT
+from .journal import SHORT
 from .run import Plan, losses_in_silence, notices, soak, table, violations
 
 SECONDS = 60.0

@@ -30,8 +30,8 @@ from chatapp_tail.formats.raw import format_raw
 from chatapp_tail.items import ChannelEvent
 from chatapp_tail.replay import LONGEST_PAUSE, Broken, delay, parse_line, parse_speed, read_saved
 from chatapp_tail.sandbox.events import LiveEvents
+from tests.factories import CHANNEL
 
-CHANNEL = "private-v1.licenses.1229.messengers.telegram"
 RECEIVED = 1637319283_123456000
 NOW = 1700000000_000000000
 
@@ -122,14 +122,16 @@ def test_the_hash_is_computed_again(item: str, member: bytes) -> None:
     assert encode(only(line)) == encode(as_replay(record))
 
 
-def test_what_was_no_json_is_text_again() -> None:
-    (record,) = live("plain").records
-    assert only(encode(record)) == as_replay(record)
-
-
-@pytest.mark.parametrize("channel", [None, "ж", "company/2224"])
-def test_a_record_of_any_channel(channel: str | None) -> None:
-    (record,) = live('{"a":1}', "employeeStatus", channel).records
+@pytest.mark.parametrize(
+    "frame",
+    [
+        live("plain"),
+        *(live('{"a":1}', "employeeStatus", channel) for channel in (None, "ж", "company/2224")),
+    ],
+    ids=["no JSON", "no channel", "channel of any name", "channel of a company"],
+)
+def test_text_and_records_of_any_channel_come_back(frame: Decoded) -> None:
+    (record,) = frame.records
     assert only(encode(record)) == as_replay(record)
 
 

@@ -366,12 +366,18 @@ class Impatient(threading.Event):
         return self.is_set()
 
 
-def test_little_is_not_waited_for() -> None:
-    with opened(memory=module.MEMORY) as (spool, _):
+@pytest.mark.parametrize(
+    ("memory", "size", "takes"),
+    [(module.MEMORY, module._LOW_WATER - 1000, True), (0, MEBIBYTE, False)],
+    ids=["little", "on disk"],
+)
+def test_what_takes_no_memory_is_not_waited_for(memory: int, size: int, *, takes: bool) -> None:
+    with opened(memory=memory) as (spool, _):
         spool._below_low_water = waited = Impatient()
-        for number in range(1000):
-            spool.put([event(number, module._LOW_WATER - 1000)])
-            spool.take()
+        for number in range(1000 if takes else 10):
+            spool.put([event(number, size)])
+            if takes:
+                spool.take()
         assert waited.waits == 0
 
 
@@ -394,14 +400,6 @@ def test_a_taker_that_goes_on_is_waited_for_again() -> None:
         spool.take()
         spool.put([event(4, MEBIBYTE)])
         assert waited.waits == 2
-
-
-def test_what_goes_to_disk_is_not_waited_for() -> None:
-    with opened() as (spool, _):
-        spool._below_low_water = waited = Impatient()
-        for number in range(10):
-            spool.put([event(number, MEBIBYTE)])
-        assert waited.waits == 0
 
 
 def test_the_wait_ends_when_little_is_left(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,14 +22,8 @@ def test_below_the_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     assert not (tmp_path / ".local").exists(), "to look is not to make"
 
 
-def test_where_xdg_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("HOME", "/nowhere")
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    assert state_directory() == tmp_path / "chatapp-tail"
-
-
-@pytest.mark.parametrize("home", ["", None])
-def test_xdg_needs_no_home(
+@pytest.mark.parametrize("home", ["/nowhere", "", None])
+def test_xdg_says_where_and_needs_no_home(
     home: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     if home is not None:

@@ -5,6 +5,8 @@ import threading
 from pathlib import Path
 from queue import SimpleQueue
 
+import pytest
+
 from chatapp_tail.threads import DaemonThreadPool, outcome
 from tests.conftest import TIMEOUT_SCALE, StartProcess
 
@@ -15,21 +17,16 @@ def threads(name: str) -> list[threading.Thread]:
     return [each for each in threading.enumerate() if each.name == name]
 
 
-def test_every_call_is_made() -> None:
+@pytest.mark.parametrize("at_once", [3, 1])
+def test_every_call_is_made_and_by_a_single_thread_in_order(at_once: int) -> None:
     done: SimpleQueue[int] = SimpleQueue()
-    daemons = DaemonThreadPool("made-up", 3)
+    daemons = DaemonThreadPool("made-up", at_once)
     for number in range(500):
         daemons.submit(lambda number=number: done.put(number))  # type: ignore[misc]
-    assert {done.get(timeout=WAIT) for _ in range(500)} == set(range(500))
+    found = [done.get(timeout=WAIT) for _ in range(500)]
+    assert sorted(found) == list(range(500))
+    assert at_once > 1 or found == sorted(found)
     assert done.empty()
-
-
-def test_one_at_once_keeps_the_order() -> None:
-    done: SimpleQueue[int] = SimpleQueue()
-    daemons = DaemonThreadPool("made-up", 1)
-    for number in range(300):
-        daemons.submit(lambda number=number: done.put(number))  # type: ignore[misc]
-    assert [done.get(timeout=WAIT) for _ in range(300)] == list(range(300))
 
 
 def test_as_many_at_once_as_there_may_be_and_no_more() -> None:

@@ -17,7 +17,7 @@ import trustme
 from chatapp_tail.chatapp.auth_connections import AuthConnections
 from chatapp_tail.chatapp.http import AUTH_PATH, Http
 from chatapp_tail.errors import ApiError
-from tests.unit.chatapp.server import Answer, Server
+from tests.servers import Answer, HttpServer
 
 HEADERS = {"Authorization": "made-up-token"}
 FORM = {"socket_id": "1.2", "channel_name": "private-é"}
@@ -70,20 +70,19 @@ def post(http: Http, **changes: str) -> bytes:
     return http.send("POST", AUTH_PATH, headers=HEADERS, form=FORM | changes).content
 
 
-def test_connections_are_kept_and_dialled_anew_once_the_server_ended_them() -> None:
-    with scripted([OK, OK], [OK]) as (url, heads):
+@pytest.mark.parametrize(
+    ("connections", "requests"),
+    [([[OK, OK], [OK]], 3), ([[OK, None], [OK, OK]], 4)],
+    ids=["between two requests", "as it is used"],
+)
+def test_a_kept_connection_that_the_server_ends_is_dialled_anew(
+    connections: list[list[bytes | None]], requests: int
+) -> None:
+    with scripted(*connections) as (url, heads):
         http = Http(url)
         for number in range(3):
             assert post(http, channel_name=str(number)) == b'{"auth":"k:s"}'
-        assert len(heads) == 3
-
-
-def test_a_kept_connection_that_ends_as_it_is_used_costs_nothing() -> None:
-    with scripted([OK, None], [OK, OK]) as (url, heads):
-        http = Http(url)
-        for number in range(3):
-            assert post(http, channel_name=str(number)) == b'{"auth":"k:s"}'
-        assert len(heads) == 4
+        assert len(heads) == requests
 
 
 def test_a_new_connection_that_ends_without_an_answer_is_a_failure() -> None:
@@ -101,16 +100,16 @@ def test_an_answer_in_chunks() -> None:
         assert post(Http(url)) == b'{"auth":"k:s"}'
 
 
-def test_an_answer_that_stops_in_its_midst() -> None:
-    with (
-        scripted([OK[:-5]]) as (url, _),
-        pytest.raises(ApiError, match=r"its answer stopped for 0\.2 s; check --api-url"),
-    ):
-        post(Http(url, timeout=0.2))
-
-
-def test_no_answer() -> None:
-    with scripted([b""]) as (url, _), pytest.raises(ApiError, match=r"no answer within 0\.2 s;"):
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (OK[:-5], r"its answer stopped for 0\.2 s; check --api-url"),
+        (b"", r"no answer within 0\.2 s;"),
+    ],
+    ids=["stops in its midst", "never comes"],
+)
+def test_an_answer_that_is_not_whole(answer: bytes, why: str) -> None:
+    with scripted([answer]) as (url, _), pytest.raises(ApiError, match=why):
         post(Http(url, timeout=0.2))
 
 
@@ -129,7 +128,7 @@ def test_what_is_no_answer_is_said_as_requests_says_it(answer: bytes, why: str) 
 
 
 @pytest.mark.parametrize("odd", ["", "/%20"], ids=["direct", "requests"])
-def test_both_ways_ask_for_the_same(server: Server, odd: str) -> None:
+def test_both_ways_ask_for_the_same(server: HttpServer, odd: str) -> None:
     http = Http(server.url + odd)
     http.send("GET", "/v1/ä b/\x1b%2F", headers=HEADERS, query={"q": "1&2 ä"})
     http.send("POST", "/v1/tokens", headers={}, json={"a": "é"})
@@ -153,9 +152,9 @@ def test_a_request_that_spends_something_is_never_sent_twice() -> None:
         assert len(heads) == 2
 
 
-def test_what_is_encoded_though_nobody_asked_for_it_is_decoded(server: Server) -> None:
+def test_what_is_encoded_though_nobody_asked_for_it_is_decoded(server: HttpServer) -> None:
     body = gzip.compress(b'{"auth":"k:s"}')
-    server.answers[AUTH_PATH] = [Answer(body=body, headers=(("Content-Encoding", "gzip"),))]
+    server.answers[AUTH_PATH] = [Answer(body=body, headers="Content-Encoding: gzip\r\n")]
     assert post(Http(server.url)) == b'{"auth":"k:s"}'
 
 
@@ -210,7 +209,7 @@ def test_only_plain_urls_take_the_short_way(url: str, reached: bool) -> None:
     assert AuthConnections.supports(url) is reached
 
 
-def test_requests_is_not_imported_for_it(server: Server) -> None:
+def test_requests_is_not_imported_for_it(server: HttpServer) -> None:
     program = f"""
 import sys
 from chatapp_tail.chatapp.http import Http

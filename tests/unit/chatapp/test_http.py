@@ -1,6 +1,7 @@
 """HTTP to the API: what is sent, what every answer means, and what is never sent elsewhere."""
 
 import json
+import threading
 import time
 from pathlib import Path
 
@@ -9,9 +10,9 @@ import pytest
 from chatapp_tail import __version__
 from chatapp_tail.chatapp.http import AUTH_PATH, Http, parse_url
 from chatapp_tail.errors import ApiError
+from tests.servers import Answer, HttpServer
 
 from ...conftest import TIMEOUT_SCALE
-from .server import Answer, Server, running
 
 TOKEN = {"Authorization": "made-up-token"}
 
@@ -57,7 +58,7 @@ def test_what_no_api_can_be_at_is_refused(url: str) -> None:
         parse_url(url)
 
 
-def test_what_is_sent(server: Server) -> None:
+def test_what_is_sent(server: HttpServer) -> None:
     Http(server.url).send("POST", AUTH_PATH, headers=TOKEN, form={"a": "1 2", "b": "é"})
     (asked,) = server.asked
     assert (asked.method, asked.path) == ("POST", "/broadcasting/auth")
@@ -67,7 +68,7 @@ def test_what_is_sent(server: Server) -> None:
     assert asked.body == b"a=1+2&b=%C3%A9"
 
 
-def test_json_and_query_are_sent(server: Server) -> None:
+def test_json_and_query_are_sent(server: HttpServer) -> None:
     Http(server.url + "/base").send("POST", "/x", headers={}, json={"a": "é"}, query={"q": "1&2"})
     (asked,) = server.asked
     assert asked.path == "/base/x?q=1%262"
@@ -101,7 +102,7 @@ REPLIES = {
 
 
 @pytest.mark.parametrize(("answer", "expected"), REPLIES.values(), ids=REPLIES.keys())
-def test_replies(server: Server, answer: Answer, expected: dict[str, bool]) -> None:
+def test_replies(server: HttpServer, answer: Answer, expected: dict[str, bool]) -> None:
     server.answers[AUTH_PATH] = [answer]
     reply = Http(server.url).send("POST", AUTH_PATH, headers=TOKEN)
     assert {name: getattr(reply, name) for name in expected} == expected
@@ -115,15 +116,17 @@ def test_replies(server: Server, answer: Answer, expected: dict[str, bool]) -> N
     ("text", "seconds"),
     [("7", 7.0), ("0", 0.0), ("", None), ("soon", None), ("-1", None), ("1.5", None)],
 )
-def test_retry_after(server: Server, text: str, seconds: float | None) -> None:
-    server.answers[AUTH_PATH] = [Answer(429, headers=(("Retry-After", text),))]
+def test_retry_after(server: HttpServer, text: str, seconds: float | None) -> None:
+    server.answers[AUTH_PATH] = [Answer(429, headers=f"Retry-After: {text}\r\n")]
     assert Http(server.url).send("POST", AUTH_PATH, headers=TOKEN).retry_after == seconds
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_not_followed_and_the_token_goes_nowhere(server: Server, status: int) -> None:
-    with running() as other:
-        location = (("Location", f"{other.url}/elsewhere"),)
+def test_a_redirect_is_not_followed_and_the_token_goes_nowhere(
+    server: HttpServer, status: int
+) -> None:
+    with HttpServer() as other:
+        location = f"Location: {other.url}/elsewhere\r\n"
         server.answers[AUTH_PATH] = [Answer(status, headers=location)]
         reply = Http(server.url).send("POST", AUTH_PATH, headers=TOKEN)
         assert reply.status == status
@@ -131,8 +134,8 @@ def test_a_redirect_is_not_followed_and_the_token_goes_nowhere(server: Server, s
         assert other.asked == []
 
 
-def test_cookies_are_not_kept(server: Server) -> None:
-    server.answers[AUTH_PATH] = [Answer(headers=(("Set-Cookie", "a=1; Path=/"),))]
+def test_cookies_are_not_kept(server: HttpServer) -> None:
+    server.answers[AUTH_PATH] = [Answer(headers="Set-Cookie: a=1; Path=/\r\n")]
     http = Http(server.url)
     for _ in range(2):
         http.send("POST", AUTH_PATH, headers=TOKEN)
@@ -140,7 +143,7 @@ def test_cookies_are_not_kept(server: Server) -> None:
 
 
 def test_netrc_does_not_replace_the_token(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: HttpServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("default login made-up password made-up\n")
@@ -156,8 +159,8 @@ def test_nobody_listens(closed_port: int) -> None:
     assert "made-up-token" not in str(raised.value)
 
 
-def test_no_answer(server: Server) -> None:
-    server.answers[AUTH_PATH] = [Answer(hold=True)]
+def test_no_answer(server: HttpServer) -> None:
+    server.answers[AUTH_PATH] = [Answer(gate=threading.Event())]
     start = time.monotonic()
     with pytest.raises(ApiError, match=r"no answer within 0\.2 s"):
         Http(server.url, timeout=0.2).send("POST", AUTH_PATH, headers=TOKEN)
@@ -170,7 +173,7 @@ def test_a_name_that_cannot_be_resolved() -> None:
 
 
 @pytest.mark.parametrize("failure", [408, 425, 429, 500, 502, 503, 504])
-def test_a_get_that_fails_in_passing_is_repeated(server: Server, failure: int) -> None:
+def test_a_get_that_fails_in_passing_is_repeated(server: HttpServer, failure: int) -> None:
     server.answers["/v1/licenses"] = [Answer(failure), Answer(200)]
     http = Http(server.url)
     assert http.get_with_retries("/v1/licenses", headers=TOKEN).ok
@@ -179,17 +182,23 @@ def test_a_get_that_fails_in_passing_is_repeated(server: Server, failure: int) -
 
 
 @pytest.mark.parametrize(
-    ("method", "status"),
-    [("GET", 503), ("POST", 503)],
+    ("method", "path"),
+    [
+        ("GET", "/v1/licenses"),
+        ("POST", "/v1/licenses"),
+        ("POST", "/v1/tokens"),
+        ("POST", "/v1/tokens/refresh"),
+        ("POST", AUTH_PATH),
+    ],
 )
-def test_what_is_sent_once_is_not_repeated(server: Server, method: str, status: int) -> None:
-    server.answers["/v1/licenses"] = [Answer(status), Answer(204)]
-    assert Http(server.url).send(method, "/v1/licenses", headers=TOKEN).status == status
+def test_what_is_sent_once_is_not_repeated(server: HttpServer, method: str, path: str) -> None:
+    server.answers[path] = [Answer(503), Answer(200)]
+    assert Http(server.url).send(method, path, headers=TOKEN).status == 503
     assert len(server.asked) == 1
 
 
 @pytest.mark.parametrize("status", [200, 302, 401, 403, 404])
-def test_patience_does_not_repeat_what_will_not_get_better(server: Server, status: int) -> None:
+def test_patience_does_not_repeat_what_will_not_get_better(server: HttpServer, status: int) -> None:
     server.answers["/v1/licenses"] = [Answer(status), Answer(204)]
     reply = Http(server.url).get_with_retries("/v1/licenses", headers=TOKEN)
     assert reply.status == status
@@ -198,14 +207,14 @@ def test_patience_does_not_repeat_what_will_not_get_better(server: Server, statu
 
 @pytest.mark.parametrize("asked", ["soon", "1.5", "-1", ""])
 def test_a_retry_after_that_cannot_be_read_is_none(
-    server: Server, monkeypatch: pytest.MonkeyPatch, asked: str
+    server: HttpServer, monkeypatch: pytest.MonkeyPatch, asked: str
 ) -> None:
     monkeypatch.setattr(time, "sleep", lambda _: None)
-    server.answers["/v1/licenses"] = [Answer(503, headers=(("Retry-After", asked),)), Answer(200)]
+    server.answers["/v1/licenses"] = [Answer(503, headers=f"Retry-After: {asked}\r\n"), Answer(200)]
     assert Http(server.url).get_with_retries("/v1/licenses", headers=TOKEN).ok
 
 
-def test_patience_does_not_rub_off(server: Server) -> None:
+def test_patience_does_not_rub_off(server: HttpServer) -> None:
     http = Http(server.url)
     assert http.get_with_retries("/v1/licenses", headers=TOKEN).ok
     server.answers["/v1/licenses"] = [Answer(503), Answer(200)]
@@ -213,7 +222,7 @@ def test_patience_does_not_rub_off(server: Server) -> None:
 
 
 def test_patience_ends_with_the_last_answer(
-    server: Server, monkeypatch: pytest.MonkeyPatch
+    server: HttpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waited: list[float] = []
     monkeypatch.setattr(time, "sleep", waited.append)
@@ -237,18 +246,11 @@ def test_patience_ends_with_the_last_answer(
     ],
 )
 def test_retry_after_cannot_make_it_wait_long(
-    server: Server, monkeypatch: pytest.MonkeyPatch, asked: str, waits: int
+    server: HttpServer, monkeypatch: pytest.MonkeyPatch, asked: str, waits: int
 ) -> None:
     waited: list[float] = []
     monkeypatch.setattr(time, "sleep", waited.append)
-    again = Answer(503, headers=(("Retry-After", asked),))
+    again = Answer(503, headers=f"Retry-After: {asked}\r\n")
     server.answers["/v1/licenses"] = [again, Answer(200)]
     assert Http(server.url).get_with_retries("/v1/licenses", headers=TOKEN).ok
     assert waited == [waits]
-
-
-@pytest.mark.parametrize("path", ["/v1/tokens", "/v1/tokens/refresh", AUTH_PATH])
-def test_a_post_is_never_repeated(server: Server, path: str) -> None:
-    server.answers[path] = [Answer(503), Answer(200)]
-    assert Http(server.url).send("POST", path, headers=TOKEN).status == 503
-    assert len(server.asked) == 1

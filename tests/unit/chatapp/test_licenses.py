@@ -15,6 +15,7 @@ from chatapp_tail.chatapp.licenses import (
     parse_licenses,
     read_licenses,
 )
+from tests.factories import license_of
 
 ENTRY = {
     "licenseId": 1001,
@@ -150,11 +151,6 @@ def test_no_text_makes_it_fail(text: str) -> None:
 
 
 # --- refusals
-
-
-def license_of(number: int, *types: str, active: bool = True) -> License:
-    messengers = tuple(Messenger(kind, None, None) for kind in types)
-    return License(number, None, active, None, messengers)
 
 
 ACCOUNT = [

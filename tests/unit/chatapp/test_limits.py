@@ -7,9 +7,9 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,14 +25,26 @@ from chatapp_tail.chatapp.tokens import StaticToken, StoredLogin, refresh_tokens
 from chatapp_tail.errors import ApiError, CredentialsError
 from chatapp_tail.net import Proxy
 from chatapp_tail.pusher.answers import Granted, Unavailable
+from tests.conftest import TIMEOUT_SCALE
+from tests.factories import CHANNEL
+from tests.servers import Answer, HttpServer
 
-from ...conftest import TIMEOUT_SCALE
-from .raw_server import answering, raw_server
-
-CHANNEL = "private-v1.licenses.1229.messengers.telegram"
 TIMEOUT = 0.3
 """Of one wait; three times as much for the whole."""
 IN_TIME = 10.0 * TIMEOUT_SCALE
+
+
+def answering(status: int, body: bytes = b"", *headers: str, length: bool = True) -> bytes:
+    """An HTTP answer as bytes."""
+    lines = [f"HTTP/1.1 {status} Whatever", *headers, "Connection: close"]
+    if length:
+        lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def answering_with(raw: bytes, pause: float = 0.0) -> HttpServer:
+    """A server that answers everything with these bytes."""
+    return HttpServer(lambda _: Answer(raw=raw, pause=pause))
 
 
 class Way(NamedTuple):
@@ -71,18 +83,48 @@ DRIPS = {
 @pytest.mark.parametrize("answer", DRIPS.values(), ids=DRIPS)
 @pytest.mark.defect("A.8")
 def test_an_answer_that_drips_ends_at_the_deadline(answer: bytes, way: Way) -> None:
-    with raw_server(answer, pause=0.05) as server:
+    with answering_with(answer, pause=0.05) as server:
         begun = time.monotonic()
         with pytest.raises(ApiError, match=r"no whole answer within 0\.9 s"):
             way.ask(Http(server.url, timeout=TIMEOUT))
         assert time.monotonic() - begun < IN_TIME
 
 
-@pytest.mark.parametrize("scheme", ["http", "socks5"])
-def test_a_proxy_that_drips_ends_at_the_deadline(scheme: str) -> None:
-    answer = b"HTTP/1.1 200 " + b"O" * 1000 if scheme == "http" else b"\x05\x00" + b"\x05" * 300
-    with raw_server(answer, pause=0.1 if scheme == "http" else 0.2) as server:
-        proxy = Proxy.parse(f"{scheme}://127.0.0.1:{server.port}")
+@contextmanager
+def dripping_socks() -> Iterator[int]:
+    """The port of a SOCKS proxy that accepts, and answers byte by byte from then on."""
+    closing = threading.Event()
+
+    def drip() -> None:
+        with suppress(OSError), listener.accept()[0] as sock:
+            for byte in b"\x05\x00" + b"\x05" * 300:
+                sock.sendall(bytes([byte]))
+                if closing.wait(0.2):
+                    return
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drip)
+        thread.start()
+        yield listener.getsockname()[1]
+        closing.set()
+        thread.join()
+
+
+@contextmanager
+def dripping_http() -> Iterator[int]:
+    """The port of an HTTP proxy that drips its status line."""
+    with answering_with(b"HTTP/1.1 200 " + b"O" * 1000, pause=0.1) as server:
+        yield server.port
+
+
+@pytest.mark.parametrize(
+    ("scheme", "dripping"), [("http", dripping_http), ("socks5", dripping_socks)]
+)
+def test_a_proxy_that_drips_ends_at_the_deadline(
+    scheme: str, dripping: Callable[[], AbstractContextManager[int]]
+) -> None:
+    with dripping() as port:
+        proxy = Proxy.parse(f"{scheme}://127.0.0.1:{port}")
         begun = time.monotonic()
         with pytest.raises(ApiError, match="through the proxy"):
             DIRECT.ask(Http("https://api.example.invalid", proxy=proxy, timeout=TIMEOUT))
@@ -108,9 +150,9 @@ def test_a_resolver_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.defect("A2.14a")
 def test_eight_signatures_that_drip_do_not_keep_the_ninth_waiting() -> None:
-    drip = DRIPS["a body"]
-    with raw_server(drip, pause=0.05) as server, ThreadPoolExecutor(8) as pool:
-        server.sick, server.then = 8, lambda: answering(200, b'{"auth":"k:s"}')
+    drip = Answer(raw=DRIPS["a body"], pause=0.05)
+    with HttpServer() as server, ThreadPoolExecutor(8) as pool:
+        server.answers[AUTH_PATH] = [drip] * 8 + [Answer(body=b'{"auth":"k:s"}')]
         api = api_at(server.url)
         answers = list(pool.map(lambda _: api.authorise("1.2", CHANNEL), range(9), timeout=IN_TIME))
     assert [type(answer) for answer in answers] == [Unavailable] * 8 + [Granted]
@@ -118,7 +160,7 @@ def test_eight_signatures_that_drip_do_not_keep_the_ninth_waiting() -> None:
 
 @pytest.mark.defect("A2.14b")
 def test_a_page_of_history_that_drips_is_given_up_in_time() -> None:
-    with raw_server(DRIPS["a body"], pause=0.05) as server:
+    with answering_with(DRIPS["a body"], pause=0.05) as server:
         begun = time.monotonic()
         with pytest.raises(ApiError, match="no whole answer"):
             api_at(server.url).get("/v1/licenses/1/messengers/x/chats", {"limit": "100"})
@@ -129,7 +171,7 @@ def test_a_page_of_history_that_drips_is_given_up_in_time() -> None:
 def test_a_refresh_that_drips_does_not_hold_the_lock_for_long(tmp_path: Path) -> None:
     pair = TokenPair(access_token="old", access_end=0, refresh_token="old-refresh", refresh_end=0)
     store = TokenStore(tmp_path)
-    with raw_server(DRIPS["a body"], pause=0.05) as server:
+    with answering_with(DRIPS["a body"], pause=0.05) as server:
         login = Login("a@example.invalid", "app", server.url, pair)
         store.save("default", login)
         source = StoredLogin(store, "default", login, Http(server.url, timeout=TIMEOUT))
@@ -153,7 +195,7 @@ def test_a_refresh_that_drips_does_not_hold_the_lock_for_long(tmp_path: Path) ->
 @pytest.mark.timeout(120)
 def test_a_list_of_licences_that_drips_is_said_and_ends(tmp_path: Path) -> None:
     """With the timeouts that users have."""
-    with raw_server(answering(200, b" " * 1000), pause=0.5) as server:
+    with answering_with(answering(200, b" " * 1000), pause=0.5) as server:
         done = subprocess.run(
             [sys.executable, "-m", "chatapp_tail", "lines", "--api-url", server.url],
             env={"HOME": str(tmp_path), "CHATAPP_TOKEN": "made-up"},
@@ -163,7 +205,7 @@ def test_a_list_of_licences_that_drips_is_said_and_ends(tmp_path: Path) -> None:
         )
         assert done.returncode == 4
         assert "/v1/licenses failed: no whole answer within 30 s; check" in done.stderr
-        assert len(server.heads) == 1
+        assert len(server.asked) == 1
 
 
 # --- room
@@ -187,7 +229,7 @@ HUGE = {
 @pytest.mark.parametrize("answer", HUGE.values(), ids=HUGE)
 @pytest.mark.defect("A2.20a")
 def test_a_body_that_is_larger_than_any_can_be_is_an_error(answer: bytes, way: Way) -> None:
-    with raw_server(answer) as server, pytest.raises(ApiError, match="larger than 16 MiB"):
+    with answering_with(answer) as server, pytest.raises(ApiError, match="larger than 16 MiB"):
         way.ask(Http(server.url, timeout=10.0 * TIMEOUT_SCALE))
 
 
@@ -198,7 +240,7 @@ def test_the_largest_body_there_can_be_is_read(way: Way) -> None:
         answering(200, body),
         answering(200, gzip.compress(body), "Content-Encoding: gzip"),
     ):
-        with raw_server(answer) as server:
+        with answering_with(answer) as server:
             assert way.ask(Http(server.url, timeout=10.0 * TIMEOUT_SCALE)).content == body
 
 
@@ -228,7 +270,7 @@ except ApiError as error:
     print(error)
 print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
 """
-    with raw_server(answering(200, bomb(), "Content-Encoding: gzip")) as server:
+    with answering_with(answering(200, bomb(), "Content-Encoding: gzip")) as server:
         argv = [sys.executable, "-c", program, server.url, way.name]
         done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60)
     said, used = done.stdout.splitlines()
@@ -249,7 +291,7 @@ ENCODED = {
 @both
 @pytest.mark.parametrize(("body", "encoding"), ENCODED.values(), ids=ENCODED)
 def test_encodings(body: bytes, encoding: str, way: Way) -> None:
-    with raw_server(answering(200, body, f"Content-Encoding: {encoding}")) as server:
+    with answering_with(answering(200, body, f"Content-Encoding: {encoding}")) as server:
         assert way.ask(Http(server.url)).text == '{"auth":"k:s"}'
 
 
@@ -265,7 +307,7 @@ UNREADABLE = {
 @pytest.mark.parametrize(("body", "encoding"), UNREADABLE.values(), ids=UNREADABLE)
 def test_encodings_that_cannot_be_read(body: bytes, encoding: str, way: Way) -> None:
     answer = answering(200, body, f"Content-Encoding: {encoding}")
-    with raw_server(answer) as server, pytest.raises(ApiError):
+    with answering_with(answer) as server, pytest.raises(ApiError):
         way.ask(Http(server.url))
 
 
@@ -276,7 +318,7 @@ CYRILLIC = '{"success":false,"message":"Сервис недоступен"}'.enc
 @pytest.mark.parametrize("status", [200, 401, 403, 503])
 @pytest.mark.defect("A.2")
 def test_another_encoding_than_utf_8_is_read_as_far_as_it_can_be(status: int, way: Way) -> None:
-    with raw_server(answering(status, CYRILLIC)) as server:
+    with answering_with(answering(status, CYRILLIC)) as server:
         reply = way.ask(Http(server.url))
     assert (reply.status, reply.is_json, reply.refuses) == (status, True, True)
     assert "\ufffd" in reply.text
@@ -286,7 +328,7 @@ def test_another_encoding_than_utf_8_is_read_as_far_as_it_can_be(status: int, wa
 @pytest.mark.parametrize("status", [200, 401, 403, 503])
 @pytest.mark.defect("A.2")
 def test_no_call_fails_for_another_encoding(status: int) -> None:
-    with raw_server(answering(status, CYRILLIC)) as server:
+    with answering_with(answering(status, CYRILLIC)) as server:
         api = api_at(server.url)
         api.authorise("1.2", CHANNEL)
         for call in (
@@ -348,7 +390,7 @@ BODY = st.binary(max_size=60) | st.sampled_from(
 def test_whatever_comes_is_a_reply_or_an_api_error(
     way: Way, status: bytes, headers: list[bytes], body: bytes
 ) -> None:
-    with raw_server(b"\r\n".join([status, *headers, b"", body])) as server, suppress(ApiError):
+    with answering_with(b"\r\n".join([status, *headers, b"", body])) as server, suppress(ApiError):
         reply = way.ask(Http(server.url, timeout=5.0))
         assert reply.summary.startswith(("GET ", "POST "))
         assert reply.content.decode() == reply.text
@@ -360,7 +402,7 @@ def test_whatever_comes_is_a_reply_or_an_api_error(
 def test_no_call_of_the_api_raises_anything_else(
     status: bytes, headers: list[bytes], body: bytes
 ) -> None:
-    with raw_server(b"\r\n".join([status, *headers, b"", body])) as server:
+    with answering_with(b"\r\n".join([status, *headers, b"", body])) as server:
         api = api_at(server.url)
         api.authorise("1.2", CHANNEL)
         for call in (

@@ -5,12 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from chatapp_tail.chatapp.licenses import License, Messenger, cache_path, write_completion_cache
-
-
-def license_with(number: int, *types: str) -> License:
-    messengers = tuple(Messenger(kind, None, None) for kind in types)
-    return License(number, "Name", True, None, messengers)
+from chatapp_tail.chatapp.licenses import License, cache_path, write_completion_cache
+from tests.factories import license_of
 
 
 @pytest.mark.parametrize(
@@ -29,17 +25,28 @@ def test_where_it_is(environment: dict[str, str], path: str | None) -> None:
     assert cache_path(environment) == (Path(path) if path else None)
 
 
-def test_one_pair_a_line(tmp_path: Path) -> None:
-    write_completion_cache(
-        [license_with(1229, "telegram", "grWhatsApp", "telegram"), license_with(1230, "max")],
-        {"XDG_CACHE_HOME": str(tmp_path)},
-    )
-    lines = tmp_path / "chatapp-tail" / "lines"
-    assert lines.read_text() == "1229 telegram\n1229 grWhatsApp\n1230 max\n"
+TWO = [license_of(1229, "telegram", "grWhatsApp", "telegram"), license_of(1230, "max")]
+
+
+@pytest.mark.parametrize(
+    ("licenses", "lines"),
+    [
+        (TWO, "1229 telegram\n1229 grWhatsApp\n1230 max\n"),
+        ([license_of(1)], ""),
+        # What cannot be typed is left out.
+        *(
+            ([license_of(1, kind, "max")], "1 max\n")
+            for kind in ("$(touch x)", "a b", "a\n2 b", "", "\x1b[31m", "été", "-x", "a;b")
+        ),
+    ],
+)
+def test_one_pair_a_line(licenses: list[License], lines: str, tmp_path: Path) -> None:
+    write_completion_cache(licenses, {"XDG_CACHE_HOME": str(tmp_path)})
+    assert (tmp_path / "chatapp-tail" / "lines").read_text() == lines
 
 
 def test_only_its_owner_reads_it(tmp_path: Path) -> None:
-    write_completion_cache([license_with(1, "max")], {"XDG_CACHE_HOME": str(tmp_path / "new")})
+    write_completion_cache([license_of(1, "max")], {"XDG_CACHE_HOME": str(tmp_path / "new")})
     directory = tmp_path / "new" / "chatapp-tail"
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     assert stat.S_IMODE((directory / "lines").stat().st_mode) == 0o600
@@ -47,9 +54,9 @@ def test_only_its_owner_reads_it(tmp_path: Path) -> None:
 
 def test_it_is_replaced_as_a_whole(tmp_path: Path) -> None:
     environment = {"XDG_CACHE_HOME": str(tmp_path)}
-    write_completion_cache([license_with(1, "max", "telegram")], environment)
+    write_completion_cache([license_of(1, "max", "telegram")], environment)
     with (tmp_path / "chatapp-tail" / "lines").open() as reader:
-        write_completion_cache([license_with(2, "email")], environment)
+        write_completion_cache([license_of(2, "email")], environment)
         assert reader.read() == "1 max\n1 telegram\n"
     assert [each.name for each in (tmp_path / "chatapp-tail").iterdir()] == ["lines"]
     assert (tmp_path / "chatapp-tail" / "lines").read_text() == "2 email\n"
@@ -60,29 +67,16 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     victim.write_text("mine")
     (tmp_path / "chatapp-tail").mkdir()
     (tmp_path / "chatapp-tail" / "lines").symlink_to(victim)
-    write_completion_cache([license_with(1, "max")], {"XDG_CACHE_HOME": str(tmp_path)})
+    write_completion_cache([license_of(1, "max")], {"XDG_CACHE_HOME": str(tmp_path)})
     assert victim.read_text() == "mine"
-
-
-@pytest.mark.parametrize(
-    "kind", ["$(touch x)", "a b", "a\n2 b", "", "\x1b[31m", "été", "-x", "a;b"]
-)
-def test_what_cannot_be_typed_is_left_out(kind: str, tmp_path: Path) -> None:
-    write_completion_cache([license_with(1, kind, "max")], {"XDG_CACHE_HOME": str(tmp_path)})
-    assert (tmp_path / "chatapp-tail" / "lines").read_text() == "1 max\n"
-
-
-def test_no_lines_at_all(tmp_path: Path) -> None:
-    write_completion_cache([license_with(1)], {"XDG_CACHE_HOME": str(tmp_path)})
-    assert (tmp_path / "chatapp-tail" / "lines").read_text() == ""
 
 
 @pytest.mark.parametrize("directory", ["/proc", "/dev/null", "relative"])
 def test_a_place_that_cannot_be_written_is_no_failure(directory: str) -> None:
-    write_completion_cache([license_with(1, "max")], {"XDG_CACHE_HOME": directory})
+    write_completion_cache([license_of(1, "max")], {"XDG_CACHE_HOME": directory})
 
 
 def test_nothing_is_left_when_replacing_fails(tmp_path: Path) -> None:
     (tmp_path / "chatapp-tail" / "lines").mkdir(parents=True)
-    write_completion_cache([license_with(1, "max")], {"XDG_CACHE_HOME": str(tmp_path)})
+    write_completion_cache([license_of(1, "max")], {"XDG_CACHE_HOME": str(tmp_path)})
     assert [each.name for each in (tmp_path / "chatapp-tail").iterdir()] == ["lines"]

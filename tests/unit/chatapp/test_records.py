@@ -17,8 +17,8 @@ from chatapp_tail.items import ChannelEvent
 from chatapp_tail.pusher.messages import decode_event
 from chatapp_tail.pusher.protocol import Protocol
 from chatapp_tail.pusher.timing import Timing
+from tests.factories import CHANNEL
 
-CHANNEL = "private-v1.licenses.1229.messengers.telegram"
 CHAT = "private-1480000001h1360000000000000001"
 RECEIVED = 1_763_800_000_123_456_789
 
@@ -608,15 +608,10 @@ def test_a_message_without_a_usable_id_is_known_by_its_bytes(item: str) -> None:
     assert one(envelope(item), "messageStatus").id != first.id
 
 
-def test_an_empty_id_identifies_nothing() -> None:
-    item = '{"id":"","chat":{"id":"c"},"n":%d}'
-    first, second = (one(envelope(item % number)) for number in (1, 2))
-    assert first.id != second.id
-
-
-def test_statuses_without_a_type_are_not_all_the_same() -> None:
-    item = '{"id":1,"chat":{"id":"c"},"n":%d}'
-    first, second = (one(envelope(item % number), "messageStatus") for number in (1, 2))
+@pytest.mark.parametrize(("name", "identity"), [("message", '""'), ("messageStatus", "1")])
+def test_an_empty_id_and_a_status_without_a_type_identify_nothing(name: str, identity: str) -> None:
+    item = f'{{"id":{identity},"chat":{{"id":"c"}},"n":%d}}'
+    first, second = (one(envelope(item % number), name) for number in (1, 2))
     assert first.id != second.id
 
 

@@ -12,14 +12,12 @@ from chatapp_tail.chatapp.secret import Secret
 from chatapp_tail.chatapp.tokens import refresh_tokens
 from chatapp_tail.errors import ApiError, CredentialsError
 from chatapp_tail.pusher.answers import AuthAnswer, Denied, Granted, Unavailable
+from tests.servers import NOTHING, Answer, Call, HttpEndpoint, HttpServer, signed
 
 from ...conformance.harness import CHANNEL, Client
-from ...conformance.http_endpoint import Answer as Scripted
-from ...conformance.http_endpoint import Call, HttpEndpoint, signed
 from ...conformance.server import Peer
 from ...conformance.server import Server as Pusher
 from ...conformance.server import good as well
-from .server import Answer, Server
 
 CHECK, LICENSES, REFRESH = "/v1/tokens/check", "/v1/licenses", "/v1/tokens/refresh"
 HTML = b"<html><body><h1>404 Not Found</h1><hr>nginx</body></html>"
@@ -49,14 +47,14 @@ class Login:
         return len(self.tokens) - 1
 
 
-def authorise(server: Server, answer: Answer) -> AuthAnswer:
-    server.answers |= {AUTH_PATH: [answer], CHECK: [Answer(200)]}
+def authorise(server: HttpServer, answer: Answer) -> AuthAnswer:
+    server.answers |= {AUTH_PATH: [answer], CHECK: [NOTHING]}
     return Api(Http(server.url), Login()).authorise("1.2", CHANNEL)
 
 
 @pytest.mark.parametrize("status", STATUSES)
 @pytest.mark.defect("A.7a")
-def test_a_page_of_a_gateway_denies_no_channel(server: Server, status: int) -> None:
+def test_a_page_of_a_gateway_denies_no_channel(server: HttpServer, status: int) -> None:
     answer = authorise(server, Answer(status, HTML))
     assert isinstance(answer, Unavailable)
     assert f"answered {status}, which is not ChatApp's own answer" in answer.reason
@@ -81,7 +79,7 @@ BODIES: dict[str, tuple[int, bytes, type[AuthAnswer]]] = {
 
 @pytest.mark.parametrize(("status", "body", "kind"), BODIES.values(), ids=BODIES)
 def test_whose_answer_it_is_is_told_by_its_body(
-    server: Server, status: int, body: bytes, kind: type[AuthAnswer]
+    server: HttpServer, status: int, body: bytes, kind: type[AuthAnswer]
 ) -> None:
     assert type(authorise(server, Answer(status, body))) is kind
 
@@ -92,11 +90,11 @@ def test_a_deploy_does_not_end_a_tail_that_was_ready(status: int, no_jitter: Non
     sick = threading.Event()
     pages: list[Call] = []
 
-    def answer(call: Call) -> Scripted:
+    def answer(call: Call) -> Answer:
         if not sick.is_set() or len(pages) == 2:
             return signed(call)
         pages.append(call)
-        return Scripted(status, HTML.decode())
+        return Answer(status, HTML)
 
     def script(peer: Peer) -> None:
         peer.upgrade()
@@ -123,7 +121,7 @@ def no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("body", [HTML, b""], ids=["a page", "nothing"])
 @pytest.mark.defect("A.7b")
 def test_a_refresh_that_something_else_refuses_may_be_tried_again(
-    server: Server, status: int, body: bytes
+    server: HttpServer, status: int, body: bytes
 ) -> None:
     server.answers[REFRESH] = [Answer(status, body)]
     with pytest.raises(ApiError, match=str(status)):
@@ -131,7 +129,7 @@ def test_a_refresh_that_something_else_refuses_may_be_tried_again(
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 422])
-def test_a_refresh_that_chatapp_refuses_is_over(server: Server, status: int) -> None:
+def test_a_refresh_that_chatapp_refuses_is_over(server: HttpServer, status: int) -> None:
     server.answers[REFRESH] = [Answer(status, REFUSAL)]
     with pytest.raises(CredentialsError, match="chatapp-tail login"):
         refresh_tokens(Http(server.url), Secret("old-made-up"))
@@ -147,8 +145,8 @@ CALLS: dict[str, Callable[[Api], object]] = {
 
 @pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.defect("A.3")
-def test_a_refusal_with_a_good_token_costs_no_login(server: Server, status: int) -> None:
-    server.answers |= {"/v1/x": [Answer(status, REFUSAL)], CHECK: [Answer(200)]}
+def test_a_refusal_with_a_good_token_costs_no_login(server: HttpServer, status: int) -> None:
+    server.answers |= {"/v1/x": [Answer(status, REFUSAL)], CHECK: [NOTHING]}
     login = Login()
     api = Api(Http(server.url), login)
     for _ in range(40):
@@ -158,8 +156,8 @@ def test_a_refusal_with_a_good_token_costs_no_login(server: Server, status: int)
 
 
 @pytest.mark.defect("A.3")
-def test_licences_that_are_refused_with_a_good_token_cost_no_login(server: Server) -> None:
-    server.answers |= {LICENSES: [Answer(401, REFUSAL)], CHECK: [Answer(200)]}
+def test_licences_that_are_refused_with_a_good_token_cost_no_login(server: HttpServer) -> None:
+    server.answers |= {LICENSES: [Answer(401, REFUSAL)], CHECK: [NOTHING]}
     login = Login()
     with pytest.raises(ApiError, match=r"401.*check what this account may see"):
         Api(Http(server.url), login).licenses(retry=False)
@@ -167,7 +165,7 @@ def test_licences_that_are_refused_with_a_good_token_cost_no_login(server: Serve
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_a_page_with_401_costs_no_login(server: Server, call: Callable[[Api], object]) -> None:
+def test_a_page_with_401_costs_no_login(server: HttpServer, call: Callable[[Api], object]) -> None:
     server.answers |= {"/v1/x": [Answer(401, HTML)], LICENSES: [Answer(401, HTML)]}
     login = Login()
     try:
@@ -180,7 +178,7 @@ def test_a_page_with_401_costs_no_login(server: Server, call: Callable[[Api], ob
 
 @pytest.mark.defect("A2.23b")
 def test_a_dead_token_is_renewed_in_the_midst_of_history_and_nothing_is_given_up(
-    server: Server,
+    server: HttpServer,
 ) -> None:
     page = Answer(200, b'{"success":true,"data":{"items":[]}}')
     server.answers |= {"/v1/x": [Answer(401, REFUSAL), page], CHECK: [Answer(401, REFUSAL)]}
@@ -189,18 +187,18 @@ def test_a_dead_token_is_renewed_in_the_midst_of_history_and_nothing_is_given_up
     assert login.renewed == 1
 
 
-def test_requests_under_way_renew_a_dead_token_once(server: Server) -> None:
+def test_requests_under_way_renew_a_dead_token_once(server: HttpServer) -> None:
     dead = threading.Barrier(8)
 
-    def answer(call: Call) -> Scripted:
+    def answer(call: Call) -> Answer:
         if call.request.headers["authorization"] == "made-up-0":
             dead.wait(30)
-            return Scripted(401, REFUSAL.decode())
+            return Answer(401, REFUSAL)
         return signed(call)
 
-    def check(call: Call) -> Scripted:
+    def check(call: Call) -> Answer:
         good = call.request.headers["authorization"] != "made-up-0"
-        return Scripted(200 if good else 401, "{}" if good else REFUSAL.decode())
+        return Answer(200 if good else 401, "{}" if good else REFUSAL)
 
     login, answers = Login(), []
     with HttpEndpoint(answer, check) as endpoint:

@@ -2,14 +2,8 @@
 
 import pytest
 
-from chatapp_tail.chatapp.licenses import License, Messenger
 from chatapp_tail.chatapp.selection import Selection
-
-
-def license_of(number: int, *types: str, active: bool | None = True) -> License:
-    messengers = tuple(Messenger(kind, None, None) for kind in types)
-    return License(number, None, active, None, messengers)
-
+from tests.factories import license_of
 
 ACCOUNT = [
     license_of(1, "a", "b"),

@@ -13,22 +13,9 @@ from hypothesis import strategies as st
 
 from chatapp_tail.chatapp import token_store
 from chatapp_tail.chatapp.secret import Secret
-from chatapp_tail.chatapp.token_store import Login, TokenPair, TokenStore
+from chatapp_tail.chatapp.token_store import Login, TokenStore
 from chatapp_tail.errors import ApiError, CredentialsError
-
-
-def pair(number: int = 1) -> TokenPair:
-    return TokenPair(
-        access_token=f"made-up-access-{number}",
-        access_end=10,
-        refresh_token=f"made-up-refresh-{number}",
-        refresh_end=20,
-        user_id=685,
-    )
-
-
-def login(number: int = 1) -> Login:
-    return Login("a@example.invalid", "app_1", "https://api.example.invalid", pair(number))
+from tests.factories import login, token_pair
 
 
 @pytest.fixture
@@ -47,9 +34,9 @@ def test_nobody_is_logged_in_at_first(store: TokenStore) -> None:
 
 
 def test_what_is_saved_is_loaded(store: TokenStore) -> None:
-    store.save("default", login())
-    assert store.load("default") == login()
-    assert TokenStore(store.path.parent).load("default") == login()
+    store.save("default", login(1))
+    assert store.load("default") == login(1)
+    assert TokenStore(store.path.parent).load("default") == login(1)
     assert store.load("other") is None
 
 
@@ -68,7 +55,7 @@ def test_only_the_owner_may_read_it_whatever_the_umask(store: TokenStore, umask:
     before = os.umask(umask)
     try:
         with store.locked():
-            store.save("default", login())
+            store.save("default", login(1))
     finally:
         os.umask(before)
     assert mode(store.path.parent) & 0o077 == 0
@@ -77,13 +64,13 @@ def test_only_the_owner_may_read_it_whatever_the_umask(store: TokenStore, umask:
 
 def test_a_directory_that_was_there_is_used(store: TokenStore) -> None:
     store.path.parent.mkdir(parents=True, mode=0o755)
-    store.save("default", login())
+    store.save("default", login(1))
     assert mode(store.path) == 0o600
 
 
 @pytest.mark.parametrize("bits", [0o640, 0o604, 0o620, 0o602, 0o610, 0o601, 0o666])
 def test_a_file_open_to_others_is_refused(store: TokenStore, bits: int) -> None:
-    store.save("default", login())
+    store.save("default", login(1))
     store.path.chmod(bits)
     for use in (
         lambda: store.load("default"),
@@ -94,14 +81,14 @@ def test_a_file_open_to_others_is_refused(store: TokenStore, bits: int) -> None:
             use()
         assert "made-up" not in str(raised.value)
     store.path.chmod(0o600)
-    assert store.load("default") == login()
+    assert store.load("default") == login(1)
 
 
 @pytest.mark.parametrize("bits", [0o600, 0o400])
 def test_a_file_of_the_owner_alone_is_fine(store: TokenStore, bits: int) -> None:
-    store.save("default", login())
+    store.save("default", login(1))
     store.path.chmod(bits)
-    assert store.load("default") == login()
+    assert store.load("default") == login(1)
 
 
 @given(content=st.binary(max_size=200))
@@ -132,16 +119,16 @@ def test_what_cannot_be_read_is_said_and_kept(store: TokenStore, content: bytes)
     with pytest.raises(CredentialsError, match="chatapp-tail login"):
         store.load("default")
     with pytest.raises(CredentialsError):
-        store.save("default", login())
+        store.save("default", login(1))
     assert store.path.read_bytes() == content
 
 
 def test_a_newer_version_is_not_overwritten(store: TokenStore) -> None:
-    store.save("default", login())
+    store.save("default", login(1))
     newer = store.path.read_bytes().replace(b'"version":1', b'"version":2')
     store.path.write_bytes(newer)
     with pytest.raises(CredentialsError):
-        store.save("other", login())
+        store.save("other", login(1))
     assert store.path.read_bytes() == newer
 
 
@@ -157,7 +144,7 @@ def test_a_directory_that_cannot_be_made(path: str) -> None:
     with pytest.raises(CredentialsError, match=path), store.locked():
         raise AssertionError("locked what is not there")
     with pytest.raises(CredentialsError, match=path):
-        store.save("default", login())
+        store.save("default", login(1))
 
 
 def test_a_lock_that_cannot_be_made(store: TokenStore) -> None:
@@ -187,7 +174,7 @@ def test_a_lock_is_given_back_after_a_failure(store: TokenStore) -> None:
 def test_a_write_that_fails_leaves_what_was_there(
     store: TokenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store.save("default", login())
+    store.save("default", login(1))
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
@@ -195,7 +182,7 @@ def test_a_write_that_fails_leaves_what_was_there(
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(ApiError, match="No space left"):
         store.save("default", login(2))
-    assert store.load("default") == login()
+    assert store.load("default") == login(1)
     assert [each.name for each in store.path.parent.iterdir()] == ["tokens.json"]
 
 
@@ -236,14 +223,14 @@ def test_writers_under_the_lock_lose_nothing(store: TokenStore) -> None:
 
 @pytest.mark.parametrize("profile", ["", "a b", "тест", "../x", 'quote"', "x" * 1000])
 def test_any_name_is_a_profile(store: TokenStore, profile: str) -> None:
-    store.save(profile, login())
-    assert store.load(profile) == login()
+    store.save(profile, login(1))
+    assert store.load(profile) == login(1)
     assert [each.name for each in store.path.parent.iterdir()] == ["tokens.json"]
 
 
 def test_a_name_that_is_no_text_is_refused(store: TokenStore) -> None:
     with pytest.raises(CredentialsError):
-        store.save("half \udcff", login())
+        store.save("half \udcff", login(1))
     assert store.load("half \udcff") is None
 
 
@@ -251,12 +238,12 @@ def test_a_name_that_is_no_text_is_refused(store: TokenStore) -> None:
 
 
 def test_tokens_never_print() -> None:
-    for holder in (pair(), login(), [login()], {"a": pair()}):
+    for holder in (token_pair(1), login(1), [login(1)], {"a": token_pair(1)}):
         for text in (repr(holder), str(holder), f"{holder}"):
             assert "made-up" not in text
-    assert pair().access == Secret("made-up-access-1")
-    assert pair().refresh == Secret("made-up-refresh-1")
-    assert "made-up" not in repr(pair().access)
+    assert token_pair(1).access == Secret("access-made-up-1")
+    assert token_pair(1).refresh == Secret("refresh-made-up-1")
+    assert "made-up" not in repr(token_pair(1).access)
 
 
 def test_where_it_is_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,19 +5,20 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from msgspec.structs import replace
 
 from chatapp_tail.chatapp import token_store, tokens
 from chatapp_tail.chatapp.api import Api
 from chatapp_tail.chatapp.http import Http, Response
 from chatapp_tail.chatapp.secret import Secret
-from chatapp_tail.chatapp.token_store import Login, TokenPair, TokenStore
+from chatapp_tail.chatapp.token_store import Login, TokenStore
 from chatapp_tail.chatapp.tokens import (
     StaticToken,
     StoredLogin,
@@ -28,10 +29,12 @@ from chatapp_tail.chatapp.tokens import (
     refresh_tokens,
 )
 from chatapp_tail.errors import ApiError, ChatAppTailError, CredentialsError
-from chatapp_tail.pusher.answers import Granted, TokenRefused
+from chatapp_tail.pusher.answers import AuthAnswer, Denied, Granted, TokenRefused, Unavailable
+from chatapp_tail.sandbox import Sandbox
+from tests.factories import CHANNEL, log_in, login, state_of, token_pair
+from tests.servers import Answer, HttpServer
 
 from ...conftest import wait_until
-from .server import Answer, Server
 
 LOOKS_RIGHT = "$2y$10$" + "a/B.9" * 10 + "xyz"
 API = "https://api.example.invalid"
@@ -130,19 +133,6 @@ def test_a_refused_token_of_the_environment_gets_the_next_step(token: str, advic
 # --- the stored login
 
 
-def pair(number: int) -> TokenPair:
-    return TokenPair(
-        access_token=f"access-made-up-{number}",
-        access_end=0,
-        refresh_token=f"refresh-made-up-{number}",
-        refresh_end=0,
-    )
-
-
-def login(number: int, api_url: str = API) -> Login:
-    return Login("a@example.invalid", "app_1", api_url, pair(number))
-
-
 class Refresher(Http):
     """Gives the next pair for the pair before it, and remembers what it was given."""
 
@@ -156,8 +146,12 @@ class Refresher(Http):
         self.given.append(Secret(headers["Refresh"]))
         if self.error:
             raise self.error
-        new = pair(len(self.given) + 1)
-        data = {"accessToken": new.access_token, "refreshToken": new.refresh_token}
+        new = token_pair(len(self.given) + 1)
+        data = {
+            "cabinetUserId": new.user_id,
+            "accessToken": new.access_token,
+            "refreshToken": new.refresh_token,
+        }
         content = json.dumps({"data": data}).encode()
         return Response(200, content, {}, "POST /v1/tokens/refresh", None, is_json=True)
 
@@ -169,39 +163,48 @@ def store(tmp_path: Path) -> TokenStore:
     return store
 
 
-def test_a_refused_token_is_refreshed_and_both_are_kept(store: TokenStore) -> None:
-    http = Refresher()
-    source = StoredLogin(store, "default", login(1), http)
-    assert source.current() == pair(1).access
-    assert source.refresh(pair(1).access) == pair(2).access
-    assert source.current() == pair(2).access
-    assert http.given == [pair(1).refresh]
+@pytest.fixture
+def http() -> Refresher:
+    return Refresher()
+
+
+@pytest.fixture
+def source(store: TokenStore, http: Refresher) -> StoredLogin:
+    """The login that the store has, and `http` refreshes."""
+    return StoredLogin(store, "default", login(1), http)
+
+
+def test_a_refused_token_is_refreshed_and_both_are_kept(
+    store: TokenStore, source: StoredLogin, http: Refresher
+) -> None:
+    assert source.current() == token_pair(1).access
+    assert source.refresh(token_pair(1).access) == token_pair(2).access
+    assert source.current() == token_pair(2).access
+    assert http.given == [token_pair(1).refresh]
     kept = store.load("default")
     assert kept
-    assert kept.pair == pair(2)
+    assert kept.pair == token_pair(2)
     assert kept.refreshed == pytest.approx(time.time(), abs=60)
 
 
-def test_what_another_process_has_stored_is_taken(store: TokenStore) -> None:
-    http = Refresher()
-    source = StoredLogin(store, "default", login(1), http)
+def test_what_another_process_has_stored_is_taken(
+    store: TokenStore, source: StoredLogin, http: Refresher
+) -> None:
     store.save("default", login(7))
-    assert source.refresh(pair(1).access) == pair(7).access
+    assert source.refresh(token_pair(1).access) == token_pair(7).access
     assert http.given == []
-    assert source.current() == pair(7).access
+    assert source.current() == token_pair(7).access
 
 
-def test_threads_refused_at_once_refresh_once(store: TokenStore) -> None:
-    http = Refresher()
-    source = StoredLogin(store, "default", login(1), http)
+def test_threads_refused_at_once_refresh_once(source: StoredLogin, http: Refresher) -> None:
     together = threading.Barrier(8)
 
     def renew(_: int) -> Secret:
         together.wait(30)
-        return source.refresh(pair(1).access)
+        return source.refresh(token_pair(1).access)
 
     with ThreadPoolExecutor(8) as pool:
-        assert set(pool.map(renew, range(8))) == {pair(2).access}
+        assert set(pool.map(renew, range(8))) == {token_pair(2).access}
     assert len(http.given) == 1
 
 
@@ -209,39 +212,54 @@ def test_two_sources_of_one_store_refresh_once(store: TokenStore) -> None:
     http = Refresher()
     sources = [StoredLogin(store, "default", login(1), http) for _ in range(2)]
     with ThreadPoolExecutor(2) as pool:
-        found = set(pool.map(lambda source: source.refresh(pair(1).access), sources))
-    assert found == {pair(2).access}
+        found = set(pool.map(lambda source: source.refresh(token_pair(1).access), sources))
+    assert found == {token_pair(2).access}
     assert len(http.given) == 1
 
 
 @pytest.mark.parametrize("error", [ApiError("no network"), CredentialsError("dead")], ids=str)
-def test_a_refresh_that_fails_changes_nothing(store: TokenStore, error: ChatAppTailError) -> None:
-    http = Refresher()
+def test_a_refresh_that_fails_changes_nothing(
+    store: TokenStore, error: ChatAppTailError, source: StoredLogin, http: Refresher
+) -> None:
     http.error = error
-    source = StoredLogin(store, "default", login(1), http)
     with pytest.raises(type(error), match=str(error)):
-        source.refresh(pair(1).access)
-    assert source.current() == pair(1).access
+        source.refresh(token_pair(1).access)
+    assert source.current() == token_pair(1).access
     assert store.load("default") == login(1)
     http.error = None
-    assert source.refresh(pair(1).access) != pair(1).access
+    assert source.refresh(token_pair(1).access) != token_pair(1).access
 
 
-def test_a_login_that_was_removed(store: TokenStore) -> None:
-    source = StoredLogin(store, "default", login(1), Refresher())
+def test_a_login_that_was_removed(store: TokenStore, source: StoredLogin) -> None:
     store.remove("default")
     with pytest.raises(CredentialsError, match="chatapp-tail login"):
-        source.refresh(pair(1).access)
+        source.refresh(token_pair(1).access)
 
 
-def test_a_login_at_another_api_is_never_taken(store: TokenStore) -> None:
-    """Someone logged in elsewhere meanwhile, under the same profile."""
-    http = Refresher()
-    source = StoredLogin(store, "default", login(1), http)
-    store.save("default", login(7, "https://other.example.invalid"))
-    with pytest.raises(CredentialsError, match=r"other\.example\.invalid"):
-        source.refresh(pair(1).access)
-    assert source.current() != pair(7).access
+OTHERS = {
+    "another API": (login(7, "https://other.example.invalid"), ["other.example.invalid"]),
+    "another email": (
+        Login("b@example.invalid", "app_1", API, token_pair(7)),
+        ["replaced by one of ", "b@example.invalid", "app_1", "--profile"],
+    ),
+    "another appId": (
+        Login("a@example.invalid", "app_2", API, token_pair(7)),
+        ["replaced by one of ", "a@example.invalid", "app_2", "--profile"],
+    ),
+}
+
+
+@pytest.mark.defect("A.17b")
+@pytest.mark.parametrize(("other", "words"), OTHERS.values(), ids=OTHERS)
+def test_a_login_of_somebody_else_is_never_taken(
+    store: TokenStore, other: Login, words: list[str], source: StoredLogin, http: Refresher
+) -> None:
+    """Someone logged in as another, or elsewhere, meanwhile, under the same profile."""
+    store.save("default", other)
+    with pytest.raises(CredentialsError) as raised:
+        source.refresh(token_pair(1).access)
+    assert [word for word in words if word not in str(raised.value)] == []
+    assert source.current() != token_pair(7).access
     assert http.given == []
 
 
@@ -253,28 +271,10 @@ def test_a_stored_login_is_for_its_own_api_only(
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     TokenStore().save("default", login(1))
-    assert choose().current() == pair(1).access
+    assert choose().current() == token_pair(1).access
     with pytest.raises(CredentialsError, match="stored login is for") as raised:
         choose_source(None, {}, profile="default", http=Http(url), warn=print)
     assert "made-up" not in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    "other", [("b@example.invalid", "app_1"), ("a@example.invalid", "app_2")], ids=["email", "app"]
-)
-@pytest.mark.defect("A.17b")
-def test_a_login_of_another_account_is_never_taken(
-    store: TokenStore, other: tuple[str, str]
-) -> None:
-    """Someone logged in as another meanwhile, under the same profile."""
-    http = Refresher()
-    source = StoredLogin(store, "default", login(1), http)
-    store.save("default", Login(*other, API, pair(7)))
-    with pytest.raises(CredentialsError, match=r"replaced by one of .*--profile") as raised:
-        source.refresh(pair(1).access)
-    assert all(part in str(raised.value) for part in other)
-    assert source.current() != pair(7).access
-    assert http.given == []
 
 
 @pytest.mark.parametrize("age", [0.0, 290.0])
@@ -286,9 +286,9 @@ def test_a_pair_that_is_young_is_not_refreshed_again(store: TokenStore, age: flo
     http = Refresher()
     source = StoredLogin(store, "default", young, http)
     with pytest.raises(ApiError, match="is refused again; it is not refreshed more than once"):
-        source.refresh(pair(1).access)
+        source.refresh(token_pair(1).access)
     assert http.given == []
-    assert source.current() == pair(1).access
+    assert source.current() == token_pair(1).access
 
 
 OLD_ENOUGH = {
@@ -297,7 +297,7 @@ OLD_ENOUGH = {
     "a clock that was set back": lambda now: {"refreshed": now + 3600},
     "over by its own word": lambda now: {
         "refreshed": now - 9,
-        "pair": replace(pair(1), access_end=int(now) - 1),
+        "pair": replace(token_pair(1), access_end=int(now) - 1),
     },
 }
 
@@ -309,21 +309,19 @@ def test_a_pair_that_is_old_enough_is_refreshed(
     old = replace(login(1), **changes(time.time()))
     store.save("default", old)
     source = StoredLogin(store, "default", old, Refresher())
-    assert source.refresh(pair(1).access) == pair(2).access
+    assert source.refresh(token_pair(1).access) == token_pair(2).access
 
 
 @pytest.mark.defect("A2.17")
 def test_nothing_is_refreshed_that_could_not_be_saved(
-    store: TokenStore, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch, source: StoredLogin, http: Refresher
 ) -> None:
-    http = Refresher()
-    source = StoredLogin(store, "default", login(1), http)
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", full)
         with pytest.raises(ApiError, match="No space left"):
-            source.refresh(pair(1).access)
+            source.refresh(token_pair(1).access)
     assert http.given == []
-    assert source.refresh(pair(1).access) == pair(2).access
+    assert source.refresh(token_pair(1).access) == token_pair(2).access
 
 
 def full(_: int) -> None:
@@ -345,34 +343,33 @@ def test_a_pair_that_cannot_be_saved_is_used_and_saved_later(
             raise OSError(cause, os.strerror(cause))
 
         patched.setattr(token_store, "write_atomically", fail)
-        assert source.refresh(pair(1).access) == pair(2).access
-        assert source.refresh(pair(1).access) == pair(2).access
-        assert source.current() == pair(2).access
+        assert source.refresh(token_pair(1).access) == token_pair(2).access
+        assert source.refresh(token_pair(1).access) == token_pair(2).access
+        assert source.current() == token_pair(2).access
         assert store.load("default") == login(1)
     wait_until(lambda: store.load("default") != login(1), "the pair to be saved")
     kept = store.load("default")
     assert kept
-    assert kept.pair == pair(2)
+    assert kept.pair == token_pair(2)
     (warning,) = warnings
     assert os.strerror(cause) in warning
     assert len(http.given) == 1
 
 
 def test_a_pair_that_could_not_be_saved_does_not_replace_a_new_login(
-    store: TokenStore, monkeypatch: pytest.MonkeyPatch
+    store: TokenStore, monkeypatch: pytest.MonkeyPatch, source: StoredLogin
 ) -> None:
     monkeypatch.setattr(tokens, "_SAVE_INTERVAL", 0.01)
-    source = StoredLogin(store, "default", login(1), Refresher())
     with monkeypatch.context() as patched:
 
         def fail(*_: object, **__: object) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         patched.setattr(token_store, "write_atomically", fail)
-        source.refresh(pair(1).access)
+        source.refresh(token_pair(1).access)
     with store.locked():
         store.save("default", login(9))
-    assert source.refresh(pair(2).access) == pair(9).access
+    assert source.refresh(token_pair(2).access) == token_pair(9).access
     assert store.load("default") == login(9)
 
 
@@ -424,10 +421,10 @@ GIVEN: dict[str, Any] = {
 
 def pair_answer(**changed: object) -> Answer:
     body = {"success": True, "data": {**GIVEN, **changed}}
-    return Answer(200, json.dumps(body).encode())
+    return Answer(body=json.dumps(body))
 
 
-def test_the_requests(server: Server) -> None:
+def test_the_requests(server: HttpServer) -> None:
     server.answers |= {"/v1/tokens": [pair_answer()], "/v1/tokens/refresh": [pair_answer()]}
     http = Http(server.url)
     made = make_tokens(http, "a@example.invalid", Secret("geheim"), "app_1")
@@ -449,24 +446,16 @@ UNIMPORTANT = {
     "an end as text": {"accessTokenEndTime": "1900000000"},
     "an end is null": {"refreshTokenEndTime": None},
     "one member more": {"new": [1]},
+    "half an emoji": {"name": "\ud83d"},
 }
 
 
 @pytest.mark.parametrize("changed", UNIMPORTANT.values(), ids=UNIMPORTANT)
 def test_a_new_pair_is_not_lost_for_what_is_not_needed(
-    server: Server, changed: dict[str, object]
+    server: HttpServer, changed: dict[str, object]
 ) -> None:
     """The old pair is void by now: without the new tokens only a login helps."""
     server.answers["/v1/tokens/refresh"] = [pair_answer(**changed)]
-    found = refresh_tokens(Http(server.url), Secret("old"))
-    assert (found.access_token, found.refresh_token) == ("access-made-up", "refresh-made-up")
-
-
-def test_a_new_pair_is_not_lost_for_half_an_emoji(server: Server) -> None:
-    answer = pair_answer(name="made-up-name")
-    server.answers["/v1/tokens/refresh"] = [
-        Answer(200, answer.body.replace(b"made-up-name", b"\\ud83d"))
-    ]
     found = refresh_tokens(Http(server.url), Secret("old"))
     assert (found.access_token, found.refresh_token) == ("access-made-up", "refresh-made-up")
 
@@ -480,7 +469,7 @@ UNUSABLE = {
 
 @pytest.mark.parametrize("changed", UNUSABLE.values(), ids=UNUSABLE)
 def test_a_pair_that_no_request_could_carry_is_refused(
-    server: Server, changed: dict[str, object]
+    server: HttpServer, changed: dict[str, object]
 ) -> None:
     server.answers["/v1/tokens"] = [pair_answer(**changed)]
     with pytest.raises(ApiError) as raised:
@@ -493,7 +482,7 @@ PASSING = [Answer(status) for status in (408, 425, 429, 500, 502, 503, 504)]
 
 
 @pytest.mark.parametrize("answer", PASSING, ids=lambda answer: str(answer.status))
-def test_a_refresh_that_fails_in_passing_is_no_refusal(server: Server, answer: Answer) -> None:
+def test_a_refresh_that_fails_in_passing_is_no_refusal(server: HttpServer, answer: Answer) -> None:
     server.answers["/v1/tokens/refresh"] = [answer]
     with pytest.raises(ApiError):
         refresh_tokens(Http(server.url), Secret("old-made-up"))
@@ -501,7 +490,7 @@ def test_a_refresh_that_fails_in_passing_is_no_refusal(server: Server, answer: A
 
 
 @pytest.mark.parametrize("status", [200, 401, 403])
-def test_a_refresh_that_is_refused(server: Server, status: int) -> None:
+def test_a_refresh_that_is_refused(server: HttpServer, status: int) -> None:
     body = b'{"success":false,"error":{"code":"ApiInvalidTokenError","message":"Invalid Token"}}'
     server.answers["/v1/tokens/refresh"] = [Answer(status, body)]
     with pytest.raises(CredentialsError, match="run chatapp-tail login") as raised:
@@ -511,11 +500,9 @@ def test_a_refresh_that_is_refused(server: Server, status: int) -> None:
 
 # --- tokens that die while something is known of them
 
-CHANNEL = "private-v1.licenses.1229.messengers.telegram"
-
 
 def test_a_token_that_died_since_it_was_checked_is_not_taken_for_a_good_one(
-    server: Server,
+    server: HttpServer,
 ) -> None:
     """One channel was refused with a good token; seconds later the token dies, with a bare 401."""
     server.answers |= {
@@ -527,16 +514,86 @@ def test_a_token_that_died_since_it_was_checked_is_not_taken_for_a_good_one(
     assert isinstance(api.authorise("1.2", CHANNEL), TokenRefused)
 
 
-def test_a_renewed_token_is_not_judged_by_the_old_one(server: Server, store: TokenStore) -> None:
+def test_a_renewed_token_is_not_judged_by_the_old_one(
+    server: HttpServer, source: StoredLogin
+) -> None:
     server.answers |= {
         "/broadcasting/auth": [Answer(403, b""), Answer(200, b'{"auth":"k:s"}')],
         "/v1/tokens/check": [Answer(401, b""), Answer(200, b'{"success":true}')],
     }
-    source = StoredLogin(store, "default", login(1), Refresher())
     assert api_answer(server, source) == Granted("k:s")
     sent = [each.headers["Authorization"] for each in server.asked]
     assert sent == ["access-made-up-1", "access-made-up-1", "access-made-up-2"]
 
 
-def api_answer(server: Server, source: TokenSource) -> object:
+def api_answer(server: HttpServer, source: TokenSource) -> object:
     return Api(Http(server.url), source).authorise("1.2", CHANNEL)
+
+
+# --- a stored login against the service
+
+
+def api_of(sandbox: Sandbox, home: Path, *, timeout: float = 10.0) -> Api:
+    http = Http(sandbox.api_url, timeout=timeout)
+    store = TokenStore(state_of(home))
+    login = store.load("default")
+    assert login is not None
+    return Api(http, StoredLogin(store, "default", login, http))
+
+
+def test_many_threads_renew_once(sandbox: Sandbox, home: Path) -> None:
+    log_in(sandbox, home)
+    sandbox.expire_access_tokens()
+    api = api_of(sandbox, home)
+    together = threading.Barrier(8)
+
+    def ask(number: int) -> AuthAnswer:
+        together.wait(10)
+        return api.authorise(f"{number}.1", CHANNEL)
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(ask, range(8)))
+    # Nobody is connected, so no channel is granted; but no token is refused either.
+    assert {type(answer) for answer in found} == {Denied}
+    assert sandbox.tokens_refreshed == 1
+
+
+@pytest.fixture
+def held_lock(sandbox: Sandbox, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A store whose lock another process keeps for longer than anybody waits."""
+    log_in(sandbox, home)
+    monkeypatch.setattr(token_store, "_LOCK_TIMEOUT", 0.1)
+    with FileLock(state_of(home) / "tokens.json.lock"):
+        yield state_of(home)
+
+
+def test_a_lock_that_is_held_for_long_is_a_passing_trouble(
+    sandbox: Sandbox, home: Path, held_lock: Path
+) -> None:
+    """Its holder waits for a slow network, perhaps; that must not end all the others."""
+    sandbox.expire_access_tokens()
+    found = api_of(sandbox, home).authorise("1.1", CHANNEL)
+    assert isinstance(found, Unavailable), found
+    assert str(held_lock) in found.reason
+
+
+def test_a_refresh_that_gets_no_answer_is_a_passing_trouble(sandbox: Sandbox, home: Path) -> None:
+    log_in(sandbox, home)
+    sandbox.expire_access_tokens()
+    sandbox.faults.hang_api("/v1/tokens/refresh", calls=1)
+    found = api_of(sandbox, home, timeout=0.3).authorise("1.1", CHANNEL)
+    assert isinstance(found, Unavailable)
+    assert "no answer within" in found.reason
+    assert not isinstance(api_of(sandbox, home).authorise("1.1", CHANNEL), TokenRefused)
+
+
+@pytest.mark.parametrize("status", [404, 405, 302])
+def test_a_refresh_endpoint_that_is_gone_for_a_while_does_not_end_a_tail(
+    status: int, sandbox: Sandbox, home: Path
+) -> None:
+    log_in(sandbox, home)
+    sandbox.expire_access_tokens()
+    sandbox.faults.answer_api("/v1/tokens/refresh", status, calls=1)
+    found = api_of(sandbox, home).authorise("1.1", CHANNEL)
+    assert isinstance(found, Unavailable), found
+    assert not isinstance(found, Granted)

@@ -13,6 +13,7 @@ from chatapp_tail.formats.times import TimeStyle
 from chatapp_tail.pusher.connection import Endpoint, Timing
 from chatapp_tail.reporting.notices import Level, LogFormat
 from chatapp_tail.tail.deadlines import Limits
+from tests.factories import CHANNEL
 
 TYPED: dict[str, Any] = {
     "licenses": (1229,),
@@ -67,14 +68,6 @@ TYPED: dict[str, Any] = {
     "verbose": 0,
     "log_format": LogFormat.TEXT,
 }
-CHANNEL = "private-v1.licenses.1229.messengers.telegram"
-
-
-@pytest.fixture(autouse=True)
-def _no_proxy_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
 
 
 def compiled(*, terminal: bool = False, watched: bool = False, **typed: Any) -> Settings:

@@ -46,10 +46,7 @@ def of(arguments: str, environment: Mapping[str, str], patch: pytest.MonkeyPatch
     ],
 )
 def test_what_was_typed_wins(
-    arguments: str,
-    environment: Mapping[str, str],
-    output: Output,
-    monkeypatch: pytest.MonkeyPatch,
+    arguments: str, environment: Mapping[str, str], output: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert of(arguments, environment, monkeypatch) is output
 

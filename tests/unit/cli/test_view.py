@@ -18,6 +18,7 @@ from chatapp_tail.formats.colors import ColorMode
 from chatapp_tail.formats.times import TimeStyle
 from chatapp_tail.items import ChannelEvent
 from chatapp_tail.reporting.summary import Summary
+from tests.factories import CHANNEL
 from tests.unit.conftest import counted
 
 TYPED = ViewArguments(
@@ -33,7 +34,6 @@ TYPED = ViewArguments(
     color=ColorMode.AUTO,
     time_style=TimeStyle.UTC,
 )
-CHANNEL = "private-v1.licenses.1229.messengers.telegram"
 MESSAGE = {
     "id": 696,
     "fromMe": False,

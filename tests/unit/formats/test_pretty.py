@@ -269,25 +269,18 @@ def test_time_is_said_in_each_style(style: TimeStyle, start: str) -> None:
     assert line.startswith(start)
 
 
-@pytest.mark.parametrize(
-    ("style", "start"),
-    [
-        (
-            TimeStyle.ISO,
-            ["2021-11-19T10:54:43.000000Z  1229...gram", "←  Test Test @username_test  Test"],
-        ),
-        (TimeStyle.RELATIVE, ["+0.0s  1229/telegram", "←  Test Test @username_test  Test"]),
-        (TimeStyle.NONE, ["1229/telegram", "←  Test Test @username_test  Test"]),
-    ],
-)
-def test_each_style_on_a_narrow_terminal(style: TimeStyle, start: list[str]) -> None:
-    (entry,) = times(RECEIVED, clock=make_clock(style), width=40)
+NARROW = [
+    (TimeStyle.ISO, 40, ["2021-11-19T10:54:43.000000Z  1229...gram", f"{WHO}Test"]),
+    (TimeStyle.ISO, 30, ["2021-11-19T10:54:43.000000Z", "1229...ram"]),
+    (TimeStyle.RELATIVE, 40, ["+0.0s  1229/telegram", f"{WHO}Test"]),
+    (TimeStyle.NONE, 40, ["1229/telegram", f"{WHO}Test"]),
+]
+
+
+@pytest.mark.parametrize(("style", "width", "start"), NARROW)
+def test_each_style_on_a_narrow_terminal(style: TimeStyle, width: int, start: list[str]) -> None:
+    (entry,) = times(RECEIVED, clock=make_clock(style), width=width)
     assert entry.splitlines()[:2] == start
-
-
-def test_time_may_have_a_line_of_its_own() -> None:
-    (entry,) = times(RECEIVED, clock=make_clock(TimeStyle.ISO), width=30)
-    assert entry.splitlines()[:2] == ["2021-11-19T10:54:43.000000Z", "1229...ram"]
 
 
 def test_spans_stand_to_the_right_of_a_column_that_grows() -> None:

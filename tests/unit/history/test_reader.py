@@ -22,7 +22,7 @@ from chatapp_tail.history.rate_limit import RateLimiter
 from chatapp_tail.history.reader import PAGE, History, Message, MessengerRef, TimeRange
 from chatapp_tail.sandbox import ApiAnswered, ApiRequested, Sandbox, messenger_channel
 from tests.conftest import TIMEOUT_SCALE
-from tests.unit.chatapp.server import Answer, Server
+from tests.servers import Answer, HttpServer
 from tests.unit.history.conftest import api
 
 TELEGRAM = MessengerRef(1229, "telegram")
@@ -185,7 +185,7 @@ def test_system_messages_are_messages(sandbox: Sandbox) -> None:
     assert read_all(sandbox).ids == [1]
 
 
-def test_a_message_is_as_the_server_sent_it(server: Server) -> None:
+def test_a_message_is_as_the_server_sent_it(server: HttpServer) -> None:
     item = '{ "id" : 1,\n "time":1700000000, "n":1.10, "big":123456789012345678901, "s":"\\u00e9" }'
     server.answers |= {
         f"{CHATS}?limit=100": [Answer(200, page(chat("a")).encode())],

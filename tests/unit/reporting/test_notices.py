@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from chatapp_tail import items
 from chatapp_tail.items import Gap, Status, StopCause
 from chatapp_tail.reporting.notices import Level, LogFormat, Notices
+from tests.factories import CHANNEL
 
-CHANNEL = "private-v1.licenses.1229.messengers.telegram"
 OTHER = "private-v1.companies.2224"
 AT = 1_763_800_000_000_000_000
 LOST = items.Lost(AT, "wss://h:6001: going away (code 1001)", 1001, 75.0)

@@ -56,31 +56,28 @@ def all_pages(sandbox: Sandbox, path: str, **query: Any) -> list[list[Any]]:
 # Messages.
 
 
-def test_forward_pages_hold_each_message_once_oldest_first(quiet: Sandbox) -> None:
-    pages = all_pages(quiet, MESSAGES, direction="next", limit=3)
-    assert pages == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9]]
+PAGES: dict[str, tuple[dict[str, Any], list[list[int]]]] = {
+    "forward, each once, oldest first": (
+        {"direction": "next", "limit": 3},
+        [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9]],
+    ),
+    "without a direction, newest first": ({"limit": 4}, [[9, 8, 7, 6], [5, 4, 3, 2], [1, 0]]),
+    "no page after a full last one": (
+        {"direction": "next", "limit": 5},
+        [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]],
+    ),
+    "forward from a time": (
+        {"direction": "next", "lastTime": 102, "limit": 3},
+        [[6, 7, 8], [9]],
+    ),
+    "forward from the end": ({"direction": "next", "lastTime": 104}, [[]]),
+    "backward from a time": ({"lastTime": 102}, [[3, 2, 1, 0]]),
+}
 
 
-def test_without_a_direction_the_newest_come_first(quiet: Sandbox) -> None:
-    pages = all_pages(quiet, MESSAGES, limit=4)
-    assert pages == [[9, 8, 7, 6], [5, 4, 3, 2], [1, 0]]
-
-
-def test_the_last_page_names_no_next_one_even_when_full(quiet: Sandbox) -> None:
-    assert all_pages(quiet, MESSAGES, direction="next", limit=5) == [
-        [0, 1, 2, 3, 4],
-        [5, 6, 7, 8, 9],
-    ]
-
-
-def test_forward_from_a_time(quiet: Sandbox) -> None:
-    pages = all_pages(quiet, MESSAGES, direction="next", lastTime=102, limit=3)
-    assert pages == [[6, 7, 8], [9]]
-    assert page(quiet, MESSAGES, direction="next", lastTime=104) == ([], None)
-
-
-def test_backward_from_a_time(quiet: Sandbox) -> None:
-    assert page(quiet, MESSAGES, lastTime=102) == ([3, 2, 1, 0], None)
+@pytest.mark.parametrize(("query", "pages"), PAGES.values(), ids=PAGES)
+def test_pages(query: dict[str, Any], pages: list[list[int]], quiet: Sandbox) -> None:
+    assert all_pages(quiet, MESSAGES, **query) == pages
 
 
 def test_a_cursor_needs_no_direction(quiet: Sandbox) -> None:

@@ -1,4 +1,7 @@
 import math
+from collections.abc import Callable
+
+import pytest
 
 from chatapp_tail.sandbox import Answer, Faults
 
@@ -51,30 +54,40 @@ def test_clear_switches_everything_off() -> None:
     assert {f: getattr(faults, f) for f in fields} == {f: getattr(fresh, f) for f in fields}
 
 
-def api_statuses(faults: Faults, *paths: str) -> list[int | None]:
+def on(
+    path: str, status: int, *, calls: int | None = None, one_in: int = 1
+) -> Callable[[Faults], None]:
+    return lambda faults: faults.answer_api(path, status, calls=calls, one_in=one_in)
+
+
+API = {
+    "only paths that match": (
+        [on("/v1/*/messages", 500)],
+        ["/v1/licenses", "/v1/chats/a%2Fb/messages", "/v1/messages", "/V1/x/messages"],
+        [None, 500, None, None],
+    ),
+    "one after the other": (
+        [on("/a", 500, calls=2), on("/a", 429, calls=1)],
+        ["/a"] * 4,
+        [500, 500, 429, None],
+    ),
+    "each second that matches": (
+        [on("/a", 500, one_in=2, calls=2)],
+        ["/a", "/b", "/a", "/b", "/a", "/a", "/a", "/a"],
+        [None, None, 500, None, None, 500, None, None],
+    ),
+}
+
+
+@pytest.mark.parametrize(("script", "paths", "statuses"), API.values(), ids=API)
+def test_which_requests_are_hit(
+    script: list[Callable[[Faults], None]], paths: list[str], statuses: list[int | None]
+) -> None:
+    faults = Faults()
+    for add in script:
+        add(faults)
     answers = [faults.take_api_answer(path) for path in paths]
-    return [fault.answer.status if fault else None for fault in answers]
-
-
-def test_an_answer_is_for_the_paths_that_match() -> None:
-    faults = Faults()
-    faults.answer_api("/v1/*/messages", 500)
-    paths = ("/v1/licenses", "/v1/chats/a%2Fb/messages", "/v1/messages", "/V1/x/messages")
-    assert api_statuses(faults, *paths) == [None, 500, None, None]
-
-
-def test_answers_for_one_path_follow_each_other() -> None:
-    faults = Faults()
-    faults.answer_api("/a", 500, calls=2)
-    faults.answer_api("/a", 429, calls=1)
-    assert api_statuses(faults, *["/a"] * 4) == [500, 500, 429, None]
-
-
-def test_only_each_nth_matching_request_is_hit() -> None:
-    faults = Faults()
-    faults.answer_api("/a", 500, one_in=2, calls=2)
-    paths = ("/a", "/b", "/a", "/b", "/a", "/a", "/a", "/a")
-    assert api_statuses(faults, *paths) == [None, None, 500, None, None, 500, None, None]
+    assert [fault.answer.status if fault else None for fault in answers] == statuses
 
 
 def test_delays_are_used_up_too() -> None:

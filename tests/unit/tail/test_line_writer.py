@@ -17,8 +17,7 @@ from chatapp_tail.sinks.stdout import Stdout
 from chatapp_tail.tail.line_writer import LineWriter
 from chatapp_tail.tail.output import OutputStalled
 from chatapp_tail.tail.pipeline import Pipeline
-
-CHANNEL = "private-v1.licenses.1229.messengers.telegram"
+from tests.factories import CHANNEL
 
 
 def message(number: int, name: str = "message") -> ChannelEvent:

@@ -37,8 +37,8 @@ from chatapp_tail.tail.loop import End, Meta, Tail
 from chatapp_tail.tail.pipeline import Pipeline
 from chatapp_tail.threads import Waker
 from tests.conftest import TIMEOUT_SCALE, wait_until
+from tests.factories import CHANNEL
 
-CHANNEL = "private-v1.licenses.1229.messengers.telegram"
 READY = Ready(1, [CHANNEL], [])
 GAP = Gap(CHANNEL, 5, 10, "lost")
 ASKED = Stopped(99, StopCause.ASKED, "asked")

@@ -1,6 +1,5 @@
 """What happens to an event between its frame and its lines."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -15,14 +14,8 @@ from chatapp_tail.items import ChannelEvent
 from chatapp_tail.reporting.summary import Summary
 from chatapp_tail.tail import pipeline as module
 from chatapp_tail.tail.pipeline import Pipeline
+from tests.factories import CHANNEL, event
 from tests.unit.conftest import counted
-
-CHANNEL = "private-v1.licenses.1229.messengers.telegram"
-
-
-def event(*items: object, name: str = "message", channel: str | None = CHANNEL) -> ChannelEvent:
-    envelope = {"queue": "Telegram.Broadcast.Message", "payload": {"data": items}}
-    return ChannelEvent(1637319283_123456789, name, channel, json.dumps(envelope).encode())
 
 
 def is_even(record: Record) -> bool:
@@ -75,11 +68,17 @@ either = pytest.mark.parametrize("saved", [False, True], ids=["live", "saved"])
 
 
 @either
-def test_without_filters_all_is_written_and_counted(saved: bool) -> None:
-    line = Line()
-    assert through(line, event(1, 2, 3), saved=saved) == [b"1\n", b"2\n", b"3\n"]
-    assert counted(line.summary) == {("message", CHANNEL): 3}
-    assert line.summary.filtered == 0
+@pytest.mark.parametrize(
+    ("keep", "numbers", "filtered"), [(None, [1, 2, 3, 4, 5], 0), (is_even, [2, 4], 3)]
+)
+def test_what_is_kept_is_written_and_the_rest_is_counted_apart(
+    keep: KeepRecord | None, numbers: list[int], filtered: int, saved: bool
+) -> None:
+    line = Line(keep_record=keep)
+    written = through(line, event(1, 2, 3, 4, 5), saved=saved)
+    assert written == [b"%d\n" % number for number in numbers]
+    assert counted(line.summary) == {("message", CHANNEL): len(numbers)}
+    assert line.summary.filtered == filtered
 
 
 @either
@@ -107,14 +106,6 @@ def test_a_live_event_whose_name_is_not_wanted_is_not_even_decoded(
     line.pipeline.process_live(event(1, name="chatTag"))
     line.pipeline.process_live(event(1))
     assert decoded == ["message"]
-
-
-@either
-def test_records_that_are_filtered_out_are_counted_apart(saved: bool) -> None:
-    line = Line(keep_record=is_even)
-    assert through(line, event(1, 2, 3, 4, 5), saved=saved) == [b"2\n", b"4\n"]
-    assert counted(line.summary) == {("message", CHANNEL): 2}
-    assert line.summary.filtered == 3
 
 
 @either

@@ -174,7 +174,6 @@ def _assemble(
         intake = JournaledIntake(queue, checkpoint, settings.spool_limit)
     tail = Tail(
         connection,
-        queue,
         intake,
         alarm,
         pipeline=pipeline,

@@ -59,6 +59,19 @@ class Intake(Protocol):
         """Whether what is left is kept for the next run."""
         ...
 
+    @property
+    def failure(self) -> str | None:
+        """Why the spool keeps no more items."""
+        ...
+
+    def settle(self, position: int) -> None:
+        """Note that all items up to this number are settled."""
+        ...
+
+    def close(self) -> None:
+        """Close the spool."""
+        ...
+
 
 class DirectIntake:
     """Items from the spool."""
@@ -94,6 +107,18 @@ class DirectIntake:
     def events_left(self) -> int:
         """How many events the spool has."""
         return self._spool.events_left
+
+    @property
+    def failure(self) -> str | None:
+        """Why the spool keeps no more items."""
+        return self._spool.failure
+
+    def settle(self, position: int) -> None:
+        """Do nothing: items have no numbers."""
+
+    def close(self) -> None:
+        """Close the spool."""
+        self._spool.close()
 
 
 class JournaledIntake:
@@ -186,6 +211,19 @@ class JournaledIntake:
         """How many events the journal and the spool have."""
         with self._checkpoint.journal("read") as journal:
             return journal.events_left() + self._spool.events_left
+
+    @property
+    def failure(self) -> str | None:
+        """Why the spool keeps no more items."""
+        return self._spool.failure
+
+    def settle(self, position: int) -> None:
+        """Note in the journal that all items up to this number are settled."""
+        self._checkpoint.settle(position)
+
+    def close(self) -> None:
+        """Close the spool."""
+        self._spool.close()
 
     def _take_from_spool(self) -> Sequence[Item]:
         """Return what came, but for statuses that go ahead."""

@@ -34,7 +34,7 @@ from ..reporting.progress import ShowProgress
 from ..reporting.readiness import Readiness
 from ..reporting.summary import span
 from ..sinks.stdout import BrokenPipe
-from ..spool import Spool, count_events
+from ..spool import count_events
 from ..threads import Waker
 from .deadlines import Deadlines, Heartbeat, Limits
 from .intake import Intake
@@ -77,7 +77,6 @@ class Tail:
     def __init__(
         self,
         connection: Connection,
-        spool: Spool,
         intake: Intake,
         alarm: Waker,
         *,
@@ -96,8 +95,6 @@ class Tail:
         """How many times the loop has waited or checked; a constant number means a blocked call."""
         self._connection = connection
         """The socket's thread, which puts items into the spool."""
-        self._spool = spool
-        """Holds what the socket's thread puts."""
         self._intake = intake
         """Items that are not yet taken, in wire order."""
         self._alarm = alarm
@@ -112,8 +109,6 @@ class Tail:
         """The watchdog's; None where there is no watchdog."""
         self._on_request = on_request
         """Prints the summary that `request` asks for."""
-        self._checkpoint = checkpoint
-        """With `--resume`."""
         self._gaps = GapDelivery(backfill, checkpoint)
         """Messages from history, and what they hold back."""
         self._progress = progress
@@ -163,7 +158,7 @@ class Tail:
             )
             self._intake.fill()
             if ended:
-                self._spool.close()
+                self._intake.close()
                 self._alarm.close()
 
     def _follow(self) -> End:
@@ -231,8 +226,8 @@ class Tail:
 
     def _settle(self, position: int) -> None:
         """Settle items of the journal that gave no lines, in their turn."""
-        if checkpoint := self._checkpoint:
-            self._output.after(lambda: checkpoint.settle(position))
+        if self._intake.kept:
+            self._output.after(lambda: self._intake.settle(position))
 
     def _take_status(self, status: Status | Gap | Watermarks) -> None:
         self._output.after(lambda: self._gaps.note(status))
@@ -298,8 +293,8 @@ class Tail:
 
     def _requested_end(self) -> End:
         """Return the end requested by a signal, a spool failure or a time limit."""
-        if self._spool.failure:
-            raise OutputError(_without(self._spool.failure, self.events_left))
+        if self._intake.failure:
+            raise OutputError(_without(self._intake.failure, self.events_left))
         if self._deadlines.interrupted:
             return End(ExitStatus.DONE)
         if not self._readiness.reached:
@@ -313,8 +308,8 @@ class Tail:
         left = self.events_left
         if not self._intake.kept:
             left += taken + self._output.unsettled
-        if self._spool.failure:
-            raise OutputError(_without(self._spool.failure, left))
+        if self._intake.failure:
+            raise OutputError(_without(self._intake.failure, left))
         seconds = span(self._deadlines.shutdown.stall_timeout)
         reason = self._output.explain_stall(left, seconds)
         if self._intake.kept:
@@ -358,7 +353,7 @@ class Tail:
         self._output.just_polled = not for_room
         self._answer_request()
         now = time.monotonic()
-        if self._deadlines.check(now, idles=idles, failed=bool(self._spool.failure)):
+        if self._deadlines.check(now, idles=idles, failed=bool(self._intake.failure)):
             self._begin_shutdown()
         if for_room and not room and now >= self._deadlines.shutdown.stall_deadline:
             raise OutputStalled
@@ -396,8 +391,8 @@ class Tail:
 
     def _begin_shutdown(self) -> None:
         """Stop the connection; its last item ends the loop, or else the close deadline does."""
-        if self._spool.failure:
-            self._tell(ConnectionWarning(time.time_ns(), self._spool.failure))
+        if self._intake.failure:
+            self._tell(ConnectionWarning(time.time_ns(), self._intake.failure))
         self._connection.stop()
 
 

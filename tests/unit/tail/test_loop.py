@@ -107,7 +107,6 @@ class Run:
         stdout = Stdout(self.writer, resumed=False)
         tail = Tail(
             self.connection,
-            self.spool,
             DirectIntake(self.spool),
             self.alarm,
             pipeline=pipeline,

@@ -54,7 +54,6 @@ class Running:
         stdout = Stdout(writer, resumed=False)
         self._tail = Tail(
             Connection(settings, api.authorise, spool.put, watch=backfill.watch),
-            spool,
             DirectIntake(spool),
             alarm,
             pipeline=pipeline,

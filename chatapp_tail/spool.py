@@ -86,11 +86,20 @@ class Spool:
     `alarm` is woken on a failure, so that a consumer that waits for room in stdout learns of it.
     """
 
-    def __init__(self, limit: int, alarm: Waker, memory: int = MEMORY) -> None:
+    def __init__(
+        self,
+        limit: int,
+        alarm: Waker,
+        memory: int = MEMORY,
+        *,
+        reader: str = "the reader of stdout",
+    ) -> None:
         self.failure: str | None = None
         """Why no more items are kept; those kept before can still be taken."""
         self.peak = 0
         """The most bytes that ever waited."""
+        self._reader = reader
+        """What its failure calls slow."""
         self._limit = limit
         """Bytes on disk at most."""
         self._memory_limit = memory
@@ -229,14 +238,14 @@ class Spool:
         chunk = _encode(self._pending)
         if self._disk_size + len(chunk) > self._limit:
             self.failure = (
-                f"the reader of stdout is too slow: {self._disk_size} bytes wait on disk, and the"
+                f"{self._reader} is too slow: {self._disk_size} bytes wait on disk, and the"
                 f" limit is {self._limit} (--spool-limit)"
             )
             return
         try:
             self._write(chunk, count_events(self._pending))
         except OSError as error:
-            self.failure = f"cannot keep what stdout does not take yet: {error.strerror}"
+            self.failure = f"cannot keep what {self._reader} does not take yet: {error.strerror}"
             return
         self._disk_size += len(chunk)
         self._pending, self._pending_size = [], 0

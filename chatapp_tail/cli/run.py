@@ -137,7 +137,8 @@ def _assemble(
     """Return the tail, and a function that prints the summary."""
     summary = Summary()
     alarm = Waker()
-    queue = spool.Spool(settings.spool_limit, alarm)
+    reader = settings.destination.name if settings.destination else "the reader of stdout"
+    queue = spool.Spool(settings.spool_limit, alarm, reader=reader)
     filling = set_up_backfill(
         settings.connection.channels,
         api,

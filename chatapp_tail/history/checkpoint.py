@@ -203,6 +203,8 @@ class Checkpoint:
             raise OutputError(
                 f"cannot {what} the checkpoint {self.path}: {error.strerror}"
             ) from error
+        except msgspec.MsgspecError as error:
+            raise self._damaged(error) from error
 
     def _damaged(self, error: Exception) -> OutputError:
         return OutputError(f"the checkpoint {self.path} is damaged: {error}; {_ADVICE}")
@@ -233,10 +235,7 @@ class Checkpoint:
         """Return the ids of the messages written last."""
         with self._failing("read"):
             rows = self._query("SELECT id FROM written ORDER BY at")
-        try:
             return msgspec.convert([record_id for (record_id,) in rows], list[str])
-        except msgspec.ValidationError as error:
-            raise self._damaged(error) from error
 
     def mark_partial(self) -> None:
         """Record that a line is partially written."""

@@ -99,7 +99,7 @@ class Summary:
         if self._recovered:
             parts.append(f"{_counted(self._recovered, 'message')} recovered from history")
         if spool_peak >= 1024 * 1024:
-            parts.append(f"{spool_peak / 1024 / 1024:.0f} MiB waited for stdout at the most")
+            parts.append(f"{spool_peak / 1024 / 1024:.0f} MiB waited at the most")
         return f"{span(time.monotonic() - self._began)}: {'; '.join(parts)}"
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from chatapp_tail.errors import OutputError
 from chatapp_tail.history.checkpoint import Checkpoint
 from chatapp_tail.items import Gap, Item, Watermarks
 from tests.factories import CHANNEL, event
@@ -106,3 +107,10 @@ def test_a_checkpoint_of_version_2_gets_one(tmp_path: Path) -> None:
     with closing(Checkpoint("x", tmp_path)) as made:
         assert made.watermarks[CHANNEL].until == 5
         assert append(made, *EVENTS) == 1
+
+
+def test_a_damaged_row_is_a_clear_error(checkpoint: Checkpoint) -> None:
+    append(checkpoint, *EVENTS)
+    checkpoint._database.execute("UPDATE journal SET items = x'c1'")
+    with pytest.raises(OutputError, match="is damaged"):
+        left(checkpoint)

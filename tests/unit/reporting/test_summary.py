@@ -164,13 +164,13 @@ def test_records_in_the_sentence(shown: dict[str, int], sentence: str) -> None:
         ([replace(GAP, recovered=2, reason=ASKED)], 0, 0, "; 2 messages recovered from history"),
         ([GAP, GAP], 0, 0, "; 2 gaps"),
         ([], 0, MIB - 1, ""),
-        ([], 0, MIB, "; 1 MiB waited for stdout at the most"),
-        ([], 0, 300 * MIB, "; 300 MiB waited for stdout at the most"),
+        ([], 0, MIB, "; 1 MiB waited at the most"),
+        ([], 0, 300 * MIB, "; 300 MiB waited at the most"),
         (
             [LOST, READY, GAP],
             1,
             2 * MIB,
-            "; 1 filtered out; 1 reconnect; 1 gap; 2 MiB waited for stdout at the most",
+            "; 1 filtered out; 1 reconnect; 1 gap; 2 MiB waited at the most",
         ),
     ],
 )

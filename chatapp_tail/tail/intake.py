@@ -151,9 +151,9 @@ class JournaledIntake:
 
     def take(self) -> Batch | None:
         """Return the next items, in the order in which they came."""
-        if not self._rows:
-            # One batch: what is not moved keeps the spool's reader from running far ahead.
-            self._move()
+        # Also while older rows are left, or wait: what comes must outlast a kill. One batch: what
+        # is not moved keeps the spool's reader from running far ahead.
+        self._move()
         while self._rows and not self._waits():
             first, items = self._rows.popleft()
             if items is None:

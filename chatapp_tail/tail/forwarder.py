@@ -137,7 +137,8 @@ class Forwarder:
         given = deliveries[: int(min(self._wanted, len(deliveries)))]
         self._wanted -= len(given)
         if given:
-            self._ledger.give(given, position if len(given) == len(deliveries) else position - 1)
+            # An event beyond the count is left to the next run, whole.
+            self._ledger.give(given, position if len(given) == len(deliveries) else 0)
             self._sink.give(given)
             self._collect()
         while self._is_full():

@@ -23,7 +23,7 @@ from ..errors import OutputError, UsageError
 from ..files import state_directory
 from ..items import Gap
 from .journal import TABLES as JOURNAL_TABLES
-from .journal import Journal
+from .journal import Ahead, Journal
 from .message_times import MessageTimes
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ class Checkpoint:
         self.partial_line = True
 
     def commit(
-        self, records: Iterable[Record], position: int = 0, ahead: Sequence[int] = ()
+        self, records: Iterable[Record], position: int = 0, ahead: Sequence[Ahead] = ()
     ) -> None:
         """Record what has been written; no line is partial any more.
 

@@ -9,6 +9,7 @@ from ..chatapp.records import Decoded, Record, chat_of
 from ..errors import DestinationFailed
 from ..formats import Format
 from ..history.checkpoint import Checkpoint
+from ..history.journal import Ahead
 from ..sinks.dead_letters import DeadLetters
 from ..sinks.delivery import Delivered, Delivery, Failed, Outcome, Refused, Retried, Sink, Trouble
 from .delivery_report import DeliveryReport
@@ -221,7 +222,7 @@ class Forwarder:
             case Retried() | Trouble():
                 return []
 
-    def _commit(self, records: list[Record], position: int, ahead: list[int]) -> None:
+    def _commit(self, records: list[Record], position: int, ahead: list[Ahead]) -> None:
         if self._checkpoint:
             messages = [record for record in records if record.event == "message"]
             self._checkpoint.commit(messages, position, ahead)

@@ -109,7 +109,8 @@ class JournaledIntake:
         self._checkpoint = checkpoint
         self._limit = limit
         """Bytes of the journal; beyond, the spool keeps items."""
-        with checkpoint.journal("read") as journal:
+        with checkpoint.journal() as journal:
+            journal.drop_settled_parts()
             self._rows = deque((first, None) for first in journal.rows())  # type: deque[tuple[int, Sequence[Item] | None]]
             self._barrier = journal.first_gap()
             """The number from which on events wait for a gap of an earlier run."""

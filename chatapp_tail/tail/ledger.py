@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from ..chatapp.records import Record
+from ..history.journal import WHOLE, Ahead
 from ..sinks.delivery import Delivery
 
 _OVERHEAD = 500
@@ -17,8 +18,8 @@ _OVERHEAD = 500
 class _Entry:
     """An event, or an action; `left` of its deliveries are not settled.
 
-    All items of the journal up to `position` are settled with it and all entries before it, and the
-    one at `position` with it alone; 0 for none.
+    All items of the journal up to `position` are settled with it and all entries before it, the one
+    at `position` with it alone, and a part of that with each delivery; 0 for none.
     """
 
     __slots__ = ("action", "left", "position")
@@ -31,9 +32,9 @@ class _Entry:
         self.action = action
 
 
-Commit = Callable[[list[Record], int, list[int]], None]
+Commit = Callable[[list[Record], int, list[Ahead]], None]
 """(records, position, ahead): these records are settled, in whatever order, and all items of the
-journal up to the position, and single ones ahead of it."""
+journal up to the position, and single ones or parts of them ahead of it."""
 
 
 class Ledger:
@@ -87,12 +88,21 @@ class Ledger:
                 self._commit_all(records, position, [])
                 records, position = [], 0
                 entry.action()
-        ahead = {entry.position for entry, _ in done if entry.position and not entry.left}
-        self._commit_all(records, position, sorted(ahead))
+        ahead = [part for entry, delivery in done for part in _ahead(entry, delivery)]
+        self._commit_all(records, position, ahead)
 
-    def _commit_all(self, records: list[Record], position: int, ahead: list[int]) -> None:
+    def _commit_all(self, records: list[Record], position: int, ahead: list[Ahead]) -> None:
         if records or position or ahead:
             self._commit(records, position, ahead)
+
+
+def _ahead(entry: _Entry, delivery: Delivery) -> list[Ahead]:
+    """Return what is settled with a delivery, unless all before it is settled as well."""
+    if not entry.position:
+        return []
+    if not entry.left:
+        return [(entry.position, WHOLE)]
+    return [(entry.position, record.part) for record in delivery.records]
 
 
 def _size(delivery: Delivery) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from chatapp_tail.history.checkpoint import Checkpoint
+from chatapp_tail.history.journal import WHOLE
 from chatapp_tail.items import ChannelEvent, Gap, Item, Ready, StopCause, Stopped, Watermarks
 from chatapp_tail.spool import Spool
 from chatapp_tail.tail import intake as module
@@ -128,7 +129,7 @@ def test_events_of_an_earlier_run_come_first_and_its_statuses_do_not(directory: 
 def test_what_was_settled_ahead_does_not_come_again(directory: Path) -> None:
     earlier(directory, *EVENTS[:4])
     with closing(Run(directory)) as run:
-        run.checkpoint.commit((), 1, [3])
+        run.checkpoint.commit((), 1, [(3, WHOLE)])
     with closing(Run(directory)) as run:
         assert run.take() == [EVENTS[1], EVENTS[3]]
 

@@ -5,6 +5,7 @@ import random
 import pytest
 
 from chatapp_tail.chatapp.records import Record
+from chatapp_tail.history.journal import WHOLE, Ahead
 from chatapp_tail.sinks.delivery import Delivery
 from chatapp_tail.tail.ledger import Ledger
 from tests.factories import record
@@ -18,11 +19,13 @@ class Committed:
         self.log: list[object] = []
         self.position = 0
         self.ahead: set[int] = set()
+        self.parts: list[Ahead] = []
 
-    def _commit(self, records: list[Record], position: int, ahead: list[int]) -> None:
+    def _commit(self, records: list[Record], position: int, ahead: list[Ahead]) -> None:
         self.log += [record.id for record in records]
         self.position = max(position, self.position)
-        self.ahead |= set(ahead)
+        self.ahead |= {number for number, part in ahead if part == WHOLE}
+        self.parts += [(number, part) for number, part in ahead if part != WHOLE]
 
     def give(self, *numbers: int, position: int = 0) -> None:
         self.ledger.give([delivery(number) for number in numbers], position)
@@ -71,14 +74,13 @@ def test_records_are_committed_before_their_turn(committed: Committed) -> None:
     assert committed.log == ["2", "1"]
 
 
-def test_an_event_in_several_deliveries_is_settled_ahead_with_the_last(
+def test_an_event_in_several_deliveries_is_settled_ahead_part_by_part(
     committed: Committed,
 ) -> None:
-    """Earlier, a kill would lose the one that is not delivered yet."""
     committed.give(1, position=1)
     committed.give(2, 3, position=2)
     committed.ledger.settle([3])
-    assert committed.ahead == set()
+    assert (committed.ahead, committed.parts) == (set(), [(2, 1)])
     committed.ledger.settle([2])
     assert (committed.position, committed.ahead) == (0, {2})
     committed.ledger.settle([1])

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import replace
 
-from ..chatapp.records import Record
+from ..chatapp.records import Record, Source
 from ..errors import OutputError, UsageError
 from ..files import state_directory
 from ..items import Gap
+from .dedup import content_hash
 from .journal import TABLES as JOURNAL_TABLES
 from .journal import Ahead, Journal
 from .message_times import MessageTimes
@@ -238,6 +239,16 @@ class Checkpoint:
         except msgspec.ValidationError as error:
             raise self._damaged(error) from error
 
+    def recovered(self) -> dict[str, int]:
+        """Return id and content hash of messages from history whose live copies may be journaled.
+
+        None where the journal is empty.
+        """
+        with self._transaction("read") as database:
+            if not self._journal.size:
+                database.execute("DELETE FROM recovered")
+            return dict(self._query("SELECT * FROM recovered WHERE content NOT NULL"))
+
     def mark_partial(self) -> None:
         """Record that a line is partially written."""
         with self._transaction() as database:
@@ -251,9 +262,16 @@ class Checkpoint:
 
         All items of the journal up to `position` are settled with it, and those of `ahead`.
         """
+        records = list(records)
         rows = [(record.id, record.channel, record.received) for record in records]
+        recovered = [
+            (record.id, content_hash(record.data))
+            for record in records
+            if record.source is Source.BACKFILL
+        ]
         with self._transaction() as database:
             database.executemany("INSERT OR REPLACE INTO written VALUES (?, ?, ?)", rows)
+            database.executemany("INSERT OR REPLACE INTO recovered VALUES (?, ?)", recovered)
             if self.partial_line:
                 database.execute("DELETE FROM torn")
             self._journal.settle(position)
@@ -348,6 +366,7 @@ class Checkpoint:
                 if watermark and oldest < (before := min(watermark.until, newest) - _RETENTION):
                     values = (channel, before)
                     database.execute("DELETE FROM written WHERE channel = ? AND at < ?", values)
+            database.execute("DELETE FROM recovered WHERE id NOT IN (SELECT id FROM written)")
 
     def close(self) -> None:
         """Save the watermarks and release the lock."""

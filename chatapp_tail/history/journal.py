@@ -26,6 +26,7 @@ CREATE TABLE journal (
     first INTEGER PRIMARY KEY, last INTEGER, events INTEGER, has_gap INTEGER, items BLOB);
 CREATE TABLE ahead (number INTEGER, part INTEGER, PRIMARY KEY (number, part)) WITHOUT ROWID;
 CREATE TABLE position (id INTEGER PRIMARY KEY, number INTEGER);
+CREATE TABLE recovered (id TEXT PRIMARY KEY, content INTEGER) WITHOUT ROWID;
 """
 
 WHOLE = 0

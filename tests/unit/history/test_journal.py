@@ -122,7 +122,8 @@ def test_a_checkpoint_of_version_2_gets_one(tmp_path: Path) -> None:
     with closing(Checkpoint("x", tmp_path)) as made:
         made.begin(CHANNEL, 5)
         made._database.executescript(
-            "DROP TABLE journal; DROP TABLE ahead; DROP TABLE position; PRAGMA user_version=2"
+            "DROP TABLE journal; DROP TABLE ahead; DROP TABLE position;"
+            "DROP TABLE recovered; PRAGMA user_version=2"
         )
     with closing(Checkpoint("x", tmp_path)) as made:
         assert made.watermarks[CHANNEL].until == 5

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import replace
 
-from ..chatapp.records import Record
+from ..chatapp.records import Record, Source
 from ..errors import OutputError, UsageError
 from ..files import state_directory
 from ..items import Gap
+from .dedup import content_hash
 from .journal import TABLES as JOURNAL_TABLES
-from .journal import Journal
+from .journal import Ahead, Journal
 from .message_times import MessageTimes
 
 if TYPE_CHECKING:
@@ -237,6 +238,16 @@ class Checkpoint:
             rows = self._query("SELECT id FROM written ORDER BY at")
             return msgspec.convert([record_id for (record_id,) in rows], list[str])
 
+    def recovered(self) -> dict[str, int]:
+        """Return id and content hash of messages from history whose live copies may be journaled.
+
+        None where the journal is empty.
+        """
+        with self._transaction("read") as database:
+            if not self._journal.size:
+                database.execute("DELETE FROM recovered")
+            return dict(self._query("SELECT * FROM recovered WHERE content NOT NULL"))
+
     def mark_partial(self) -> None:
         """Record that a line is partially written."""
         with self._transaction() as database:
@@ -244,15 +255,22 @@ class Checkpoint:
         self.partial_line = True
 
     def commit(
-        self, records: Iterable[Record], position: int = 0, ahead: Sequence[int] = ()
+        self, records: Iterable[Record], position: int = 0, ahead: Sequence[Ahead] = ()
     ) -> None:
         """Record what has been written; no line is partial any more.
 
         All items of the journal up to `position` are settled with it, and those of `ahead`.
         """
+        records = list(records)
         rows = [(record.id, record.channel, record.received) for record in records]
+        recovered = [
+            (record.id, content_hash(record.data))
+            for record in records
+            if record.source is Source.BACKFILL
+        ]
         with self._transaction() as database:
             database.executemany("INSERT OR REPLACE INTO written VALUES (?, ?, ?)", rows)
+            database.executemany("INSERT OR REPLACE INTO recovered VALUES (?, ?)", recovered)
             if self.partial_line:
                 database.execute("DELETE FROM torn")
             self._journal.settle(position)
@@ -347,6 +365,7 @@ class Checkpoint:
                 if watermark and oldest < (before := min(watermark.until, newest) - _RETENTION):
                     values = (channel, before)
                     database.execute("DELETE FROM written WHERE channel = ? AND at < ?", values)
+            database.execute("DELETE FROM recovered WHERE id NOT IN (SELECT id FROM written)")
 
     def close(self) -> None:
         """Save the watermarks and release the lock."""

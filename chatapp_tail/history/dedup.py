@@ -8,9 +8,11 @@ not enough to tell: history may have the same content in another form.
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from hashlib import blake2b
 from itertools import islice
 from math import inf
+from types import MappingProxyType
 from typing import NamedTuple
 
 from ..chatapp.records import Record, Source
@@ -25,11 +27,14 @@ An id that is dropped too early causes a duplicate, never a loss.
 
 _LIVE = Source.LIVE
 _TEXTS = ("text", "caption")
+_NONE: Mapping[str, int] = MappingProxyType({})
 _NOTHING: tuple[object, ...] = (None, "", [], {})
 
 
 class Deduplicator:
     """Recently written ids; `seen` come from a checkpoint and are dated `now`.
+
+    `recovered` has the `content_hash` of those that came from history: the live copy may follow.
 
     `now` is in nanoseconds, as is the `received` of records. `keep_since` returns the moment since
     which no id of a live message may be dropped; infinity while no gap is read.
@@ -38,13 +43,16 @@ class Deduplicator:
     def __init__(
         self,
         seen: Iterable[str] = (),
+        recovered: Mapping[str, int] = _NONE,
         *,
         now: int = 0,
         keep_since: Callable[[], float] = lambda: inf,
     ) -> None:
         # Oldest first; moving one to the end is removing and adding it.
         self._live = dict.fromkeys(seen, now)
-        self._from_history: dict[str, _Fingerprint] = {}
+        self._from_history = {
+            name: _Fingerprint(None, content) for name, content in recovered.items()
+        }
         self._keep_since = keep_since
         self._capacity = self._prune_at = CAPACITY + len(self._live)
 
@@ -70,7 +78,7 @@ class Deduplicator:
         fingerprints = self._from_history
         if record.id in fingerprints:
             return False
-        fingerprints[record.id] = _Fingerprint(hash(record.data), _content_hash(record.data))
+        fingerprints[record.id] = _Fingerprint(hash(record.data), content_hash(record.data))
         if len(fingerprints) > CAPACITY:
             for name in list(islice(fingerprints, 1 + CAPACITY // 100)):
                 del fingerprints[name]
@@ -90,9 +98,9 @@ class Deduplicator:
 
 
 class _Fingerprint(NamedTuple):
-    """Hashes of a message: of its bytes, and of its content."""
+    """Hashes of a message: of its bytes, None for one of an earlier run, and of its content."""
 
-    item: int
+    item: int | None
     content: int | None
 
 
@@ -100,13 +108,13 @@ def _matches(item: bytes, fingerprint: _Fingerprint) -> bool:
     """Return whether an item has the same content."""
     if hash(item) == fingerprint.item:
         return True
-    return fingerprint.content is not None and _content_hash(item) == fingerprint.content
+    return fingerprint.content is not None and content_hash(item) == fingerprint.content
 
 
-def _content_hash(item: bytes) -> int | None:
+def content_hash(item: bytes) -> int | None:
     """Return a hash of the content of a message, or of the whole message if it has none.
 
-    None if it is not a JSON object.
+    It has 63 bits and is the same in every process. None if it is not a JSON object.
     """
     try:
         message = json.loads(item)
@@ -114,7 +122,8 @@ def _content_hash(item: bytes) -> int | None:
             return None
         content = _normalised(message.get("message"))
         seen = _normalised(message) if content in _NOTHING else [message.get("type"), content]
-        return hash(json.dumps(seen, sort_keys=True))
+        digest = blake2b(json.dumps(seen, sort_keys=True).encode(), digest_size=8).digest()
+        return int.from_bytes(digest) >> 1
     except (ValueError, RecursionError):
         return None
 

@@ -5,14 +5,17 @@ settled. So what a kill or an outage of the output interrupts is delivered by th
 statuses and tags, which history does not have.
 
 Items are numbered; a row holds those that came together. `position` is the number up to which all
-is settled, `ahead` the numbers beyond it that were settled before their turn.
+is settled, `ahead` has what was settled beyond it: items, and parts of events.
 """
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
+from ..chatapp.records import decode
+from ..formats.webhook import webhook_body
 from ..items import ChannelEvent, Gap, Item
 
 if TYPE_CHECKING:
@@ -21,9 +24,15 @@ if TYPE_CHECKING:
 TABLES = """
 CREATE TABLE journal (
     first INTEGER PRIMARY KEY, last INTEGER, events INTEGER, has_gap INTEGER, items BLOB);
-CREATE TABLE ahead (number INTEGER PRIMARY KEY);
+CREATE TABLE ahead (number INTEGER, part INTEGER, PRIMARY KEY (number, part)) WITHOUT ROWID;
 CREATE TABLE position (id INTEGER PRIMARY KEY, number INTEGER);
+CREATE TABLE recovered (id TEXT PRIMARY KEY, content INTEGER) WITHOUT ROWID;
 """
+
+WHOLE = 0
+"""Stands for all parts of an event."""
+Ahead = tuple[int, int]
+"""(the number of an item, the part of it, which counts from 1, or WHOLE)."""
 
 _encode = msgspec.msgpack.encode
 _decode = msgspec.msgpack.Decoder(list[Item]).decode
@@ -53,9 +62,9 @@ class Journal:
         row = self._row("SELECT last FROM journal ORDER BY first LIMIT 1")
         return int(row[0]) if row else self.next_number
 
-    def rows(self) -> list[int]:
-        """Return the number with which each row begins, oldest first."""
-        return [first for (first,) in self._execute("SELECT first FROM journal ORDER BY first")]
+    def rows(self) -> list[tuple[int, int]]:
+        """Return the number with which each row begins and how many events it has, in order."""
+        return self._execute("SELECT first, events FROM journal ORDER BY first").fetchall()
 
     def first_gap(self) -> float:
         """Return the number of the first gap that is not settled; infinity if there is none."""
@@ -87,14 +96,14 @@ class Journal:
     def events_left(self) -> int:
         """Return how many events are not settled."""
         (events,) = self._row("SELECT coalesce(sum(events), 0) FROM journal")
-        (ahead,) = self._row("SELECT count(*) FROM ahead")
+        (ahead,) = self._row("SELECT count(*) FROM ahead WHERE part = 0")
         row = self._row("SELECT first, items FROM journal ORDER BY first LIMIT 1")
         settled = row and _decode(row[1])[: max(0, self.position + 1 - row[0])]
         return int(events) - int(ahead) - sum(type(item) is ChannelEvent for item in settled or ())
 
     def settled_ahead(self, first: int, last: int) -> set[int]:
         """Return the numbers from `first` to `last` that were settled before their turn."""
-        statement = "SELECT number FROM ahead WHERE number BETWEEN ? AND ?"
+        statement = "SELECT number FROM ahead WHERE part = 0 AND number BETWEEN ? AND ?"
         return {number for (number,) in self._execute(statement, (first, last))}
 
     def settle(self, number: int) -> None:
@@ -113,7 +122,39 @@ class Journal:
         self._execute("DELETE FROM ahead WHERE number <= ?", (number,))
         self._first_row_ends = self._oldest_last()
 
-    def settle_ahead(self, numbers: Sequence[int]) -> None:
-        """Note items that are settled while older ones are not."""
-        for number in numbers:
-            self._execute("INSERT OR IGNORE INTO ahead VALUES (?)", (number,))
+    def settle_ahead(self, ahead: Sequence[Ahead]) -> None:
+        """Note items, or parts of them, that are settled while older ones are not."""
+        for number_and_part in ahead:
+            self._execute("INSERT OR IGNORE INTO ahead VALUES (?, ?)", number_and_part)
+
+    def drop_settled_parts(self) -> None:
+        """Take out of events what was settled of them; the parts that are left count from 1."""
+        whole = "SELECT number FROM ahead WHERE part = 0"
+        parts: dict[int, set[int]] = {}
+        for number, part in self._execute(f"SELECT * FROM ahead WHERE number NOT IN ({whole})"):
+            parts.setdefault(number, set()).add(part)
+        for number, settled in parts.items():
+            self._drop_parts(number, settled)
+        self._execute("DELETE FROM ahead WHERE part > 0")
+
+    def _drop_parts(self, number: int, settled: set[int]) -> None:
+        statement = "SELECT first, items FROM journal WHERE ? BETWEEN first AND last"
+        if row := self._execute(statement, (number,)).fetchone():
+            first, items = row[0], _decode(row[1])
+            items[number - first] = _without(items[number - first], settled)
+            data = _encode(items)
+            self._execute("UPDATE journal SET items = ? WHERE first = ?", (data, first))
+            self.size += len(data) - len(row[1])
+
+
+def _without(item: Item, parts: set[int]) -> Item:
+    """Return an event without these parts."""
+    if not isinstance(item, ChannelEvent):
+        return item
+    decoded = decode(item)
+    left = [record for record in decoded.records if record.part not in parts]
+    if not left:
+        return item
+    queue = msgspec.json.encode(left[0].queue)
+    data = b'{"queue":%b,"payload":%b}' % (queue, webhook_body(decoded, left))
+    return replace(item, data=data)

@@ -140,6 +140,7 @@ def set_up_backfill(
     )
     deduplicator = Deduplicator(
         checkpoint.written() if checkpoint else (),
+        checkpoint.recovered() if checkpoint else {},
         now=time.time_ns(),
         keep_since=backfill.keep_since,
     )

@@ -9,6 +9,7 @@ from ..chatapp.records import Decoded, Record, chat_of
 from ..errors import DestinationFailed
 from ..formats import Format
 from ..history.checkpoint import Checkpoint
+from ..history.journal import Ahead
 from ..sinks.dead_letters import DeadLetters
 from ..sinks.delivery import Delivered, Delivery, Failed, Outcome, Refused, Retried, Sink, Trouble
 from .delivery_report import DeliveryReport
@@ -137,7 +138,8 @@ class Forwarder:
         given = deliveries[: int(min(self._wanted, len(deliveries)))]
         self._wanted -= len(given)
         if given:
-            self._ledger.give(given, position if len(given) == len(deliveries) else position - 1)
+            # An event beyond the count is left to the next run, whole.
+            self._ledger.give(given, position if len(given) == len(deliveries) else 0)
             self._sink.give(given)
             self._collect()
         while self._is_full():
@@ -220,7 +222,7 @@ class Forwarder:
             case Retried() | Trouble():
                 return []
 
-    def _commit(self, records: list[Record], position: int, ahead: list[int]) -> None:
+    def _commit(self, records: list[Record], position: int, ahead: list[Ahead]) -> None:
         if self._checkpoint:
             messages = [record for record in records if record.event == "message"]
             self._checkpoint.commit(messages, position, ahead)

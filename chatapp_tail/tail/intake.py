@@ -9,7 +9,7 @@ from typing import Protocol
 
 from ..history.checkpoint import Checkpoint
 from ..items import ChannelEvent, Gap, Item, Ready, Status, Stopped, Watermarks
-from ..spool import Spool
+from ..spool import Spool, count_events
 
 _MEMORY = 16 * 1024 * 1024
 """Bytes of journaled rows that stay in memory as well until they are taken."""
@@ -51,7 +51,11 @@ class Intake(Protocol):
 
     @property
     def events_left(self) -> int:
-        """How many events are still to be taken."""
+        """How many events are still to be taken; for any thread."""
+        ...
+
+    def events_unsettled(self) -> int:
+        """Return how many events are still to be taken, or are kept as they are not settled."""
         ...
 
     @property
@@ -108,6 +112,10 @@ class DirectIntake:
         """How many events the spool has."""
         return self._spool.events_left
 
+    def events_unsettled(self) -> int:
+        """Return how many events the spool has."""
+        return self._spool.events_left
+
     @property
     def failure(self) -> str | None:
         """Why the spool keeps no more items."""
@@ -134,12 +142,17 @@ class JournaledIntake:
         self._checkpoint = checkpoint
         self._limit = limit
         """Bytes of the journal; beyond, the spool keeps items."""
-        with checkpoint.journal("read") as journal:
-            self._rows = deque((first, None) for first in journal.rows())  # type: deque[tuple[int, Sequence[Item] | None]]
+        with checkpoint.journal() as journal:
+            journal.drop_settled_parts()
+            self._rows: deque[tuple[int, int, Sequence[Item] | None]] = deque(
+                (first, events, None) for first, events in journal.rows()
+            )
+            """Rows that were not taken: the first number, how many events, and the items if they
+            are in memory."""
             self._barrier = journal.first_gap()
             """The number from which on events wait for a gap of an earlier run."""
             self._own = journal.next_number
-        """The number of this run's first item."""
+            """The number of this run's first item."""
         self._memory = 0
         """Bytes of the rows that are in memory."""
         self._early: list[Status | Gap] = []
@@ -169,18 +182,18 @@ class JournaledIntake:
         size = _size(items)
         if self._memory + size <= _MEMORY:
             self._memory += size
-            self._rows.append((first, items))
+            self._rows.append((first, count_events(items), items))
         else:
-            self._rows.append((first, None))
+            self._rows.append((first, count_events(items), None))
         return True
 
     def take(self) -> Batch | None:
         """Return the next items, in the order in which they came."""
-        if not self._rows:
-            # One batch: what is not moved keeps the spool's reader from running far ahead.
-            self._move()
+        # Also while older rows are left, or wait: what comes must outlast a kill. One batch: what
+        # is not moved keeps the spool's reader from running far ahead.
+        self._move()
         while self._rows and not self._waits():
-            first, items = self._rows.popleft()
+            first, _, items = self._rows.popleft()
             if items is None:
                 first, items = self._read(first)
             else:
@@ -197,7 +210,7 @@ class JournaledIntake:
         """Have `take` return items once more."""
         if items:
             self._memory += _size(items)
-            self._rows.appendleft((number, items))
+            self._rows.appendleft((number, count_events(items), items))
 
     def take_early(self) -> "list[Status | Gap]":
         """Return the statuses that go ahead of an earlier run's events."""
@@ -208,7 +221,12 @@ class JournaledIntake:
 
     @property
     def events_left(self) -> int:
-        """How many events the journal and the spool have."""
+        """How many events are still to be taken; for any thread."""
+        rows = sum([events for _, events, _ in self._rows.copy()])
+        return rows + self._spool.events_left
+
+    def events_unsettled(self) -> int:
+        """Return how many events the journal and the spool have, of all that came."""
         with self._checkpoint.journal("read") as journal:
             return journal.events_left() + self._spool.events_left
 

@@ -1,4 +1,4 @@
-"""What was given to a destination and is not settled: only the settled prefix counts as done.
+"""What was given to a destination and is not settled: only the settled prefix moves the position.
 
 Acknowledgements may come in any order. What stands between deliveries, such as the move of a
 watermark, takes its turn behind all that was given before it.
@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from ..chatapp.records import Record
+from ..history.journal import WHOLE, Ahead
 from ..sinks.delivery import Delivery
 
 _OVERHEAD = 500
@@ -15,40 +16,32 @@ _OVERHEAD = 500
 
 
 class _Entry:
-    """A delivery, or an action; `settled` means nothing more is waited for.
+    """An event, or an action; `left` of its deliveries are not settled.
 
-    `position` is settled with all entries before it; with this one alone if it `is_whole`, the only
-    delivery of its event.
+    All items of the journal up to `position` are settled with it and all entries before it, the one
+    at `position` with it alone, and a part of that with each delivery; 0 for none.
     """
 
-    __slots__ = ("action", "is_whole", "position", "records", "settled", "size")
+    __slots__ = ("action", "left", "position")
 
     def __init__(
-        self,
-        records: Sequence[Record],
-        size: int,
-        position: int,
-        *,
-        is_whole: bool = False,
-        action: Callable[[], None] | None = None,
+        self, left: int, position: int = 0, action: Callable[[], None] | None = None
     ) -> None:
-        self.records = records
-        self.size = size
+        self.left = left
         self.position = position
-        self.is_whole = is_whole
         self.action = action
-        self.settled = action is not None
 
 
-Commit = Callable[[list[Record], int, list[int]], None]
-"""(records, position, ahead): these records are settled, and with them all items of the journal up
-to the position, and single ones ahead of it."""
+Commit = Callable[[list[Record], int, list[Ahead]], None]
+"""(records, position, ahead): these records are settled, in whatever order, and all items of the
+journal up to the position, and single ones or parts of them ahead of it."""
 
 
 class Ledger:
     """Deliveries that are under way, oldest first.
 
-    `commit` is called with what is settled, before the actions behind it.
+    `commit` is called with what is settled, before the actions behind it. Records do not wait for
+    their turn: history may have their messages, and a later run must know that they are delivered.
     """
 
     def __init__(self, commit: Commit) -> None:
@@ -56,50 +49,61 @@ class Ledger:
         """Bytes under way, approximately."""
         self._commit = commit
         self._order: deque[_Entry] = deque()
-        """Deliveries and actions in the order in which they were given."""
-        self._unsettled: dict[int, _Entry] = {}
-        """Deliveries by their number."""
+        """Events and actions in the order in which they were given."""
+        self._unsettled: dict[int, tuple[_Entry, Delivery]] = {}
+        """Deliveries by their number, each with its event."""
 
     def __len__(self) -> int:
         """How many deliveries are not settled."""
         return len(self._unsettled)
 
     def give(self, deliveries: Sequence[Delivery], position: int) -> None:
-        """Note deliveries as under way; `position` in the journal is settled with the last one."""
+        """Note the deliveries of one event, whose place in the journal is `position`."""
+        entry = _Entry(len(deliveries), position)
+        self._order.append(entry)
         for delivery in deliveries:
-            size = _OVERHEAD + 2 * len(delivery.body)
-            last = position if delivery is deliveries[-1] else 0
-            entry = _Entry(delivery.records, size, last, is_whole=len(deliveries) == 1)
-            self._order.append(entry)
-            self._unsettled[delivery.number] = entry
-            self.size += size
+            self._unsettled[delivery.number] = entry, delivery
+            self.size += _size(delivery)
 
     def after(self, action: Callable[[], None]) -> None:
         """Call `action` once everything given so far is settled, at once if it is."""
         if self._order:
-            self._order.append(_Entry((), 0, 0, action=action))
+            self._order.append(_Entry(0, action=action))
         else:
             action()
 
     def settle(self, numbers: Sequence[int]) -> None:
-        """Note deliveries as done, and commit what is settled from the oldest on."""
+        """Note deliveries as done, and commit them, and what is settled from the oldest on."""
         done = [self._unsettled.pop(number) for number in numbers]
-        for entry in done:
-            entry.settled = True
-            self.size -= entry.size
         records: list[Record] = []
+        for entry, delivery in done:
+            entry.left -= 1
+            self.size -= _size(delivery)
+            records += delivery.records
         position = 0
-        while self._order and self._order[0].settled:
+        while self._order and not self._order[0].left:
             entry = self._order.popleft()
-            records += entry.records
             position, entry.position = max(position, entry.position), 0
             if entry.action:
                 self._commit_all(records, position, [])
                 records, position = [], 0
                 entry.action()
-        ahead = [entry.position for entry in done if entry.position and entry.is_whole]
+        ahead = [part for entry, delivery in done for part in _ahead(entry, delivery)]
         self._commit_all(records, position, ahead)
 
-    def _commit_all(self, records: list[Record], position: int, ahead: list[int]) -> None:
+    def _commit_all(self, records: list[Record], position: int, ahead: list[Ahead]) -> None:
         if records or position or ahead:
             self._commit(records, position, ahead)
+
+
+def _ahead(entry: _Entry, delivery: Delivery) -> list[Ahead]:
+    """Return what is settled with a delivery, unless all before it is settled as well."""
+    if not entry.position:
+        return []
+    if not entry.left:
+        return [(entry.position, WHOLE)]
+    return [(entry.position, record.part) for record in delivery.records]
+
+
+def _size(delivery: Delivery) -> int:
+    return _OVERHEAD + 2 * len(delivery.body)

@@ -111,6 +111,8 @@ class Tail:
         """Prints the summary that `request` asks for."""
         self._gaps = GapDelivery(backfill, checkpoint)
         """Messages from history, and what they hold back."""
+        self._fill_due = 0.0
+        """When to secure again what has come and cannot be given (monotonic)."""
         self._progress = progress
         """Shows how much of history is read; returns the seconds until its next call."""
         self._requested = False
@@ -305,7 +307,7 @@ class Tail:
 
     def _stalled_end(self, taken: int) -> End:
         """Return the end after a stall; besides the spool's events, `taken` ones are lost."""
-        left = self.events_left
+        left = self._intake.events_unsettled()
         if not self._intake.kept:
             left += taken + self._output.unsettled
         if self._intake.failure:
@@ -348,8 +350,8 @@ class Tail:
         if self._intake.kept and not taking:
             seconds = min(seconds, _FILL_EVERY)
         room = self._poll(min(seconds, at_most), for_room=for_room, taking=taking)
-        if not (taking or room):
-            self._intake.fill()  # what cannot be given yet must outlast a kill
+        if not taking:
+            self._fill()
         self._output.just_polled = not for_room
         self._answer_request()
         now = time.monotonic()
@@ -358,6 +360,12 @@ class Tail:
         if for_room and not room and now >= self._deadlines.shutdown.stall_deadline:
             raise OutputStalled
         return room
+
+    def _fill(self) -> None:
+        """Secure what has come, if that was not just done: it must outlast a kill."""
+        if time.monotonic() >= self._fill_due:
+            self._intake.fill()
+            self._fill_due = time.monotonic() + _FILL_EVERY
 
     def _poll(self, seconds: float, *, for_room: bool, taking: bool) -> bool:
         """Wait for descriptors; return whether there is room. May raise BrokenPipe."""

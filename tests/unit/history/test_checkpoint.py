@@ -12,11 +12,13 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from chatapp_tail.chatapp.records import Record
 from chatapp_tail.errors import ExitStatus, OutputError, UsageError
 from chatapp_tail.history import checkpoint as module
 from chatapp_tail.history.checkpoint import Checkpoint, Watermark
+from chatapp_tail.history.dedup import content_hash
 from tests.conftest import LiveProcess, StartProcess
 from tests.factories import gap, record
 
@@ -284,6 +286,18 @@ def test_ids_are_there_again_oldest_first(checkpoint: Checkpoint) -> None:
         assert again.written() == ["a", "b", "c"]
 
 
+def test_what_came_from_history_is_known_while_the_journal_may_have_its_live_copy(
+    checkpoint: Checkpoint,
+) -> None:
+    with checkpoint.journal() as journal:
+        journal.append([gap()])
+    checkpoint.commit([record("a"), replace(record("b"), source=Source.BACKFILL)])
+    with closing(reopened(checkpoint)) as again:
+        assert again.recovered() == {"b": content_hash(b"{}")}
+        again.settle(1)
+        assert again.recovered() == {}
+
+
 def test_what_is_written_twice_is_as_old_as_the_last_time(checkpoint: Checkpoint) -> None:
     checkpoint.commit([message("a", T), message("b", T + 1)])
     checkpoint.commit([message("a", T + 2)])
@@ -404,6 +418,7 @@ def test_nobody_else_may_read_it(tmp_path: Path) -> None:
 OPEN = """
 import sys
 from pathlib import Path
+from chatapp_tail.history.dedup import content_hash
 from chatapp_tail.history.checkpoint import Checkpoint
 from chatapp_tail.errors import ChatAppTailError
 try:
@@ -418,6 +433,7 @@ WRITE = """
 import sys
 from pathlib import Path
 from chatapp_tail.chatapp.records import Record, Source
+from chatapp_tail.history.dedup import content_hash
 from chatapp_tail.history.checkpoint import Checkpoint
 checkpoint = Checkpoint("default", Path(sys.argv[1]))
 checkpoint.begin("a", 1)

@@ -10,10 +10,11 @@ import pytest
 
 from chatapp_tail.chatapp.records import Record, Source
 from chatapp_tail.history import dedup as module
-from chatapp_tail.history.dedup import CAPACITY, Deduplicator
+from chatapp_tail.history.dedup import CAPACITY, Deduplicator, content_hash
 from tests.factories import record
 
 HOUR = 3600 * 10**9
+CONTENT_HASH = 7196660447248860338
 LIVE, HISTORY = Source.LIVE, Source.BACKFILL
 STATUSES = ("messageStatus", "chatTag", "chatConversation", "made-up")
 
@@ -53,6 +54,22 @@ def test_what_an_earlier_run_showed_does_not_come_from_history() -> None:
 
 def test_what_an_earlier_run_showed_and_the_server_says_again_is_shown() -> None:
     assert shows(Deduplicator(["a"], now=5), "a", LIVE, 6)
+
+
+def test_the_live_copy_of_what_an_earlier_run_read_from_history_is_a_double() -> None:
+    """It waits in the journal behind the gap, whose messages that run delivered and no more."""
+    content = content_hash(b"{}")
+    assert content is not None
+    deduplicator = Deduplicator(["a", "b"], {"a": content, "b": content + 1})
+    assert not shows(deduplicator, "a", HISTORY)
+    assert not shows(deduplicator, "a", LIVE)
+    assert shows(deduplicator, "a", LIVE), "once"
+    assert shows(deduplicator, "b", LIVE), "it was edited"
+
+
+def test_the_content_hash_is_the_same_in_every_process() -> None:
+    assert content_hash(b'{"type":"text","message":{"text":"x"}}') == CONTENT_HASH
+    assert content_hash(b"no JSON") is None
 
 
 @pytest.mark.parametrize("event", STATUSES)

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from chatapp_tail.chatapp.records import decode
 from chatapp_tail.errors import OutputError
 from chatapp_tail.history.checkpoint import Checkpoint
-from chatapp_tail.items import Gap, Item, Watermarks
+from chatapp_tail.history.journal import WHOLE
+from chatapp_tail.items import ChannelEvent, Gap, Item, Watermarks
 from tests.factories import CHANNEL, event
 
 EVENTS: list[Item] = [event({"id": number}) for number in range(5)]
@@ -29,7 +31,7 @@ def append(checkpoint: Checkpoint, *items: Item) -> int:
 
 def left(checkpoint: Checkpoint) -> list[list[Item]]:
     with checkpoint.journal() as journal:
-        return [journal.read(first) for first in journal.rows()]
+        return [journal.read(first) for first, _ in journal.rows()]
 
 
 def reopened(checkpoint: Checkpoint) -> Checkpoint:
@@ -77,12 +79,31 @@ def test_numbers_go_on_when_everything_was_settled(checkpoint: Checkpoint) -> No
 
 def test_what_is_settled_ahead_is_known_until_its_turn(checkpoint: Checkpoint) -> None:
     append(checkpoint, *EVENTS)
-    checkpoint.commit((), 1, [3, 5])
+    checkpoint.commit((), 1, [(3, WHOLE), (5, WHOLE)])
     with closing(reopened(checkpoint)) as again, again.journal() as journal:
         assert journal.settled_ahead(1, 5) == {3, 5}
         assert journal.events_left() == 2
         journal.settle(5)
         assert journal.settled_ahead(1, 5) == set()
+
+
+def test_parts_that_are_settled_leave_their_event(checkpoint: Checkpoint) -> None:
+    of_three = event({"id": 1}, {"id": 2}, {"id": 3})
+    append(checkpoint, EVENTS[0], of_three, EVENTS[1])
+    checkpoint.commit((), 0, [(2, 2), (3, 1), (3, WHOLE)])
+    with closing(reopened(checkpoint)) as again:
+        with again.journal() as journal:
+            journal.drop_settled_parts()
+            assert journal.settled_ahead(1, 3) == {3}
+            assert journal.events_left() == 2
+            journal.settle_ahead([(2, 1)])  # of those that are left
+            journal.drop_settled_parts()
+        ((_, item, _),) = left(again)
+        assert isinstance(item, ChannelEvent)
+        (only,) = decode(item).records
+        assert (only.data, only.queue) == (b'{"id": 3}', "Telegram.Broadcast.Message")
+        again.settle(3)
+        assert again.journal_size == 0
 
 
 def test_the_first_gap_that_is_not_settled(checkpoint: Checkpoint) -> None:
@@ -102,7 +123,8 @@ def test_a_checkpoint_of_version_2_gets_one(tmp_path: Path) -> None:
     with closing(Checkpoint("x", tmp_path)) as made:
         made.begin(CHANNEL, 5)
         made._database.executescript(
-            "DROP TABLE journal; DROP TABLE ahead; DROP TABLE position; PRAGMA user_version=2"
+            "DROP TABLE journal; DROP TABLE ahead; DROP TABLE position;"
+            "DROP TABLE recovered; PRAGMA user_version=2"
         )
     with closing(Checkpoint("x", tmp_path)) as made:
         assert made.watermarks[CHANNEL].until == 5

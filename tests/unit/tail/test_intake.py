@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from chatapp_tail.history.checkpoint import Checkpoint
+from chatapp_tail.history.journal import WHOLE
 from chatapp_tail.items import ChannelEvent, Gap, Item, Ready, StopCause, Stopped, Watermarks
 from chatapp_tail.spool import Spool
 from chatapp_tail.tail import intake as module
@@ -77,6 +78,15 @@ def test_items_come_in_order_with_their_numbers(run: Run) -> None:
     assert run.intake.take() is None
 
 
+def test_what_comes_while_older_rows_are_left_outlasts_a_kill(directory: Path) -> None:
+    earlier(directory, EVENTS[0])
+    with closing(Run(directory)) as run:
+        run.put(EVENTS[1])
+        assert run.intake.take() == (1, [EVENTS[0]])
+    with closing(Run(directory)) as run:
+        assert run.take() == EVENTS[:2]
+
+
 def test_what_is_put_back_comes_again(run: Run) -> None:
     run.put(*EVENTS[:3])
     assert run.intake.take()
@@ -119,7 +129,7 @@ def test_events_of_an_earlier_run_come_first_and_its_statuses_do_not(directory: 
 def test_what_was_settled_ahead_does_not_come_again(directory: Path) -> None:
     earlier(directory, *EVENTS[:4])
     with closing(Run(directory)) as run:
-        run.checkpoint.commit((), 1, [3])
+        run.checkpoint.commit((), 1, [(3, WHOLE)])
     with closing(Run(directory)) as run:
         assert run.take() == [EVENTS[1], EVENTS[3]]
 
@@ -132,10 +142,9 @@ def test_what_stood_behind_a_gap_waits_until_this_run_is_ready(directory: Path) 
         start = Gap(CHANNEL, 1, 9, "not running")
         run.put(start, EVENTS[3], PROVEN)
         assert run.take() == []
-        run.intake.fill()
         assert run.intake.take_early() == [start]
         run.put(READY, EVENTS[4])
-        run.intake.fill()
+        assert run.take() == []
         assert run.intake.take_early() == [READY]
         expected: Sequence[Item] = [EVENTS[1], EVENTS[2], EVENTS[3], PROVEN, EVENTS[4]]
         assert run.take() == expected
@@ -155,9 +164,8 @@ def test_the_end_keeps_its_place(directory: Path) -> None:
     earlier(directory, GAP, EVENTS[1])
     with closing(Run(directory)) as run:
         run.put(Stopped(1, StopCause.ASKED, "asked"))
-        run.intake.fill()
-        assert run.intake.take_early() == []
         assert run.take() == []
+        assert run.intake.take_early() == []
 
 
 def test_a_gap_that_is_settled_is_no_barrier(directory: Path) -> None:

@@ -31,7 +31,7 @@ from chatapp_tail.sinks.stdout import Stdout
 from chatapp_tail.spool import Spool
 from chatapp_tail.tail import deadlines
 from chatapp_tail.tail.deadlines import Heartbeat, Limits
-from chatapp_tail.tail.intake import DirectIntake
+from chatapp_tail.tail.intake import DirectIntake, Intake
 from chatapp_tail.tail.line_writer import LineWriter
 from chatapp_tail.tail.loop import End, Meta, Tail
 from chatapp_tail.tail.pipeline import Pipeline
@@ -97,6 +97,7 @@ class Run:
         meta: Meta | None = None,
         heartbeat: Heartbeat | None = None,
         fetch: Fetch | None = None,
+        intake: Intake | None = None,
     ) -> Tail:
         backfill = None
         if fetch:
@@ -105,17 +106,20 @@ class Run:
         pipeline = Pipeline(by_event([], []), None, format_raw, Summary())
         limits = limits or Limits()
         stdout = Stdout(self.writer, resumed=False)
+
+        def open_output(wait: Callable[[], bool]) -> LineWriter:
+            self.wait_for_room = wait
+            return LineWriter(stdout, pipeline, None, count=limits.count, wait_for_room=wait)
+
         tail = Tail(
             self.connection,
-            DirectIntake(self.spool),
+            intake or DirectIntake(self.spool),
             self.alarm,
             pipeline=pipeline,
             listeners=[lambda status: self.told.append((status, self.events()))],
             meta=meta,
             limits=limits,
-            open_output=lambda wait: LineWriter(
-                stdout, pipeline, None, count=limits.count, wait_for_room=wait
-            ),
+            open_output=open_output,
             on_request=self._on_request,
             heartbeat=heartbeat,
             backfill=backfill,
@@ -346,3 +350,26 @@ def test_events_left_counts_those_behind_a_gap_that_is_not_filled(run: Run) -> N
     tail.run()
     assert left == [2]
     assert run.events() == [1, 2, 3]
+
+
+class CountedIntake(DirectIntake):
+    """Counts how often what has come was secured."""
+
+    kept = True
+
+    def __init__(self, spool: Spool) -> None:
+        super().__init__(spool)
+        self.fills = 0
+
+    def fill(self) -> None:
+        self.fills += 1
+
+
+def test_what_comes_is_secured_although_there_is_always_room_after_a_wait(run: Run) -> None:
+    """A slow destination that acknowledges one event after the other makes room each time."""
+    intake = CountedIntake(run.spool)
+    run.tail(intake=intake)
+    assert run.wait_for_room()
+    assert intake.fills == 1
+    assert run.wait_for_room()
+    assert intake.fills == 1, "but not at each wait"

@@ -169,8 +169,7 @@ class Tail:
                 self._wait(at_most=0.0)
             # In turns once live events no longer wait, so that neither starves the other.
             had_history = self._take_history()
-            for item in self._intake.take_early():
-                self._take_status(item)
+            self._take_early()
             if self._live_waits:
                 if not had_history:
                     self._wait()
@@ -178,7 +177,7 @@ class Tail:
                 self._handle(*batch)
             elif time.monotonic() >= self._deadlines.shutdown.close_deadline:
                 self._end = self._requested_end()
-            elif not had_history:
+            elif not had_history and not self._take_early():
                 self._wait()
         return self._end
 
@@ -257,6 +256,13 @@ class Tail:
     def _live_waits(self) -> bool:
         """Whether live events wait in the spool until history has filled the gap before them."""
         return self._gaps.holds and not self._deadlines.shutdown.requested
+
+    def _take_early(self) -> bool:
+        """Take statuses that go ahead of an earlier run's events; return whether there were any."""
+        early = self._intake.take_early()
+        for status in early:
+            self._take_status(status)
+        return bool(early)
 
     def _take_history(self) -> bool:
         """Write messages of a gap that was reached, or report it; return whether there were any."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from chatapp_tail.chatapp.records import Record
+from chatapp_tail.chatapp.records import Record, Source
 from chatapp_tail.errors import ExitStatus, OutputError, UsageError
 from chatapp_tail.history import checkpoint as module
 from chatapp_tail.history.checkpoint import Checkpoint, Watermark
@@ -291,9 +291,9 @@ def test_what_came_from_history_is_known_while_the_journal_may_have_its_live_cop
 ) -> None:
     with checkpoint.journal() as journal:
         journal.append([gap()])
-    checkpoint.commit([record("a"), replace(record("b"), source=Source.BACKFILL)])
+    checkpoint.commit([message("a"), replace(message("b"), source=Source.BACKFILL)])
     with closing(reopened(checkpoint)) as again:
-        assert again.recovered() == {"b": content_hash(b"{}")}
+        assert again.recovered() == {"b": content_hash(message("b").data)}
         again.settle(1)
         assert again.recovered() == {}
 

@@ -121,9 +121,9 @@ def test_events_of_an_earlier_run_come_first_and_its_statuses_do_not(directory: 
     earlier(directory, EVENTS[0], READY, EVENTS[1], PROVEN, EVENTS[2], settled=1)
     with closing(Run(directory)) as run:
         run.put(READY, EVENTS[3])
-        assert run.intake.events_left == 3
+        assert run.intake.events_unsettled() == 3
         assert run.take(settle=True) == [EVENTS[1], EVENTS[2], READY, EVENTS[3]]
-        assert run.intake.events_left == 0
+        assert run.intake.events_unsettled() == 0
 
 
 def test_what_was_settled_ahead_does_not_come_again(directory: Path) -> None:

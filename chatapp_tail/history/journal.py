@@ -96,7 +96,8 @@ class Journal:
     def events_left(self) -> int:
         """Return how many events are not settled."""
         (events,) = self._row("SELECT coalesce(sum(events), 0) FROM journal")
-        (ahead,) = self._row("SELECT count(*) FROM ahead WHERE part = 0")
+        statement = "SELECT count(*) FROM ahead WHERE part = 0 AND number > ?"
+        (ahead,) = self._execute(statement, (self.position,)).fetchone()
         row = self._row("SELECT first, items FROM journal ORDER BY first LIMIT 1")
         settled = row and _decode(row[1])[: max(0, self.position + 1 - row[0])]
         return int(events) - int(ahead) - sum(type(item) is ChannelEvent for item in settled or ())

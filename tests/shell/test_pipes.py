@@ -314,12 +314,16 @@ WRITE_ONLY = (
 def test_a_line_that_a_full_disk_cut_in_a_file_we_may_not_read(
     start_shell: StartShell, tmp_path: Path, sandbox: Sandbox, env: Env
 ) -> None:
-    """As systemd opens them: `StandardOutput=append:` as root, for a service with `User=`."""
+    """As systemd opens them: `StandardOutput=append:` as root, for a service with `User=`.
+
+    Of the limit to the size of files, the checkpoint's own has a megabyte left.
+    """
     events = tmp_path / "events"
-    events.touch(mode=0o200)
+    events.write_bytes((b"x" * 1023 + b"\n") * 800)
+    events.chmod(0o200)
     tail = f'exec {WRITE_ONLY}chatapp-tail {shlex.join(SELECT)} --resume=x >>"$FILE"'
     variables = {**env, "FILE": str(events)}
-    first = start_shell(f"ulimit -f 200; {tail}", env=variables)
+    first = start_shell(f"ulimit -f 1000; {tail}", env=variables)
     subscribed(sandbox)
     publish(sandbox, range(3), "x" * 80_000)
     assert first.wait() == 7

@@ -136,3 +136,11 @@ def test_a_damaged_row_is_a_clear_error(checkpoint: Checkpoint) -> None:
     checkpoint._database.execute("UPDATE journal SET items = x'c1'")
     with pytest.raises(OutputError, match="is damaged"):
         left(checkpoint)
+
+
+def test_what_was_settled_ahead_is_counted_once(checkpoint: Checkpoint) -> None:
+    append(checkpoint, *EVENTS)
+    checkpoint.commit((), 0, [(2, WHOLE)])
+    checkpoint.settle(3)
+    with checkpoint.journal() as journal:
+        assert journal.events_left() == 2

@@ -211,3 +211,20 @@ def test_a_destination_that_is_wrong_for_good_ends_it(forwarding: Forwarding) ->
     with pytest.raises(DestinationFailed, match="answered 410") as failed:
         forwarding.poll()
     assert failed.value.exit_status is ExitStatus.OUTPUT_FAILED
+
+
+def test_of_an_event_that_the_count_cuts_nothing_is_settled(tmp_path: Path) -> None:
+    """Nor of the event before it, which may be under way still."""
+    with closing(Checkpoint("x", tmp_path)) as checkpoint:
+        made = Forwarding(tmp_path, checkpoint, count=2)
+        with checkpoint.journal() as journal:
+            journal.append([event({"id": 1}), event({"id": 2}, {"id": 3})])
+        made.write(1)
+        frame = decode(event({"id": 2}, {"id": 3}))
+        with pytest.raises(OutputStalled):
+            made.forwarder.write(made.make(frame, frame.records), 2)
+        made.sink.acknowledge(2)
+        made.poll()
+        with checkpoint.journal() as journal:
+            assert (journal.position, journal.settled_ahead(1, 2)) == (0, set())
+        made.forwarder.close()

@@ -251,6 +251,15 @@ filter_options = _all(
         " a capital. May be repeated.",
     ),
     option(
+        "--grep-not",
+        "excluded_patterns",
+        group="Filter",
+        type=TEXT,
+        multiple=True,
+        metavar="REGEX",
+        help="Hide messages whose text or caption matches; case as for --grep. May be repeated.",
+    ),
+    option(
         "-w",
         "--where",
         group="Filter",

@@ -1,4 +1,4 @@
-"""Types of option values, how an option is declared, and the options of several commands."""
+"""How an option is declared, and the options of several commands; the tail's own: `command.py`."""
 
 from collections.abc import Callable
 from enum import StrEnum

@@ -51,10 +51,10 @@ _chatapp_tail_values() { # COMMAND OPTION: offer values; fails when it takes non
     :--ca-file) _chatapp_tail_files ;;
     :--token-file) _chatapp_tail_files ;;
     :--log-format) _chatapp_tail_offer text json ;;
-    :--chat | :-g | :--grep | :-w | :--where | :-f | :--format | :--forward-to | :-H | :--header | \
-        :--forward-timeout | :--forward-retry-for | :--exec | :--exec-timeout | :-j | :--jobs | \
-        :--since | :--resume | :--backfill-wait | :-n | :--count | :--for | :--idle | :--ws-url | \
-        :--app-key | :--api-url | :--proxy | :--ping-interval | :--pong-timeout | \
+    :--chat | :-g | :--grep | :--grep-not | :-w | :--where | :-f | :--format | :--forward-to | :-H \
+        | :--header | :--forward-timeout | :--forward-retry-for | :--exec | :--exec-timeout | :-j \
+        | :--jobs | :--since | :--resume | :--backfill-wait | :-n | :--count | :--for | :--idle | \
+        :--ws-url | :--app-key | :--api-url | :--proxy | :--ping-interval | :--pong-timeout | \
         :--connect-timeout | :--max-retries | :--spool-limit | :--profile) ;;
     doctor:-l | doctor:--license) _chatapp_tail_cached licences ;;
     doctor:-m | doctor:--messenger) _chatapp_tail_offer telegram telegramBot grWhatsApp caWhatsApp \
@@ -83,8 +83,8 @@ _chatapp_tail_values() { # COMMAND OPTION: offer values; fails when it takes non
     replay:--forward-secret-file) _chatapp_tail_files ;;
     replay:--forward-ca-file) _chatapp_tail_files ;;
     replay:--dead-letters) _chatapp_tail_files ;;
-    replay:--chat | replay:-g | replay:--grep | replay:-w | replay:--where | replay:-f | \
-        replay:--format | replay:--forward-to | replay:-H | replay:--header | \
+    replay:--chat | replay:-g | replay:--grep | replay:--grep-not | replay:-w | replay:--where | \
+        replay:-f | replay:--format | replay:--forward-to | replay:-H | replay:--header | \
         replay:--forward-timeout | replay:--forward-retry-for | replay:--exec | \
         replay:--exec-timeout | replay:-j | replay:--jobs | replay:-n | replay:--count | \
         replay:--speed) ;;
@@ -96,13 +96,14 @@ _chatapp_tail_values() { # COMMAND OPTION: offer values; fails when it takes non
 _chatapp_tail_options() { # COMMAND
     case $1 in
     '') _chatapp_tail_offer -l --license -m --messenger -c --channel --all -e --event -E \
-        --exclude-event --incoming --outgoing --chat -g --grep -w --where -o --output --json -f \
-        --format --color --time --forward-to -H --header --forward-body --forward-secret-file \
-        --forward-timeout --forward-retry-for --forward-ca-file --exec --exec-timeout -j --jobs \
-        --dead-letters --meta --since --resume --backfill-wait --no-backfill -n --count --for \
-        --idle --ws-url --app-key --api-url --ca-file --proxy --ping-interval --pong-timeout \
-        --connect-timeout --no-reconnect --max-retries --strict --spool-limit --sandbox \
-        --token-file --profile -q --quiet -v --verbose --log-format --version -h --help ;;
+        --exclude-event --incoming --outgoing --chat -g --grep --grep-not -w --where -o --output \
+        --json -f --format --color --time --forward-to -H --header --forward-body \
+        --forward-secret-file --forward-timeout --forward-retry-for --forward-ca-file --exec \
+        --exec-timeout -j --jobs --dead-letters --meta --since --resume --backfill-wait \
+        --no-backfill -n --count --for --idle --ws-url --app-key --api-url --ca-file --proxy \
+        --ping-interval --pong-timeout --connect-timeout --no-reconnect --max-retries --strict \
+        --spool-limit --sandbox --token-file --profile -q --quiet -v --verbose --log-format \
+        --version -h --help ;;
     doctor) _chatapp_tail_offer -l --license -m --messenger -c --channel -o --output --ws-url \
         --app-key --api-url --ca-file --proxy --token-file --profile -h --help ;;
     lines) _chatapp_tail_offer -o --output --api-url --ca-file --proxy --token-file --profile -h \
@@ -111,8 +112,8 @@ _chatapp_tail_options() { # COMMAND
         --proxy --profile -h --help ;;
     logout) _chatapp_tail_offer --profile -h --help ;;
     replay) _chatapp_tail_offer -e --event -E --exclude-event --incoming --outgoing --chat -g \
-        --grep -w --where -o --output --json -f --format --color --time --forward-to -H --header \
-        --forward-body --forward-secret-file --forward-timeout --forward-retry-for \
+        --grep --grep-not -w --where -o --output --json -f --format --color --time --forward-to -H \
+        --header --forward-body --forward-secret-file --forward-timeout --forward-retry-for \
         --forward-ca-file --exec --exec-timeout -j --jobs --dead-letters -n --count --speed -h \
         --help ;;
     sandbox) _chatapp_tail_offer --port --api-port --rate --tls --seed -h --help ;;

@@ -45,9 +45,9 @@ class ViewArguments(msgspec.Struct, frozen=True, kw_only=True):
     """The options that a tail and `replay` have in common: what to show, and how.
 
     The help of an option says what it means.
-    Filter: `events`, `excluded_events`, `incoming`, `outgoing`, `chats`, `patterns` (--grep) and
-    `where`. Output: `output` (--json and --format included), `template` (--format), `color` and
-    `time_style` (--time).
+    Filter: `events`, `excluded_events`, `incoming`, `outgoing`, `chats`, `patterns` (--grep),
+    `excluded_patterns` (--grep-not) and `where`. Output: `output` (--json and --format included),
+    `template` (--format), `color` and `time_style` (--time).
     """
 
     events: Sequence[str]
@@ -56,6 +56,7 @@ class ViewArguments(msgspec.Struct, frozen=True, kw_only=True):
     outgoing: bool
     chats: Sequence[str]
     patterns: Sequence[str]
+    excluded_patterns: Sequence[str]
     where: Sequence[str]
     output: Output
     template: str | None
@@ -232,6 +233,7 @@ def compile_view(arguments: ViewArguments, *, terminal: bool) -> View:
             outgoing=arguments.outgoing,
             chats=arguments.chats,
             grep=grep,
+            grep_not=compile_grep(arguments.excluded_patterns, "--grep-not"),
             where=arguments.where,
         ),
         grep=grep,

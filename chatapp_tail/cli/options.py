@@ -1,4 +1,4 @@
-"""Types of option values, how an option is declared, and the options of several commands."""
+"""How an option is declared, and the options of several commands; the tail's own: `command.py`."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -249,6 +249,15 @@ filter_options = _all(
         metavar="REGEX",
         help="Only messages whose text or caption matches; case-insensitive unless the pattern has"
         " a capital. May be repeated.",
+    ),
+    option(
+        "--grep-not",
+        "excluded_patterns",
+        group="Filter",
+        type=TEXT,
+        multiple=True,
+        metavar="REGEX",
+        help="Hide messages whose text or caption matches; case as for --grep. May be repeated.",
     ),
     option(
         "-w",

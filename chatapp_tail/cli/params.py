@@ -1,4 +1,4 @@
-"""Option values: text → checked value, or a usage error that says what is wrong."""
+"""Types of option values: text → checked value, or a usage error that says what is wrong."""
 
 import re
 import time

@@ -36,6 +36,7 @@ def by_record(
     outgoing: bool = False,
     chats: Iterable[str] = (),
     grep: Grep | None = None,
+    grep_not: Grep | None = None,
     where: Iterable[str] = (),
 ) -> KeepRecord | None:
     """Return one predicate for all filters on records, None if there is none; or UsageError."""
@@ -47,6 +48,8 @@ def by_record(
         keeps.append(by_chat(chats))
     if grep and grep.patterns:
         keeps.append(grep)
+    if grep_not and grep_not.patterns:
+        keeps.append(without(grep_not))
     if where:
         from .where import by_where
 
@@ -89,6 +92,11 @@ def by_chat(wanted: Iterable[str]) -> KeepRecord:
         )
 
     return keep
+
+
+def without(unwanted: Grep) -> KeepRecord:
+    """Keep items whose text and caption match none of the patterns, and those without text."""
+    return lambda record: not unwanted(record)
 
 
 _PHONE = re.compile(r"\+?[0-9\s().-]+")

@@ -1,4 +1,4 @@
-"""`--grep`: regular expressions on the text and caption of an item."""
+"""`--grep` and `--grep-not`: regular expressions on the text and caption of an item."""
 
 import re
 import warnings
@@ -12,7 +12,7 @@ from ..formats.fields import parse_item, text
 
 
 class Grep(msgspec.Struct, frozen=True):
-    """Keeps records whose text or caption matches one of `patterns`."""
+    """Finds records whose text or caption matches one of `patterns`."""
 
     patterns: tuple[re.Pattern[str], ...]
 
@@ -32,23 +32,23 @@ class Grep(msgspec.Struct, frozen=True):
         return merged
 
 
-def compile_grep(patterns: Iterable[str]) -> Grep:
-    """Compile regular expressions (Python's `re`, multi-line); UsageError shows errors.
+def compile_grep(patterns: Iterable[str], option: str = "--grep") -> Grep:
+    """Compile an option's regular expressions (Python's `re`, multi-line); UsageError shows errors.
 
     As with `--smart-case` of ripgrep, a pattern with an upper-case letter is case-sensitive.
     """
-    return Grep(tuple(map(_compile_pattern, patterns)))
+    return Grep(tuple(_compile_pattern(pattern, option) for pattern in patterns))
 
 
-def _compile_pattern(pattern: str) -> re.Pattern[str]:
+def _compile_pattern(pattern: str, option: str) -> re.Pattern[str]:
     case = re.NOFLAG if _has_upper_case(pattern) else re.IGNORECASE
     try:
         with warnings.catch_warnings(action="ignore"):
             return re.compile(pattern, re.MULTILINE | case)
     except re.error as error:
-        raise error_at("--grep", error.msg, pattern, error.pos or 0) from None
+        raise error_at(option, error.msg, pattern, error.pos or 0) from None
     except (RecursionError, OverflowError) as error:
-        raise error_at("--grep", f"too much for one pattern ({error})", pattern, 0) from None
+        raise error_at(option, f"too much for one pattern ({error})", pattern, 0) from None
 
 
 # Escapes such as \S, and names of groups and characters, are not literal letters.

@@ -3,7 +3,8 @@
 It has a name and holds two things: for each channel the moment until which everything was written,
 and the ids of the messages written, as far back as the next run may read them again. Both are
 committed after the write and never before it, so every message is in the output at least once; it
-is there twice only when the process was killed between the two.
+is there twice only when the process was killed between the two. How many lines share a commit is
+decided by who writes them, `tail.line_writer`.
 
 SQLite in WAL mode: a commit is one append and safe against SIGKILL at any instant. No commit is
 followed by fsync, so after a loss of power both files depend on the file system.

@@ -1,4 +1,6 @@
-"""The journal of `--resume`: what came off the socket and is not yet settled, in the checkpoint.
+"""The journal of `--resume`, in the checkpoint: what came off the socket until it is delivered.
+
+Delivered is one way of being settled; others are written, filtered out and refused for good.
 
 Everything is here before it is offered to an output, and leaves in the transaction that notes it as
 settled. So what a kill or an outage of the output interrupts is delivered by the next run, with

@@ -3,7 +3,8 @@
 The protocol has no history. The API has one, of messages only, and no query such as "new since":
 the chats are listed, newest first, as far back as they were updated, and each of them is read from
 a moment on, to its end: messages that came live as well are dropped elsewhere, by their id. Where
-the service is not documented, the code errs on the side of reading more.
+the service is not documented, the code errs on the side of reading more. `ChatListing` pages
+through the chats of a messenger, `ChatReading` through the messages of a chat.
 """
 
 import sqlite3

@@ -32,7 +32,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 def verdict(status: int) -> Verdict:
-    """Return what a status means."""
+    """Return what a status means; one of 4xx that is not named, such as 422, refuses a delivery."""
     if 200 <= status < 300:
         return Verdict.SETTLED
     if status == 410:

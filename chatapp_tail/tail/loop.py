@@ -44,7 +44,7 @@ from .pipeline import Pipeline
 
 _LONGEST_POLL = 3600.0
 _FILL_EVERY = 0.05
-"""Seconds between two moves of what came into the journal, while it cannot be given."""
+"""Seconds between two moves of the spool's items to the journal while no items are taken."""
 
 Listener = Callable[[Status | Gap], None]
 """Receives every status change and gap, in order with the events."""
@@ -192,9 +192,9 @@ class Tail:
         return end
 
     def _handle(self, first: int, batch: Sequence[Item]) -> None:
-        """Write the lines of a batch, all lines between two statuses in one write.
+        """Write the lines of a batch, `batch_size` or somewhat more at once, none across a status.
 
-        `first` is the number of its first item in the journal.
+        `first` is the number of its first item in the journal; without one, numbers mean nothing.
         """
         lines: list[Any] = []
         process_live, batch_size = self._pipeline.process_live, self._output.batch_size
@@ -254,7 +254,7 @@ class Tail:
 
     @property
     def _live_waits(self) -> bool:
-        """Whether live events wait in the spool until history has filled the gap before them."""
+        """Whether live events are not taken until history has filled the gap before them."""
         return self._gaps.holds and not self._deadlines.shutdown.requested
 
     def _take_early(self) -> bool:
@@ -312,7 +312,7 @@ class Tail:
         return End(ExitStatus.COUNT_NOT_REACHED if short else ExitStatus.DONE)
 
     def _stalled_end(self, taken: int) -> End:
-        """Return the end after a stall; besides the spool's events, `taken` ones are lost."""
+        """Return the end after a stall; `taken` events are lost too, unless they are journaled."""
         left = self._intake.events_unsettled()
         if not self._intake.kept:
             left += taken + self._output.unsettled

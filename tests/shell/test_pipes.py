@@ -329,8 +329,6 @@ def test_a_line_that_a_full_disk_cut_in_a_file_we_may_not_read(
     assert first.wait() == 7
     assert not events.read_bytes().endswith(b"\n")
     second = start_shell(f"{tail} -n 1", env=variables)
-    subscribed(sandbox)
-    publish(sandbox, [9])
     assert second.wait() == 0, second.stderr.text
     *_, torn, last = events.read_text().splitlines()
     assert json.loads(last)["v"] == 1

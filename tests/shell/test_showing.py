@@ -56,6 +56,9 @@ def shown(subscribed_tail: StartTail, sandbox: Sandbox) -> Shown:
         (["--chat", "Anna", "--chat", "Ben"], [1, 2, 3]),
         (["-g", "open|morning"], [1, 3]),
         (["-g", "Open|Morning", "-g", "OPEN"], [3]),
+        (["--grep-not", "open"], [1, 2]),
+        (["--grep-not", "Open", "--grep-not", "morning", "--incoming"], [3]),
+        (["-g", "o", "--grep-not", "good"], [3]),
         (["-w", "data.id > `1`", "--incoming"], [3]),
     ],
 )
@@ -142,7 +145,8 @@ def test_csv_after_a_file_that_may_not_be_read(
     ("options", "word"),
     [
         (["-w", "event =="], "--where"),
-        (["-g", "("], "--grep"),
+        (["-g", "("], "--grep:"),
+        (["--grep-not", "("], "--grep-not:"),
         (["-f", "{txt}"], "did you mean text?"),
     ],
 )

@@ -25,6 +25,7 @@ TYPED: dict[str, Any] = {
     "outgoing": False,
     "chats": (),
     "patterns": (),
+    "excluded_patterns": (),
     "where": (),
     "output": Output.AUTO,
     "template": None,

@@ -28,6 +28,7 @@ TYPED = ViewArguments(
     outgoing=False,
     chats=(),
     patterns=(),
+    excluded_patterns=(),
     where=(),
     output=Output.JSON,
     template=None,
@@ -91,6 +92,8 @@ FILTERS: dict[str, tuple[dict[str, Any], bool]] = {
     "another chat": ({"chats": ["8"]}, False),
     "pattern": ({"patterns": ["test$"]}, True),
     "another pattern": ({"patterns": ["^test"]}, False),
+    "pattern excluded": ({"excluded_patterns": ["no such words", "test$"]}, False),
+    "another pattern excluded": ({"excluded_patterns": ["^test"]}, True),
     "where": ({"where": ["data.id == `696`"]}, True),
     "another where": ({"where": ["data.error"]}, False),
     "all": (
@@ -99,6 +102,7 @@ FILTERS: dict[str, tuple[dict[str, Any], bool]] = {
             "incoming": True,
             "chats": ["7"],
             "patterns": ["test"],
+            "excluded_patterns": ["Test"],
             "where": ["data"],
         },
         True,
@@ -127,11 +131,12 @@ def test_what_is_shown_and_filtered_is_counted() -> None:
     [
         ({"events": ["a"], "excluded_events": ["a"]}, "--event and --exclude-event"),
         ({"chats": [""]}, "--chat"),
-        ({"patterns": ["("]}, "--grep"),
+        ({"patterns": ["("]}, "--grep:"),
+        ({"excluded_patterns": ["("]}, "--grep-not:"),
         ({"where": ["=="]}, "--where"),
         ({"output": Output.TEMPLATE, "template": "{nothing}"}, "--format"),
     ],
-    ids=["events", "chat", "grep", "where", "template"],
+    ids=["events", "chat", "grep", "grep-not", "where", "template"],
 )
 def test_what_is_wrong_is_said_before_the_first_event(typed: dict[str, Any], named: str) -> None:
     with pytest.raises(UsageError, match=named):

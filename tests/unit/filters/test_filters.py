@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatapp_tail.errors import UsageError
-from chatapp_tail.filters import KeepRecord, by_chat, by_direction, by_event, by_record
+from chatapp_tail.filters import (
+    KeepRecord,
+    by_chat,
+    by_direction,
+    by_event,
+    by_record,
+    without,
+)
 from chatapp_tail.filters.grep import compile_grep
 from chatapp_tail.filters.where import by_where
 from chatapp_tail.formats.fields import Direction, parse_item
@@ -117,25 +124,53 @@ def test_an_empty_chat_is_a_mistake(wanted: str) -> None:
         by_chat(["x", wanted])
 
 
+HIDDEN = {
+    "a match in the text": (["test"], says("A Test"), True),
+    "a match in the caption": (["^look"], says("text", "Look"), True),
+    "another case, for a pattern with a capital": (["Test"], says("a test"), False),
+    "one of two patterns": (["no such words", "test"], says("test"), True),
+    "no pattern": (["no such words", "nor these"], says("test"), False),
+    "no text": ([""], says("", None), False),
+    "a status": ([""], STATUS, False),
+}
+
+
+@pytest.mark.parametrize(("patterns", "item", "hidden"), HIDDEN.values(), ids=HIDDEN)
+def test_without(patterns: list[str], item: object, hidden: bool) -> None:
+    keep = by_record(grep_not=compile_grep(patterns))
+    assert keep
+    assert keep(decoded(item)) == (not hidden)
+
+
 def test_no_filter_is_none() -> None:
     assert by_record() is None
-    assert by_record(incoming=True, outgoing=True, grep=compile_grep([])) is None
+    none = compile_grep([])
+    assert by_record(incoming=True, outgoing=True, grep=none, grep_not=none) is None
 
 
 def test_kinds_combine_with_and() -> None:
     keep = by_record(
-        incoming=True, chats=["@username_test"], grep=compile_grep(["test"]), where=["data.id"]
+        incoming=True,
+        chats=["@username_test"],
+        grep=compile_grep(["test"]),
+        grep_not=compile_grep(["spam"]),
+        where=["data.id"],
     )
     assert keep
     assert keep(decoded(MESSAGE))
     changes: list[dict[str, object]] = [{"fromMe": True}, {"chat": {}}, says("other"), {"id": None}]
+    changes.append(says("test, spam"))
     for change in changes:
         assert not keep(decoded(MESSAGE | change))
 
 
 def test_all_filters_share_one_parse() -> None:
     keep = by_record(
-        incoming=True, chats=["@username_test"], grep=compile_grep(["test"]), where=["data.id"]
+        incoming=True,
+        chats=["@username_test"],
+        grep=compile_grep(["test"]),
+        grep_not=compile_grep(["spam"]),
+        where=["data.id"],
     )
     made = decoded(MESSAGE)
     parse_item.cache_clear()
@@ -161,6 +196,7 @@ EVERY_KIND: list[KeepRecord] = [
     by_direction(Direction.INCOMING),
     by_chat(["x", "+7"]),
     compile_grep(["x"]),
+    without(compile_grep(["x"])),
     by_where(["data.id > `700`"]),
 ]
 

@@ -75,6 +75,11 @@ def test_a_wrong_pattern_is_shown(pattern: str, why: str, position: int) -> None
     assert (shown, caret) == (f"  {pattern}", "  " + " " * position + "^")
 
 
+def test_a_wrong_pattern_names_its_option() -> None:
+    with pytest.raises(UsageError, match="--grep-not: missing"):
+        compile_grep(["("], "--grep-not")
+
+
 @given(st.text("()[]{}?*+.|^$\\-<>!=:PNx1ab", max_size=12) | st.text(max_size=8))
 def test_a_pattern_compiles_or_is_refused(pattern: str) -> None:
     with contextlib.suppress(UsageError):

@@ -1,9 +1,9 @@
 """What was given to a destination and is not settled: only the settled prefix moves the position.
 
-Acknowledgements may come in any order. The records and the position that are committed are those
-of the settled prefix; of events settled beyond it, only the numbers are, as `ahead`, so that the
-next run does not deliver them again. What stands between deliveries, such as the move of a
-watermark, takes its turn behind all that was given before it.
+Acknowledgements may come in any order. Records are committed as they are settled, and so are the
+numbers of events that are settled before their turn, as `ahead`, so that the next run does not
+deliver them again. What stands between deliveries, such as the move of a watermark, takes its turn
+behind all that was given before it.
 """
 
 from collections import deque

@@ -79,8 +79,15 @@ _chatapp_tail_values() { # COMMAND OPTION: offer values; fails when it takes non
     replay:-o | replay:--output) _chatapp_tail_offer auto pretty json raw csv template ;;
     replay:--color) _chatapp_tail_offer auto always never ;;
     replay:--time) _chatapp_tail_offer local utc iso relative none ;;
+    replay:--forward-body) _chatapp_tail_offer webhook record ;;
+    replay:--forward-secret-file) _chatapp_tail_files ;;
+    replay:--forward-ca-file) _chatapp_tail_files ;;
+    replay:--dead-letters) _chatapp_tail_files ;;
     replay:--chat | replay:-g | replay:--grep | replay:-w | replay:--where | replay:-f | \
-        replay:--format | replay:-n | replay:--count | replay:--speed) ;;
+        replay:--format | replay:--forward-to | replay:-H | replay:--header | \
+        replay:--forward-timeout | replay:--forward-retry-for | replay:--exec | \
+        replay:--exec-timeout | replay:-j | replay:--jobs | replay:-n | replay:--count | \
+        replay:--speed) ;;
     sandbox:--port | sandbox:--api-port | sandbox:--rate | sandbox:--seed) ;;
     *) return 1 ;;
     esac
@@ -104,7 +111,9 @@ _chatapp_tail_options() { # COMMAND
         --proxy --profile -h --help ;;
     logout) _chatapp_tail_offer --profile -h --help ;;
     replay) _chatapp_tail_offer -e --event -E --exclude-event --incoming --outgoing --chat -g \
-        --grep -w --where -o --output --json -f --format --color --time -n --count --speed -h \
+        --grep -w --where -o --output --json -f --format --color --time --forward-to -H --header \
+        --forward-body --forward-secret-file --forward-timeout --forward-retry-for \
+        --forward-ca-file --exec --exec-timeout -j --jobs --dead-letters -n --count --speed -h \
         --help ;;
     sandbox) _chatapp_tail_offer --port --api-port --rate --tls --seed -h --help ;;
     schema) _chatapp_tail_offer -h --help ;;

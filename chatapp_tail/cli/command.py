@@ -113,7 +113,14 @@ Examples:
     is_flag=True,
     help="Do not fetch missed messages from history.",
 )
-@option("-n", "--count", group="Limit", type=COUNT, metavar="N", help="Stop after N lines.")
+@option(
+    "-n",
+    "--count",
+    group="Limit",
+    type=COUNT,
+    metavar="N",
+    help="Stop after N lines, or N deliveries.",
+)
 @option(
     "--for",
     "duration",
@@ -128,7 +135,8 @@ Examples:
     group="Limit",
     type=DURATION,
     metavar="DURATION",
-    help="Stop when nothing was printed for this long; with --count, exit status 124 as for --for.",
+    help="Stop when nothing was printed or delivered for this long; with --count, exit"
+    " status 124 as for --for.",
 )
 @endpoint_options
 @access_options
@@ -186,8 +194,8 @@ Examples:
     default="1GiB",
     show_default=True,
     metavar="SIZE",
-    help="Most data buffered on disk for a slow reader of stdout; beyond it the program ends with"
-    " status 7.",
+    help="Most data buffered on disk for a slow reader of stdout or a slow destination; beyond it"
+    " the program ends with status 7.",
 )
 @option(
     "--sandbox",

@@ -35,7 +35,7 @@ _BATCH = 256 * 1024
 @filter_options
 @output_options
 @forward_options
-@option("-n", "--count", type=COUNT, metavar="N", help="Stop after N lines.")
+@option("-n", "--count", type=COUNT, metavar="N", help="Stop after N lines, or N deliveries.")
 @option(
     "--speed",
     of="replay",

@@ -34,7 +34,7 @@ from ..reporting.systemd import Notifier
 from ..sinks.stdout import Stdout
 from ..tail.deadlines import Heartbeat
 from ..tail.intake import DirectIntake, Intake, JournaledIntake
-from ..tail.line_writer import LineWriter
+from ..tail.line_writer import LineWriter, count_of_events
 from ..tail.loop import End, Listener, OpenOutput, Tail
 from ..tail.output import Output
 from ..tail.pipeline import Pipeline
@@ -122,8 +122,18 @@ def _end_of(tail: Tail) -> End:
     """Run a tail; an output failure becomes an End too, so that a signal does not hide it."""
     try:
         return tail.run()
-    except (OutputError, DestinationFailed) as error:
+    except OutputError as error:
         return End(error.exit_status, reason=str(error))
+    except DestinationFailed as error:
+        return End(error.exit_status, reason=f"{error}; {_fate(tail)}")
+
+
+def _fate(tail: Tail) -> str:
+    """Return what becomes of the events that a destination did not acknowledge."""
+    events = count_of_events(tail.undelivered)
+    if tail.keeps:
+        return f"{events} kept for the next run with this --resume name"
+    return f"at least {events} not delivered"
 
 
 def _assemble(

@@ -138,6 +138,7 @@ class Forwarder:
         self._wanted -= len(given)
         if given:
             self._ledger.give(given, position if len(given) == len(deliveries) else position - 1)
+            self._report.waiting = len(self._ledger)
             self._sink.give(given)
             self._collect()
         while self._is_full():
@@ -182,6 +183,7 @@ class Forwarder:
     def close(self) -> None:
         """Give up what is not delivered."""
         self._sink.close()
+        self._report.end()
         if self._stdout:
             self._stdout.close()
 

@@ -327,6 +327,16 @@ class Tail:
         """How many events wait to be written, besides those that are being written."""
         return self._intake.events_left
 
+    @property
+    def keeps(self) -> bool:
+        """Whether what is left is kept for the next run."""
+        return self._intake.kept
+
+    @property
+    def undelivered(self) -> int:
+        """How many events a destination that failed has not acknowledged, at least."""
+        return self.events_left + (0 if self._intake.kept else self._output.unsettled)
+
     def _write(self, lines: list[Any], position: int = 0) -> None:
         """Write whole lines; end when as many are written as the user wants."""
         if self._output.write(lines, position):

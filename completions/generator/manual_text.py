@@ -65,7 +65,8 @@ CSV_COLUMNS = {
 
 TEMPLATE_FIELDS = {
     "time": "When it came, as --time says.",
-    "received, event, id, hash, channel, license, messenger, source, queue, part, parts, data": "Members of the record.",
+    "received, event, id, hash, channel, license, messenger, source, queue, part, parts, data": "As"
+    " in a JSON record.",
     "direction, arrow, sent": "in or out; the same as an arrow; when the message was sent (UTC).",
     "chat, chat.id, chat.type, chat.name, chat.phone, chat.username": "chat alone is the name, or"
     " else the username, phone or id.",
@@ -88,6 +89,7 @@ STATES = {
     "fetching": "History is being read; trouble is null unless a request is repeated. On stderr"
     " only.",
     "stopped": "The connection will not be tried again.",
+    "delivery": "How deliveries to a destination go; message says it. On stderr only.",
     "frame": "A frame that was sent or received. With -vv, on stderr only.",
 }
 
@@ -101,8 +103,10 @@ A status record has the members v, type ("status"), state, at, and those of its 
 OTHER_RECORDS = {
     "gap": "Events of a channel between two moments may be missing. recovered counts the messages"
     " read from history; missing says why others may be missing, and is null if all were read.",
+    "dead": "A record that was not delivered, see FORWARDING; in the file of dead letters only.",
     "error": "What ends the program, usage errors included; with --log-format json only.",
-    "summary": "What was shown, filtered out and lost, see SIGNALS; with --log-format json only.",
+    "summary": "What was shown, filtered out and lost, see SIGNALS; with --log-format json only."
+    " With a destination also: destination, delivered, retried, dead (letters), waiting.",
 }
 
 _STREAMS: Body = [

@@ -62,8 +62,11 @@ _chatapp_tail_values() { # COMMAND OPTION: offer values; fails when it takes non
     doctor:-c | doctor:--channel) _chatapp_tail_cached channels ;;
     doctor:-o | doctor:--output) _chatapp_tail_offer text json ;;
     doctor:--ca-file) _chatapp_tail_files ;;
+    doctor:--forward-secret-file) _chatapp_tail_files ;;
+    doctor:--forward-ca-file) _chatapp_tail_files ;;
     doctor:--token-file) _chatapp_tail_files ;;
-    doctor:--ws-url | doctor:--app-key | doctor:--api-url | doctor:--proxy | doctor:--profile) ;;
+    doctor:--ws-url | doctor:--app-key | doctor:--api-url | doctor:--proxy | doctor:--forward-to | \
+        doctor:-H | doctor:--header | doctor:--profile) ;;
     lines:-o | lines:--output) _chatapp_tail_offer auto table json ;;
     lines:--ca-file) _chatapp_tail_files ;;
     lines:--token-file) _chatapp_tail_files ;;
@@ -104,7 +107,8 @@ _chatapp_tail_options() { # COMMAND
         --connect-timeout --no-reconnect --max-retries --strict --spool-limit --sandbox \
         --token-file --profile -q --quiet -v --verbose --log-format --version -h --help ;;
     doctor) _chatapp_tail_offer -l --license -m --messenger -c --channel -o --output --ws-url \
-        --app-key --api-url --ca-file --proxy --token-file --profile -h --help ;;
+        --app-key --api-url --ca-file --proxy --forward-to -H --header --forward-secret-file \
+        --forward-ca-file --token-file --profile -h --help ;;
     lines) _chatapp_tail_offer -o --output --api-url --ca-file --proxy --token-file --profile -h \
         --help ;;
     login) _chatapp_tail_offer --email --app-id --password-file --status --api-url --ca-file \

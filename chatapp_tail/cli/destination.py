@@ -5,6 +5,7 @@ from collections.abc import Callable
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -14,7 +15,7 @@ from ..formats import Format, Output
 from ..formats.ndjson import encode
 from ..formats.webhook import webhook_body
 from ..history.checkpoint import Checkpoint
-from ..net import without_secrets
+from ..net import is_loopback, without_secrets
 from ..sinks.dead_letters import DeadLetters, dead_letters_path
 from ..sinks.delivery import Sink
 from ..sinks.exec import ExecSink, name_of
@@ -23,6 +24,7 @@ from ..sinks.http_request import parse_secrets
 from ..tail.delivery_report import DeliveryReport, Say
 from ..tail.forwarder import DeliveryFormat, Forwarder
 from ..tail.line_writer import LineWriter
+from .access import check_proxy
 from .options import ForwardBody
 
 if TYPE_CHECKING:
@@ -144,10 +146,12 @@ def _command(arguments: "DeliveryArguments") -> Command:
 
 
 def _http(arguments: "DeliveryArguments", proxy: "Proxy | None") -> HttpSettings:
+    url = arguments.forward_to or ""
+    check_forward_proxy(url, proxy)
     return HttpSettings(
-        url=arguments.forward_to or "",
+        url=url,
         headers=list(arguments.forward_headers),
-        secrets=_secrets(arguments.forward_secret_file),
+        secrets=read_secrets(arguments.forward_secret_file),
         timeout=arguments.forward_timeout,
         retry_for=_retry_for(arguments),
         jobs=arguments.jobs or _REQUESTS_AT_ONCE,
@@ -156,11 +160,20 @@ def _http(arguments: "DeliveryArguments", proxy: "Proxy | None") -> HttpSettings
     )
 
 
+def check_forward_proxy(url: str, proxy: "Proxy | None") -> None:
+    """Raise UsageError when the proxy for a URL cannot be used."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if not is_loopback(host):
+        check_proxy(parts.scheme, host, proxy)
+
+
 def _retry_for(arguments: "DeliveryArguments") -> float:
     return inf if arguments.forward_retry_for is None else arguments.forward_retry_for
 
 
-def _secrets(file: Path | None) -> list[bytes]:
+def read_secrets(file: Path | None) -> list[bytes]:
+    """Return the secrets in a file, or else in the variable; UsageError without repeating them."""
     if file is None:
         secret = os.environ.get(_SECRET_VARIABLE)
         return parse_secrets(secret) if secret else []

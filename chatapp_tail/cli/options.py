@@ -129,6 +129,11 @@ def forward_options(command: F) -> F:
     return _add(_FORWARD, command)
 
 
+def checked_forward_options(command: F) -> F:
+    """Add the options of an HTTP destination that `doctor` checks."""
+    return _add(_FORWARD_CHECKED, command)
+
+
 def is_on_command_line(ctx: click.Context, name: str) -> bool:
     """Return whether a parameter was given on the command line, not by a variable."""
     return ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
@@ -341,25 +346,43 @@ _OUTPUT = (
     ),
 )
 
+_FORWARD_TO = option(
+    "--forward-to",
+    group="Forward",
+    type=FORWARD_URL,
+    metavar="URL",
+    help="Send each event to this http or https URL until it is acknowledged; 3000/webhook"
+    " means http://localhost:3000/webhook.",
+)
+_HEADER = option(
+    "-H",
+    "--header",
+    "forward_headers",
+    group="Forward",
+    type=HEADER,
+    multiple=True,
+    metavar="'NAME: VALUE'",
+    help="Header of each request, such as 'Authorization: Bearer ...'; may be repeated.",
+)
+_FORWARD_SECRET_FILE = option(
+    "--forward-secret-file",
+    group="Forward",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Sign requests by Standard Webhooks with the secrets (whsec_...) in FILE, one per"
+    " line.  [default: CHATAPP_TAIL_FORWARD_SECRET]",
+)
+_FORWARD_CA_FILE = option(
+    "--forward-ca-file",
+    group="Forward",
+    type=CA_FILE,
+    metavar="FILE",
+    help="Trust the certificate authorities in this PEM file for --forward-to.",
+)
+_FORWARD_CHECKED = (_FORWARD_TO, _HEADER, _FORWARD_SECRET_FILE, _FORWARD_CA_FILE)
 _FORWARD = (
-    option(
-        "--forward-to",
-        group="Forward",
-        type=FORWARD_URL,
-        metavar="URL",
-        help="Send each event to this http or https URL until it is acknowledged; 3000/webhook"
-        " means http://localhost:3000/webhook.",
-    ),
-    option(
-        "-H",
-        "--header",
-        "forward_headers",
-        group="Forward",
-        type=HEADER,
-        multiple=True,
-        metavar="'NAME: VALUE'",
-        help="Header of each request, such as 'Authorization: Bearer ...'; may be repeated.",
-    ),
+    _FORWARD_TO,
+    _HEADER,
     option(
         "--forward-body",
         group="Forward",
@@ -369,14 +392,7 @@ _FORWARD = (
         help="webhook is ChatApp's own: all new items of a chat; record is one record, as -o json"
         " writes it.",
     ),
-    option(
-        "--forward-secret-file",
-        group="Forward",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        help="Sign requests by Standard Webhooks with the secrets (whsec_...) in FILE, one per"
-        " line.  [default: CHATAPP_TAIL_FORWARD_SECRET]",
-    ),
+    _FORWARD_SECRET_FILE,
     option(
         "--forward-timeout",
         group="Forward",
@@ -393,13 +409,7 @@ _FORWARD = (
         metavar="DURATION",
         help="Give an event up after so long without success, as a dead letter.  [default: never]",
     ),
-    option(
-        "--forward-ca-file",
-        group="Forward",
-        type=CA_FILE,
-        metavar="FILE",
-        help="Trust the certificate authorities in this PEM file for --forward-to.",
-    ),
+    _FORWARD_CA_FILE,
     option(
         "--exec",
         "exec_command",

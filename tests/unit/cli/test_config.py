@@ -1,16 +1,20 @@
 """What was typed → what will run."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chatapp_tail.cli.config import Arguments, Settings, compile_settings
+from chatapp_tail.cli.destination import Command
+from chatapp_tail.cli.options import ForwardBody
 from chatapp_tail.errors import UsageError
 from chatapp_tail.formats import Output
 from chatapp_tail.formats.colors import ColorMode
 from chatapp_tail.formats.times import TimeStyle
 from chatapp_tail.pusher.connection import Endpoint, Timing
 from chatapp_tail.reporting.notices import Level, LogFormat
+from chatapp_tail.sinks.http import HttpSettings
 from chatapp_tail.tail.deadlines import Limits
 
 TYPED: dict[str, Any] = {
@@ -54,6 +58,17 @@ TYPED: dict[str, Any] = {
     "quiet": False,
     "verbose": 0,
     "log_format": LogFormat.TEXT,
+    "forward_to": None,
+    "forward_headers": (),
+    "forward_body": ForwardBody.WEBHOOK,
+    "forward_secret_file": None,
+    "forward_timeout": 30.0,
+    "forward_retry_for": None,
+    "forward_ca_file": None,
+    "exec_command": None,
+    "exec_timeout": 30.0,
+    "jobs": None,
+    "dead_letters": None,
 }
 CHANNEL = "private-v1.licenses.1229.messengers.telegram"
 
@@ -179,3 +194,50 @@ def test_level(
 
 def test_nothing_secret_is_in_the_settings() -> None:
     assert not hasattr(compiled(), "token")
+
+
+URL = "https://crm.example/hook"
+
+
+@pytest.mark.parametrize("jobs", [None, 3])
+def test_a_destination_by_http(jobs: int | None) -> None:
+    destination = compiled(forward_to=URL, jobs=jobs).destination
+    assert destination
+    assert isinstance(destination.target, HttpSettings)
+    assert destination.target.jobs == (jobs or 8)
+    assert destination.dead_letters is None
+    assert not destination.per_record
+    assert not destination.shows, "stdout is silent in a pipe"
+
+
+@pytest.mark.parametrize("typed", [{"output": Output.JSON}, {"terminal": True}])
+def test_stdout_beside_a_destination(typed: dict[str, Any]) -> None:
+    destination = compiled(forward_to=URL, **typed).destination
+    assert destination
+    assert destination.shows
+
+
+def test_a_command_runs_alone_and_for_each_record() -> None:
+    destination = compiled(exec_command="./answer.sh", terminal=True).destination
+    assert destination
+    assert isinstance(destination.target, Command)
+    assert destination.target.jobs == 1
+    assert destination.per_record
+    assert not destination.shows
+
+
+def test_resume_has_dead_letters_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", "/state")
+    destination = compiled(forward_to=URL, resume="crm").destination
+    assert destination
+    assert destination.dead_letters == Path("/state/chatapp-tail/dead-letters/crm.ndjson")
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "ALL_PROXY"])
+def test_a_proxy_that_the_destination_cannot_use(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "ftp://made-up.invalid")
+    with pytest.raises(UsageError, match="the proxy that the environment names"):
+        compiled(forward_to=URL)
+    assert compiled(forward_to="http://localhost:3000/").destination

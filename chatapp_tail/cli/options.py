@@ -31,6 +31,7 @@ from .params import (
     parse_profile,
     parse_proxy,
     parse_retries,
+    parse_retry_for,
     parse_since,
     parse_size,
     parse_ws_url,
@@ -67,7 +68,8 @@ HTTP_URL = ParsedType("url", parse_http_url)
 KEY = ParsedType("key", parse_app_key)
 CA_FILE = ParsedType("file", parse_ca_file)
 FORWARD_URL = ParsedType("url", parse_forward_url, shown=False)
-HEADER = ParsedType("header", parse_header, shown=False)
+HEADER = Text("header", parse_header, shown=False)
+RETRY_FOR = ParsedType("duration", parse_retry_for)
 JOBS = ParsedType("n", parse_jobs)
 TEXT = Text("text", str)
 COUNT = ParsedType("n", parse_count)
@@ -405,9 +407,10 @@ _FORWARD = (
     option(
         "--forward-retry-for",
         group="Forward",
-        type=DURATION,
+        type=RETRY_FOR,
         metavar="DURATION",
-        help="Give an event up after so long without success, as a dead letter.  [default: never]",
+        help="Give an event up after so long without success, as a dead letter; 0 tries once."
+        "  [default: never]",
     ),
     _FORWARD_CA_FILE,
     option(

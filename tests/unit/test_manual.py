@@ -173,4 +173,4 @@ def test_the_members_of_other_commands(capsys: pytest.CaptureFixture[str]) -> No
 @pytest.mark.defect("U15")
 def test_how_variables_are_divided(shown: str) -> None:
     """As the program does, see test_options, and as the README says."""
-    assert "separated by spaces (of --chat, --grep, --where: by newlines)" in shown
+    assert "separated by spaces (of --chat, --grep, --where, --header: by newlines)" in shown

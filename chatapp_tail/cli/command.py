@@ -267,6 +267,7 @@ def _tail(
     arguments = Arguments(
         output=resolve_output(ctx, output, as_json, template),
         template=template,
+        forward_to_typed=is_on_command_line(ctx, "forward_to"),
         endpoints=ws_urls(endpoints),
         backfill=not no_backfill,
         max_retries=0 if no_reconnect else max_retries,

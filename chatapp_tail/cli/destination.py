@@ -1,7 +1,7 @@
 """Destinations that acknowledge: their options compiled, and what delivers to them."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ from ..sinks.http_request import parse_secrets
 from ..tail.delivery_report import DeliveryReport, Say
 from ..tail.forwarder import DeliveryFormat, Forwarder
 from ..tail.line_writer import LineWriter
-from .access import check_proxy
+from .access import check_proxy, warn_if_open_to_others
 from .options import ForwardBody
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ class Destination(msgspec.Struct, frozen=True):
     """File that keeps what is refused."""
     shows: bool
     """Whether stdout shows events as well."""
+    warnings: Sequence[str] = ()
+    """What is unsafe about it."""
 
     @property
     def name(self) -> str:
@@ -133,6 +135,7 @@ def compile_destination(
         per_record=isinstance(target, Command) or arguments.forward_body is ForwardBody.RECORD,
         dead_letters=arguments.dead_letters or (dead_letters_path(resume) if resume else None),
         shows=(terminal or chosen) and not isinstance(target, Command),
+        warnings=[] if isinstance(target, Command) else _warnings(arguments),
     )
 
 
@@ -166,6 +169,23 @@ def check_forward_proxy(url: str, proxy: "Proxy | None") -> None:
     host = parts.hostname or ""
     if not is_loopback(host):
         check_proxy(parts.scheme, host, proxy)
+
+
+def _warnings(arguments: "DeliveryArguments") -> list[str]:
+    warnings: list[str] = []
+    url = arguments.forward_to or ""
+    parts = urlsplit(url)
+    if arguments.forward_to_typed and parts.password:
+        warnings.append(
+            "other users of this machine can read the password in --forward-to; give the URL in"
+            " CHATAPP_TAIL_FORWARD_TO instead"
+        )
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        name = without_secrets(url)
+        warnings.append(f"{name} is not encrypted: events can be read and changed on the way")
+    if arguments.forward_secret_file:
+        warn_if_open_to_others(arguments.forward_secret_file, warnings.append)
+    return warnings
 
 
 def _retry_for(arguments: "DeliveryArguments") -> float:

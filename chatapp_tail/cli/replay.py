@@ -65,13 +65,16 @@ def replay(
     2.
     """
     output = resolve_output(ctx, output, as_json, template)
-    arguments = DeliveryArguments(output=output, template=template, **options)
+    to_url = is_on_command_line(ctx, "forward_to")
+    arguments = DeliveryArguments(
+        output=output, template=template, forward_to_typed=to_url, **options
+    )
     view = compile_view(arguments, terminal=sys.stdout.isatty())
     report = Report()
     saved = read_saved(files, report.broken, report.record, stdin=sys.stdin.buffer)
     events = _paced(saved, speed)
     # Not by a variable: what was meant for a tail must not send saved records somewhere.
-    if is_on_command_line(ctx, "forward_to") or is_on_command_line(ctx, "exec_command"):
+    if to_url or is_on_command_line(ctx, "exec_command"):
         from .replay_delivery import deliver
 
         deliver(events, view, arguments, count)

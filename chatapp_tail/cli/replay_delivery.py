@@ -22,6 +22,8 @@ def deliver(
 ) -> None:
     """Deliver events, at most `count`, and wait until all of them are settled."""
     destination = compile_destination(arguments, terminal=view.terminal)
+    for warning in destination.warnings:
+        print_error(f"warning: {warning}")
     report = destination.report(_say)
     make = destination.format(lambda: view.format(dict(os.environ)))
     pipeline = view.pipeline_of(make, Summary())

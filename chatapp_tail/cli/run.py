@@ -231,6 +231,8 @@ def _outputs(
             ),
             None,
         )
+    for warning in destination.warnings:
+        notices.warn(warning)
     report = destination.report(notices.inform)
     make = destination.format(lambda: view.format(environment))
     pipeline = view.pipeline_of(make, summary, filling.deduplicator, times=filling.times)

@@ -59,6 +59,7 @@ TYPED: dict[str, Any] = {
     "verbose": 0,
     "log_format": LogFormat.TEXT,
     "forward_to": None,
+    "forward_to_typed": True,
     "forward_headers": (),
     "forward_body": ForwardBody.WEBHOOK,
     "forward_secret_file": None,
@@ -241,3 +242,32 @@ def test_a_proxy_that_the_destination_cannot_use(
     with pytest.raises(UsageError, match="the proxy that the environment names"):
         compiled(forward_to=URL)
     assert compiled(forward_to="http://localhost:3000/").destination
+
+
+def test_what_is_unsafe(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("whsec_QUJD")
+    secret.chmod(0o644)
+    url = "http://user:hidden@crm.example/hook"
+    destination = compiled(forward_to=url, forward_secret_file=secret).destination
+    assert destination
+    password, encryption, file = destination.warnings
+    assert "CHATAPP_TAIL_FORWARD_TO" in password
+    assert encryption.startswith("http://crm.example/hook is not encrypted")
+    assert "chmod 600" in file
+    assert "hidden" not in password + encryption
+
+
+def test_what_is_safe(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.touch(0o600)
+    secret.write_text("whsec_QUJD")
+    for url in ("https://user:hidden@crm.example/hook", "http://localhost:3000/hook"):
+        typed: dict[str, Any] = {
+            "forward_to": url,
+            "forward_to_typed": False,
+            "forward_secret_file": secret,
+        }
+        destination = compiled(**typed).destination
+        assert destination
+        assert destination.warnings == []

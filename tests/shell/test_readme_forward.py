@@ -18,7 +18,7 @@ from tests.receivers import OK, Receiver, answer, in_turn
 from tests.shell.conftest import CHANNEL, StartShell, message, subscribed
 from tests.test_readme import BLOCKS, README
 
-SECTION: str = README.partition("## Forward events\n")[2].partition("\n## ")[0]
+SECTION = README.partition("## Forward events\n")[2].partition("\n## ")[0]
 HERE = "localhost:3000/webhook"
 THERE = "https://crm.example/webhook"
 MODULES = Path(__file__).parents[1] / "interop" / "node_modules"
@@ -30,8 +30,9 @@ def block(language: str) -> str:
 
 
 def commands(word: str) -> str:
-    (found,) = (each for each in BLOCKS if word in each and each in SECTION)
-    return found
+    found: list[str] = [block for block in BLOCKS if word in block and block in SECTION]
+    (only,) = found
+    return only
 
 
 DEVELOPMENT = commands(HERE)

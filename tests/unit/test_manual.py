@@ -33,7 +33,7 @@ from completions.generator.manual_text import (
 
 PAGE = Path(__file__).parents[2] / "completions" / "chatapp-tail.1"
 SECTIONS = ["NAME", "SYNOPSIS", "DESCRIPTION", "EXAMPLES", "OPTIONS", "COMMANDS", "OUTPUT"]
-SECTIONS += ["HISTORY", "CONNECTION", "CREDENTIALS", "SIGNALS"]
+SECTIONS += ["FORWARDING", "HISTORY", "CONNECTION", "CREDENTIALS", "SIGNALS"]
 SECTIONS += ["EXIT STATUS", "ENVIRONMENT", "FILES", "SEE ALSO"]
 
 

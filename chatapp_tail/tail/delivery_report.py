@@ -6,7 +6,7 @@ from math import inf
 
 from ..chatapp.channels import short_name
 from ..chatapp.records import Record, chat_of
-from ..reporting.notices import Level
+from ..reporting.notices import Level, when
 from ..reporting.summary import span
 from ..sinks.delivery import Delivered, Delivery, Failed, Outcome, Refused, Retried, Trouble
 from .line_writer import count_of_events
@@ -53,7 +53,7 @@ class DeliveryReport:
                 self._note_refused(delivery, reason)
             case Retried(delivery, reason, retry_in):
                 self._counts["retried"] += 1
-                again = f"trying again in {span(retry_in)}"
+                again = f"trying again {when(retry_in)}"
                 self._say(Level.DETAIL, f"→ {_what(delivery)}  {reason}; {again}")
             case Trouble(reason, retry_in):
                 self._note_trouble(reason, retry_in)
@@ -98,7 +98,7 @@ class DeliveryReport:
         level = Level.DETAIL if reason == self._trouble else Level.TROUBLE
         self._trouble = reason
         waiting = f"{count_of_events(self.waiting)} waiting"
-        again = f"trying again in {span(retry_in)}"
+        again = f"trying again {when(retry_in)}"
         self._say(level, f"{self._name}: {reason}; {waiting}; {again}")
 
     def _note_refused(self, delivery: Delivery, reason: str) -> None:

@@ -156,7 +156,9 @@ class Tail:
             return self._stalled_end(stalled.events)
         finally:
             self._progress(None)
+            self.turns += 1
             self._output.close()
+            self.turns += 1  # ending requests or commands took its time, and is no hang
             self._connection.stop()
             ended = self._connection.join(
                 self._deadlines.shutdown.close_timeout_left(time.monotonic())

@@ -73,16 +73,16 @@ def replay(
     report = Report()
     saved = read_saved(files, report.broken, report.record, stdin=sys.stdin.buffer)
     events = _paced(saved, speed)
-    # Not by a variable: what was meant for a tail must not send saved records somewhere.
-    if to_url or is_on_command_line(ctx, "exec_command"):
-        from .replay_delivery import deliver
+    try:
+        # Not by a variable: what was meant for a tail must not send saved records somewhere.
+        if to_url or is_on_command_line(ctx, "exec_command"):
+            from .replay_delivery import deliver
 
-        deliver(events, view, arguments, count)
-    else:
-        try:
+            deliver(events, view, arguments, count)
+        else:
             _show(events, view, count, at_once=speed != float("inf"))
-        except BrokenPipe:
-            return ExitStatus.DONE
+    except BrokenPipe:
+        return ExitStatus.DONE
     report.end()
     return ExitStatus.DONE
 

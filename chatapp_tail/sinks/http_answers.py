@@ -87,6 +87,8 @@ def describe_error(error: Exception, timeout: float) -> str:
         return _describe_malformed(error)
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted ({error.verify_message})"
+    if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
+        return "it answered without TLS; is it http:// or another port?"
     if isinstance(error, ssl.SSLError):
         return f"TLS failed: {error.reason or type(error).__name__}"
     if isinstance(error, socket.gaierror):

@@ -209,13 +209,11 @@ class Forwarder:
 
     def _settled_by(self, outcome: Outcome) -> list[int]:
         """Report an outcome; return the number of the delivery that it settles."""
+        if isinstance(outcome, Refused) and self._dead_letters:
+            self._dead_letters.append([outcome], self._sink.name)
         self._report.note(outcome, waiting=len(self._ledger))
         match outcome:
-            case Delivered(delivery):
-                return [delivery.number]
-            case Refused(delivery):
-                if self._dead_letters:
-                    self._dead_letters.append([outcome], self._sink.name)
+            case Delivered(delivery) | Refused(delivery):
                 return [delivery.number]
             case Failed():
                 raise DestinationFailed(outcome.status, outcome.reason)

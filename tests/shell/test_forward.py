@@ -16,6 +16,7 @@ from tests.shell.conftest import (
     CHANNEL,
     PROMPT,
     SELECT,
+    StartShell,
     StartTerminal,
     is_one_line,
     message,
@@ -475,3 +476,44 @@ def test_settings_by_variables(
         (request,) = receiver.requests
     assert (request.headers["x-one"], request.headers["x-two"]) == ("1", "two words")
     assert request.headers["webhook-signature"].startswith("v1,")
+
+
+# --- replay
+
+
+def saved(home: Path, count: int) -> str:
+    """A file of frames, as -o raw writes them."""
+    file = home / "saved.ndjson"
+    file.write_text("".join(f"{message(number)}\n" for number in range(count)))
+    return file.name
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
+def test_an_interrupted_replay_says_how_far_it_came(
+    signum: signal.Signals, start_tail: StartTail, home: Path
+) -> None:
+    with Receiver(OK, OK, hang) as receiver:
+        replay = start_tail("replay", saved(home, 5), "--forward-to", receiver.url, *ONE_LANE)
+        receiver.wait(3)
+        replay.send_signal(signum)
+        assert replay.wait(timeout=PROMPT) == -signum
+    assert replay.stderr.all[-1] == "chatapp-tail: 2 delivered, 3 waiting"
+
+
+def test_the_reader_of_a_replay_leaves(start_shell: StartShell, home: Path) -> None:
+    with Receiver() as receiver:
+        command = f"chatapp-tail replay {saved(home, 3000)} --forward-to {receiver.url} -o json"
+        shell = start_shell(f"{command} | head -n 1; echo ${{PIPESTATUS[0]}}", env={})
+        assert shell.wait(timeout=20) == 0
+    assert shell.stdout.all[-1] == "0"
+    assert "Traceback" not in shell.stderr.text
+
+
+def test_a_replay_to_an_endpoint_that_is_gone(run_tail: RunTail, home: Path) -> None:
+    with Receiver(OK, answer(410)) as receiver:
+        argv = ("--forward-to", receiver.url, *ONE_LANE)
+        done = run_tail("replay", saved(home, 3), *argv)
+    assert done.returncode == 7
+    count, why = done.stderr.splitlines()[1:]
+    assert count == "chatapp-tail: 1 delivered, 2 waiting"
+    assert "410" in why

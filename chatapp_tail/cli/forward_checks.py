@@ -18,6 +18,8 @@ from .destination import check_forward_proxy, read_secrets
 _TIMEOUT = 10.0
 _NO_HEAD = (405, 501)
 """What an endpoint answers that takes POST alone."""
+_OFTEN_TO_HEAD = (401, 403, 404)
+"""What it may answer too: HEAD has no signature, and routes of Express for POST have no HEAD."""
 
 
 class ForwardArguments(msgspec.Struct, frozen=True):
@@ -96,6 +98,8 @@ def _judge(answer: Answer, url: str, name: str) -> str:
     if means in (Verdict.SETTLED, Verdict.REFUSED):
         return f"{name} answered {status}"
     detail, _, advice = describe_answer(answer, url).partition(": ")
+    if status in _OFTEN_TO_HEAD:
+        advice += ", unless it answers so to HEAD only"
     ends = ExitStatus.OUTPUT_FAILED if means is Verdict.GONE else ExitStatus.DONE
     raise CheckFailed(f"{name} {detail}", advice or _TROUBLE, ends)
 

@@ -61,7 +61,11 @@ def test_what_only_says_that_it_is_there(
         (answer(302, "Location: https://x/?a=b"), "302 to https://x/?…", "name that address"),
         (answer(401), "answered 401", "check the credentials in --header"),
         (answer(403), "answered 403", "check the credentials in --header"),
-        (answer(404), "answered 404", "check the path in --forward-to"),
+        (
+            answer(404),
+            "answered 404",
+            "check the path in --forward-to, unless it answers so to HEAD",
+        ),
         (answer(429), "answered 429", "tries again"),
         (answer(503), "answered 503", "tries again"),
         (b"SSH-2.0-OpenSSH_9\r\n", "its answer is no HTTP", "the right port"),

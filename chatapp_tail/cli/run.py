@@ -105,8 +105,10 @@ def _run(settings: Settings, notices: Notices, stderr: StderrWriter) -> ExitStat
         tail, say_summary = _assemble(settings, api, notices, systemd, checkpoint, stderr.retry)
 
         def say_stuck() -> None:
-            left = f"at least {tail.events_left:,} events not written"
-            notices.end(f"ended with {left}: a write or a read hangs", ExitStatus.OUTPUT_FAILED)
+            # The journal, which knows how many there are, is for the thread that hangs.
+            left = "" if tail.keeps else f"at least {tail.events_left:,} "
+            reason = f"ended with {left}events not written: a write or a read hangs"
+            notices.end(reason, ExitStatus.OUTPUT_FAILED)
 
         received = stack.enter_context(interrupted_by_signals(tail, say_stuck))
         end = _end_of(tail)

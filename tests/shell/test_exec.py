@@ -201,7 +201,7 @@ def test_a_signal_lets_it_finish(
 def test_ctrl_c_on_a_terminal_does_not_reach_it(
     start_terminal: StartTerminal, sandbox: Sandbox, env: Mapping[str, str]
 ) -> None:
-    command = "echo began; sleep 0.6; echo ended"
+    command = "echo began; sleep 0.3; echo ended"
     terminal = start_terminal(*SELECT, "--exec", command, env=env)
     subscribed(sandbox)
     publish(sandbox, [1])

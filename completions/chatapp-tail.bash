@@ -44,9 +44,9 @@ _chatapp_tail_values() { # COMMAND OPTION: offer values; fails when it takes non
     :-o | :--output) _chatapp_tail_offer auto pretty json raw csv template ;;
     :--color) _chatapp_tail_offer auto always never ;;
     :--time) _chatapp_tail_offer local utc iso relative none ;;
-    :--forward-body) _chatapp_tail_offer webhook record ;;
     :--forward-secret-file) _chatapp_tail_files ;;
     :--forward-ca-file) _chatapp_tail_files ;;
+    :--forward-body) _chatapp_tail_offer webhook record ;;
     :--dead-letters) _chatapp_tail_files ;;
     :--ca-file) _chatapp_tail_files ;;
     :--token-file) _chatapp_tail_files ;;
@@ -62,8 +62,11 @@ _chatapp_tail_values() { # COMMAND OPTION: offer values; fails when it takes non
     doctor:-c | doctor:--channel) _chatapp_tail_cached channels ;;
     doctor:-o | doctor:--output) _chatapp_tail_offer text json ;;
     doctor:--ca-file) _chatapp_tail_files ;;
+    doctor:--forward-secret-file) _chatapp_tail_files ;;
+    doctor:--forward-ca-file) _chatapp_tail_files ;;
     doctor:--token-file) _chatapp_tail_files ;;
-    doctor:--ws-url | doctor:--app-key | doctor:--api-url | doctor:--proxy | doctor:--profile) ;;
+    doctor:--ws-url | doctor:--app-key | doctor:--api-url | doctor:--proxy | doctor:--forward-to | \
+        doctor:-H | doctor:--header | doctor:--profile) ;;
     lines:-o | lines:--output) _chatapp_tail_offer auto table json ;;
     lines:--ca-file) _chatapp_tail_files ;;
     lines:--token-file) _chatapp_tail_files ;;
@@ -79,9 +82,9 @@ _chatapp_tail_values() { # COMMAND OPTION: offer values; fails when it takes non
     replay:-o | replay:--output) _chatapp_tail_offer auto pretty json raw csv template ;;
     replay:--color) _chatapp_tail_offer auto always never ;;
     replay:--time) _chatapp_tail_offer local utc iso relative none ;;
-    replay:--forward-body) _chatapp_tail_offer webhook record ;;
     replay:--forward-secret-file) _chatapp_tail_files ;;
     replay:--forward-ca-file) _chatapp_tail_files ;;
+    replay:--forward-body) _chatapp_tail_offer webhook record ;;
     replay:--dead-letters) _chatapp_tail_files ;;
     replay:--chat | replay:-g | replay:--grep | replay:--grep-not | replay:-w | replay:--where | \
         replay:-f | replay:--format | replay:--forward-to | replay:-H | replay:--header | \
@@ -97,15 +100,16 @@ _chatapp_tail_options() { # COMMAND
     case $1 in
     '') _chatapp_tail_offer -l --license -m --messenger -c --channel --all -e --event -E \
         --exclude-event --incoming --outgoing --chat -g --grep --grep-not -w --where -o --output \
-        --json -f --format --color --time --forward-to -H --header --forward-body \
-        --forward-secret-file --forward-timeout --forward-retry-for --forward-ca-file --exec \
+        --json -f --format --color --time --forward-to -H --header --forward-secret-file \
+        --forward-ca-file --forward-body --forward-timeout --forward-retry-for --exec \
         --exec-timeout -j --jobs --dead-letters --meta --since --resume --backfill-wait \
         --no-backfill -n --count --for --idle --ws-url --app-key --api-url --ca-file --proxy \
         --ping-interval --pong-timeout --connect-timeout --no-reconnect --max-retries --strict \
         --spool-limit --sandbox --token-file --profile -q --quiet -v --verbose --log-format \
         --version -h --help ;;
     doctor) _chatapp_tail_offer -l --license -m --messenger -c --channel -o --output --ws-url \
-        --app-key --api-url --ca-file --proxy --token-file --profile -h --help ;;
+        --app-key --api-url --ca-file --proxy --forward-to -H --header --forward-secret-file \
+        --forward-ca-file --token-file --profile -h --help ;;
     lines) _chatapp_tail_offer -o --output --api-url --ca-file --proxy --token-file --profile -h \
         --help ;;
     login) _chatapp_tail_offer --email --app-id --password-file --status --api-url --ca-file \
@@ -113,8 +117,8 @@ _chatapp_tail_options() { # COMMAND
     logout) _chatapp_tail_offer --profile -h --help ;;
     replay) _chatapp_tail_offer -e --event -E --exclude-event --incoming --outgoing --chat -g \
         --grep --grep-not -w --where -o --output --json -f --format --color --time --forward-to -H \
-        --header --forward-body --forward-secret-file --forward-timeout --forward-retry-for \
-        --forward-ca-file --exec --exec-timeout -j --jobs --dead-letters -n --count --speed -h \
+        --header --forward-secret-file --forward-ca-file --forward-body --forward-timeout \
+        --forward-retry-for --exec --exec-timeout -j --jobs --dead-letters -n --count --speed -h \
         --help ;;
     sandbox) _chatapp_tail_offer --port --api-port --rate --tls --seed -h --help ;;
     schema) _chatapp_tail_offer -h --help ;;

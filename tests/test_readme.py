@@ -19,6 +19,8 @@ BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 INSTALL = next(block for block in BLOCKS if "venv" in block)
 THIS_SUITE = "sh tests/run\n"
 UNTIL_INTERRUPTED = [block for block in BLOCKS if re.match("chatapp-tail sandbox", block)]
+FORWARDING = [block for block in BLOCKS if "forward" in block]
+"""Those that need a receiver; tests/shell/test_readme_forward.py runs them."""
 TOKEN = re.findall(r"CHATAPP_TOKEN='(\$2y\$[^']+)'", README)[0]
 INTO_A_FILE = re.compile(r">\w+\.\w+\n\Z")
 LINES_EACH = 3
@@ -100,7 +102,7 @@ def test_the_install_command_gives_a_program_that_works(installed: Path) -> None
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "block",
-    [b for b in BLOCKS if b not in (INSTALL, THIS_SUITE, *UNTIL_INTERRUPTED)],
+    [b for b in BLOCKS if b not in (INSTALL, THIS_SUITE, *FORWARDING, *UNTIL_INTERRUPTED)],
     ids=lambda block: block.splitlines()[0][:60],
 )
 def test_a_command_of_the_readme(block: str, installed: Path, environment: dict[str, str]) -> None:

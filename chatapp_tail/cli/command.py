@@ -110,7 +110,14 @@ Examples:
     is_flag=True,
     help="Do not fetch missed messages from history.",
 )
-@option("-n", "--count", group="Limit", type=COUNT, metavar="N", help="Stop after N lines.")
+@option(
+    "-n",
+    "--count",
+    group="Limit",
+    type=COUNT,
+    metavar="N",
+    help="Stop after N lines, or N deliveries.",
+)
 @option(
     "--for",
     "duration",
@@ -123,7 +130,8 @@ Examples:
     "--idle",
     group="Limit",
     type=DURATION,
-    help="Stop when nothing was printed for this long; with --count, exit status 124 as for --for.",
+    help="Stop when nothing was printed or delivered for this long; with --count, exit"
+    " status 124 as for --for.",
 )
 @endpoint_options
 @access_options
@@ -172,8 +180,8 @@ Examples:
     group="Output",
     type=SIZE,
     default="1GiB",
-    help="Most data buffered on disk for a slow reader of stdout; beyond it the program ends with"
-    " status 7.",
+    help="Most data buffered on disk for a slow reader of stdout or a slow destination; beyond it"
+    " the program ends with status 7.",
 )
 @option(
     "--sandbox",
@@ -244,6 +252,7 @@ def _tail(
     arguments = Arguments(
         output=resolve_output(ctx, output, as_json, template),
         template=template,
+        forward_to_typed=is_on_command_line(ctx, "forward_to"),
         endpoints=ws_urls(endpoints),
         backfill=not no_backfill,
         max_retries=0 if no_reconnect else max_retries,

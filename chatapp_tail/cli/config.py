@@ -68,6 +68,8 @@ class DeliveryArguments(ViewArguments, frozen=True, kw_only=True):
     """The options of destinations, which a tail and `replay` have in common as well."""
 
     forward_to: str | None
+    forward_to_typed: bool
+    """Whether it is on the command line, which other users can read."""
     forward_headers: tuple[tuple[str, str], ...]
     forward_body: ForwardBody
     forward_secret_file: Path | None

@@ -1,10 +1,11 @@
 """Destinations that acknowledge: their options compiled, and what delivers to them."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -14,7 +15,7 @@ from ..formats import Format, Output
 from ..formats.ndjson import encode
 from ..formats.webhook import webhook_body
 from ..history.checkpoint import Checkpoint
-from ..net import without_secrets
+from ..net import is_loopback, without_secrets
 from ..sinks.dead_letters import DeadLetters, dead_letters_path
 from ..sinks.delivery import Sink
 from ..sinks.exec import ExecSink, name_of
@@ -23,6 +24,7 @@ from ..sinks.http_request import parse_secrets
 from ..tail.delivery_report import DeliveryReport, Say
 from ..tail.forwarder import DeliveryFormat, Forwarder
 from ..tail.line_writer import LineWriter
+from .access import check_proxy, warn_if_open_to_others
 from .options import ForwardBody
 
 if TYPE_CHECKING:
@@ -53,6 +55,8 @@ class Destination(msgspec.Struct, frozen=True):
     """File that keeps what is refused."""
     shows: bool
     """Whether stdout shows events as well."""
+    warnings: Sequence[str] = ()
+    """What is unsafe about it."""
 
     @property
     def name(self) -> str:
@@ -131,6 +135,7 @@ def compile_destination(
         per_record=isinstance(target, Command) or arguments.forward_body is ForwardBody.RECORD,
         dead_letters=arguments.dead_letters or (dead_letters_path(resume) if resume else None),
         shows=(terminal or chosen) and not isinstance(target, Command),
+        warnings=[] if isinstance(target, Command) else _warnings(arguments),
     )
 
 
@@ -144,10 +149,12 @@ def _command(arguments: "DeliveryArguments") -> Command:
 
 
 def _http(arguments: "DeliveryArguments", proxy: "Proxy | None") -> HttpSettings:
+    url = arguments.forward_to or ""
+    check_forward_proxy(url, proxy)
     return HttpSettings(
-        url=arguments.forward_to or "",
+        url=url,
         headers=list(arguments.forward_headers),
-        secrets=_secrets(arguments.forward_secret_file),
+        secrets=read_secrets(arguments.forward_secret_file),
         timeout=arguments.forward_timeout,
         retry_for=_retry_for(arguments),
         jobs=arguments.jobs or _REQUESTS_AT_ONCE,
@@ -156,11 +163,37 @@ def _http(arguments: "DeliveryArguments", proxy: "Proxy | None") -> HttpSettings
     )
 
 
+def check_forward_proxy(url: str, proxy: "Proxy | None") -> None:
+    """Raise UsageError when the proxy for a URL cannot be used."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if not is_loopback(host):
+        check_proxy(parts.scheme, host, proxy)
+
+
+def _warnings(arguments: "DeliveryArguments") -> list[str]:
+    warnings: list[str] = []
+    url = arguments.forward_to or ""
+    parts = urlsplit(url)
+    if arguments.forward_to_typed and parts.password:
+        warnings.append(
+            "other users of this machine can read the password in --forward-to; give the URL in"
+            " CHATAPP_TAIL_FORWARD_TO instead"
+        )
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        name = without_secrets(url)
+        warnings.append(f"{name} is not encrypted: events can be read and changed on the way")
+    if arguments.forward_secret_file:
+        warn_if_open_to_others(arguments.forward_secret_file, warnings.append)
+    return warnings
+
+
 def _retry_for(arguments: "DeliveryArguments") -> float:
     return inf if arguments.forward_retry_for is None else arguments.forward_retry_for
 
 
-def _secrets(file: Path | None) -> list[bytes]:
+def read_secrets(file: Path | None) -> list[bytes]:
+    """Return the secrets in a file, or else in the variable; UsageError without repeating them."""
     if file is None:
         secret = os.environ.get(_SECRET_VARIABLE)
         return parse_secrets(secret) if secret else []

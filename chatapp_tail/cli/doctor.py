@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -21,6 +22,7 @@ from .checks import DoctorChecks
 from .options import (
     access_options,
     channel_option,
+    checked_forward_options,
     endpoint_options,
     license_options,
     option,
@@ -44,6 +46,7 @@ from .params import Choice
 )
 @endpoint_options
 @access_options
+@checked_forward_options
 @token_file_option
 @profile_option
 def doctor(
@@ -56,6 +59,10 @@ def doctor(
     api_url: str,
     ca_file: str | None,
     proxy: Proxy | None,
+    forward_to: str | None,
+    forward_headers: tuple[tuple[str, str], ...],
+    forward_secret_file: Path | None,
+    forward_ca_file: str | None,
     token_file: Path | None,
     profile: str,
 ) -> int:
@@ -63,7 +70,8 @@ def doctor(
 
     One line per check; each failure says what to do next. A failure that a tail would survive is a
     warning. The exit status is the one a tail would end with. Without --license, --messenger and
-    --channel the account's first line is tried.
+    --channel the account's first line is tried. With --forward-to the destination is sent a HEAD
+    request, which delivers nothing.
     """
     show = _show_json if output == "json" else _show_text
     selection = Selection(licenses=licenses, messengers=messengers, names=channels)
@@ -75,7 +83,10 @@ def doctor(
         ca_file=ca_file,
         proxy=proxy,
     )
-    results = _examine(
+    forward = _examine_destination(
+        forward_to, forward_headers, forward_secret_file, forward_ca_file, proxy
+    )
+    tail = _examine(
         settings,
         selection,
         lambda: connect_api(
@@ -88,18 +99,37 @@ def doctor(
         ),
     )
     shown = list[CheckResult]()
-    for result in results:
+    for result in chain(forward, tail):
         show(result)
         shown.append(result)
+        if result.ends:
+            break
     if output == "text":
         click.echo(_verdict(shown))
     return shown[-1].status
 
 
+def _examine_destination(
+    url: str | None,
+    headers: tuple[tuple[str, str], ...],
+    secret_file: Path | None,
+    ca_file: str | None,
+    proxy: Proxy | None,
+) -> Iterator[CheckResult]:
+    """Yield the results of a destination, if there is one."""
+    if url is None:
+        return
+    from .forward_checks import ForwardArguments, forward_checks
+
+    arguments = ForwardArguments(url, headers, secret_file, ca_file, proxy)
+    for name, check in forward_checks(arguments):
+        yield _result_of(name, check)
+
+
 def _examine(
     settings: Settings, selection: Selection, open_api: Callable[[], ApiAccess]
 ) -> Iterator[CheckResult]:
-    """Yield the results, up to the first that would end a tail."""
+    """Yield the results of a tail without a destination, up to the first that would end it."""
     try:
         http, api, origin = open_api()
     except CredentialsError as error:

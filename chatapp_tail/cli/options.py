@@ -31,6 +31,7 @@ from .params import (
     parse_profile,
     parse_proxy,
     parse_retries,
+    parse_retry_for,
     parse_since,
     parse_size,
     parse_ws_url,
@@ -308,7 +309,7 @@ output_options = _all(
 )
 """Options that choose the format."""
 
-forward_options = _all(
+checked_forward_options = _all(
     option(
         "--forward-to",
         group="Forward",
@@ -321,18 +322,10 @@ forward_options = _all(
         "--header",
         "forward_headers",
         group="Forward",
-        type=ParsedType("header", parse_header, shown=False),
+        type=Text("header", parse_header, shown=False),
         multiple=True,
         metavar="'NAME: VALUE'",
         help="Header of each request, such as 'Authorization: Bearer ...'; may be repeated.",
-    ),
-    option(
-        "--forward-body",
-        group="Forward",
-        type=EnumChoice(ForwardBody),
-        default=ForwardBody.WEBHOOK.value,
-        help="webhook is ChatApp's own: all new items of a chat; record is one record, as -o json"
-        " writes it.",
     ),
     option(
         "--forward-secret-file",
@@ -341,6 +334,26 @@ forward_options = _all(
         metavar="FILE",
         help="Sign requests by Standard Webhooks with the secrets (whsec_...) in FILE, one per"
         " line.  [default: CHATAPP_TAIL_FORWARD_SECRET]",
+    ),
+    option(
+        "--forward-ca-file",
+        group="Forward",
+        type=ParsedType("file", parse_ca_file),
+        metavar="FILE",
+        help="Trust the certificate authorities in this PEM file for --forward-to.",
+    ),
+)
+"""Options of an HTTP destination, which `doctor` checks as well."""
+
+forward_options = _all(
+    checked_forward_options,
+    option(
+        "--forward-body",
+        group="Forward",
+        type=EnumChoice(ForwardBody),
+        default=ForwardBody.WEBHOOK.value,
+        help="webhook is ChatApp's own: all new items of a chat; record is one record, as -o json"
+        " writes it.",
     ),
     option(
         "--forward-timeout",
@@ -352,15 +365,9 @@ forward_options = _all(
     option(
         "--forward-retry-for",
         group="Forward",
-        type=DURATION,
-        help="Give an event up after so long without success, as a dead letter.  [default: never]",
-    ),
-    option(
-        "--forward-ca-file",
-        group="Forward",
-        type=ParsedType("file", parse_ca_file),
-        metavar="FILE",
-        help="Trust the certificate authorities in this PEM file for --forward-to.",
+        type=ParsedType("duration", parse_retry_for),
+        help="Give an event up after so long without success, as a dead letter; 0 tries once."
+        "  [default: never]",
     ),
     option(
         "--exec",

@@ -42,6 +42,11 @@ def parse_duration(text: str) -> float:
     )
 
 
+def parse_retry_for(text: str) -> float:
+    """Return seconds for a duration, which may be 0: no attempt after the first."""
+    return 0.0 if text == "0" else parse_duration(text)
+
+
 def _age(text: str) -> float:
     """Return the seconds ago that a time is, as a duration."""
     return _seconds(

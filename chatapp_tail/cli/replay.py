@@ -35,7 +35,7 @@ _BATCH = 256 * 1024
 @filter_options
 @output_options
 @forward_options
-@option("-n", "--count", type=COUNT, metavar="N", help="Stop after N lines.")
+@option("-n", "--count", type=COUNT, metavar="N", help="Stop after N lines, or N deliveries.")
 @option(
     "--speed",
     of="replay",
@@ -63,21 +63,24 @@ def replay(
     2.
     """
     output = resolve_output(ctx, output, as_json, template)
-    arguments = DeliveryArguments(output=output, template=template, **options)
+    to_url = is_on_command_line(ctx, "forward_to")
+    arguments = DeliveryArguments(
+        output=output, template=template, forward_to_typed=to_url, **options
+    )
     view = compile_view(arguments, terminal=sys.stdout.isatty())
     report = Report()
     saved = read_saved(files, report.broken, report.record, stdin=sys.stdin.buffer)
     events = _paced(saved, speed)
-    # Not by a variable: what was meant for a tail must not send saved records somewhere.
-    if is_on_command_line(ctx, "forward_to") or is_on_command_line(ctx, "exec_command"):
-        from .replay_delivery import deliver
+    try:
+        # Not by a variable: what was meant for a tail must not send saved records somewhere.
+        if to_url or is_on_command_line(ctx, "exec_command"):
+            from .replay_delivery import deliver
 
-        deliver(events, view, arguments, count)
-    else:
-        try:
+            deliver(events, view, arguments, count)
+        else:
             _show(events, view, count, at_once=speed != float("inf"))
-        except BrokenPipe:
-            return ExitStatus.DONE
+    except BrokenPipe:
+        return ExitStatus.DONE
     report.end()
     return ExitStatus.DONE
 

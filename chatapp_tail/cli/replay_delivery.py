@@ -2,9 +2,12 @@
 
 import os
 import select
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from types import FrameType
+from typing import NoReturn
 
 from ..chatapp.records import Decoded
 from ..reporting.notices import Level
@@ -15,6 +18,10 @@ from ..tail.line_writer import LineWriter
 from .config import DeliveryArguments, View
 from .destination import compile_destination
 from .process import print_error
+from .signals import KilledBySignal
+
+_LONGEST_POLL = 250
+"""Milliseconds after which a signal is handled that came just before a wait."""
 
 
 def deliver(
@@ -22,6 +29,8 @@ def deliver(
 ) -> None:
     """Deliver events, at most `count`, and wait until all of them are settled."""
     destination = compile_destination(arguments, terminal=view.terminal)
+    for warning in destination.warnings:
+        print_error(f"warning: {warning}")
     report = destination.report(_say)
     make = destination.format(lambda: view.format(dict(os.environ)))
     pipeline = view.pipeline_of(make, Summary())
@@ -44,21 +53,31 @@ def deliver(
         count=count,
         wait_for_room=wait_for_room,
     )
-    with closing(forwarder):
-        forwarder.begin()
-        for event in events:
-            forwarder.write(pipeline.process_saved(event))
-            if forwarder.complete:
-                break
-        forwarder.finish()
-    print_error(report.sentence())
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(signum) is not signal.SIG_IGN:
+            signal.signal(signum, _end)
+    try:
+        with closing(forwarder):
+            forwarder.begin()
+            for event in events:
+                forwarder.write(pipeline.process_saved(event))
+                if forwarder.complete:
+                    break
+            forwarder.finish()
+    finally:  # also when it is interrupted: nobody else knows what was delivered
+        print_error(report.sentence())
+
+
+def _end(signum: int, _: FrameType | None) -> NoReturn:
+    signal.signal(signum, signal.SIG_DFL)  # a second one ends it at once
+    raise KilledBySignal(signum)
 
 
 def _poll(forwarder: Forwarder) -> bool:
-    """Wait until the destination said something, or stdout has room."""
+    """Wait until the destination said something, or stdout has room; return whether it was so."""
     waits = select.poll()
     forwarder.register(waits, for_room=True)
-    return sum(forwarder.ready(*reported) for reported in waits.poll()) > 0
+    return sum(forwarder.ready(*reported) for reported in waits.poll(_LONGEST_POLL)) > 0
 
 
 def _say(level: Level, sentence: str) -> None:

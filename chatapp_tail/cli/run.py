@@ -34,7 +34,7 @@ from ..reporting.systemd import Notifier
 from ..sinks.stdout import Stdout
 from ..tail.deadlines import Heartbeat
 from ..tail.intake import DirectIntake, Intake, JournaledIntake
-from ..tail.line_writer import LineWriter
+from ..tail.line_writer import LineWriter, count_of_events
 from ..tail.loop import End, Listener, OpenOutput, Tail
 from ..tail.output import Output
 from ..tail.pipeline import Pipeline
@@ -105,8 +105,10 @@ def _run(settings: Settings, notices: Notices, stderr: StderrWriter) -> ExitStat
         tail, say_summary = _assemble(settings, api, notices, systemd, checkpoint, stderr.retry)
 
         def say_stuck() -> None:
-            left = f"at least {tail.events_left:,} events not written"
-            notices.end(f"ended with {left}: a write or a read hangs", ExitStatus.OUTPUT_FAILED)
+            # The journal, which knows how many there are, is for the thread that hangs.
+            left = "" if tail.keeps else f"at least {tail.events_left:,} "
+            reason = f"ended with {left}events not written: a write or a read hangs"
+            notices.end(reason, ExitStatus.OUTPUT_FAILED)
 
         received = stack.enter_context(interrupted_by_signals(tail, say_stuck))
         end = _end_of(tail)
@@ -122,8 +124,18 @@ def _end_of(tail: Tail) -> End:
     """Run a tail; an output failure becomes an End too, so that a signal does not hide it."""
     try:
         return tail.run()
-    except (OutputError, DestinationFailed) as error:
+    except OutputError as error:
         return End(error.exit_status, reason=str(error))
+    except DestinationFailed as error:
+        return End(error.exit_status, reason=f"{error}; {_fate(tail)}")
+
+
+def _fate(tail: Tail) -> str:
+    """Return what becomes of the events that a destination did not acknowledge."""
+    events = count_of_events(tail.undelivered)
+    if tail.keeps:
+        return f"{events} kept for the next run with this --resume name"
+    return f"at least {events} not delivered"
 
 
 def _assemble(
@@ -222,6 +234,8 @@ def _outputs(
             ),
             None,
         )
+    for warning in destination.warnings:
+        notices.warn(warning)
     report = destination.report(notices.inform)
     make = destination.format(lambda: view.format(environment))
     pipeline = view.pipeline_of(make, summary, filling.deduplicator, times=filling.times)

@@ -37,6 +37,7 @@ def schema() -> Schema:
     records = {
         "event": _event(),
         **{f"status_{state['properties']['state']['const']}": state for state in states},
+        "status_delivery": _delivery(),
         "gap": _gap(),
         "dead": _dead(),
         "error": _error(),
@@ -81,6 +82,11 @@ def _status(kind: type[msgspec.Struct]) -> Schema:
     return _record("status", {"state": state, "at": _MOMENT, **members}, _MESSAGE)
 
 
+def _delivery() -> Schema:
+    """Return the schema of notices about a destination, which only `--log-format` writes."""
+    return _record("status", {"state": {"const": "delivery"}, "at": _MOMENT, **_MESSAGE})
+
+
 def _gap() -> Schema:
     members = _members(Gap)
     channel, reason = members["channel"], members["reason"]
@@ -122,9 +128,12 @@ def _summary() -> Schema:
         "gaps": count,
         "recovered": count,
         "spool_peak": count,
-        "message": {"type": "string"},
     }
-    return _record("summary", members)
+    forwarded = dict.fromkeys(("delivered", "retried", "dead", "waiting"), count)
+    with_destination = {"destination": {"type": "string"}, **forwarded}
+    summary = _record("summary", members, with_destination | _MESSAGE)
+    summary["required"].append("message")
+    return summary
 
 
 def _members(kind: type[msgspec.Struct]) -> Schema:

@@ -137,7 +137,7 @@ class Notices:
                 return Level.WARNING, ""
             case items.Reconnecting(_, delay):
                 assert self._lost is not None
-                return Level.WARNING, f"{_lost(self._lost)}; trying again {_in(delay)}"
+                return Level.WARNING, f"{_lost(self._lost)}; trying again {when(delay)}"
             case items.Fetching():
                 return Level.WARNING, describe_progress(status)
             case items.Gap():
@@ -201,7 +201,8 @@ def _lost(lost: items.Lost) -> str:
     return f"lost the connection after {span(lost.lasted)} to {lost.reason}"
 
 
-def _in(delay: float) -> str:
+def when(delay: float) -> str:
+    """Return `in 2.0 s`, or `at once`."""
     return f"in {span(delay)}" if delay >= 0.05 else "at once"
 
 

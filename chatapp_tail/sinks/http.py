@@ -294,7 +294,7 @@ class _Lane:
         progress.reason = describe_answer(answer, self._sink.settings.url)
         progress.status = answer.status
         if means is Verdict.GONE:
-            self._sink.fail(ExitStatus.OUTPUT_FAILED, f"{progress.reason}: it is gone for good")
+            self._sink.fail(ExitStatus.OUTPUT_FAILED, f"{self._sink.name} {progress.reason}")
             return True
         if means is Verdict.REFUSED:
             if self._is_believed():

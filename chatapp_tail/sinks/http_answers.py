@@ -13,6 +13,17 @@ from ..net import without_secrets
 _LONGEST_LOCATION = 200
 
 
+ADVICE = {
+    401: "check the credentials in --header",
+    403: "check the credentials in --header",
+    404: "check the path in --forward-to",
+    405: "it takes no POST; check the path in --forward-to",
+    407: "check the user and the password in --proxy",
+    410: "it is gone for good; check --forward-to",
+}
+"""Status -> what to do where the endpoint is wrong."""
+
+
 class Verdict(Enum):
     """What becomes of a delivery."""
 
@@ -47,7 +58,8 @@ def verdict(status: int) -> Verdict:
 def describe_answer(answer: Answer, url: str) -> str:
     """Return the reason of a failure that has an answer from `url`."""
     if not 300 <= answer.status < 400:
-        return f"answered {answer.status}"
+        advice = ADVICE.get(answer.status)
+        return f"answered {answer.status}" + (f": {advice}" if advice else "")
     target = f" to {_absolute(url, answer.location)}" if answer.location else ""
     advice = "redirects are not followed, name that address with --forward-to"
     return f"answered {answer.status}{target}: {advice}"
@@ -73,6 +85,8 @@ def describe_error(error: Exception, timeout: float) -> str:
         return _describe_malformed(error)
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted ({error.verify_message})"
+    if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
+        return "it answered without TLS; is it http:// or another port?"
     if isinstance(error, ssl.SSLError):
         return f"TLS failed: {error.reason or type(error).__name__}"
     if isinstance(error, socket.gaierror):

@@ -64,10 +64,16 @@ class Route:
 
 
 class Connection:
-    """Makes one exchange at a time; `stopping` is asked whenever `waker` ends a wait."""
+    """Makes one exchange at a time; `stopping` is asked whenever `waker` ends a wait.
 
-    def __init__(self, route: Route, waker: Waker, stopping: Callable[[], bool]) -> None:
+    All requests have the same `method`: an answer to HEAD has no body, whatever its head says.
+    """
+
+    def __init__(
+        self, route: Route, waker: Waker, stopping: Callable[[], bool], method: str = "POST"
+    ) -> None:
         self._route = route
+        self._method = method
         self._waker = waker
         self._stopping = stopping
         self._resolver = Resolver(waker, stopping)
@@ -108,7 +114,7 @@ class Connection:
         try:
             reader = _Reader(stream)
             _send(stream, request)
-            with contextlib.closing(_response(reader)) as response:
+            with contextlib.closing(_response(reader, self._method)) as response:
                 if reader.ended:
                     raise ConnectionResetError("the connection was closed within the answer")
                 if not _read_body(response):
@@ -156,10 +162,10 @@ class _Reader(io.RawIOBase):
         return len(data)
 
 
-def _response(reader: _Reader) -> HTTPResponse:
+def _response(reader: _Reader, method: str) -> HTTPResponse:
     """Return the response with its head read, after any interim ones (RFC 9110 section 15.2)."""
     while True:
-        response = HTTPResponse(cast("socket.socket", reader), method="POST")
+        response = HTTPResponse(cast("socket.socket", reader), method=method)
         response.begin()
         if not 102 <= response.status < 200:
             return response

@@ -109,6 +109,7 @@ class RequestWriter:
         headers: Iterable[tuple[str, str]],
         secrets: Sequence[bytes],
         proxy: Proxy | None = None,
+        method: str = "POST",
     ) -> None:
         self._secrets = secrets
         parts = urlsplit(url)
@@ -127,7 +128,11 @@ class RequestWriter:
                 fields["proxy-authorization"] = [("Proxy-Authorization", value)]
         fields |= _by_name(headers)
         lines = [f"{name}: {value}" for field in fields.values() for name, value in field]
-        self._start = "\r\n".join([f"POST {target} HTTP/1.1", *lines, ""])
+        self._start = "\r\n".join([f"{method} {target} HTTP/1.1", *lines, ""])
+
+    def without_body(self) -> bytes:
+        """Return a request that delivers nothing."""
+        return f"{self._start}\r\n".encode()
 
     def head(self, identifier: str, body: bytes, now: int) -> bytes:
         """Return the head of an attempt at `now`, in seconds since the epoch."""

@@ -6,13 +6,13 @@ from math import inf
 
 from ..chatapp.channels import short_name
 from ..chatapp.records import Record, chat_of
-from ..reporting.notices import Level
+from ..reporting.notices import Level, when
 from ..reporting.summary import span
 from ..sinks.delivery import Delivered, Delivery, Failed, Outcome, Refused, Retried, Trouble
 from .line_writer import count_of_events
 
-_REFUSALS_EVERY = 10.0
-"""Seconds between two notices of refused deliveries; the counts in between are in the next."""
+_DEAD_EVERY = 10.0
+"""Seconds between two notices of dead letters; the counts in between are in the next."""
 
 Say = Callable[[Level, str], None]
 
@@ -32,10 +32,12 @@ class DeliveryReport:
         self._counts = {"delivered": 0, "retried": 0, "dead": 0}
         self._trouble = ""
         """The last trouble said, empty while deliveries succeed."""
-        self._refused = 0
-        """Refused deliveries since the last notice of one."""
-        self._refusal_due = -inf
-        """When the next notice of a refusal may be said (monotonic)."""
+        self._unsaid = 0
+        """Dead letters since the last notice of one."""
+        self._unsaid_reason = ""
+        """The reason of the last of them."""
+        self._dead_due = -inf
+        """When the next notice of a dead letter may be said (monotonic)."""
 
     def begin(self) -> None:
         """Say where events go."""
@@ -51,7 +53,7 @@ class DeliveryReport:
                 self._note_refused(delivery, reason)
             case Retried(delivery, reason, retry_in):
                 self._counts["retried"] += 1
-                again = f"trying again in {span(retry_in)}"
+                again = f"trying again {when(retry_in)}"
                 self._say(Level.DEBUG, f"→ {_what(delivery)}  {reason}; {again}")
             case Trouble(reason, retry_in):
                 self._note_trouble(reason, retry_in)
@@ -65,12 +67,20 @@ class DeliveryReport:
     def sentence(self) -> str:
         """Return the counts for people, to be joined to the summary."""
         parts = [f"{self._counts['delivered']} delivered"]
-        parts += [
-            f"{self._counts[name]} {name}" for name in ("retried", "dead") if self._counts[name]
-        ]
+        if self._counts["retried"]:
+            parts.append(f"{self._counts['retried']} retried")
+        if self._counts["dead"]:
+            parts.append(_dead_letters(self._counts["dead"]))
         if self.waiting:
             parts.append(f"{self.waiting} waiting")
         return ", ".join(parts)
+
+    def end(self) -> None:
+        """Say of the dead letters since the last notice of one how many there are."""
+        if self._unsaid:
+            lost = f"{_dead_letters(self._unsaid)} more: {self._unsaid_reason}; {self._kept}"
+            self._say(Level.WARNING, f"{self._name}: {lost}")
+            self._unsaid = 0
 
     def _note_delivered(
         self, delivery: Delivery, answer: str, seconds: float, attempts: int
@@ -88,24 +98,30 @@ class DeliveryReport:
         level = Level.DEBUG if reason == self._trouble else Level.WARNING
         self._trouble = reason
         waiting = f"{count_of_events(self.waiting)} waiting"
-        again = f"trying again in {span(retry_in)}"
+        again = f"trying again {when(retry_in)}"
         self._say(level, f"{self._name}: {reason}; {waiting}; {again}")
 
     def _note_refused(self, delivery: Delivery, reason: str) -> None:
         self._counts["dead"] += 1
-        self._refused += 1
         now = time.monotonic()
-        if now < self._refusal_due:
+        if now < self._dead_due:
+            self._unsaid += 1
+            self._unsaid_reason = reason
             return
-        others = f" and {self._refused - 1} others" if self._refused > 1 else ""
-        end = (
-            f"kept in {self._kept_in}"
-            if self._kept_in
-            else "not kept, as --dead-letters is not given"
-        )
-        sentence = f"{self._name}: refused {_what(delivery)}{others}: {reason}; {end}"
-        self._say(Level.WARNING, sentence)
-        self._refused, self._refusal_due = 0, now + _REFUSALS_EVERY
+        others = f" and {self._unsaid} more" if self._unsaid else ""
+        what = f"dead letter: {_what(delivery)}{others}: {reason}"
+        self._say(Level.WARNING, f"{self._name}: {what}; {self._kept}")
+        self._unsaid, self._dead_due = 0, now + _DEAD_EVERY
+
+    @property
+    def _kept(self) -> str:
+        if self._kept_in:
+            return f"kept in {self._kept_in}"
+        return "not kept, since there is no --dead-letters"
+
+
+def _dead_letters(count: int) -> str:
+    return f"{count} dead letter{'' if count == 1 else 's'}"
 
 
 def _what(delivery: Delivery) -> str:

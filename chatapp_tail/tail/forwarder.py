@@ -140,6 +140,7 @@ class Forwarder:
         if given:
             # An event beyond the count is left to the next run, whole.
             self._ledger.give(given, position if len(given) == len(deliveries) else 0)
+            self._report.waiting = len(self._ledger)
             self._sink.give(given)
             self._collect()
         while self._is_full():
@@ -184,6 +185,7 @@ class Forwarder:
     def close(self) -> None:
         """Give up what is not delivered."""
         self._sink.close()
+        self._report.end()
         if self._stdout:
             self._stdout.close()
 
@@ -209,13 +211,11 @@ class Forwarder:
 
     def _settled_by(self, outcome: Outcome) -> list[int]:
         """Report an outcome; return the number of the delivery that it settles."""
+        if isinstance(outcome, Refused) and self._dead_letters:
+            self._dead_letters.append([outcome], self._sink.name)
         self._report.note(outcome, waiting=len(self._ledger))
         match outcome:
-            case Delivered(delivery):
-                return [delivery.number]
-            case Refused(delivery):
-                if self._dead_letters:
-                    self._dead_letters.append([outcome], self._sink.name)
+            case Delivered(delivery) | Refused(delivery):
                 return [delivery.number]
             case Failed():
                 raise DestinationFailed(outcome.status, outcome.reason)

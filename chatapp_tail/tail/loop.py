@@ -153,7 +153,9 @@ class Tail:
             return self._stalled_end(stalled.events)
         finally:
             self._progress(None)
+            self.turns += 1
             self._output.close()
+            self.turns += 1  # ending requests or commands took its time, and is no hang
             self._connection.stop()
             ended = self._connection.join(
                 self._deadlines.shutdown.close_timeout_left(time.monotonic())
@@ -329,6 +331,16 @@ class Tail:
     def events_left(self) -> int:
         """How many events wait to be written, besides those that are being written."""
         return self._intake.events_left
+
+    @property
+    def keeps(self) -> bool:
+        """Whether what is left is kept for the next run."""
+        return self._intake.kept
+
+    @property
+    def undelivered(self) -> int:
+        """How many events a destination that failed has not acknowledged, at least."""
+        return self.events_left + (0 if self._intake.kept else self._output.unsettled)
 
     def _write(self, lines: list[Any], position: int = 0) -> None:
         """Write whole lines; end when as many are written as the user wants."""

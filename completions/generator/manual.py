@@ -28,6 +28,7 @@ def manual(command: click.Group, note: str) -> str:
         "OPTIONS": [*_prose(manual_text.OPTIONS), *_options(command.get_params(context))],
         "COMMANDS": _commands(command, context),
         "OUTPUT": _section(manual_text.output(_states(), _with_members(manual_text.OTHER_RECORDS))),
+        "FORWARDING": _section(manual_text.FORWARDING),
         "HISTORY": _section(manual_text.HISTORY),
         "CONNECTION": _section(manual_text.CONNECTION),
         "CREDENTIALS": _section(manual_text.CREDENTIALS),

@@ -89,6 +89,7 @@ STATES = {
     "fetching": "History is being read; trouble is null unless a request is repeated. On stderr"
     " only.",
     "stopped": "The connection will not be tried again.",
+    "delivery": "How deliveries to a destination go; message says it. On stderr only.",
     "frame": "A frame that was sent or received. With -vv, on stderr only.",
 }
 
@@ -102,10 +103,10 @@ A status record has the members v, type ("status"), state, at, and those of its 
 OTHER_RECORDS = {
     "gap": "Events of a channel between two moments may be missing. recovered counts the messages"
     " read from history; missing says why others may be missing, and is null if all were read.",
-    "dead": "A dead letter: a record that a destination refused, with what it answered (status,"
-    " reason), when (at, first), after how many attempts; in the file of --dead-letters only.",
+    "dead": "A record that was not delivered, see FORWARDING; in the file of dead letters only.",
     "error": "What ends the program, usage errors included; with --log-format json only.",
-    "summary": "What was shown, filtered out and lost, see SIGNALS; with --log-format json only.",
+    "summary": "What was shown, filtered out and lost, see SIGNALS; with --log-format json only."
+    " With a destination also: destination, delivered, retried, dead (letters), waiting.",
 }
 
 _STREAMS: Body = [
@@ -162,6 +163,146 @@ may be compressed with gzip or zstd (pip install '.[zstd]'). Of each file the fi
 cannot be read are named, and the others are counted.
 """
 ]
+
+ANSWERS = {
+    "2xx": "Delivered.",
+    "no answer, 1xx, 408, 425, 429, 5xx": "Trouble: no connection, a reset, a certificate that is"
+    " not trusted, no complete answer within --forward-timeout. Sent again until it is delivered,"
+    " first within half a second, then after a time chosen at random up to a limit that doubles to"
+    " 60 seconds. Retry-After is obeyed, up to an hour.",
+    "3xx, 401, 402, 403, 404, 405, 407": "The address or the credentials are wrong. Reported at"
+    " once, with the address that a redirect names; redirects are not followed. Sent again after 5"
+    " to 60 seconds, and never given up, whatever --forward-retry-for says.",
+    "other 4xx": "This delivery is refused: a dead letter. After 20 in a row without a success it"
+    " is the endpoint that is wrong, and deliveries are held as above.",
+    "410": "Gone: the program ends with status 7, and nothing more is acknowledged.",
+}
+
+HEADERS = {
+    "content-type": "application/json, unless --header says otherwise.",
+    "user-agent": "chatapp-tail/ and the version.",
+    "webhook-id": "The id of the first record, + and the number of further records if there are"
+    " any, a colon and 12 hexadecimal digits of the SHA-256 of the body. Everything in the id but"
+    " letters, digits, colons, hyphens and underscores is percent-encoded. All attempts of a"
+    " delivery have the same one, also those of a later run; an edited message has another one."
+    " replay sends each record by itself.",
+    "webhook-timestamp": "When this attempt was made, in seconds since 1970.",
+    "webhook-signature": "With --forward-secret-file only: v1, and the HMAC-SHA-256 of webhook-id,"
+    " webhook-timestamp and body, joined by full stops, in base64. With several secrets there are"
+    " several signatures, separated by spaces, so that a secret can be replaced without a break.",
+}
+
+COMMAND_VARIABLES = {
+    "CHATAPP_ID, CHATAPP_HASH, CHATAPP_EVENT, CHATAPP_LICENSE, CHATAPP_MESSENGER,"
+    " CHATAPP_CHANNEL, CHATAPP_SOURCE": "Members of the record, empty where they are null.",
+    "CHATAPP_CHAT": "The id of the chat, empty where the event has none.",
+}
+
+COMMAND_STATUSES = {
+    "0": "Delivered.",
+    "75, death by SIGTERM": "Trouble (EX_TEMPFAIL of sysexits.h): run again, after the same times"
+    " as with HTTP.",
+    "126, 127": "The command cannot be executed or was not found: the program ends with status 2.",
+    "another status or signal, --exec-timeout": "This record is refused: a dead letter. A command"
+    " that takes too long gets SIGTERM, with its process group, and SIGKILL five seconds later.",
+}
+
+FORWARDING: Section = {
+    "": [
+        """\
+With --forward-to each event is sent to a URL, with --exec a command is run for each record, until
+the destination acknowledges it. Filters apply as to standard output. A run has one destination; for
+two, run two tails with two --resume names.
+
+With --forward-to, standard output shows events on a terminal, and is silent otherwise unless
+--output, --json or --format is given. With --exec it belongs to the commands.
+
+Notices say where events go, trouble once and again when its reason changes, and when deliveries
+succeed again; with --verbose there is a line for each delivery. User info and query of the URL,
+headers and secrets are never shown.
+"""
+    ],
+    "What holds": [
+        (
+            "Every event that was received is delivered at least once, or is a dead letter. It is"
+            " delivered twice only if this program, the machine or the link died between the"
+            " handling of an event and the noting of its acknowledgement. webhook-id tells such"
+            " duplicates, and in records id and hash together do.",
+            "With --resume this holds across kill -9, restarts and outages of the destination, for"
+            " statuses and tags too: what comes is in the journal of the checkpoint before it is"
+            " sent, and leaves it when it is acknowledged. Without --resume, what is not"
+            " acknowledged at the end is lost, and the last notice says how many events that is.",
+            "Deliveries of one chat are made one after the other, in the order in which its events"
+            " came, and messages of a gap come before the live events that waited for them."
+            " Different chats overtake each other, up to --jobs at once.",
+            "At most 4,096 deliveries or 16 MiB are under way. What comes meanwhile is kept in"
+            " memory and then on disk up to --spool-limit; beyond that the program ends with status"
+            " 7 rather than drop an event.",
+            "A destination that cannot be reached does not keep the tail from subscribing, and for"
+            " --idle, waiting for it is not idleness. --count counts deliveries that were"
+            " acknowledged or are dead letters.",
+        )
+    ],
+    "Requests": [
+        """\
+The URL is http:// or https://. A port alone, or localhost without a scheme, means http on this
+machine: 3000/webhook is http://localhost:3000/webhook, tried at ::1 and 127.0.0.1. For a URL with a
+password use the variable CHATAPP_TAIL_FORWARD_TO, since other users can read command lines.
+Loopback addresses are never reached through a proxy, others as the API is.
+
+Each request is a POST over a connection that is kept alive. With --forward-body webhook, the
+default, its body is what ChatApp's own webhooks send, {"data":[...],"meta":{...}}: the part
+"payload" of the event byte for byte, without the items that filters excluded. An event with items
+of several chats is one request per chat. With --forward-body record the body is one record, as -o
+json writes it. The headers are, besides those of --header:
+""",
+        HEADERS,
+        "What follows from an answer:",
+        ANSWERS,
+        """\
+A chat whose delivery fails waits, others go on. If five of the connections fail, or all, one of
+them tries and the others wait.
+""",
+    ],
+    "Commands": [
+        """\
+--exec runs sh -c COMMAND for each record, in a process group of its own, so that Ctrl-C does not
+reach it. The record is its standard input, one line as -o json writes it; a command need not read
+it. In its environment are these variables, and none of CHATAPP_TOKEN, CHATAPP_PASSWORD and
+CHATAPP_TAIL_...:
+""",
+        COMMAND_VARIABLES,
+        "What follows from its exit status:",
+        COMMAND_STATUSES,
+    ],
+    "Dead letters": [
+        """\
+A record that was refused, or given up after --forward-retry-for, is appended to the file
+--dead-letters as a line of JSON with time, destination, attempts, status, reason and record. It is
+on disk before it counts as settled. With --resume there is such a file by default, see FILES;
+without either, refused records are reported and not kept.
+
+replay reads dead letters as it reads records. To send them again once the destination is repaired,
+move the file away first:
+""",
+        {
+            "mv ~/.local/state/chatapp-tail/dead-letters/crm.ndjson .": "",
+            "chatapp-tail replay crm.ndjson --forward-to https://crm.example/webhook": "",
+        },
+        """\
+replay delivers only if --forward-to or --exec is on its command
+line; their variables alone do not make it send anything.
+""",
+    ],
+    "As a service": [
+        """\
+With systemd use KillMode=mixed, so that commands of --exec are not ended before their time,
+TimeoutStopSec= of more than 10 seconds, and LoadCredential= for the file of secrets, or
+EnvironmentFile= with CHATAPP_TAIL_FORWARD_SECRET. The service is ready without waiting for the
+destination.
+"""
+    ],
+}
 
 HISTORY: Section = {
     "": [
@@ -285,8 +426,9 @@ only if the new one can be saved, and at most once in five minutes. It lasts as 
 runs at least every 14 days. A token file is read again when its token is refused, so that another
 program may renew it. A CHATAPP_TOKEN that has expired ends the program with status 3.
 
-Warnings are shown if others can read a token or password file, and if a token or events would go
-to another machine by http:// or ws://. A token, password or signature that a server or a proxy
+Warnings are shown if others can read a file with a token, password or secret, if the command line
+has a --forward-to with a password, and if a token or events would go to another machine by http://
+or ws://. A token, password or signature that a server or a proxy
 repeats is not shown.
 """
     ],
@@ -307,6 +449,9 @@ SIGNALS: Section = {
             " --verbose.",
         },
         """\
+With a destination, the same times apply to acknowledgements: SIGTERM gives up after 10 seconds
+without one, SIGINT after one second. With --resume the next run delivers the rest.
+
 Under systemd (Type=notify) the service is ready once every channel is confirmed or refused, and its
 watchdog is served.
 """,
@@ -326,7 +471,9 @@ STATUSES = {
     " licence or messenger that is not in the account.",
     ExitStatus.REFUSED_BY_SERVER: "The server refused the app key or the protocol.",
     ExitStatus.OUTPUT_FAILED: "Standard output failed: the disk is full, it is closed, or its"
-    " reader fell too far behind or took nothing for 10 seconds at the end.",
+    " reader fell too far behind or took nothing for 10 seconds at the end. Or the destination did:"
+    " it answered 410, it acknowledged nothing for 10 seconds at the end, or dead letters cannot be"
+    " written.",
     ExitStatus.COUNT_NOT_REACHED: "--count was not reached in time.",
 }
 DEATH_BY_SIGNAL = "Death by SIGINT or SIGTERM, as a shell shows it; see SIGNALS."
@@ -352,6 +499,8 @@ FILES = {
     " checkpoints.",
     "${XDG_STATE_HOME:-~/.local/state}/chatapp-tail/resume/NAME.sqlite": "The checkpoint: what the"
     " tail with --resume=NAME has written. Without it the next run starts over.",
+    "${XDG_STATE_HOME:-~/.local/state}/chatapp-tail/dead-letters/NAME.ndjson": "What the"
+    " destination of the tail with --resume=NAME refused.",
     "${XDG_CACHE_HOME:-~/.cache}/chatapp-tail/lines": "Licences and messengers seen last, one pair"
     " per line, for the completion of shells, which never starts the program or uses the network."
     " May be removed at any time.",

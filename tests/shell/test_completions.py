@@ -239,6 +239,12 @@ def test_descriptions(shell: Shell) -> None:
         ("chatapp-tail -v -o js", ["-v", "-o", "json"]),
         ("bin/chatapp-tail -o js", ["-o", "json"]),
         ("FOO=bar chatapp-tail -o js", ["-o", "json"]),
+        ("chatapp-tail --forward-body rec", ["--forward-body", "record"]),
+        ("chatapp-tail replay --forward-body rec", ["replay", "--forward-body", "record"]),
+        (
+            "chatapp-tail --forward-to h -H 'a: b' -o js",
+            ["--forward-to", "h", "-H", "a: b", "-o", "json"],
+        ),
     ],
 )
 def test_values(line: str, completed: list[str], shell: Shell) -> None:
@@ -248,6 +254,7 @@ def test_values(line: str, completed: list[str], shell: Shell) -> None:
 def test_every_choice_is_offered(shell: Shell) -> None:
     shell.offered("chatapp-tail -o ", "auto", "pretty", "json", "raw")
     shell.offered("chatapp-tail --color ", "auto", "always", "never")
+    shell.offered("chatapp-tail --forward-body ", "webhook", "record")
     shell.offered("chatapp-tail -e ", "message", "messageStatus", "chatTag", "chatConversation")
     offered = shell.offered("chatapp-tail -m ", "telegramBot", "grWhatsApp", "caWhatsApp", "max")
     assert {"avito", "vkontakte", "email", "whatsApp"} <= offered
@@ -275,13 +282,17 @@ def test_files(shell: Shell) -> None:
     name = "a token.txt"
     for line in ("--token-file a", "--token-file=a", "--ca-file a", "login --password-file a"):
         assert shell.completed(f"chatapp-tail {line}")[-1].removeprefix("--token-file=") == name
+    for option in ("--forward-secret-file", "--forward-ca-file", "--dead-letters"):
+        assert shell.completed(f"chatapp-tail {option} a") == [option, name]
+    option = "--forward-secret-file"
+    assert shell.completed(f"chatapp-tail doctor {option} a") == ["doctor", option, name]
     assert shell.completed("chatapp-tail replay a") == ["replay", name]
     assert shell.completed("chatapp-tail replay -n 3 a") == ["replay", "-n", "3", name]
 
 
 def test_no_files_where_none_are_meant(shell: Shell) -> None:
     (shell.home / "zzz").touch()
-    for line in ("-l z", "-c z", "-n z", "--for z", "-g z", "-o z"):
+    for line in ("-l z", "-c z", "-n z", "--for z", "-g z", "-o z", "--forward-to z", "-H z"):
         assert shell.completed(f"chatapp-tail {line}")[-1] == "z"
 
 

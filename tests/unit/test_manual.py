@@ -33,7 +33,7 @@ from completions.generator.manual_text import (
 
 PAGE = Path(__file__).parents[2] / "completions" / "chatapp-tail.1"
 SECTIONS = ["NAME", "SYNOPSIS", "DESCRIPTION", "EXAMPLES", "OPTIONS", "COMMANDS", "OUTPUT"]
-SECTIONS += ["HISTORY", "CONNECTION", "CREDENTIALS", "SIGNALS"]
+SECTIONS += ["FORWARDING", "HISTORY", "CONNECTION", "CREDENTIALS", "SIGNALS"]
 SECTIONS += ["EXIT STATUS", "ENVIRONMENT", "FILES", "SEE ALSO"]
 
 
@@ -173,4 +173,7 @@ def test_the_members_of_other_commands(capsys: pytest.CaptureFixture[str]) -> No
 @pytest.mark.defect("U15")
 def test_how_variables_are_divided(shown: str) -> None:
     """As the program does, see test_options, and as the README says."""
-    assert "separated by spaces (of --chat, --grep, --grep-not, --where: by newlines)" in shown
+    assert (
+        "separated by spaces (of --chat, --grep, --grep-not, --where, --header: by newlines)"
+        in shown
+    )

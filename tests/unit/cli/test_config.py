@@ -1,10 +1,12 @@
 """What was typed → what will run."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chatapp_tail.cli.config import Arguments, Settings, compile_settings
+from chatapp_tail.cli.destination import Command
 from chatapp_tail.cli.options import ForwardBody
 from chatapp_tail.errors import UsageError
 from chatapp_tail.formats import Output
@@ -12,6 +14,7 @@ from chatapp_tail.formats.colors import ColorMode
 from chatapp_tail.formats.times import TimeStyle
 from chatapp_tail.pusher.connection import Endpoint, Timing
 from chatapp_tail.reporting.notices import Level, LogFormat
+from chatapp_tail.sinks.http import HttpSettings
 from chatapp_tail.tail.deadlines import Limits
 from tests.factories import CHANNEL
 
@@ -54,7 +57,11 @@ TYPED: dict[str, Any] = {
     "resume": None,
     "backfill": True,
     "backfill_wait": 10.0,
+    "quiet": False,
+    "verbose": 0,
+    "log_format": LogFormat.TEXT,
     "forward_to": None,
+    "forward_to_typed": True,
     "forward_headers": (),
     "forward_body": ForwardBody.WEBHOOK,
     "forward_secret_file": None,
@@ -65,9 +72,6 @@ TYPED: dict[str, Any] = {
     "exec_timeout": 30.0,
     "jobs": None,
     "dead_letters": None,
-    "quiet": False,
-    "verbose": 0,
-    "log_format": LogFormat.TEXT,
 }
 
 
@@ -185,3 +189,79 @@ def test_level(
 
 def test_nothing_secret_is_in_the_settings() -> None:
     assert not hasattr(compiled(), "token")
+
+
+URL = "https://crm.example/hook"
+
+
+@pytest.mark.parametrize("jobs", [None, 3])
+def test_a_destination_by_http(jobs: int | None) -> None:
+    destination = compiled(forward_to=URL, jobs=jobs).destination
+    assert destination
+    assert isinstance(destination.target, HttpSettings)
+    assert destination.target.jobs == (jobs or 8)
+    assert destination.dead_letters is None
+    assert not destination.per_record
+    assert not destination.shows, "stdout is silent in a pipe"
+
+
+@pytest.mark.parametrize("typed", [{"output": Output.JSON}, {"terminal": True}])
+def test_stdout_beside_a_destination(typed: dict[str, Any]) -> None:
+    destination = compiled(forward_to=URL, **typed).destination
+    assert destination
+    assert destination.shows
+
+
+def test_a_command_runs_alone_and_for_each_record() -> None:
+    destination = compiled(exec_command="./answer.sh", terminal=True).destination
+    assert destination
+    assert isinstance(destination.target, Command)
+    assert destination.target.jobs == 1
+    assert destination.per_record
+    assert not destination.shows
+
+
+def test_resume_has_dead_letters_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", "/state")
+    destination = compiled(forward_to=URL, resume="crm").destination
+    assert destination
+    assert destination.dead_letters == Path("/state/chatapp-tail/dead-letters/crm.ndjson")
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "ALL_PROXY"])
+def test_a_proxy_that_the_destination_cannot_use(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "ftp://made-up.invalid")
+    with pytest.raises(UsageError, match="the proxy that the environment names"):
+        compiled(forward_to=URL)
+    assert compiled(forward_to="http://localhost:3000/").destination
+
+
+def test_what_is_unsafe(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("whsec_QUJD")
+    secret.chmod(0o644)
+    url = "http://user:hidden@crm.example/hook"
+    destination = compiled(forward_to=url, forward_secret_file=secret).destination
+    assert destination
+    password, encryption, file = destination.warnings
+    assert "CHATAPP_TAIL_FORWARD_TO" in password
+    assert encryption.startswith("http://crm.example/hook is not encrypted")
+    assert "chmod 600" in file
+    assert "hidden" not in password + encryption
+
+
+def test_what_is_safe(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.touch(0o600)
+    secret.write_text("whsec_QUJD")
+    for url in ("https://user:hidden@crm.example/hook", "http://localhost:3000/hook"):
+        typed: dict[str, Any] = {
+            "forward_to": url,
+            "forward_to_typed": False,
+            "forward_secret_file": secret,
+        }
+        destination = compiled(**typed).destination
+        assert destination
+        assert destination.warnings == []

@@ -83,4 +83,4 @@ def by_lines() -> set[str]:
 
 
 def test_variables_of_texts_are_divided_by_newlines() -> None:
-    assert by_lines() == {"--chat", "--grep", "--grep-not", "--where"}
+    assert by_lines() == {"--chat", "--grep", "--grep-not", "--where", "--header"}

@@ -310,7 +310,10 @@ def test_410_ends_all_and_acknowledges_nothing(start: Start) -> None:
         assert len(receiver.requests) == 2
     first, failed = forwarding.outcomes
     assert isinstance(first, Delivered)
-    assert failed == Failed(ExitStatus.OUTPUT_FAILED, "answered 410: it is gone for good")
+    assert failed == Failed(
+        ExitStatus.OUTPUT_FAILED,
+        f"{receiver.url} answered 410: it is gone for good; check --forward-to",
+    )
 
 
 def test_retry_after_is_obeyed_by_all_lanes(start: Start) -> None:

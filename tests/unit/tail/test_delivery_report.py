@@ -73,11 +73,21 @@ def test_trouble_is_said_once_and_when_it_changes(said: Said) -> None:
 
 def test_what_is_refused_is_said_with_its_place() -> None:
     said = Said(kept_in="/dead.ndjson")
-    refused = f"{NAME}: refused message 1229/telegram:696: answered 422; kept in /dead.ndjson"
-    assert said.note(REFUSED) == [(Level.WARNING, refused)]
-    assert said.note(REFUSED, REFUSED) == [], "a flood of them is counted"
+    dead = f"{NAME}: dead letter: message 1229/telegram:696: answered 422; kept in /dead.ndjson"
+    assert said.note(REFUSED) == [(Level.WARNING, dead)]
     ((_, lost),) = Said().note(REFUSED)
-    assert lost.endswith("not kept, as --dead-letters is not given")
+    assert lost.endswith("not kept, since there is no --dead-letters")
+
+
+def test_a_flood_of_dead_letters_is_counted() -> None:
+    said = Said(kept_in="/dead.ndjson")
+    said.note(REFUSED)
+    assert said.note(REFUSED, REFUSED) == []
+    said.report.end()
+    more = f"{NAME}: 2 dead letters more: answered 422; kept in /dead.ndjson"
+    assert said.all[1:] == [(Level.WARNING, more)]
+    said.report.end()
+    assert len(said.all) == 2, "each is said once"
 
 
 def test_counts(said: Said) -> None:
@@ -90,4 +100,4 @@ def test_counts(said: Said) -> None:
         "dead": 1,
         "waiting": 2,
     }
-    assert said.report.sentence() == "2 delivered, 1 retried, 1 dead, 2 waiting"
+    assert said.report.sentence() == "2 delivered, 1 retried, 1 dead letter, 2 waiting"

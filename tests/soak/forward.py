@@ -45,12 +45,13 @@ RATE = 140.0
 """Items a second; three of ten are messages, since each start reads minutes of them back."""
 _READY_WITHIN = 20.0
 _CATCH_UP_WITHIN = 90.0
+_CALM = 15.0
+"""Seconds for which a calm run is left alone at most, since its link is cut all the same."""
 _ENDS_WITHIN = 40.0
 _ROUND = 25
 """Kills of one account; more would read back ever more."""
 _CALM_EVERY = 5
 _TERMINATED = 0.15
-_OUTAGE_RESTARTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,8 @@ class Plan:
     seed: int
     kills: int = 0
     outage: float = 0.0
+    restarts: int = 4
+    """How often the tail is restarted while the destination is dead."""
 
 
 @dataclass(slots=True)
@@ -315,7 +318,7 @@ def _end_runs(
         if number == 1 or number % _CALM_EVERY == 0:
             if number > 1:
                 tails.start("calm")
-            _wait_caught_up(tails, receiver, load)
+            _wait_caught_up(tails, receiver, load, _CALM)
             await_moment = moments.at_delivery
         else:
             tails.start(await_moment.__name__)
@@ -339,8 +342,8 @@ def _outlast(plan: Plan, tails: Tails, receiver: UnreliableReceiver, steady: Ste
     clock = threading.Event()
     clock.wait(1.0)
     receiver.behave("down")
-    for number in range(_OUTAGE_RESTARTS):
-        clock.wait(plan.outage / 2 / _OUTAGE_RESTARTS)
+    for number in range(plan.restarts):
+        clock.wait(plan.outage / 2 / plan.restarts)
         kill = number % 2 == 1
         if not kill:
             steady.pause()
@@ -355,10 +358,12 @@ def _outlast(plan: Plan, tails: Tails, receiver: UnreliableReceiver, steady: Ste
     clock.wait(plan.outage / 2)
 
 
-def _wait_caught_up(tails: Tails, receiver: UnreliableReceiver, load: Load) -> bool:
+def _wait_caught_up(
+    tails: Tails, receiver: UnreliableReceiver, load: Load, seconds: float = _CATCH_UP_WITHIN
+) -> bool:
     """Wait until every message published by now is delivered or dead."""
     wanted = {entry.thing.seq for entry in load.log if entry.thing.kind == MESSAGE}
-    deadline = time.monotonic() + _CATCH_UP_WITHIN * TIMEOUT_SCALE
+    deadline = time.monotonic() + seconds * TIMEOUT_SCALE
     while time.monotonic() < deadline:
         with receiver.changed:
             if wanted <= receiver.kept or wanted <= receiver.kept | {s for _, s in tails.dead()}:

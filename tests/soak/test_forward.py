@@ -24,7 +24,7 @@ def test_forwarding_loses_nothing_whatever_is_killed() -> None:
 
 @pytest.mark.timeout(150)
 def test_what_comes_while_the_destination_is_dead_is_delivered_later() -> None:
-    result = soak(Plan(SEED, outage=OUTAGE))
+    result = soak(Plan(SEED, outage=OUTAGE, restarts=2))
     print(table(result))
     assert not violations(result), result.stderr[-20_000:]
 

@@ -151,8 +151,8 @@ def test_trouble_is_said_once_and_when_it_changes(
         assert tail.wait(timeout=15) == 0
         first, second, well = tail.stderr.all
         name = f"chatapp-tail: {receiver.url}"
-    assert first.startswith(f"{name}: answered 503; 1 event waiting; trying again in ")
-    assert second.startswith(f"{name}: answered 500; 1 event waiting; trying again in ")
+    assert first.startswith(f"{name}: answered 503; 1 event waiting; trying again ")
+    assert second.startswith(f"{name}: answered 500; 1 event waiting; trying again ")
     assert well == f"{name}: takes events again"
 
 

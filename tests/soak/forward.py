@@ -152,7 +152,7 @@ class Tails:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        run.ended = time.time()
+        run.ended = self.endings[-1].over = time.time()
 
     def wait_ready(self) -> None:
         """Wait until all lines are subscribed."""
@@ -163,7 +163,9 @@ class Tails:
         """Return when and with which `seq` dead letters were written."""
         if not self.dead_letters.exists():
             return []
-        letters = [json.loads(line) for line in self.dead_letters.read_bytes().splitlines()]
+        # The last line may just be written, and others may be torn by a kill.
+        lines = self.dead_letters.read_bytes().splitlines()
+        letters = [json.loads(line) for line in lines if line.endswith(b"}}")]
         return [
             (nanoseconds(letter["at"]) / 1e9, letter["record"]["data"]["seq"]) for letter in letters
         ]
@@ -420,6 +422,7 @@ def table(result: Result) -> str:
         ("failures of the receiver", _counts(result.ways)),
         ("answers of history", _counts(result.history)),
         ("messages missing", len(proof.messages_missing)),
+        ("of which an edit came first, at a SIGTERM", proof.replaced),
         ("others lost while no tail was linked", _counts(proof.lost_unlinked)),
         ("others lost under way, by ending", _counts(proof.lost_under_way)),
         ("most seconds from publication to ending", f"{max(proof.exposure, default=0.0):.3f}"),
@@ -432,6 +435,7 @@ def table(result: Result) -> str:
         ("doubles by cause", _counts(proof.doubles_by_cause)),
         ("most seconds from answer to kill of a double", f"{max(ages, default=0.0):.3f}"),
         ("first deliveries behind a later one of their chat", len(proof.late)),
+        ("  behind what SIGTERM let go first", proof.late_by_sigterm),
     ]
     return "\n".join(f"{name:<50} {value}" for name, value in rows)
 

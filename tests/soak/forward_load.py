@@ -27,12 +27,13 @@ Item = dict[str, Any]
 
 
 class Thing(NamedTuple):
-    """One item: what it is, and where it belongs."""
+    """One item: what it is, and where it belongs; `of` is the `seq` of the message it edits."""
 
     seq: int
     kind: str
     chat: str
     channel: str
+    of: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,8 @@ class Load:
             item = self._item(kind, chat)
             made = EDIT if kind == EDIT and "edited" in item else MESSAGE
             name = made if kind in (MESSAGE, EDIT) else kind
-            things.append(Thing(item["seq"], name, item["chat"]["id"], line.channel))
+            of = item["id"] if name == EDIT else None
+            things.append(Thing(item["seq"], name, item["chat"]["id"], line.channel, of))
             items.append(item)
         self._send(line, MESSAGE if kind == EDIT else kind, things, items)
 

@@ -5,6 +5,9 @@ delivered or is a dead letter. Statuses, tags and edits may be missing only wher
 said covers them, and of those published on a link only what was under way when the link or the
 process ended, for `UNDER_WAY` seconds at most. Something comes twice only where an answer was lost,
 or where a kill came between an answer and its commit.
+
+SIGTERM lets a run deliver what waits behind a gap before the messages of that gap, which come with
+the next run, but for those of which an edit was delivered.
 """
 
 from collections import Counter, defaultdict
@@ -22,12 +25,17 @@ _CLOSING = 3.0
 _TOLERANCE = 0.5
 
 
+_Arrival = tuple[float, float, float | None]
+"""When it came, when it had its effect, and when that was acknowledged."""
+
+
 @dataclass(slots=True)
 class Ending:
-    """How a link ended: `kind` is "kill", "term" or "cut"."""
+    """How a link ended: `kind` is "kill", "term" or "cut"; `over` is when the process was."""
 
     kind: str
     at: float
+    over: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +79,8 @@ class ForwardProof:
     delivered: int
     dead: int
     messages_missing: list[Published] = field(default_factory=list)
+    replaced: int = 0
+    """Messages missing of which an edit was delivered at a SIGTERM."""
     lost_unlinked: Counter[str] = field(default_factory=Counter)
     lost_under_way: Counter[str] = field(default_factory=Counter)
     """By the ending that explains them."""
@@ -81,6 +91,8 @@ class ForwardProof:
     """Lost, and not covered by a gap that was said."""
     doubles: list[Double] = field(default_factory=list)
     late: list["Late"] = field(default_factory=list)
+    late_by_sigterm: int = 0
+    """Those behind one that was delivered at a SIGTERM."""
 
     @property
     def doubles_by_cause(self) -> Counter[str]:
@@ -111,12 +123,37 @@ def prove_forward(
             _note_absent(proof, entry, endings, gaps)
         if len(came) > len(entries):
             proof.doubles += _doubles(entries, came, endings)
-    proof.late = list(_late(by_seq, requests, dead))
+    _excuse_sigterm(proof, by_seq, arrivals, endings)
+    for late in _late(by_seq, requests, dead):
+        if _at_sigterm(late.before, endings):
+            proof.late_by_sigterm += 1
+        else:
+            proof.late.append(late)
     return proof
 
 
-_Arrival = tuple[float, float, float | None]
-"""When it came, when it had its effect, and when that was acknowledged."""
+def _at_sigterm(at: float, endings: Sequence[Ending]) -> bool:
+    """Return whether a run that SIGTERM ended was delivering what it had."""
+    return any(
+        ending.kind == "term" and ending.at <= at <= ending.over + _TOLERANCE for ending in endings
+    )
+
+
+def _excuse_sigterm(
+    proof: ForwardProof,
+    by_seq: dict[int, list[Published]],
+    arrivals: dict[int, list[_Arrival]],
+    endings: Sequence[Ending],
+) -> None:
+    """Take out the missing messages of which an edit was delivered before their gap was read."""
+    edited = {
+        entries[0].thing.of
+        for seq, entries in by_seq.items()
+        if any(_at_sigterm(at, endings) for _, at, _ in arrivals.get(seq, []))
+    }
+    missing = [entry for entry in proof.messages_missing if entry.thing.seq not in edited]
+    proof.replaced = len(proof.messages_missing) - len(missing)
+    proof.messages_missing = missing
 
 
 def _arrivals(
@@ -188,7 +225,7 @@ def _doubles(
         age = age if len(entries) == 1 else None  # the first may be another publication
         extra.append(Double(entries[0].thing, first, again, cause, age))
     if len(entries) > 1:  # which ones are repetitions by right cannot be told
-        extra.sort(key=lambda double: double.cause == "none")
+        extra.sort(key=lambda double: double.cause in ("none", "term"))
     return extra[: len(came) - len(entries)]
 
 

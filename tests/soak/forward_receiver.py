@@ -11,7 +11,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 from tests.receivers import OK, answer, read_request
 
@@ -51,7 +51,7 @@ class UnreliableReceiver:
         self.requests: list[Request] = []
         self.changed = threading.Condition()
         self.kept: set[int] = set()
-        """The `seq` of all items that had their effect."""
+        """The `seq` of all items that had their effect, and of messages of which an edit had."""
         self.answers: dict[str, int] = {}
         self._mood = "good"
         self._rng = random.Random(seed)
@@ -179,6 +179,7 @@ class UnreliableReceiver:
         with self.changed:
             self.requests.append(request)
             self.kept.update(request.seqs)
+            self.kept.update(item["id"] for item in _items(body) if "edited" in item)
             self.changed.notify_all()
         return request
 
@@ -188,9 +189,14 @@ class UnreliableReceiver:
 
 
 def seqs_of(body: bytes) -> list[int]:
-    """Return the `seq` of each item: of a webhook's shape, or of a record."""
+    """Return the `seq` of each item."""
+    return [item["seq"] for item in _items(body)]
+
+
+def _items(body: bytes) -> list[dict[str, Any]]:
+    """Return the items of a webhook's shape, or the one of a record."""
     data = json.loads(body)["data"]
-    return [item["seq"] for item in (data if isinstance(data, list) else [data])]
+    return data if isinstance(data, list) else [data]
 
 
 def _cut(sock: socket.socket) -> None:

@@ -163,7 +163,9 @@ class Tails:
         """Return when and with which `seq` dead letters were written."""
         if not self.dead_letters.exists():
             return []
-        letters = [json.loads(line) for line in self.dead_letters.read_bytes().splitlines()]
+        # The last line may just be written, and others may be torn by a kill.
+        lines = self.dead_letters.read_bytes().splitlines()
+        letters = [json.loads(line) for line in lines if line.endswith(b"}}")]
         return [
             (nanoseconds(letter["at"]) / 1e9, letter["record"]["data"]["seq"]) for letter in letters
         ]

@@ -23,7 +23,6 @@ from typing import Any, Self
 from chatapp_tail.sandbox import ApiAnswered, ApiRequested, Sandbox
 from tests.conftest import PROGRAM, TIMEOUT_SCALE, clean_environment
 
-from .background import Background
 from .forward_load import MESSAGE, Load, SteadyLoad
 from .forward_proof import (
     UNDER_WAY,
@@ -36,9 +35,9 @@ from .forward_proof import (
 from .forward_receiver import MOODS, UnreliableReceiver
 from .journal import ROOT, nanoseconds
 from .line import SHORT
-from .numbered import accounts_of
+from .numbered import Background, accounts_of
+from .proof import say, verdict
 from .resume import LINES, Troubles
-from .verdict import say, verdict
 
 CHATS = 16
 RATE = 140.0

@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 
 from chatapp_tail.sandbox import Sandbox
 
-from .background import Background
-from .numbered import Line
+from .numbered import Background, Line
 
 MESSAGE, EDIT, STATUS, TAG = "message", "edit", "messageStatus", "chatTag"
 _KINDS = (MESSAGE, MESSAGE, MESSAGE, STATUS, STATUS, STATUS, STATUS, TAG, TAG, EDIT)

@@ -33,8 +33,7 @@ from .forward_proof import (
     prove_forward,
 )
 from .forward_receiver import MOODS, UnreliableReceiver
-from .journal import ROOT, nanoseconds
-from .line import SHORT
+from .journal import ROOT, SHORT, nanoseconds
 from .numbered import Background, accounts_of
 from .proof import say, verdict
 from .resume import LINES, Troubles

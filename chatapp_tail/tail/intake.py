@@ -28,8 +28,8 @@ class Intake(Protocol):
         """Add what to wait for; `taking` means that `take` is called next."""
         ...
 
-    def fill(self) -> None:
-        """Secure what has come, if there is a place for it."""
+    def fill(self, *, at_end: bool = False) -> None:
+        """Secure what has come, if there is a place for it; `at_end` all of it."""
         ...
 
     def take(self) -> Batch | None:
@@ -91,7 +91,7 @@ class DirectIntake:
         if taking:
             waits.register(self._spool, select.POLLIN)
 
-    def fill(self) -> None:
+    def fill(self, *, at_end: bool = False) -> None:
         """Do nothing: the spool keeps its items."""
 
     def take(self) -> Batch | None:
@@ -157,6 +157,8 @@ class JournaledIntake:
         """Bytes of the rows that are in memory."""
         self._early: list[Status | Gap] = []
         """Statuses that were not taken yet."""
+        self._started: set[str] = set()
+        """Channels whose gap before this run went ahead."""
         has_barrier = self._barrier < inf
         self.due = time.monotonic() + _READY_TIMEOUT if has_barrier else -inf
 
@@ -167,14 +169,14 @@ class JournaledIntake:
         if taking:
             waits.register(self._spool, select.POLLIN)
 
-    def fill(self) -> None:
-        """Move what has come into the journal, up to its limit."""
-        while self._move():
+    def fill(self, *, at_end: bool = False) -> None:
+        """Move what has come into the journal, up to its limit; `at_end` there is no limit."""
+        while self._move(inf if at_end else self._limit):
             pass
 
-    def _move(self) -> bool:
+    def _move(self, limit: float) -> bool:
         """Move a batch into the journal; return whether there was one, and room."""
-        full = self._checkpoint.journal_size >= self._limit
+        full = self._checkpoint.journal_size >= limit
         if full or not (items := self._take_from_spool()):
             return False
         with self._checkpoint.journal() as journal:
@@ -191,7 +193,7 @@ class JournaledIntake:
         """Return the next items, in the order in which they came."""
         # Also while older rows are left, or wait: what comes must outlast a kill. One batch: what
         # is not moved keeps the spool's reader from running far ahead.
-        self._move()
+        self._move(self._limit)
         while self._rows and not self._waits():
             first, _, items = self._rows.popleft()
             if items is None:
@@ -249,12 +251,25 @@ class JournaledIntake:
         if self.due <= time.monotonic() or not items:
             return items
         rest: list[Item] = []
-        for item in items:
+        for number, item in enumerate(items):
             if isinstance(item, ChannelEvent | Watermarks | Stopped):
                 rest.append(item)
+            elif isinstance(item, Gap) and not self._goes_ahead(item):
+                return [*rest, *items[number:]]
             else:
                 self._early.append(item)
         return rest or self._take_from_spool()
+
+    def _goes_ahead(self, gap: Gap) -> bool:
+        """Return whether a gap is its channel's first of this run.
+
+        Another one stands behind events of this run, and ends the wait of what is before it.
+        """
+        if gap.channel in self._started:
+            self.due = -inf
+            return False
+        self._started.add(gap.channel)
+        return True
 
     def _waits(self) -> bool:
         return self._rows[0][0] >= self._barrier and time.monotonic() < self.due

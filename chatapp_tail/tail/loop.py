@@ -160,7 +160,7 @@ class Tail:
             ended = self._connection.join(
                 self._deadlines.shutdown.close_timeout_left(time.monotonic())
             )
-            self._intake.fill()
+            self._intake.fill(at_end=True)
             if ended:
                 self._intake.close()
                 self._alarm.close()

@@ -173,3 +173,25 @@ def test_a_gap_that_is_settled_is_no_barrier(directory: Path) -> None:
     with closing(Run(directory)) as run:
         (only,) = run.take()
         assert isinstance(only, ChannelEvent)
+
+
+def test_a_gap_of_this_run_keeps_its_place_behind_events(directory: Path) -> None:
+    """Else its messages would come before them."""
+    earlier(directory, GAP, EVENTS[1])
+    with closing(Run(directory)) as run:
+        start, cut = Gap(CHANNEL, 1, 9, "not running"), Gap(CHANNEL, 10, 12, "lost")
+        run.put(start, EVENTS[2], cut, READY, EVENTS[3])
+        run.intake.fill()
+        assert run.intake.take_early() == [start]
+        assert run.take() == [EVENTS[1], EVENTS[2], cut, READY, EVENTS[3]]
+
+
+def test_at_the_end_all_is_kept_whatever_the_limit(directory: Path) -> None:
+    with closing(Run(directory, limit=1)) as run:
+        run.put(EVENTS[0])
+        run.intake.fill()
+        run.put(EVENTS[1])
+        run.intake.fill(at_end=True)
+        assert run.spool.events_left == 0
+    with closing(Run(directory)) as run:
+        assert run.take() == EVENTS[:2]

@@ -361,7 +361,7 @@ class CountedIntake(DirectIntake):
         super().__init__(spool)
         self.fills = 0
 
-    def fill(self) -> None:
+    def fill(self, *, at_end: bool = False) -> None:
         self.fills += 1
 
 

@@ -6,8 +6,8 @@ said covers them, and of those published on a link only what was under way when 
 process ended, for `UNDER_WAY` seconds at most. Something comes twice only where an answer was lost,
 or where a kill came between an answer and its commit.
 
-SIGTERM lets a run deliver what waits behind a gap before the messages of that gap, which come with
-the next run, but for those of which an edit was delivered.
+Live events wait for the messages of a gap for ten seconds at most, and not at all once SIGTERM
+came: then those come behind them, and a message of which an edit was delivered does not come.
 """
 
 from collections import Counter, defaultdict
@@ -23,6 +23,8 @@ UNDER_WAY = 1.0
 _CLOSING = 3.0
 """Seconds after a SIGTERM in which the server may still take the tail for subscribed."""
 _TOLERANCE = 0.5
+BACKFILL_WAIT = 10.0
+"""Seconds for which live events wait for history, at most."""
 
 
 _Arrival = tuple[float, float, float | None]
@@ -80,7 +82,7 @@ class ForwardProof:
     dead: int
     messages_missing: list[Published] = field(default_factory=list)
     replaced: int = 0
-    """Messages missing of which an edit was delivered at a SIGTERM."""
+    """Messages missing of which an edit was delivered."""
     lost_unlinked: Counter[str] = field(default_factory=Counter)
     lost_under_way: Counter[str] = field(default_factory=Counter)
     """By the ending that explains them."""
@@ -93,6 +95,8 @@ class ForwardProof:
     late: list["Late"] = field(default_factory=list)
     late_by_sigterm: int = 0
     """Those behind one that was delivered at a SIGTERM."""
+    late_after_wait: int = 0
+    """Those that came later than live events wait for them."""
 
     @property
     def doubles_by_cause(self) -> Counter[str]:
@@ -119,14 +123,16 @@ def prove_forward(
     arrivals = _arrivals(requests, dead)
     for seq, entries in by_seq.items():
         came = arrivals.get(seq, [])
-        for entry in _absent(entries, len(came), endings):
+        for entry in _absent(entries, len(came), endings, gaps):
             _note_absent(proof, entry, endings, gaps)
         if len(came) > len(entries):
             proof.doubles += _doubles(entries, came, endings)
-    _excuse_sigterm(proof, by_seq, arrivals, endings)
+    _count_replaced(proof, by_seq, arrivals)
     for late in _late(by_seq, requests, dead):
         if _at_sigterm(late.before, endings):
             proof.late_by_sigterm += 1
+        elif late.at - by_seq[late.thing.seq][0].after > BACKFILL_WAIT:
+            proof.late_after_wait += 1
         else:
             proof.late.append(late)
     return proof
@@ -139,18 +145,13 @@ def _at_sigterm(at: float, endings: Sequence[Ending]) -> bool:
     )
 
 
-def _excuse_sigterm(
+def _count_replaced(
     proof: ForwardProof,
     by_seq: dict[int, list[Published]],
     arrivals: dict[int, list[_Arrival]],
-    endings: Sequence[Ending],
 ) -> None:
-    """Take out the missing messages of which an edit was delivered before their gap was read."""
-    edited = {
-        entries[0].thing.of
-        for seq, entries in by_seq.items()
-        if any(_at_sigterm(at, endings) for _, at, _ in arrivals.get(seq, []))
-    }
+    """Take out the missing messages of which an edit was delivered."""
+    edited = {entries[0].thing.of for seq, entries in by_seq.items() if arrivals.get(seq)}
     missing = [entry for entry in proof.messages_missing if entry.thing.seq not in edited]
     proof.replaced = len(proof.messages_missing) - len(missing)
     proof.messages_missing = missing
@@ -170,13 +171,19 @@ def _arrivals(
     return found
 
 
-def _absent(entries: Sequence[Published], came: int, endings: Sequence[Ending]) -> list[Published]:
+def _absent(
+    entries: Sequence[Published],
+    came: int,
+    endings: Sequence[Ending],
+    gaps: Sequence[SaidGap],
+) -> list[Published]:
     """Return the publications that did not arrive; of repetitions those with the best reason."""
 
-    def without_reason(entry: Published) -> bool:
-        return entry.linked and _ending_after(entry, endings) is None
+    def unexplained(entry: Published) -> tuple[bool, bool]:
+        without_reason = entry.linked and _ending_after(entry, endings) is None
+        return without_reason, not any(_covers(gap, entry) for gap in gaps)
 
-    return sorted(entries, key=without_reason)[: max(0, len(entries) - came)]
+    return sorted(entries, key=unexplained)[: max(0, len(entries) - came)]
 
 
 def _note_absent(

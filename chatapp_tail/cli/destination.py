@@ -76,10 +76,10 @@ class Destination(msgspec.Struct, frozen=True):
             )
         return HttpSink(self.target)
 
-    def report(self, say: Say) -> DeliveryReport:
-        """Return what tells a person of deliveries."""
+    def report(self, say: Say, *, details: bool = False) -> DeliveryReport:
+        """Return what tells a person of deliveries, with `details` of each."""
         kept_in = str(self.dead_letters) if self.dead_letters else None
-        return DeliveryReport(say, self.name, kept_in=kept_in)
+        return DeliveryReport(say, self.name, kept_in=kept_in, details=details)
 
     def format(self, format_lines: Callable[[], Format]) -> DeliveryFormat:
         """Return the format that makes deliveries, and lines if stdout shows events."""

@@ -236,7 +236,7 @@ def _outputs(
         )
     for warning in destination.warnings:
         notices.warn(warning)
-    report = destination.report(notices.inform)
+    report = destination.report(notices.inform, details=settings.level >= Level.DEBUG)
     make = destination.format(lambda: view.format(environment))
     pipeline = view.pipeline_of(make, summary, filling.deduplicator, times=filling.times)
 

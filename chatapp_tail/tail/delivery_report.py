@@ -20,12 +20,14 @@ Say = Callable[[Level, str], None]
 class DeliveryReport:
     """Tells `say` what a person should know of the destination `name`, and counts.
 
-    `kept_in` names the file of the dead letters, None where refused deliveries are not kept.
+    `kept_in` names the file of the dead letters, None where refused deliveries are not kept. With
+    `details`, each delivery is said.
     """
 
-    def __init__(self, say: Say, name: str, *, kept_in: str | None) -> None:
-        self.waiting = 0
-        """Deliveries under way, as of the last outcome."""
+    def __init__(self, say: Say, name: str, *, kept_in: str | None, details: bool = False) -> None:
+        self.given = 0
+        """Deliveries that were given to the destination."""
+        self._details = details
         self._say = say
         self._name = name
         self._kept_in = kept_in
@@ -43,9 +45,13 @@ class DeliveryReport:
         """Say where events go."""
         self._say(Level.INFO, f"forwarding to {self._name}")
 
-    def note(self, outcome: Outcome, *, waiting: int) -> None:
-        """Count an outcome and say it if it is news; `waiting` deliveries are under way."""
-        self.waiting = waiting
+    @property
+    def waiting(self) -> int:
+        """Deliveries under way."""
+        return self.given - self._counts["delivered"] - self._counts["dead"]
+
+    def note(self, outcome: Outcome) -> None:
+        """Count an outcome and say it if it is news."""
         match outcome:
             case Delivered(delivery, answer, seconds, attempts):
                 self._note_delivered(delivery, answer, seconds, attempts)
@@ -53,8 +59,7 @@ class DeliveryReport:
                 self._note_refused(delivery, reason)
             case Retried(delivery, reason, retry_in):
                 self._counts["retried"] += 1
-                again = f"trying again {when(retry_in)}"
-                self._say(Level.DEBUG, f"→ {_what(delivery)}  {reason}; {again}")
+                self._say_detail(delivery, f"{reason}; trying again {when(retry_in)}")
             case Trouble(reason, retry_in):
                 self._note_trouble(reason, retry_in)
             case Failed():
@@ -89,9 +94,14 @@ class DeliveryReport:
         if self._trouble:
             self._trouble = ""
             self._say(Level.WARNING, f"{self._name}: takes events again")
-        tried = f" (attempt {attempts})" if attempts > 1 else ""
-        took = f"{seconds * 1000:.0f} ms" if seconds < 1 else span(seconds)
-        self._say(Level.DEBUG, f"→ {_what(delivery)}  {answer} in {took}{tried}")
+        if self._details:
+            tried = f" (attempt {attempts})" if attempts > 1 else ""
+            took = f"{seconds * 1000:.0f} ms" if seconds < 1 else span(seconds)
+            self._say_detail(delivery, f"{answer} in {took}{tried}")
+
+    def _say_detail(self, delivery: Delivery, sentence: str) -> None:
+        if self._details:
+            self._say(Level.DEBUG, f"→ {_what(delivery)}  {sentence}")
 
     def _note_trouble(self, reason: str, retry_in: float) -> None:
         self._counts["retried"] += 1

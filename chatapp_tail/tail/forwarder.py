@@ -140,7 +140,7 @@ class Forwarder:
         if given:
             # An event beyond the count is left to the next run, whole.
             self._ledger.give(given, position if len(given) == len(deliveries) else 0)
-            self._report.waiting = len(self._ledger)
+            self._report.given += len(given)
             self._sink.give(given)
             self._collect()
         while self._is_full():
@@ -206,14 +206,13 @@ class Forwarder:
         if settled:
             self.progress += len(settled)
             self._ledger.settle(settled)
-            self._report.waiting = len(self._ledger)
         return bool(settled)
 
     def _settled_by(self, outcome: Outcome) -> list[int]:
         """Report an outcome; return the number of the delivery that it settles."""
         if isinstance(outcome, Refused) and self._dead_letters:
             self._dead_letters.append([outcome], self._sink.name)
-        self._report.note(outcome, waiting=len(self._ledger))
+        self._report.note(outcome)
         match outcome:
             case Delivered(delivery) | Refused(delivery):
                 return [delivery.number]

@@ -497,7 +497,9 @@ def test_an_interrupted_replay_says_how_far_it_came(
         receiver.wait(3)
         replay.send_signal(signum)
         assert replay.wait(timeout=PROMPT) == -signum
-    assert replay.stderr.all[-1] == "chatapp-tail: 2 delivered, 3 waiting"
+    # The second answer may just have come.
+    last = replay.stderr.all[-1].removeprefix("chatapp-tail: ")
+    assert last in ("2 delivered, 3 waiting", "1 delivered, 4 waiting")
 
 
 def test_the_reader_of_a_replay_leaves(start_shell: StartShell, home: Path) -> None:

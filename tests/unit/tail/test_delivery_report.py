@@ -29,14 +29,19 @@ class Said:
     def __init__(self, kept_in: str | None = None) -> None:
         self.all: list[tuple[Level, str]] = []
         self.report = DeliveryReport(
-            lambda level, text: self.all.append((level, text)), NAME, kept_in=kept_in
+            lambda level, text: self.all.append((level, text)),
+            NAME,
+            kept_in=kept_in,
+            details=True,
         )
 
     def note(self, *outcomes: Outcome, waiting: int = 14) -> list[tuple[Level, str]]:
-        """Return what is said of outcomes."""
+        """Return what is said of outcomes, behind which so many deliveries wait."""
         before = len(self.all)
         for outcome in outcomes:
-            self.report.note(outcome, waiting=waiting)
+            self.report.given += waiting - self.report.waiting
+            self.report.given += isinstance(outcome, Delivered | Refused)
+            self.report.note(outcome)
         return self.all[before:]
 
 

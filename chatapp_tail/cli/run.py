@@ -47,6 +47,7 @@ from .stderr import StderrWriter
 
 if TYPE_CHECKING:
     from ..tail.delivery_report import DeliveryReport
+    from .destination import Destination
 
 _IMPORT_DELAY = 3.0
 """Seconds after all channels are ready at which the modules below are imported."""
@@ -174,7 +175,16 @@ def _assemble(
     if settings.selection.everything:
         LicensePoller(api, settings.selection, connection, queue.put).start()
 
-    pipeline, open_output, report = _outputs(settings, summary, filling, checkpoint, notices)
+    report = None
+    if destination := settings.destination:
+        for warning in destination.warnings:
+            notices.warn(warning)
+        report = destination.report(notices.inform, details=settings.level >= Level.DEBUG)
+        pipeline, open_output = _to_destination(
+            destination, settings, summary, filling, checkpoint, report
+        )
+    else:
+        pipeline, open_output = _to_stdout(settings, summary, filling, checkpoint)
 
     def say_summary() -> None:
         sentence, figures = summary.sentence(queue.peak), summary.figures(queue.peak)
@@ -203,55 +213,59 @@ def _assemble(
     return tail, say_summary
 
 
-def _outputs(
+def _to_stdout(
     settings: Settings,
     summary: Summary,
     filling: BackfillSetup,
     checkpoint: Checkpoint | None,
-    notices: Notices,
-) -> tuple[Pipeline[Any], OpenOutput, "DeliveryReport | None"]:
-    """Return what makes lines or deliveries, what takes them, and the report of deliveries."""
-    view, destination, count = settings.view, settings.destination, settings.limits.count
+) -> tuple[Pipeline[Any], OpenOutput]:
+    """Return what makes lines, and what writes them."""
+    pipeline = settings.view.pipeline(
+        summary,
+        dict(os.environ),
+        filling.deduplicator,
+        times=filling.times,
+        collects=checkpoint is not None,
+    )
 
-    environment = dict(os.environ)
+    def open_output(wait: Callable[[], bool]) -> Output[Any]:
+        stdout = Stdout(sys.stdout.fileno(), resumed=checkpoint is not None)
+        count = settings.limits.count
+        return LineWriter(stdout, pipeline, checkpoint, count=count, wait_for_room=wait)
 
-    def stdout() -> Stdout:
-        return Stdout(sys.stdout.fileno(), resumed=checkpoint is not None)
+    return pipeline, open_output
 
-    pipeline: Pipeline[Any]
-    if destination is None:
-        pipeline = view.pipeline(
-            summary,
-            environment,
-            filling.deduplicator,
-            times=filling.times,
-            collects=checkpoint is not None,
-        )
-        return (
-            pipeline,
-            lambda wait: LineWriter(
-                stdout(), pipeline, checkpoint, count=count, wait_for_room=wait
-            ),
-            None,
-        )
-    for warning in destination.warnings:
-        notices.warn(warning)
-    report = destination.report(notices.inform, details=settings.level >= Level.DEBUG)
-    make = destination.format(lambda: view.format(environment))
-    pipeline = view.pipeline_of(make, summary, filling.deduplicator, times=filling.times)
 
-    def open_forwarder(wait: Callable[[], bool]) -> Output[Any]:
-        lines = LineWriter(stdout(), pipeline, None, count=None, wait_for_room=wait)
+def _to_destination(
+    destination: "Destination",
+    settings: Settings,
+    summary: Summary,
+    filling: BackfillSetup,
+    checkpoint: Checkpoint | None,
+    report: "DeliveryReport",
+) -> tuple[Pipeline[Any], OpenOutput]:
+    """Return what makes deliveries, and what gives them to the destination."""
+    view = settings.view
+    make = destination.format(lambda: view.format(dict(os.environ)))
+    pipeline: Pipeline[Any] = view.pipeline_of(
+        make, summary, filling.deduplicator, times=filling.times
+    )
+
+    def open_output(wait: Callable[[], bool]) -> Output[Any]:
+        lines = None
+        if destination.shows:
+            stdout = Stdout(sys.stdout.fileno(), resumed=False)
+            lines = LineWriter(stdout, pipeline, None, count=None, wait_for_room=wait)
         return destination.open_forwarder(
             make,
             checkpoint,
             report,
-            stdout=lines if destination.shows else None,
-            count=count,
+            stdout=lines,
+            count=settings.limits.count,
             wait_for_room=wait,
         )
 
-    return pipeline, open_forwarder, report
+    return pipeline, open_output
 
 
 def _progress_of(filling: BackfillSetup, settings: Settings, notices: Notices) -> ShowProgress:

@@ -198,6 +198,11 @@ def test_the_machine_is_pure(name: str) -> None:
     }
 
 
+@pytest.mark.parametrize("name", ["sinks.chain", "sinks.publish_window"])
+def test_keys_are_made_without_clocks(name: str) -> None:
+    assert not foreign(name).keys() & IMPURE
+
+
 @pytest.mark.parametrize("library", ONLY_IN)
 def test_a_library_is_known_in_its_place_only(library: str) -> None:
     users = {name for name in client_modules() if library in foreign(name)}

@@ -8,7 +8,7 @@ from ..chatapp.channels import short_name
 from ..chatapp.records import Record, chat_of
 from ..reporting.notices import Level
 from ..reporting.summary import span
-from ..sinks.delivery import Delivered, Delivery, Failed, Outcome, Refused, Retried, Trouble
+from ..sinks.delivery import Advice, Delivered, Delivery, Failed, Outcome, Refused, Retried, Trouble
 from .line_writer import count_of_events
 
 _REFUSALS_EVERY = 10.0
@@ -55,6 +55,8 @@ class DeliveryReport:
                 self._say(Level.DEBUG, f"→ {_what(delivery)}  {reason}; {again}")
             case Trouble(reason, retry_in):
                 self._note_trouble(reason, retry_in)
+            case Advice(text):
+                self._say(Level.WARNING, f"{self._name}: {text}")
             case Failed():
                 return  # the error is the last line
 

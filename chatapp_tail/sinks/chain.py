@@ -21,6 +21,7 @@ What remains: where an event is repeated byte for byte around the moment in whic
 again and another one ends, the repeat may be missing, or there twice.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from enum import Enum, auto
 from itertools import islice
@@ -32,6 +33,8 @@ _REMEMBERED = 16_384
 _IDS = 100_000
 """Ids of messages in the stream that are kept at most, for those from history."""
 _WITH_OWN_ID = ("message", "messageStatus")
+_KEY = re.compile("(.*)@[0-9a-f]{12}")
+_CHAINED_KEY = re.compile("(.*)@[0-9a-f]{12}@[0-9]+")
 
 
 class Verdict(Enum):
@@ -56,6 +59,19 @@ class _Link:
         self.settled = False
 
 
+def id_of(key: str) -> str:
+    """Return the id in a key."""
+    match = _CHAINED_KEY.fullmatch(key) or _KEY.fullmatch(key)
+    return match[1] if match else key
+
+
+def _printable(text: str) -> str:
+    """Return an id as a header can hold it; the network may have put anything in it."""
+    if text.isascii() and text.isprintable():
+        return text
+    return ascii(text)
+
+
 class Publication:
     """A record on its way into the stream; `key` is set once it is offered."""
 
@@ -73,8 +89,8 @@ class Publication:
 
     def __init__(self, record: Record) -> None:
         self.channel = record.channel or ""
-        self.id = record.id
-        self.name = f"{record.id}@{record.hash}"
+        self.id = _printable(record.id)
+        self.name = f"{self.id}@{record.hash}"
         self.occurrence = hash(self.name)
         """Stands for the name in what is remembered: 64 bits."""
         self.source = record.source

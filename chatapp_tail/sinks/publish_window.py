@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from .chain import Chain, Publication, Verdict
 from .delivery import Delivery
 
+Given = Delivery | str
+"""A delivery of one record, or a channel that was confirmed on a new link."""
+
 
 class Entry:
     """A delivery in the window.
@@ -47,6 +50,13 @@ class Answer:
         self.duplicate = duplicate
         self.reason = reason
         """Why it is refused, empty if it is not."""
+
+    @property
+    def text(self) -> str:
+        """What the stream said, in two words."""
+        if not self.sequence:
+            return "in the stream already"
+        return f"{'duplicate of' if self.duplicate else 'stored as'} {self.sequence}"
 
 
 _DROPPED = Answer(0, duplicate=True)

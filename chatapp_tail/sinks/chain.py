@@ -149,6 +149,14 @@ class Chain:
         """Return up to which sequence the stream is older than the present link."""
         return self._link(channel).floor
 
+    def note_end(self, sequence: int) -> None:
+        """Note where the stream ends; sequences beyond are those of a stream that was deleted."""
+        if max(self._highest.values(), default=0) > sequence:
+            self._highest.clear()
+            self._links.clear()
+            self._unread.clear()
+            self._young, self._old = _Generation(), _Generation()
+
     def relink(self, channel: str) -> None:
         """Note that records of `channel` offered from now on came over a new link."""
         highest = self._highest.get(channel)
@@ -218,7 +226,7 @@ class Chain:
     def _note(self, publication: Publication, sequence: int) -> None:
         channel = publication.channel
         self._highest[channel] = max(sequence, self._highest.get(channel, 0))
-        if publication.link is not self._links[channel]:  # it came before the present link
+        if publication.link is not self._links.get(channel):  # it came before the present link
             self._raise_floor(channel, sequence)
         self._young.note(publication.occurrence, channel, sequence)
         if len(self._young.last) >= self._remembered:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from math import inf
 from typing import Any
 
 import msgspec
@@ -135,7 +136,6 @@ class Publisher:
         self._floors = _Floors(settings)
         self._chain = Chain(self._floors.read())
         self._window = PublishWindow(self._chain, _MOST_UNDER_WAY)
-        self._stream: Stream | None = None
         self._reached = False
         """Whether the stream was ever reached."""
         self._failures = 0
@@ -246,8 +246,8 @@ class Publisher:
         self._wake.set()
 
     def _begin(self, client: Client, stream: Stream) -> None:
-        """Note the stream; advise on it the first time."""
-        self._stream = stream
+        """Note where the stream ends; advise on it the first time."""
+        self._chain.note_end(stream.last_sequence)
         if not self._reached:
             self._reached = True
             self._chain.start = stream.last_sequence
@@ -283,7 +283,7 @@ class Publisher:
         """Publish what the window allows."""
         prefix = self._settings.url.prefix
         await self._read_ids(stream)
-        for entry in self._window.entries():
+        for entry in self._window.entries(self._knows_ids):
             delivery = entry.delivery
             subject = subject_of(prefix, delivery.records[0])
             key = entry.publication.key
@@ -298,18 +298,24 @@ class Publisher:
             await client.publish(subject, delivery.body, reply=reply, headers=headers)
             if self._reason:
                 return
-            await self._read_ids(stream)
+        waiting = self._window.peek()
+        if waiting and not self._knows_ids(waiting):
+            self._wake.set()
+
+    def _knows_ids(self, entry: Entry) -> bool:
+        """Return whether an entry may be offered: not from history, or the stream was read."""
+        if entry.publication.source is not Source.BACKFILL:
+            return True
+        read_at = self._read_at.get(entry.publication.channel, -inf)
+        return time.monotonic() - read_at < _READ_AGAIN
 
     async def _read_ids(self, stream: Stream) -> None:
         """Read which messages the stream has, if the next one is from history."""
         entry = self._window.peek()
-        if entry is None or entry.publication.source is not Source.BACKFILL:
+        if entry is None or self._knows_ids(entry):
             return
         channel, record = entry.publication.channel, entry.delivery.records[0]
-        now = time.monotonic()
-        if now - self._read_at.get(channel, -_READ_AGAIN) < _READ_AGAIN:
-            return
-        self._read_at[channel] = now
+        self._read_at[channel] = time.monotonic()
         subject = subject_of(self._settings.url.prefix, record)
         ids, until = await stream.read_ids(subject, self._chain.unread(channel), record.received)
         self._chain.note_stored(channel, ids, until)

@@ -1,7 +1,7 @@
 """What is published and not acknowledged: in order, and published again after an error."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from .chain import Chain, Publication, Verdict
 from .delivery import Delivery
@@ -106,12 +106,15 @@ class PublishWindow:
         entry = self._waiting[0] if self._waiting else None
         return entry if isinstance(entry, Entry) and not entry.publication.key else None
 
-    def entries(self) -> Iterator[Entry]:
-        """Yield the entries to publish now; each has its number and its key."""
-        while len(self._by_number) < self._size and (entry := self._next()):
+    def entries(self, may_offer: Callable[[Entry], bool] = lambda _: True) -> Iterator[Entry]:
+        """Yield the entries to publish now; each has its number and its key.
+
+        `may_offer` is asked about each that was never published.
+        """
+        while len(self._by_number) < self._size and (entry := self._next(may_offer)):
             yield entry
 
-    def _next(self) -> Entry | None:
+    def _next(self, may_offer: Callable[[Entry], bool]) -> Entry | None:
         """Return the next entry to publish, None while that has to wait."""
         while self._waiting:
             self.peek()  # takes what stands before the entry
@@ -119,7 +122,7 @@ class PublishWindow:
                 return None
             entry = self._waiting[0]
             assert isinstance(entry, Entry)
-            if not entry.publication.key and not self._offer(entry):
+            if not entry.publication.key and not (may_offer(entry) and self._offer(entry)):
                 return None
             self._waiting.popleft()
             self._published.append(entry)

@@ -132,6 +132,16 @@ def test_a_later_run_begins_where_the_earlier_one_ended() -> None:
     assert later.acknowledge(tag, 7, duplicate=True)
 
 
+def test_sequences_of_a_stream_that_was_deleted_are_forgotten() -> None:
+    chain = Chain({TAG.channel or "": 50})
+    tag = offered(chain, TAG)
+    chain.note_end(3)
+
+    assert chain.floors() == {}
+    assert chain.acknowledge(tag, 51, duplicate=False)
+    assert offered(Chain(), TAG).key == f"{TAG.id}@{TAG.hash}"
+
+
 def test_equal_messages_of_before_the_start_are_one() -> None:
     published(linked(10), MESSAGE, 4, duplicate=True)
 

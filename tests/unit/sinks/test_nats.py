@@ -410,6 +410,17 @@ def test_history_is_published_only_if_the_stream_has_not_the_message(
     ]
 
 
+def test_the_stream_is_read_for_each_channel_with_history(server: NatsServer, start: Start) -> None:
+    other, sink = start(server), start(server)
+    lines = [{"channel": f"private-{n}", "license": n} for n in (1, 2, 3)]
+    deliver(other, [record(**line, id=f"message:{n}") for n, line in enumerate(lines)])
+    delivered(other, 3)
+    history = {"source": Source.BACKFILL, "data": b'{"copy":1}', "received": time.time_ns()}
+    deliver(sink, [record(**line, **history, id=f"message:{n}") for n, line in enumerate(lines)])
+
+    assert {one.answer for one in delivered(sink, 3)} == {"in the stream already"}
+
+
 # --- credentials, the end
 
 

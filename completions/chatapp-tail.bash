@@ -47,6 +47,7 @@ _chatapp_tail_values() { # COMMAND OPTION: offer values; fails when it takes non
     :--forward-body) _chatapp_tail_offer webhook record ;;
     :--forward-secret-file) _chatapp_tail_files ;;
     :--forward-ca-file) _chatapp_tail_files ;;
+    :--nats-creds) _chatapp_tail_files ;;
     :--dead-letters) _chatapp_tail_files ;;
     :--ca-file) _chatapp_tail_files ;;
     :--token-file) _chatapp_tail_files ;;
@@ -82,6 +83,7 @@ _chatapp_tail_values() { # COMMAND OPTION: offer values; fails when it takes non
     replay:--forward-body) _chatapp_tail_offer webhook record ;;
     replay:--forward-secret-file) _chatapp_tail_files ;;
     replay:--forward-ca-file) _chatapp_tail_files ;;
+    replay:--nats-creds) _chatapp_tail_files ;;
     replay:--dead-letters) _chatapp_tail_files ;;
     replay:--chat | replay:-g | replay:--grep | replay:-w | replay:--where | replay:-f | \
         replay:--format | replay:--forward-to | replay:-H | replay:--header | \
@@ -98,11 +100,12 @@ _chatapp_tail_options() { # COMMAND
     '') _chatapp_tail_offer -l --license -m --messenger -c --channel --all -e --event -E \
         --exclude-event --incoming --outgoing --chat -g --grep -w --where -o --output --json -f \
         --format --color --time --forward-to -H --header --forward-body --forward-secret-file \
-        --forward-timeout --forward-retry-for --forward-ca-file --exec --exec-timeout -j --jobs \
-        --dead-letters --meta --since --resume --backfill-wait --no-backfill -n --count --for \
-        --idle --ws-url --app-key --api-url --ca-file --proxy --ping-interval --pong-timeout \
-        --connect-timeout --no-reconnect --max-retries --strict --spool-limit --sandbox \
-        --token-file --profile -q --quiet -v --verbose --log-format --version -h --help ;;
+        --forward-timeout --forward-retry-for --forward-ca-file --create-stream --nats-creds \
+        --exec --exec-timeout -j --jobs --dead-letters --meta --since --resume --backfill-wait \
+        --no-backfill -n --count --for --idle --ws-url --app-key --api-url --ca-file --proxy \
+        --ping-interval --pong-timeout --connect-timeout --no-reconnect --max-retries --strict \
+        --spool-limit --sandbox --token-file --profile -q --quiet -v --verbose --log-format \
+        --version -h --help ;;
     doctor) _chatapp_tail_offer -l --license -m --messenger -c --channel -o --output --ws-url \
         --app-key --api-url --ca-file --proxy --token-file --profile -h --help ;;
     lines) _chatapp_tail_offer -o --output --api-url --ca-file --proxy --token-file --profile -h \
@@ -113,8 +116,8 @@ _chatapp_tail_options() { # COMMAND
     replay) _chatapp_tail_offer -e --event -E --exclude-event --incoming --outgoing --chat -g \
         --grep -w --where -o --output --json -f --format --color --time --forward-to -H --header \
         --forward-body --forward-secret-file --forward-timeout --forward-retry-for \
-        --forward-ca-file --exec --exec-timeout -j --jobs --dead-letters -n --count --speed -h \
-        --help ;;
+        --forward-ca-file --create-stream --nats-creds --exec --exec-timeout -j --jobs \
+        --dead-letters -n --count --speed -h --help ;;
     sandbox) _chatapp_tail_offer --port --api-port --rate --tls --seed -h --help ;;
     schema) _chatapp_tail_offer -h --help ;;
     esac

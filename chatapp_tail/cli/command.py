@@ -27,6 +27,7 @@ from .options import (
     profile_option,
     resolve_output,
     token_file_option,
+    warn_of_password,
     ws_urls,
 )
 from .params import Choice
@@ -257,6 +258,7 @@ def _tail(
     )
     from .run import run
 
+    warn_of_password(ctx, arguments.forward_to)
     return run(settings)
 
 

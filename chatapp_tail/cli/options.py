@@ -94,6 +94,18 @@ def _all(*options: Callable[[F], F]) -> Callable[[F], F]:
     return add
 
 
+def warn_of_password(ctx: click.Context, url: str | None) -> None:
+    """Say that the password of a destination can be read by others, if it is an argument."""
+    has_user = "@" in (url or "").partition("://")[2].partition("/")[0]
+    if has_user and is_on_command_line(ctx, "forward_to"):
+        from .process import print_error
+
+        print_error(
+            "the credentials in --forward-to can be read in the list of processes; set"
+            " CHATAPP_TAIL_FORWARD_TO instead"
+        )
+
+
 def is_on_command_line(ctx: click.Context, name: str) -> bool:
     """Return whether a parameter was given on the command line, not by a variable."""
     return ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
@@ -305,7 +317,8 @@ forward_options = _all(
         group="Forward",
         type=ParsedType("url", parse_forward_url, shown=False),
         help="Send each event to this http or https URL until it is acknowledged; 3000/webhook"
-        " means http://localhost:3000/webhook.",
+        " means http://localhost:3000/webhook. nats://HOST/PREFIX or tls://HOST/PREFIX publishes to"
+        " a stream of NATS JetStream.",
     ),
     option(
         "-H",
@@ -352,6 +365,19 @@ forward_options = _all(
         type=ParsedType("file", parse_ca_file),
         metavar="FILE",
         help="Trust the certificate authorities in this PEM file for --forward-to.",
+    ),
+    option(
+        "--create-stream",
+        group="Forward",
+        is_flag=True,
+        help="Make a stream of NATS where none takes the subjects.",
+    ),
+    option(
+        "--nats-creds",
+        group="Forward",
+        type=click.Path(path_type=Path, dir_okay=False, exists=True),
+        metavar="FILE",
+        help="Credentials for NATS, as nsc writes them.",
     ),
     option(
         "--exec",

@@ -24,6 +24,7 @@ from .options import (
     option,
     output_options,
     resolve_output,
+    warn_of_password,
 )
 from .process import print_error
 
@@ -72,6 +73,7 @@ def replay(
     if is_on_command_line(ctx, "forward_to") or is_on_command_line(ctx, "exec_command"):
         from .replay_delivery import deliver
 
+        warn_of_password(ctx, arguments.forward_to)
         deliver(events, view, arguments, count)
     else:
         try:

@@ -32,6 +32,8 @@ _REMEMBERED = 16_384
 """Occurrences per generation, of which there are two; about 100 bytes each."""
 _IDS = 100_000
 """Ids of messages in the stream that are kept at most, for those from history."""
+_OVERLAP = 10_000
+"""Messages of the stream that are read once more before history, which overlaps as well."""
 _WITH_OWN_ID = ("message", "messageStatus")
 _KEY = re.compile("(.*)@[0-9a-f]{12}")
 _CHAINED_KEY = re.compile("(.*)@[0-9a-f]{12}@[0-9]+")
@@ -162,7 +164,7 @@ class Chain:
         highest = self._highest.get(channel)
         self._links[channel] = _Link(self.start if highest is None else highest)
         if highest is not None:
-            self._unread.setdefault(channel, highest)
+            self._unread.setdefault(channel, max(0, highest - _OVERLAP))
 
     def unread(self, channel: str) -> int | None:
         """Return from where on to read the stream before history is published; None if unknown."""

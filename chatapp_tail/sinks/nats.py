@@ -42,6 +42,8 @@ class NatsSink:
         self._outcomes: deque[Outcome] = deque()
         self._has_outcomes = Waker()
         self._woken = False
+        self._takes = 0
+        """Calls of `take`: what one returned is settled when the next one begins."""
         self._closing = False
         self._bug: Exception | None = None
         self._thread = threading.Thread(
@@ -64,7 +66,11 @@ class NatsSink:
         self._wake_thread()
 
     def take(self) -> list[Outcome]:
-        """Return what happened since the last call; raises what the thread died of."""
+        """Return what happened since the last call; raises what the thread died of.
+
+        What the last call returned has to be settled by now.
+        """
+        self._takes += 1
         if self._woken:
             self._has_outcomes.clear()
             self._woken = False
@@ -92,7 +98,7 @@ class NatsSink:
             # With the client 0.1 s, in which the connection to ChatApp is made.
             from .nats_publisher import run
 
-            run(settings, self._take_given, self._report, self._connect)
+            run(settings, self._take_given, self._report, self._progress, self._connect)
         except Exception as bug:
             self._bug = bug
             self._wake_owner()
@@ -111,7 +117,12 @@ class NatsSink:
         self._outcomes.extend(outcomes)
         self._wake_owner()
 
+    def _progress(self) -> tuple[int, bool]:
+        """Return how many calls of `take` there were, and whether all outcomes are settled."""
+        return self._takes, self._closing and not self._outcomes
+
     def _wake_owner(self) -> None:
         if not self._woken:
-            self._woken = True
+            # In this order: a wake-up that `take` does not know of would never be cleared.
             self._has_outcomes.wake()
+            self._woken = True

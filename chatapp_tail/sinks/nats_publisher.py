@@ -40,7 +40,7 @@ _ACK_TIMEOUT = 3.0
 _CONNECT_TIMEOUT = 5.0
 _BASE, _CAP = 0.1, 10.0
 """Seconds of the first pause after trouble, and of the longest."""
-_TICK = 1.0
+_TICK = 0.25
 _PING_INTERVAL = 10
 _HEADERS = 300
 """Bytes of headers besides the key, at most."""
@@ -66,6 +66,10 @@ class _Acknowledgement(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Acknowledgement).decode
 
 
+Progress = Callable[[], tuple[int, bool]]
+"""Returns how many calls of `take` there were, and whether all outcomes are settled."""
+
+
 class _Interrupted(Exception):
     """This connection or the stream is of no use for now."""
 
@@ -74,6 +78,7 @@ def run(
     settings: NatsSettings,
     take_given: Callable[[], list[Given]],
     report: Callable[[Sequence[Outcome]], None],
+    progress: Progress,
     connect: Callable[[Callable[[], object], Callable[[], object]], None],
 ) -> None:
     """Publish until stopped; `connect` receives the functions to wake and to stop it."""
@@ -81,7 +86,7 @@ def run(
     async def main() -> None:
         loop = asyncio.get_running_loop()
         loop.set_default_executor(_DaemonExecutor())
-        publisher = Publisher(settings, take_given, report)
+        publisher = Publisher(settings, take_given, report, progress)
         task = asyncio.current_task()
         assert task
         connect(
@@ -128,12 +133,13 @@ class Publisher:
         settings: NatsSettings,
         take_given: Callable[[], list[Given]],
         report: Callable[[Sequence[Outcome]], None],
+        progress: Progress,
     ) -> None:
         self._settings = settings
         self._take_given = take_given
         self._report = report
         self._wake = asyncio.Event()
-        self._floors = _Floors(settings)
+        self._floors = _Floors(settings, progress)
         self._chain = Chain(self._floors.read())
         self._window = PublishWindow(self._chain, _MOST_UNDER_WAY)
         self._reached = False
@@ -165,13 +171,16 @@ class Publisher:
                     await self._pause(self._describe(error))
         finally:
             ticking.cancel()
-            self._floors.write()
+            self._settle()
+            self._floors.end(self._chain.floors())
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(_TICK)
             self._wake.set()
-            self._floors.note(self._chain.floors())
+            self._settle()
+            if self._floors.tick(self._chain.floors()):
+                self._report([])
 
     async def _pause(self, reason: str) -> None:
         """Report trouble and wait, between nothing and twice as long as the last time."""
@@ -315,10 +324,10 @@ class Publisher:
         if entry is None or self._knows_ids(entry):
             return
         channel, record = entry.publication.channel, entry.delivery.records[0]
-        self._read_at[channel] = time.monotonic()
         subject = subject_of(self._settings.url.prefix, record)
         ids, until = await stream.read_ids(subject, self._chain.unread(channel), record.received)
         self._chain.note_stored(channel, ids, until)
+        self._read_at[channel] = time.monotonic()
 
     async def _take_acknowledgement(self, message: Msg) -> None:
         number = int(message.subject[self._inbox_length :])
@@ -393,14 +402,16 @@ def _describe(error: Exception) -> str:
 class _Floors:
     """The file with the last sequence of each channel.
 
-    It is one tick behind: a sequence counts for the next run once its delivery is settled.
+    A sequence counts for the next run once its delivery is settled: what is not will be delivered
+    again, and must not be taken for a repeat. `progress` tells what is, see `NatsSink`.
     """
 
-    def __init__(self, settings: NatsSettings) -> None:
+    def __init__(self, settings: NatsSettings, progress: Progress) -> None:
         self._path = settings.state
-        self._latest: dict[str, int] = {}
-        self._previous: dict[str, int] = {}
-        self._written: dict[str, int] = {}
+        self._progress = progress
+        self._noted: dict[str, int] = {}
+        self._due = 0
+        """The call of `take` with which what is noted is settled; 0 when it is written."""
 
     def read(self) -> dict[str, int]:
         """Return what an earlier run left; nothing if it cannot be read."""
@@ -409,16 +420,27 @@ class _Floors:
                 return msgspec.json.decode(self._path.read_bytes(), type=dict[str, int])
         return {}
 
-    def note(self, floors: dict[str, int]) -> None:
-        """Note the present sequences, and write those of the last call."""
-        self._previous, self._latest = self._latest, floors
-        self.write()
+    def tick(self, floors: dict[str, int]) -> bool:
+        """Note the present sequences, or write those noted; return whether they wait for `take`.
 
-    def write(self) -> None:
-        """Write the sequences of one tick ago; a full disk costs exactness, not events."""
-        if not self._path or self._previous == self._written:
+        All outcomes of what is acknowledged are reported.
+        """
+        takes, _ = self._progress()
+        if self._due and takes >= self._due:
+            self._write(self._noted)
+            self._due = 0
+        if not self._due and floors != self._noted:
+            self._noted, self._due = floors, takes + 2
+        return self._due > 0
+
+    def end(self, floors: dict[str, int]) -> None:
+        """Write the last sequences, if all is settled."""
+        if self._progress()[1]:
+            self._write(floors)
+
+    def _write(self, floors: dict[str, int]) -> None:
+        if not self._path:
             return
-        with suppress(OSError):
+        with suppress(OSError):  # a full disk costs exactness, not events
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_atomically(self._path, msgspec.json.encode(self._previous), fsync=False)
-            self._written = self._previous
+            write_atomically(self._path, msgspec.json.encode(floors), fsync=False)

@@ -47,6 +47,7 @@ _chatapp_tail_values() { # COMMAND OPTION: offer values; fails when it takes non
     :--forward-secret-file) _chatapp_tail_files ;;
     :--forward-ca-file) _chatapp_tail_files ;;
     :--forward-body) _chatapp_tail_offer webhook record ;;
+    :--nats-creds) _chatapp_tail_files ;;
     :--dead-letters) _chatapp_tail_files ;;
     :--ca-file) _chatapp_tail_files ;;
     :--token-file) _chatapp_tail_files ;;
@@ -85,6 +86,7 @@ _chatapp_tail_values() { # COMMAND OPTION: offer values; fails when it takes non
     replay:--forward-secret-file) _chatapp_tail_files ;;
     replay:--forward-ca-file) _chatapp_tail_files ;;
     replay:--forward-body) _chatapp_tail_offer webhook record ;;
+    replay:--nats-creds) _chatapp_tail_files ;;
     replay:--dead-letters) _chatapp_tail_files ;;
     replay:--chat | replay:-g | replay:--grep | replay:--grep-not | replay:-w | replay:--where | \
         replay:-f | replay:--format | replay:--forward-to | replay:-H | replay:--header | \
@@ -101,12 +103,12 @@ _chatapp_tail_options() { # COMMAND
     '') _chatapp_tail_offer -l --license -m --messenger -c --channel --all -e --event -E \
         --exclude-event --incoming --outgoing --chat -g --grep --grep-not -w --where -o --output \
         --json -f --format --color --time --forward-to -H --header --forward-secret-file \
-        --forward-ca-file --forward-body --forward-timeout --forward-retry-for --exec \
-        --exec-timeout -j --jobs --dead-letters --meta --since --resume --backfill-wait \
-        --no-backfill -n --count --for --idle --ws-url --app-key --api-url --ca-file --proxy \
-        --ping-interval --pong-timeout --connect-timeout --no-reconnect --max-retries --strict \
-        --spool-limit --sandbox --token-file --profile -q --quiet -v --verbose --log-format \
-        --version -h --help ;;
+        --forward-ca-file --forward-body --forward-timeout --forward-retry-for --create-stream \
+        --nats-creds --exec --exec-timeout -j --jobs --dead-letters --meta --since --resume \
+        --backfill-wait --no-backfill -n --count --for --idle --ws-url --app-key --api-url \
+        --ca-file --proxy --ping-interval --pong-timeout --connect-timeout --no-reconnect \
+        --max-retries --strict --spool-limit --sandbox --token-file --profile -q --quiet -v \
+        --verbose --log-format --version -h --help ;;
     doctor) _chatapp_tail_offer -l --license -m --messenger -c --channel -o --output --ws-url \
         --app-key --api-url --ca-file --proxy --forward-to -H --header --forward-secret-file \
         --forward-ca-file --token-file --profile -h --help ;;
@@ -118,8 +120,8 @@ _chatapp_tail_options() { # COMMAND
     replay) _chatapp_tail_offer -e --event -E --exclude-event --incoming --outgoing --chat -g \
         --grep --grep-not -w --where -o --output --json -f --format --color --time --forward-to -H \
         --header --forward-secret-file --forward-ca-file --forward-body --forward-timeout \
-        --forward-retry-for --exec --exec-timeout -j --jobs --dead-letters -n --count --speed -h \
-        --help ;;
+        --forward-retry-for --create-stream --nats-creds --exec --exec-timeout -j --jobs \
+        --dead-letters -n --count --speed -h --help ;;
     sandbox) _chatapp_tail_offer --port --api-port --rate --tls --seed -h --help ;;
     schema) _chatapp_tail_offer -h --help ;;
     esac

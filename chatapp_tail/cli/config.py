@@ -76,6 +76,8 @@ class DeliveryArguments(ViewArguments, frozen=True, kw_only=True):
     forward_timeout: float
     forward_retry_for: float | None
     forward_ca_file: str | None
+    create_stream: bool
+    nats_creds: Path | None
     exec_command: str | None
     exec_timeout: float
     jobs: int | None

@@ -11,6 +11,7 @@ import msgspec
 
 from ..chatapp.records import Decoded, Record
 from ..errors import UsageError
+from ..files import state_directory
 from ..formats import Format, Output
 from ..formats.ndjson import encode
 from ..formats.webhook import webhook_body
@@ -21,6 +22,8 @@ from ..sinks.delivery import Sink
 from ..sinks.exec import ExecSink, name_of
 from ..sinks.http import HttpSettings, HttpSink
 from ..sinks.http_request import parse_secrets
+from ..sinks.nats import NatsSink, check_installed
+from ..sinks.nats_url import NATS_SCHEMES, NatsSettings, parse_nats_url
 from ..tail.delivery_report import DeliveryReport, Say
 from ..tail.forwarder import DeliveryFormat, Forwarder
 from ..tail.line_writer import LineWriter
@@ -47,7 +50,7 @@ class Command(msgspec.Struct, frozen=True):
 class Destination(msgspec.Struct, frozen=True):
     """Where events are delivered, and how."""
 
-    target: HttpSettings | Command
+    target: HttpSettings | NatsSettings | Command
     """What acknowledges."""
     per_record: bool
     """Whether each record is a delivery of its own, rather than each chat of a frame."""
@@ -63,6 +66,8 @@ class Destination(msgspec.Struct, frozen=True):
         """What the destination is called, without secrets."""
         if isinstance(self.target, Command):
             return name_of(self.target.command)
+        if isinstance(self.target, NatsSettings):
+            return self.target.url.name
         return without_secrets(self.target.url)
 
     def open_sink(self) -> Sink:
@@ -74,6 +79,8 @@ class Destination(msgspec.Struct, frozen=True):
                 timeout=self.target.timeout,
                 retry_for=self.target.retry_for,
             )
+        if isinstance(self.target, NatsSettings):
+            return NatsSink(self.target)
         return HttpSink(self.target)
 
     def report(self, say: Say, *, details: bool = False) -> DeliveryReport:
@@ -85,6 +92,8 @@ class Destination(msgspec.Struct, frozen=True):
         """Return the format that makes deliveries, and lines if stdout shows events."""
         lines = format_lines() if self.shows else None
         body = _record_body if self.per_record else webhook_body
+        if isinstance(self.target, NatsSettings):
+            body = _message_body
         return DeliveryFormat(body, per_record=self.per_record, format_lines=lines)
 
     def open_forwarder(
@@ -114,6 +123,10 @@ def _record_body(_: Decoded, records: list[Record]) -> bytes:
     return encode(records[0])
 
 
+def _message_body(_: Decoded, records: list[Record]) -> bytes:
+    return encode(records[0])[:-1]  # without the end of the line
+
+
 def compile_destination(
     arguments: "DeliveryArguments",
     *,
@@ -129,14 +142,46 @@ def compile_destination(
     chosen = arguments.output is not Output.AUTO
     if arguments.exec_command and chosen:
         raise UsageError("with --exec, stdout belongs to the command: leave -o, --json and -f out")
-    target = _command(arguments) if arguments.exec_command else _http(arguments, proxy)
+    target = _target(arguments, resume, proxy)
     return Destination(
         target=target,
-        per_record=isinstance(target, Command) or arguments.forward_body is ForwardBody.RECORD,
+        per_record=not isinstance(target, HttpSettings)
+        or arguments.forward_body is ForwardBody.RECORD,
         dead_letters=arguments.dead_letters or (dead_letters_path(resume) if resume else None),
         shows=(terminal or chosen) and not isinstance(target, Command),
         warnings=[] if isinstance(target, Command) else _warnings(arguments),
     )
+
+
+def _target(
+    arguments: "DeliveryArguments", resume: str | None, proxy: "Proxy | None"
+) -> HttpSettings | NatsSettings | Command:
+    if (arguments.forward_to or "").startswith(tuple(f"{scheme}://" for scheme in NATS_SCHEMES)):
+        return _nats(arguments, resume)
+    if arguments.create_stream or arguments.nats_creds:
+        raise UsageError("--create-stream and --nats-creds need --forward-to nats://HOST/PREFIX")
+    return _command(arguments) if arguments.exec_command else _http(arguments, proxy)
+
+
+def _nats(arguments: "DeliveryArguments", resume: str | None) -> NatsSettings:
+    of_http = {
+        "--header": arguments.forward_headers,
+        "--forward-secret-file": arguments.forward_secret_file,
+        "--forward-retry-for": arguments.forward_retry_for,
+        "--jobs": arguments.jobs,
+    }
+    if given := [name for name, value in of_http.items() if value]:
+        raise UsageError(f"{given[0]} does nothing for NATS; leave it out")
+    directory = state_directory()
+    settings = NatsSettings(
+        parse_nats_url(arguments.forward_to or ""),
+        creds=arguments.nats_creds,
+        ca_file=arguments.forward_ca_file,
+        create_stream=arguments.create_stream,
+        state=directory / "nats" / f"{resume}.json" if resume and directory else None,
+    )
+    check_installed(settings)
+    return settings
 
 
 def _command(arguments: "DeliveryArguments") -> Command:
@@ -180,7 +225,7 @@ def _warnings(arguments: "DeliveryArguments") -> list[str]:
             "other users of this machine can read the password in --forward-to; give the URL in"
             " CHATAPP_TAIL_FORWARD_TO instead"
         )
-    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+    if parts.scheme in ("http", "nats") and not is_loopback(parts.hostname or ""):
         name = without_secrets(url)
         warnings.append(f"{name} is not encrypted: events can be read and changed on the way")
     if arguments.forward_secret_file:

@@ -315,7 +315,8 @@ checked_forward_options = _all(
         group="Forward",
         type=ParsedType("url", parse_forward_url, shown=False),
         help="Send each event to this http or https URL until it is acknowledged; 3000/webhook"
-        " means http://localhost:3000/webhook.",
+        " means http://localhost:3000/webhook. nats://HOST/PREFIX or tls://HOST/PREFIX publishes to"
+        " a stream of NATS JetStream.",
     ),
     option(
         "-H",
@@ -368,6 +369,19 @@ forward_options = _all(
         type=ParsedType("duration", parse_retry_for),
         help="Give an event up after so long without success, as a dead letter; 0 tries once."
         "  [default: never]",
+    ),
+    option(
+        "--create-stream",
+        group="Forward",
+        is_flag=True,
+        help="Make a stream of NATS where none takes the subjects.",
+    ),
+    option(
+        "--nats-creds",
+        group="Forward",
+        type=click.Path(path_type=Path, dir_okay=False, exists=True),
+        metavar="FILE",
+        help="Credentials for NATS, as nsc writes them.",
     ),
     option(
         "--exec",

@@ -69,6 +69,12 @@ class Retried(msgspec.Struct, frozen=True):
     retry_in: float
 
 
+class Advice(msgspec.Struct, frozen=True):
+    """The destination works, and something about it should be changed: a sentence for people."""
+
+    text: str
+
+
 class Failed(msgspec.Struct, frozen=True):
     """The destination is wrong for good; nothing more is delivered."""
 
@@ -76,7 +82,7 @@ class Failed(msgspec.Struct, frozen=True):
     reason: str
 
 
-Outcome = Delivered | Refused | Retried | Trouble | Failed
+Outcome = Delivered | Refused | Retried | Trouble | Advice | Failed
 
 
 class Sink(Protocol):
@@ -91,6 +97,10 @@ class Sink(Protocol):
 
     def give(self, deliveries: Sequence[Delivery]) -> None:
         """Queue deliveries, which are in the order of their numbers; never waits."""
+        ...
+
+    def relink(self, channel: str) -> None:
+        """Note that what is given from now on of a channel came over a new link to the server."""
         ...
 
     def take(self) -> list[Outcome]:

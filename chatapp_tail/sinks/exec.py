@@ -263,6 +263,9 @@ class ExecSink:
         self._given.extend(deliveries)
         self._waker.wake()
 
+    def relink(self, channel: str) -> None:
+        """Do nothing: each delivery is independent of links."""
+
     def take(self) -> list[Outcome]:
         """Return what happened since the last call; raises what the thread died of."""
         self._has_outcomes.clear()

@@ -4,17 +4,23 @@ import re
 from urllib.parse import urlsplit
 
 from ..net import LOOPBACK
+from .nats_url import NATS_SCHEMES, parse_nats_url
 
 _SCHEMES = ("http", "https")
 _PORT_FIRST = re.compile(r":?([0-9]{1,5})(/.*)?")
 
 
 def parse_forward_url(text: str) -> str:
-    """Return the URL with its scheme; `3000/x` and `localhost:3000/x` mean http on loopback.
+    """Return the URL with its scheme, of HTTP or NATS.
+
+    `3000/x` and `localhost:3000/x` mean http on loopback.
 
     ValueError says what is wrong, without repeating the URL: it may hold a password.
     """
     url = _with_scheme(text.strip())
+    if url.startswith(tuple(f"{scheme}://" for scheme in NATS_SCHEMES)):
+        parse_nats_url(url)
+        return url
     if not url.isprintable() or " " in url:
         raise ValueError("it holds a space or another character that no URL has")
     try:
@@ -23,7 +29,7 @@ def parse_forward_url(text: str) -> str:
     except ValueError:
         raise ValueError("it is no URL, or its port is not a number from 1 to 65535") from None
     if parts.scheme not in _SCHEMES:
-        raise ValueError("it must start with http:// or https://")
+        raise ValueError("it must start with http://, https://, nats:// or tls://")
     if not parts.hostname or port == 0:
         raise ValueError("it has no host, or a port that is not a number from 1 to 65535")
     if "#" in url:

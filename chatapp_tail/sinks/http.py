@@ -103,6 +103,9 @@ class HttpSink:
             for lane in idle[: len(self.queue)]:
                 lane.begin()
 
+    def relink(self, channel: str) -> None:
+        """Do nothing: each delivery is independent of links."""
+
     def take(self) -> list[Outcome]:
         """Return what happened since the last call; never waits."""
         self._ready.clear()

@@ -8,7 +8,7 @@ from ..chatapp.channels import short_name
 from ..chatapp.records import Record, chat_of
 from ..reporting.notices import Level, when
 from ..reporting.summary import span
-from ..sinks.delivery import Delivered, Delivery, Failed, Outcome, Refused, Retried, Trouble
+from ..sinks.delivery import Advice, Delivered, Delivery, Failed, Outcome, Refused, Retried, Trouble
 from .line_writer import count_of_events
 
 _DEAD_EVERY = 10.0
@@ -62,6 +62,8 @@ class DeliveryReport:
                 self._say_detail(delivery, f"{reason}; trying again {when(retry_in)}")
             case Trouble(reason, retry_in):
                 self._note_trouble(reason, retry_in)
+            case Advice(text):
+                self._say(Level.WARNING, f"{self._name}: {text}")
             case Failed():
                 return  # the error is the last line
 

@@ -11,7 +11,17 @@ from ..formats import Format
 from ..history.checkpoint import Checkpoint
 from ..history.journal import Ahead
 from ..sinks.dead_letters import DeadLetters
-from ..sinks.delivery import Delivered, Delivery, Failed, Outcome, Refused, Retried, Sink, Trouble
+from ..sinks.delivery import (
+    Advice,
+    Delivered,
+    Delivery,
+    Failed,
+    Outcome,
+    Refused,
+    Retried,
+    Sink,
+    Trouble,
+)
 from .delivery_report import DeliveryReport
 from .ledger import Ledger
 from .line_writer import LineWriter, count_of_events
@@ -154,6 +164,10 @@ class Forwarder:
             self._stdout.write_meta(line)
             self._showing = False
 
+    def relink(self, channel: str) -> None:
+        """Tell the destination, in its turn among the deliveries."""
+        self._sink.relink(channel)
+
     def after(self, action: Callable[[], None]) -> None:
         """Call `action` once everything that was given so far is settled."""
         self._ledger.after(action)
@@ -218,7 +232,7 @@ class Forwarder:
                 return [delivery.number]
             case Failed():
                 raise DestinationFailed(outcome.status, outcome.reason)
-            case Retried() | Trouble():
+            case Retried() | Trouble() | Advice():
                 return []
 
     def _commit(self, records: list[Record], position: int, ahead: list[Ahead]) -> None:

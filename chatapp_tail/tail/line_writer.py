@@ -100,6 +100,9 @@ class LineWriter:
         self._write_bytes(line)
         self._checkpoint.commit(())
 
+    def relink(self, channel: str) -> None:
+        """Do nothing: lines are independent of links."""
+
     def after(self, action: Callable[[], None]) -> None:
         """Call `action`: what was given is written."""
         action()

@@ -27,6 +27,7 @@ from ..items import (
     Status,
     StopCause,
     Stopped,
+    Subscribed,
     Watermarks,
 )
 from ..pusher.connection import Connection
@@ -234,6 +235,8 @@ class Tail:
 
     def _take_status(self, status: Status | Gap | Watermarks) -> None:
         self._output.after(lambda: self._gaps.note(status))
+        if isinstance(status, Subscribed):
+            self._output.relink(status.channel)
         if isinstance(status, Watermarks):
             return
         if isinstance(status, Gap) and not self._gaps.reach(status):

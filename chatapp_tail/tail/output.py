@@ -59,6 +59,10 @@ class Output(Protocol, Generic[L]):
         """Write a line to stdout that is no event's and does not count."""
         ...
 
+    def relink(self, channel: str) -> None:
+        """Note that what is written from now on of a channel came over a new link."""
+        ...
+
     def after(self, action: Callable[[], None]) -> None:
         """Call `action` once everything that was given so far is settled."""
         ...

@@ -51,8 +51,9 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "socks": ("pusher.dialer", "chatapp.sockets"),
     "ssl": (
         *("pusher.dialer", "pusher.tcp", "pusher.transport", "chatapp", "cli.endpoint_checks"),
-        *("sinks.http_connection", "sinks.http_answers"),
+        *("sinks.http_connection", "sinks.http_answers", "sinks.nats_publisher"),
     ),
+    "nats": ("sinks.nats_publisher", "sinks.nats_stream"),
     "http": (
         *("chatapp.auth_connections", "chatapp.proxied"),
         *("sinks.http_connection", "sinks.http_answers"),
@@ -198,15 +199,26 @@ def test_the_machine_is_pure(name: str) -> None:
     }
 
 
+@pytest.mark.parametrize("name", ["sinks.chain", "sinks.publish_window"])
+def test_keys_are_made_without_clocks(name: str) -> None:
+    assert not foreign(name).keys() & IMPURE
+
+
 @pytest.mark.parametrize("library", ONLY_IN)
 def test_a_library_is_known_in_its_place_only(library: str) -> None:
     users = {name for name in client_modules() if library in foreign(name)}
     assert {name for name in users if not within(name, ONLY_IN[library])} == set()
 
 
-DISTRIBUTIONS = {"websocket": "websocket-client"}
+DISTRIBUTIONS = {"websocket": "websocket-client", "nats": "nats-py"}
 """Import name -> name of the package, where they differ."""
-OPTIONAL = {"PySocks": "socks", "zstandard": "zstd", "trustme": "sandbox", "websockets": "sandbox"}
+OPTIONAL = {
+    "PySocks": "socks",
+    "nats-py": "nats",
+    "zstandard": "zstd",
+    "trustme": "sandbox",
+    "websockets": "sandbox",
+}
 
 
 @pytest.mark.defect("A2.24f")

@@ -68,6 +68,8 @@ TYPED: dict[str, Any] = {
     "forward_timeout": 30.0,
     "forward_retry_for": None,
     "forward_ca_file": None,
+    "create_stream": False,
+    "nats_creds": None,
     "exec_command": None,
     "exec_timeout": 30.0,
     "jobs": None,

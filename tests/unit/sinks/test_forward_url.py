@@ -15,6 +15,8 @@ from chatapp_tail.sinks.forward_url import parse_forward_url
         ("localhost/x", "http://localhost/x"),
         ("127.0.0.1:80", "http://127.0.0.1:80"),
         ("https://crm.example/hook", "https://crm.example/hook"),
+        ("nats://n1,n2:4223/bus", "nats://n1,n2:4223/bus"),
+        ("tls://user:pass@n1/bus", "tls://user:pass@n1/bus"),
         ("http://user:pass@crm.example/", "http://user:pass@crm.example/"),
     ],
 )
@@ -35,6 +37,8 @@ def test_urls(text: str, url: str) -> None:
         "http://x/#part",
         "http://x/a b",
         "http://[::1/",
+        "nats://n1",
+        "nats://n1/a.>",
     ],
 )
 def test_what_is_no_url_of_a_destination(text: str) -> None:

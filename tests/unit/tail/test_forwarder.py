@@ -29,6 +29,8 @@ class Scripted:
 
     def __init__(self) -> None:
         self.given: list[Delivery] = []
+        self.links: list[tuple[str, int]] = []
+        """Channels that were linked, each with the number of deliveries before."""
         self._outcomes: list[Outcome] = []
         self._news = Waker()
 
@@ -37,6 +39,9 @@ class Scripted:
 
     def give(self, deliveries: Sequence[Delivery]) -> None:
         self.given += deliveries
+
+    def relink(self, channel: str) -> None:
+        self.links.append((channel, len(self.given)))
 
     def take(self) -> list[Outcome]:
         self._news.clear()
@@ -122,6 +127,14 @@ def test_items_of_one_frame_are_one_delivery_per_chat() -> None:
     deliveries = make(frame, frame.records)
     assert [delivery.body for delivery in deliveries] == [b"2", b"2", b"1"]
     assert [delivery.key[-1] for delivery in deliveries] == ["a", "b", "a"]
+
+
+def test_a_new_link_is_told_in_its_turn(forwarding: Forwarding) -> None:
+    forwarding.write(1, 2)
+    forwarding.forwarder.relink("a")
+    forwarding.write(3)
+
+    assert forwarding.sink.links == [("a", 2)]
 
 
 def test_a_full_window_waits_for_room(

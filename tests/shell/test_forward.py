@@ -269,7 +269,7 @@ def test_gone(start_tail: StartTail, sandbox: Sandbox, env: Mapping[str, str]) -
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (("--forward-to", "ftp://x/"), "http:// or https://"),
+        (("--forward-to", "ftp://x/"), "it must start with"),
         (("--forward-to", "http://u:hidden@x:99999/"), "port"),
         (("--forward-to", "3000", "-H", "hidden"), "'NAME: VALUE'"),
         (("--forward-to", "3000", "-H", "webhook-id: hidden"), "set by chatapp-tail itself"),

@@ -264,6 +264,21 @@ A chat whose delivery fails waits, others go on. If five of the connections fail
 them tries and the others wait.
 """,
     ],
+    "NATS JetStream": [
+        """\
+With nats://HOST[:PORT],HOST2/PREFIX (or tls://) records are published to a stream, each under the
+subject PREFIX.LICENCE.MESSENGER.EVENT, and are settled when the stream acknowledges them. It needs
+a package more: pip install 'chatapp-tail[nats]'. Without a stream that takes the subjects the
+program ends with status 2 and the command that makes one; --create-stream makes it, with a window
+for duplicates of a day.
+
+Two machines may publish the same events into one stream, each with its own --resume and its own
+login, since each renewal of a shared one voids the other's. The stream takes every event once, as
+long as one of them is linked, statuses and tags included; while both are down, messages come from
+history and the rest does not. Where a tag is repeated byte for byte just as one machine comes back
+and the other one ends, the repeat may be missing, or there twice.
+""",
+    ],
     "Commands": [
         """\
 --exec runs sh -c COMMAND for each record, in a process group of its own, so that Ctrl-C does not

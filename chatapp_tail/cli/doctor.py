@@ -10,7 +10,7 @@ import click
 from msgspec.structs import replace
 
 from ..chatapp.selection import Selection
-from ..errors import CredentialsError
+from ..errors import CredentialsError, UsageError
 from ..escape import escape_line
 from ..formats.meta import encode_record
 from ..net import Proxy
@@ -119,8 +119,14 @@ def _examine_destination(
     """Yield the results of a destination, if there is one."""
     if url is None:
         return
+    from ..sinks.nats_url import NATS_SCHEMES
     from .forward_checks import ForwardArguments, forward_checks
 
+    if url.partition("://")[0] in NATS_SCHEMES:
+        raise UsageError(
+            "doctor checks destinations of HTTP only; a tail itself checks a stream of NATS when it"
+            " starts"
+        )
     arguments = ForwardArguments(url, headers, secret_file, ca_file, proxy)
     for name, check in forward_checks(arguments):
         yield _result_of(name, check)

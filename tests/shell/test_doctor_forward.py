@@ -160,3 +160,12 @@ def test_a_secret_of_the_environment(
         done = doctor(run_tail, whole, "--forward-to", receiver.url)
     assert finding(report(done), "forward signature")["found"] == "by 1 secret"
     assert SECRET not in done.stdout
+
+
+def test_a_stream_is_not_checked(run_tail: RunTail, env: Mapping[str, str]) -> None:
+    done = doctor(run_tail, env, "--forward-to", "nats://127.0.0.1:1/x")
+    assert done.returncode == 2
+    assert done.stderr.endswith(
+        "doctor checks destinations of HTTP only; a tail itself checks a stream of NATS when it"
+        " starts\n"
+    )

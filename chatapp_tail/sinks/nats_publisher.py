@@ -167,6 +167,9 @@ class Publisher:
                 try:
                     await self._publish_over_a_connection()
                 except WrongStream as error:
+                    if self._reached:  # it may be made again
+                        await self._pause(str(error))
+                        continue
                     self._report([Failed(ExitStatus.USAGE, f"{self._settings.url.name}: {error}")])
                     await asyncio.Event().wait()
                 except (_Interrupted, NatsError, OSError, TimeoutError) as error:

@@ -47,8 +47,8 @@ _HEADERS = 300
 _LONGEST_SUBJECT = 1000
 _CLOSE_TIMEOUT = 0.3
 _TOO_LARGE_FOR_STREAM = 10054
-_READ_AGAIN = 1.0
-"""Seconds after which the ids in the stream are read again before messages from history."""
+_GRACE = 0.5
+"""Seconds between a message's coming from history and the reading of the ids in the stream."""
 
 
 class _ApiError(msgspec.Struct):
@@ -152,6 +152,8 @@ class Publisher:
         """The last error that the client told."""
         self._read_at: dict[str, float] = {}
         """When the ids in the stream were read last, by channel."""
+        self._timer: asyncio.TimerHandle | None = None
+        """Wakes the loop when they are to be read again."""
 
     def wake(self) -> None:
         """Look at what was given."""
@@ -165,6 +167,9 @@ class Publisher:
                 try:
                     await self._publish_over_a_connection()
                 except WrongStream as error:
+                    if self._reached:  # it may be made again
+                        await self._pause(str(error))
+                        continue
                     self._report([Failed(ExitStatus.USAGE, f"{self._settings.url.name}: {error}")])
                     await asyncio.Event().wait()
                 except (_Interrupted, NatsError, OSError, TimeoutError) as error:
@@ -280,11 +285,12 @@ class Publisher:
             await self._wake.wait()
 
     def _take(self) -> None:
+        now = time.monotonic()
         for given in self._take_given():
             if isinstance(given, str):
                 self._window.relink(given)
             else:
-                self._window.give(given)
+                self._window.give(given, now)
 
     async def _send(
         self, client: Client, stream: Stream, inbox: str, fixed: dict[str, str]
@@ -309,25 +315,33 @@ class Publisher:
                 return
         waiting = self._window.peek()
         if waiting and not self._knows_ids(waiting):
-            self._wake.set()
+            self._wake_at(waiting.given + _GRACE)
+
+    def _wake_at(self, due: float) -> None:
+        if self._timer:
+            self._timer.cancel()
+        delay = max(0.0, due - time.monotonic())
+        self._timer = asyncio.get_running_loop().call_later(delay, self._wake.set)
 
     def _knows_ids(self, entry: Entry) -> bool:
         """Return whether an entry may be offered: not from history, or the stream was read."""
         if entry.publication.source is not Source.BACKFILL:
             return True
-        read_at = self._read_at.get(entry.publication.channel, -inf)
-        return time.monotonic() - read_at < _READ_AGAIN
+        return self._read_at.get(entry.publication.channel, -inf) >= entry.given + _GRACE
 
     async def _read_ids(self, stream: Stream) -> None:
-        """Read which messages the stream has, if the next one is from history."""
-        entry = self._window.peek()
-        if entry is None or self._knows_ids(entry):
+        """Read which messages the stream has, if the next one is from history.
+
+        History may be ahead of what another host is publishing, so this waits a moment.
+        """
+        entry, now = self._window.peek(), time.monotonic()
+        if entry is None or self._knows_ids(entry) or now < entry.given + _GRACE:
             return
         channel, record = entry.publication.channel, entry.delivery.records[0]
         subject = subject_of(self._settings.url.prefix, record)
         ids, until = await stream.read_ids(subject, self._chain.unread(channel), record.received)
         self._chain.note_stored(channel, ids, until)
-        self._read_at[channel] = time.monotonic()
+        self._read_at[channel] = now
 
     async def _take_acknowledgement(self, message: Msg) -> None:
         number = int(message.subject[self._inbox_length :])

@@ -13,8 +13,8 @@ Given = Delivery | str
 class Entry:
     """A delivery in the window.
 
-    `number` is that of its last attempt, 0 before the first; `began` and `first_attempt` are the
-    caller's, see `NatsSink`.
+    `number` is that of its last attempt, 0 before the first. `given` and `began`, of the last
+    attempt, are monotonic, `first_attempt` in wall-clock nanoseconds; the caller sets them.
     """
 
     __slots__ = (
@@ -24,11 +24,13 @@ class Entry:
         "began",
         "delivery",
         "first_attempt",
+        "given",
         "number",
         "publication",
     )
 
-    def __init__(self, delivery: Delivery) -> None:
+    def __init__(self, delivery: Delivery, given: float) -> None:
+        self.given = given
         self.delivery = delivery
         self.publication = Publication(delivery.records[0])
         self.alone = False
@@ -81,9 +83,9 @@ class PublishWindow:
         self._number = 0
         self._done: list[Entry] = []
 
-    def give(self, delivery: Delivery) -> None:
+    def give(self, delivery: Delivery, now: float = 0.0) -> None:
         """Queue a delivery of one record."""
-        self._waiting.append(Entry(delivery))
+        self._waiting.append(Entry(delivery, now))
 
     def relink(self, channel: str) -> None:
         """Note that what is given from now on of a channel came over a new link."""

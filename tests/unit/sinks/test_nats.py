@@ -353,6 +353,20 @@ def test_a_full_stream_is_waited_for(tmp_path: Path, start: Start) -> None:
     assert everything == names(messages(2, first=3))
 
 
+def test_a_stream_that_is_deleted_is_waited_for(server: NatsServer, start: Start) -> None:
+    sink = start(server)
+    deliver(sink, [TAG, *messages(3)])
+    delivered(sink, 4)
+    on_stream([server], lambda jetstream: jetstream.delete_stream("EVENTS"))
+    deliver(sink, [TAG, *messages(2, first=3)], 5)
+    troubles = take(sink, lambda so_far: any("no stream" in str(one) for one in so_far))
+    add_stream([server])
+    delivered(sink, 3)
+
+    assert {type(one) for one in troubles} == {Trouble}
+    assert ids([server]) == [TAG.id, *names(messages(2, first=3))]
+
+
 # --- what an earlier run and other hosts published
 
 
@@ -367,6 +381,23 @@ def test_a_repeat_after_a_restart_is_there_twice(
         sink.close()
 
     assert ids([server]) == [TAG.id, TAG.id]
+
+
+def test_what_was_acknowledged_and_not_settled_is_no_repeat_in_the_next_run(
+    server: NatsServer, start: Start, tmp_path: Path
+) -> None:
+    state = tmp_path / "bus.json"
+    first = start(server, state=state)
+    deliver(first, [TAG])
+    select.select([first], [], [], LONG)
+    time.sleep(1.0)
+    first.close()
+    later = NatsSink(NatsSettings(parse_nats_url(f"nats://{server.address}/chatapp"), state=state))
+    deliver(later, [TAG])
+    (done,) = delivered(later, 1)
+    later.close()
+
+    assert done.answer == "duplicate of 1"
 
 
 def test_what_an_earlier_run_had_published_is_not_published_again(

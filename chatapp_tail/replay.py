@@ -23,7 +23,7 @@ from msgspec import Raw
 
 from . import raw_json
 from .chatapp.channels import of_license
-from .chatapp.records import Decoded, Record, Source, decode
+from .chatapp.records import DecodedEvent, Record, Source, decode
 from .errors import UsageError
 from .items import ChannelEvent
 
@@ -60,7 +60,7 @@ def read_saved(
     *,
     stdin: BinaryIO,
     now: Callable[[], int] = time_ns,
-) -> Iterator[Decoded]:
+) -> Iterator[DecodedEvent]:
     """Yield the saved events, one per record or frame; the file `-` is `stdin`.
 
     `on_record` is called for each record or frame that was read; records other than events (status,
@@ -86,7 +86,7 @@ def _read_stream(
     on_broken: OnBroken,
     on_record: OnRecord,
     now: Callable[[], int],
-) -> Iterator[Decoded]:
+) -> Iterator[DecodedEvent]:
     number = 0
     try:
         for number, line in enumerate(_lines(_decompressed(file, stream)), 1):
@@ -242,7 +242,7 @@ _decode_saved = msgspec.json.Decoder(_Saved).decode
 _decode_kind = msgspec.json.Decoder(_Kind).decode
 
 
-def parse_line(line: bytes, now: Callable[[], int] = time_ns) -> Decoded | None:
+def parse_line(line: bytes, now: Callable[[], int] = time_ns) -> DecodedEvent | None:
     """Return the event of a saved line, None if it has none; ValueError says what is wrong."""
     line = line.strip()
     if not line:
@@ -259,7 +259,7 @@ def parse_line(line: bytes, now: Callable[[], int] = time_ns) -> Decoded | None:
     return _parse(kind, line, now, None)
 
 
-def _parse_unusual(line: bytes, now: Callable[[], int]) -> Decoded | None:
+def _parse_unusual(line: bytes, now: Callable[[], int]) -> DecodedEvent | None:
     """Parse a line that msgspec refuses, with an escaped lone surrogate in the data."""
     try:
         members = raw_json.members(line.decode())
@@ -281,7 +281,9 @@ def _parse_unusual(line: bytes, now: Callable[[], int]) -> Decoded | None:
         raise ValueError(f"not a record: {error}") from None
 
 
-def _parse(kind: _Kind, line: bytes, now: Callable[[], int], data: bytes | None) -> Decoded | None:
+def _parse(
+    kind: _Kind, line: bytes, now: Callable[[], int], data: bytes | None
+) -> DecodedEvent | None:
     if kind.v is None or kind.type is None:
         return _frame(line, now)
     if kind.v != 1:
@@ -295,7 +297,7 @@ def _parse(kind: _Kind, line: bytes, now: Callable[[], int], data: bytes | None)
     return _of_record(saved, bytes(saved.data) if data is None else data)
 
 
-def _of_record(saved: _Saved, data: bytes) -> Decoded:
+def _of_record(saved: _Saved, data: bytes) -> DecodedEvent:
     record = Record(
         saved.event,
         saved.id,
@@ -310,7 +312,7 @@ def _of_record(saved: _Saved, data: bytes) -> Decoded:
         data,
         saved.encoding,
     )
-    return Decoded(_enveloped(record), [record])
+    return DecodedEvent(_enveloped(record), [record])
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -368,7 +370,7 @@ _decode_frame = msgspec.json.Decoder(_Frame).decode
 _decode_meta = msgspec.json.Decoder(_Meta | None).decode
 
 
-def _frame(line: bytes, now: Callable[[], int]) -> Decoded:
+def _frame(line: bytes, now: Callable[[], int]) -> DecodedEvent:
     """Decode a line of `-o raw` as an event of the channel in its `meta`."""
     try:
         frame = _decode_frame(line)

@@ -63,7 +63,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
         return sha256(self.data).hexdigest()[:12]
 
 
-class Decoded(msgspec.Struct, frozen=True, gc=False):
+class DecodedEvent(msgspec.Struct, frozen=True, gc=False):
     """A frame taken apart: `data` is the whole of it on one line (JSON), `records` its items."""
 
     data: bytes
@@ -147,7 +147,7 @@ _MAX_ENVELOPE_TEMPLATES = 4096
 _MAX_ENVELOPE_BYTES = 1000
 
 
-def decode(event: ChannelEvent, source: Source = Source.LIVE) -> Decoded:
+def decode(event: ChannelEvent, source: Source = Source.LIVE) -> DecodedEvent:
     """Return the records of `event`, at least one, and its whole data on one line.
 
     An envelope that was parsed before is not parsed again if only its single item differs: it is
@@ -181,10 +181,10 @@ def decode(event: ChannelEvent, source: Source = Source.LIVE) -> Decoded:
         1,
         item,
     )
-    return Decoded(document, [record])
+    return DecodedEvent(document, [record])
 
 
-def _decode(event: ChannelEvent, document: bytes, source: Source) -> Decoded:
+def _decode(event: ChannelEvent, document: bytes, source: Source) -> DecodedEvent:
     content = _read(document)
     license_id, messenger = _license_and_messenger(event.channel)
     if content.license is not None:
@@ -212,7 +212,7 @@ def _decode(event: ChannelEvent, document: bytes, source: Source) -> Decoded:
     ]
     if content.is_single_object:
         _remember(content.whole, records[0], id_prefix)
-    return Decoded(content.whole, records)
+    return DecodedEvent(content.whole, records)
 
 
 def chat_of(record: Record) -> str:

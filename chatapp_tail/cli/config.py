@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec.structs import replace
 
-from ..chatapp.records import Decoded, Record
+from ..chatapp.records import DecodedEvent, Record
 from ..chatapp.selection import Selection
 from ..errors import UsageError
 from ..filters import KeepEvent, KeepRecord, by_event, by_record
@@ -149,21 +149,25 @@ class View(msgspec.Struct, frozen=True):
         deduplicator: Deduplicator | None = None,
         *,
         times: MessageTimes | None = None,
-        collects: bool = False,
+        track_written: bool = False,
     ) -> Pipeline[bytes]:
         """Return filters and the lines' format joined."""
         return self.pipeline_of(
-            self.format(environment), summary, deduplicator, times=times, collects=collects
+            self.format(environment),
+            summary,
+            deduplicator,
+            times=times,
+            track_written=track_written,
         )
 
     def pipeline_of(
         self,
-        format: Callable[[Decoded, Sequence[Record]], list[L]],  # noqa: A002 - the domain's word
+        format: Callable[[DecodedEvent, Sequence[Record]], list[L]],  # noqa: A002 - the domain's word
         summary: Summary,
         deduplicator: Deduplicator | None = None,
         *,
         times: MessageTimes | None = None,
-        collects: bool = False,
+        track_written: bool = False,
     ) -> Pipeline[L]:
         """Return filters and a format joined."""
         return Pipeline(
@@ -173,7 +177,7 @@ class View(msgspec.Struct, frozen=True):
             summary,
             deduplicator,
             times=times,
-            collects=collects,
+            track_written=track_written,
         )
 
     def format(self, environment: dict[str, str]) -> Format:

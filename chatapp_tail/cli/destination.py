@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from ..chatapp.records import Decoded, Record
+from ..chatapp.records import DecodedEvent, Record
 from ..errors import UsageError
 from ..files import state_directory
 from ..formats import Format, Output
@@ -119,11 +119,11 @@ class Destination(msgspec.Struct, frozen=True):
         )
 
 
-def _record_body(_: Decoded, records: list[Record]) -> bytes:
+def _record_body(_: DecodedEvent, records: list[Record]) -> bytes:
     return encode(records[0])
 
 
-def _message_body(_: Decoded, records: list[Record]) -> bytes:
+def _message_body(_: DecodedEvent, records: list[Record]) -> bytes:
     return encode(records[0])[:-1]  # without the end of the line
 
 

@@ -12,7 +12,7 @@ from ..chatapp.licenses import License, write_completion_cache
 from ..errors import ApiError, ChannelsError
 from ..items import ConnectionWarning
 from ..pusher.backoff import Backoff, Retry, random_fraction
-from ..reporting.summary import span
+from ..reporting.summary import format_duration
 from ..tail.deadlines import Limits
 from ..threads import DaemonThreadPool, outcome
 from .config import Settings
@@ -104,7 +104,7 @@ class Lookup:
         )
         if (reason := str(error)) != self._last_error:
             self._last_error = reason
-            in_time = f"trying again in {span(again - now)}"
+            in_time = f"trying again in {format_duration(again - now)}"
             self._say(
                 ConnectionWarning(time.time_ns(), f"cannot list the licences: {reason}; {in_time}")
             )

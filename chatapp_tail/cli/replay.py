@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..chatapp.records import Decoded
+from ..chatapp.records import DecodedEvent
 from ..errors import ExitStatus, UsageError
 from ..formats import Output
 from ..replay import Broken, delay, read_saved
@@ -125,7 +125,7 @@ class Report:
             )
 
 
-def _paced(saved: Iterator[Decoded], speed: float) -> Iterator[Decoded]:
+def _paced(saved: Iterator[DecodedEvent], speed: float) -> Iterator[DecodedEvent]:
     before: int | None = None
     for decoded in saved:
         received = decoded.records[0].received
@@ -135,7 +135,7 @@ def _paced(saved: Iterator[Decoded], speed: float) -> Iterator[Decoded]:
         yield decoded
 
 
-def _show(events: Iterator[Decoded], view: View, count: int | None, *, at_once: bool) -> None:
+def _show(events: Iterator[DecodedEvent], view: View, count: int | None, *, at_once: bool) -> None:
     pipeline = view.pipeline(Summary(), dict(os.environ))
     lines = (line for event in events for line in pipeline.process_saved(event))
     _write(lines, count, at_once=at_once)

@@ -9,7 +9,7 @@ from contextlib import closing
 from types import FrameType
 from typing import NoReturn
 
-from ..chatapp.records import Decoded
+from ..chatapp.records import DecodedEvent
 from ..reporting.notices import Level
 from ..reporting.summary import Summary
 from ..sinks.stdout import Stdout
@@ -25,7 +25,7 @@ _LONGEST_POLL = 250
 
 
 def deliver(
-    events: Iterator[Decoded], view: View, arguments: DeliveryArguments, count: int | None
+    events: Iterator[DecodedEvent], view: View, arguments: DeliveryArguments, count: int | None
 ) -> None:
     """Deliver events, at most `count`, and wait until all of them are settled."""
     destination = compile_destination(arguments, terminal=view.terminal)

@@ -225,7 +225,7 @@ def _to_stdout(
         dict(os.environ),
         filling.deduplicator,
         times=filling.times,
-        collects=checkpoint is not None,
+        track_written=checkpoint is not None,
     )
 
     def open_output(wait: Callable[[], bool]) -> Output[Any]:

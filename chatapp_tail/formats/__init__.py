@@ -5,9 +5,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..chatapp.records import Decoded, Record
+    from ..chatapp.records import DecodedEvent, Record
 
-Format = Callable[["Decoded", Sequence["Record"]], list[bytes]]
+Format = Callable[["DecodedEvent", Sequence["Record"]], list[bytes]]
 """(a decoded frame, its records that passed the filters) -> the pieces to write, each with its
 newline. `--count` counts these pieces."""
 

@@ -9,7 +9,7 @@ from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Sequence
 from typing import BinaryIO, NamedTuple
 
-from ..chatapp.records import Decoded, Record
+from ..chatapp.records import DecodedEvent, Record
 from ..escape import escape_text
 from .fields import FIELDS, Field, parse_item
 
@@ -63,7 +63,7 @@ class Csv:
         self._clean: Callable[[str], str] = escape_text if escape else str
         self._fields = _FIELDS
 
-    def __call__(self, _: Decoded, kept: Sequence[Record]) -> list[bytes]:
+    def __call__(self, _: DecodedEvent, kept: Sequence[Record]) -> list[bytes]:
         """Return one piece per record."""
         head = self._open() if kept else b""
         rows = [_encoded(map(self._clean, _cells(record, self._fields))) for record in kept]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ..chatapp.records import Decoded, Record
+from ..chatapp.records import DecodedEvent, Record
 from .timestamps import timestamp
 
 _encode = msgspec.json.encode
@@ -16,7 +16,7 @@ _remembered: dict[_Names, tuple[bytes, bytes, bytes]] = {}
 _ONLY = b'1,"parts":1'
 
 
-def format_ndjson(_: Decoded, kept: Sequence[Record]) -> list[bytes]:
+def format_ndjson(_: DecodedEvent, kept: Sequence[Record]) -> list[bytes]:
     """Return one line per record."""
     if len(kept) == 1:  # nearly always, and a comprehension is a call
         return [encode(kept[0])]

@@ -20,7 +20,7 @@ from rich.color import ColorSystem
 from rich.style import Style
 
 from ..chatapp.channels import short_name
-from ..chatapp.records import Decoded, Record
+from ..chatapp.records import DecodedEvent, Record
 from ..escape import escape_line, escape_text
 from .description import describe
 from .pieces import BOLD_RED, CYAN, DIM, GREEN, MAGENTA, PLAIN, Segment, Spans, Symbol, UserText
@@ -74,7 +74,7 @@ class Pretty:
         self._time_cells = 0
         self._channel_cells = 0
 
-    def __call__(self, decoded: Decoded, kept: Sequence[Record]) -> list[bytes]:
+    def __call__(self, decoded: DecodedEvent, kept: Sequence[Record]) -> list[bytes]:
         """Return one entry per record, of one or more whole lines."""
         width = max(self._width(), _NARROWEST)
         return [self._entry(record, width) for record in kept]

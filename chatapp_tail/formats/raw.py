@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from ..chatapp.records import Decoded, Record
+from ..chatapp.records import DecodedEvent, Record
 
 
-def format_raw(decoded: Decoded, _: Sequence[Record]) -> list[bytes]:
+def format_raw(decoded: DecodedEvent, _: Sequence[Record]) -> list[bytes]:
     """Return the whole data of the frame, even when filters kept only some of its items."""
     return [decoded.data + b"\n"]

@@ -11,7 +11,7 @@ carriage returns and tabs within a field are shown as `\\n`, `\\r` and `\\t`.
 import re
 from collections.abc import Callable, Sequence
 
-from ..chatapp.records import Decoded, Record, Source
+from ..chatapp.records import DecodedEvent, Record, Source
 from ..errors import error_at, suggest
 from ..escape import escape_line
 from .fields import FIELDS, RECORD_FIELDS, parse_item
@@ -59,7 +59,7 @@ class Template:
         self._encoding = encoding
         self._render(_SAMPLE, "00:00:00")
 
-    def __call__(self, _: Decoded, kept: Sequence[Record]) -> list[bytes]:
+    def __call__(self, _: DecodedEvent, kept: Sequence[Record]) -> list[bytes]:
         """Return one line per record."""
         return [self._render(record, self._clock(record.received)) for record in kept]
 

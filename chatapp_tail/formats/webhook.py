@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Raw
 
 from .. import raw_json
-from ..chatapp.records import Decoded, Record
+from ..chatapp.records import DecodedEvent, Record
 
 
 class _Envelope(msgspec.Struct, gc=False):
@@ -22,7 +22,7 @@ _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_payload = msgspec.json.Decoder(_Payload).decode
 
 
-def webhook_body(decoded: Decoded, kept: Sequence[Record]) -> bytes:
+def webhook_body(decoded: DecodedEvent, kept: Sequence[Record]) -> bytes:
     """Return the body for the records of a frame that filters kept, at least one.
 
     With all of them it is the `payload` of the frame byte for byte, or the whole data when that is

@@ -33,14 +33,14 @@ class GapDelivery:
         return self._filler is not None and self._filler.holds
 
     @property
-    def busy(self) -> bool:
+    def in_progress(self) -> bool:
         """Whether messages of a gap that was reached are still to come."""
-        return self._filler is not None and self._filler.busy
+        return self._filler is not None and self._filler.in_progress
 
     @property
-    def due(self) -> float:
+    def deadline(self) -> float:
         """Until when (monotonic) live events wait at most."""
-        return self._filler.due if self._filler else 0.0
+        return self._filler.deadline if self._filler else 0.0
 
     def note(self, status: Status | Gap | Watermarks) -> None:
         """Move the checkpoint: all events before this item are written."""
@@ -80,7 +80,7 @@ class GapDelivery:
             return replace(gap, recovered=recovered)
         return None
 
-    def release(self, gap: Gap) -> None:
+    def unpin(self, gap: Gap) -> None:
         """Unpin the checkpoint: a gap is filled and reported."""
         if self._checkpoint:
             self._checkpoint.unpin(gap)

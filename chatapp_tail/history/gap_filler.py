@@ -290,7 +290,7 @@ class GapFiller:
         return min((gap.begin - _OVERLAP for gap in gaps), default=inf)
 
     @property
-    def busy(self) -> bool:
+    def in_progress(self) -> bool:
         """Whether a gap that was reached and certainly is one is still to be filled."""
         return bool(self._active) and any(batch.due for batch in self._active)
 
@@ -300,7 +300,7 @@ class GapFiller:
         return bool(self._active) and any(batch.holds for batch in self._active)
 
     @property
-    def due(self) -> float:
+    def deadline(self) -> float:
         """The moment (monotonic) until which live events should wait for a gap that was reached."""
         return max((batch.due for batch in self._active), default=0.0)
 

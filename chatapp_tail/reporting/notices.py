@@ -15,7 +15,7 @@ from ..escape import escape_line, escape_text
 from ..formats.meta import describe, encode_record
 from ..formats.timestamps import timestamp
 from ..redaction import redact
-from .summary import span
+from .summary import format_duration
 
 _LONGEST = 1000
 """Characters per notice; a server's text may have any length."""
@@ -174,7 +174,7 @@ def describe_progress(fetching: items.Fetching) -> str:
 
 def _gap(gap: items.Gap) -> str:
     """Return a gap, what was recovered of it and what is missing."""
-    length = span((gap.until - gap.since) / 1e9)
+    length = format_duration((gap.until - gap.since) / 1e9)
     period = f"{short_name(gap.channel)} from {_clock(gap.since)} to {_clock(gap.until)} ({length})"
     messages = f"{gap.recovered} message{'' if gap.recovered == 1 else 's'}"
     if gap.reason == items.ASKED:
@@ -188,22 +188,22 @@ def _gap(gap: items.Gap) -> str:
 
 
 def _idle(idle: items.Idle) -> str:
-    pong = "none yet" if idle.last_pong is None else f"{span(idle.last_pong)} ago"
+    pong = "none yet" if idle.last_pong is None else f"{format_duration(idle.last_pong)} ago"
     return (
-        f"quiet: no event for {span(idle.last_event)};"
-        f" last frame {span(idle.last_frame)} ago, last pong {pong}"
+        f"quiet: no event for {format_duration(idle.last_event)};"
+        f" last frame {format_duration(idle.last_frame)} ago, last pong {pong}"
     )
 
 
 def _lost(lost: items.Lost) -> str:
     if lost.lasted is None:
         return f"cannot connect to {lost.reason}"
-    return f"lost the connection after {span(lost.lasted)} to {lost.reason}"
+    return f"lost the connection after {format_duration(lost.lasted)} to {lost.reason}"
 
 
 def when(delay: float) -> str:
     """Return `in 2.0 s`, or `at once`."""
-    return f"in {span(delay)}" if delay >= 0.05 else "at once"
+    return f"in {format_duration(delay)}" if delay >= 0.05 else "at once"
 
 
 def _clock(nanoseconds: int) -> str:

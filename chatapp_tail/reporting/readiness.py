@@ -1,7 +1,7 @@
 """Whether a tail was ever ready, and what last prevented it."""
 
 from ..items import Connected, Connecting, ConnectionWarning, Gap, Lost, Ready, Refused, Status
-from .summary import span
+from .summary import format_duration
 
 
 class Readiness:
@@ -16,7 +16,7 @@ class Readiness:
     def explain(self, seconds: float) -> str:
         """Return why the tail was not ready after `seconds`."""
         obstacle = f": {self.obstacle}" if self.obstacle else ""
-        return f"never ready within {span(seconds)}{obstacle}"
+        return f"never ready within {format_duration(seconds)}{obstacle}"
 
     def note(self, status: Status | Gap) -> None:
         """Take a status change into account."""

@@ -100,7 +100,7 @@ class Summary:
             parts.append(f"{_counted(self._recovered, 'message')} recovered from history")
         if spool_peak >= 1024 * 1024:
             parts.append(f"{spool_peak / 1024 / 1024:.0f} MiB waited at the most")
-        return f"{span(time.monotonic() - self._began)}: {'; '.join(parts)}"
+        return f"{format_duration(time.monotonic() - self._began)}: {'; '.join(parts)}"
 
 
 def _counted(number: int, what: str) -> str:
@@ -115,7 +115,7 @@ def _most(counts: object) -> str:
     return f" ({', '.join(shown)}{', ...' if len(counts) > _LISTED else ''})"
 
 
-def span(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return a duration for people: `0.4 s`, `12 s`, `3m 12s`, `2h 05m`."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"

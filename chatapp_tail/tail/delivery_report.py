@@ -7,7 +7,7 @@ from math import inf
 from ..chatapp.channels import short_name
 from ..chatapp.records import Record, chat_of
 from ..reporting.notices import Level, when
-from ..reporting.summary import span
+from ..reporting.summary import format_duration
 from ..sinks.delivery import Advice, Delivered, Delivery, Failed, Outcome, Refused, Retried, Trouble
 from .line_writer import count_of_events
 
@@ -98,7 +98,7 @@ class DeliveryReport:
             self._say(Level.WARNING, f"{self._name}: takes events again")
         if self._details:
             tried = f" (attempt {attempts})" if attempts > 1 else ""
-            took = f"{seconds * 1000:.0f} ms" if seconds < 1 else span(seconds)
+            took = f"{seconds * 1000:.0f} ms" if seconds < 1 else format_duration(seconds)
             self._say_detail(delivery, f"{answer} in {took}{tried}")
 
     def _say_detail(self, delivery: Delivery, sentence: str) -> None:

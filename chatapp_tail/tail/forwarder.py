@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from math import inf
 
-from ..chatapp.records import Decoded, Record, chat_of
+from ..chatapp.records import DecodedEvent, Record, chat_of
 from ..errors import DestinationFailed
 from ..formats import Format
 from ..history.checkpoint import Checkpoint
@@ -31,7 +31,7 @@ _MOST_UNSETTLED = 4096
 _MOST_BYTES = 16 * 1024 * 1024
 """Bytes under way at most, approximately."""
 
-MakeBody = Callable[[Decoded, list[Record]], bytes]
+MakeBody = Callable[[DecodedEvent, list[Record]], bytes]
 """(a frame, those of its records that are wanted) -> the body of their delivery."""
 
 
@@ -52,7 +52,7 @@ class DeliveryFormat:
         self._number = 0
         """The last delivery's."""
 
-    def __call__(self, decoded: Decoded, kept: Sequence[Record]) -> list[Delivery]:
+    def __call__(self, decoded: DecodedEvent, kept: Sequence[Record]) -> list[Delivery]:
         """Return the deliveries; see `take_lines` for the lines."""
         if self._format_lines:
             self._lines += self._format_lines(decoded, kept)
@@ -68,7 +68,7 @@ class DeliveryFormat:
             return [(_key(record), [record]) for record in kept]
         return [(key, list(records)) for key, records in groupby(kept, _key)]
 
-    def _deliver(self, key: str, decoded: Decoded, records: list[Record]) -> Delivery:
+    def _deliver(self, key: str, decoded: DecodedEvent, records: list[Record]) -> Delivery:
         self._number += 1
         return Delivery(self._number, key, records, self._make_body(decoded, records))
 

@@ -33,7 +33,7 @@ from ..items import (
 from ..pusher.connection import Connection
 from ..reporting.progress import ShowProgress
 from ..reporting.readiness import Readiness
-from ..reporting.summary import span
+from ..reporting.summary import format_duration
 from ..sinks.stdout import BrokenPipe
 from ..spool import count_events
 from ..threads import Waker
@@ -282,7 +282,7 @@ class Tail:
         if isinstance(news, Gap):
             if gap := self._gaps.report(news):
                 self._say(gap)
-            self._output.after(lambda: self._gaps.release(news))
+            self._output.after(lambda: self._gaps.unpin(news))
         else:
             self._write_history(news)
         return True
@@ -323,7 +323,7 @@ class Tail:
             left += taken + self._output.unsettled
         if self._intake.failure:
             raise OutputError(_without(self._intake.failure, left))
-        seconds = span(self._deadlines.shutdown.stall_timeout)
+        seconds = format_duration(self._deadlines.shutdown.stall_timeout)
         reason = self._output.explain_stall(left, seconds)
         if self._intake.kept:
             reason += "; the next run with this --resume name delivers them"
@@ -360,7 +360,7 @@ class Tail:
         self.turns += 1
         now = time.monotonic()
         held = not for_room and self._live_waits
-        busy = self._gaps.busy or self._output.unsettled > 0
+        busy = self._gaps.in_progress or self._output.unsettled > 0
         idles = not for_room and not busy
         if busy:
             self._deadlines.note_line(now)  # reading history is not idleness
@@ -410,7 +410,7 @@ class Tail:
             self._deadlines.due(idles=idles, for_room=for_room),
             self._intake.due if self._intake.due > now else inf,
         )
-        return min(due, self._gaps.due) if held else due
+        return min(due, self._gaps.deadline) if held else due
 
     def _beat(self, now: float) -> float:
         """Beat if due, unless the socket's thread died; return when the next beat is due."""

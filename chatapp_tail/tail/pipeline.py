@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from ..chatapp.records import Decoded, Record, Source, decode
+from ..chatapp.records import DecodedEvent, Record, Source, decode
 from ..filters import KeepEvent, KeepRecord
 from ..history.dedup import Deduplicator
 from ..history.message_times import MessageTimes
@@ -17,19 +17,19 @@ class Pipeline(Generic[L]):
     """Turns live events, events of history and saved ones into lines, or into deliveries.
 
     `deduplicator` drops messages that come both live and from history, `times` learns the service's
-    clock from messages; with `collects`, `take_written` returns the records of lines.
+    clock from messages; with `track_written`, `take_written` returns the records of lines.
     """
 
     def __init__(
         self,
         keep_event: KeepEvent,
         keep_record: KeepRecord | None,
-        format: Callable[[Decoded, Sequence[Record]], list[L]],  # noqa: A002 - the domain's word
+        format: Callable[[DecodedEvent, Sequence[Record]], list[L]],  # noqa: A002 - the domain's word
         summary: Summary,
         deduplicator: Deduplicator | None = None,
         *,
         times: MessageTimes | None = None,
-        collects: bool = False,
+        track_written: bool = False,
     ) -> None:
         self._keep_event = keep_event
         """Decides by an event's name, before it is decoded."""
@@ -43,7 +43,7 @@ class Pipeline(Generic[L]):
         """Drops messages already shown; None where none can come twice."""
         self._times = times
         """Learns the service's clock; None where history is not read."""
-        self._collects = collects
+        self._track_written = track_written
         """Whether records are kept for `take_written`."""
         self._shown: list[tuple[int, Sequence[Record]]] = []
         """Per event since the last `take_written`: its number of lines, and its records."""
@@ -60,7 +60,7 @@ class Pipeline(Generic[L]):
             self._times.note(decoded.records[-1])
         return self._render(decoded)
 
-    def process_saved(self, decoded: Decoded) -> list[L]:
+    def process_saved(self, decoded: DecodedEvent) -> list[L]:
         """Return the lines of an event that is decoded already."""
         if not self._keep_event(decoded.records[0].event):
             self._summary.filtered += 1
@@ -89,7 +89,7 @@ class Pipeline(Generic[L]):
         """Uncount the last `lines` lines, which are all of one event."""
         self._tally.records -= lines
 
-    def _render(self, decoded: Decoded) -> list[L]:
+    def _render(self, decoded: DecodedEvent) -> list[L]:
         kept = decoded.records
         if self._keep_record is not None:
             kept = [record for record in kept if self._keep_record(record)]
@@ -101,6 +101,6 @@ class Pipeline(Generic[L]):
         self._tally = tally = self._summary.tallies[kept[0].event, kept[0].channel]
         tally.records += len(kept)
         lines = self._format(decoded, kept)
-        if self._collects:
+        if self._track_written:
             self._shown.append((len(lines), kept))
         return lines

@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatapp_tail import replay
-from chatapp_tail.chatapp.records import Decoded, Record, Source, decode
+from chatapp_tail.chatapp.records import DecodedEvent, Record, Source, decode
 from chatapp_tail.errors import UsageError
 from chatapp_tail.formats.ndjson import encode
 from chatapp_tail.formats.raw import format_raw
@@ -36,21 +36,21 @@ RECEIVED = 1637319283_123456000
 NOW = 1700000000_000000000
 
 
-def live(data: str, event: str = "message", channel: str | None = CHANNEL) -> Decoded:
+def live(data: str, event: str = "message", channel: str | None = CHANNEL) -> DecodedEvent:
     return decode(ChannelEvent(RECEIVED, event, channel, data.encode()))
 
 
-def story(count: int = 50) -> list[Decoded]:
+def story(count: int = 50) -> list[DecodedEvent]:
     events = LiveEvents(seed=3)
     told = [events.next(1229, "telegram", 1637319282) for _ in range(count)]
     return [live(event.data, event.name) for event in told]
 
 
-def saved(frames: list[Decoded]) -> bytes:
+def saved(frames: list[DecodedEvent]) -> bytes:
     return b"".join(encode(record) for frame in frames for record in frame.records)
 
 
-def replayed(content: bytes | BinaryIO) -> tuple[list[Decoded], list[Broken]]:
+def replayed(content: bytes | BinaryIO) -> tuple[list[DecodedEvent], list[Broken]]:
     stream = io.BytesIO(content) if isinstance(content, bytes) else content
     broken: list[Broken] = []
     return list(read_saved(["-"], broken.append, ignore, stdin=stream, now=lambda: NOW)), broken
@@ -130,7 +130,7 @@ def test_the_hash_is_computed_again(item: str, member: bytes) -> None:
     ],
     ids=["no JSON", "no channel", "channel of any name", "channel of a company"],
 )
-def test_text_and_records_of_any_channel_come_back(frame: Decoded) -> None:
+def test_text_and_records_of_any_channel_come_back(frame: DecodedEvent) -> None:
     (record,) = frame.records
     assert only(encode(record)) == as_replay(record)
 
@@ -152,7 +152,7 @@ def test_a_frame_of_one_record_is_in_its_envelope_again() -> None:
     frame = live(f'{{"queue":"Telegram.Broadcast.Message","payload":{payload}}}')
     (again,), _ = replayed(saved([frame]))
     assert again.data == frame.data
-    assert parse_line(encode(live('{"a":1}').records[0])) == Decoded(
+    assert parse_line(encode(live('{"a":1}').records[0])) == DecodedEvent(
         b'{"a":1}', [as_replay(live('{"a":1}').records[0])]
     )
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatapp_tail.chatapp import records as events
-from chatapp_tail.chatapp.records import Decoded, Record, Source, decode
+from chatapp_tail.chatapp.records import DecodedEvent, Record, Source, decode
 from chatapp_tail.items import ChannelEvent
 from chatapp_tail.pusher.messages import decode_event
 from chatapp_tail.pusher.protocol import Protocol
@@ -349,7 +349,7 @@ def test_whatever_passes_the_protocol_is_decoded(payload: bytes) -> None:
 
 def after(
     first: str, data: bytes | str | None, name: str = "message"
-) -> tuple[Decoded, Decoded, bool]:
+) -> tuple[DecodedEvent, DecodedEvent, bool]:
     """`data` decoded with nothing known and after `first`; and whether what was known served."""
     events._envelope_templates.clear()
     alone = decode(event(data, name))

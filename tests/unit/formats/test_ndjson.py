@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatapp_tail.chatapp.records import Decoded, Record, Source, decode
+from chatapp_tail.chatapp.records import DecodedEvent, Record, Source, decode
 from chatapp_tail.formats import ndjson
 from chatapp_tail.formats.ndjson import encode, format_ndjson
 from chatapp_tail.items import ChannelEvent
@@ -119,9 +119,9 @@ def test_a_license_beyond_64_bits_is_written() -> None:
 
 def test_one_line_a_kept_record() -> None:
     kept = [record(part=2), record(part=3)]
-    lines = format_ndjson(Decoded(b"{}", [record(), *kept]), kept)
+    lines = format_ndjson(DecodedEvent(b"{}", [record(), *kept]), kept)
     assert lines == [encode(each) for each in kept]
-    assert format_ndjson(Decoded(b"{}", [record()]), []) == []
+    assert format_ndjson(DecodedEvent(b"{}", [record()]), []) == []
 
 
 BYTES = [b'{"id":1.0}', b'{ "id" : 1 }', '{"text":"é"}'.encode(), b'"plain text"']

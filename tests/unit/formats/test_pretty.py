@@ -14,7 +14,7 @@ from pyte.screens import Char
 from rich.cells import cell_len
 from wcwidth import wcwidth
 
-from chatapp_tail.chatapp.records import Decoded, Record, Source
+from chatapp_tail.chatapp.records import DecodedEvent, Record, Source
 from chatapp_tail.escape import escape_text
 from chatapp_tail.filters.grep import compile_grep
 from chatapp_tail.formats.pretty import LINE_LIMIT, Pretty, shift_spans
@@ -79,7 +79,7 @@ def pretty(width: int = 120, **options: Any) -> Pretty:
 
 
 def shown(kept: Record, width: int = 120, **options: Any) -> str:
-    (entry,) = pretty(width, **options)(Decoded(kept.data, [kept]), [kept])
+    (entry,) = pretty(width, **options)(DecodedEvent(kept.data, [kept]), [kept])
     return entry.decode(options.get("encoding", "utf-8"))
 
 
@@ -251,7 +251,7 @@ SECOND = 1_000_000_000
 def times(*moments: float, **options: Any) -> list[str]:
     kept = [record(MESSAGE, received=round(moment * SECOND)) for moment in moments]
     show = pretty(width=options.pop("width", 120), **options)
-    return [entry.decode() for entry in show(Decoded(b"", kept), kept)]
+    return [entry.decode() for entry in show(DecodedEvent(b"", kept), kept)]
 
 
 CLOCKS = [
@@ -305,7 +305,7 @@ def test_columns_line_up_from_the_longest_channel_on() -> None:
     show = pretty(width=100)
     kept = [record(MESSAGE, channel=name) for name in (WHATSAPP, "private-v1.users.6", TELEGRAM)]
     kept += [record(MESSAGE, channel=name) for name in (WHATSAPP + "LongerName", None)]
-    lines = [entry.decode() for entry in show(Decoded(b"", kept), kept)]
+    lines = [entry.decode() for entry in show(DecodedEvent(b"", kept), kept)]
     assert [line.index("←") for line in lines] == [25, 25, 25, 35, 35]
     assert lines[-1].startswith("10:54:43  -   ")
 
@@ -502,7 +502,7 @@ def records(draw: st.DrawFn) -> Record:
 )
 def test_is_total(kept: list[Record], width: int, colors: str | None, encoding: str) -> None:
     show = pretty(width, color_system=colors, encoding=encoding)
-    entries = show(Decoded(b"", kept), kept)
+    entries = show(DecodedEvent(b"", kept), kept)
     assert len(entries) == len(kept)
     for line in (line for entry in entries for line in lines_of(entry, encoding)):
         plain = SGR.sub("", line)
@@ -604,7 +604,7 @@ DEFAULT = Char(" ")
 
 def entries(kept: list[Record], width: int, **options: Any) -> list[str]:
     show = pretty(width, **{"color_system": "standard", **options})
-    return [entry.decode() for entry in show(Decoded(b"", kept), kept)]
+    return [entry.decode() for entry in show(DecodedEvent(b"", kept), kept)]
 
 
 def lines_shown(kept: list[Record], width: int, **options: Any) -> list[str]:
@@ -821,9 +821,9 @@ def test_every_character_is_known_again_after_escaping(encoding: str, text: str)
 
 @given(kept=st.lists(records(), min_size=1, max_size=2), pattern=st.sampled_from(["", ".", r"\w"]))
 def test_searching_changes_nothing_but_colour(kept: list[Record], pattern: str) -> None:
-    plain = pretty(60)(Decoded(b"", kept), kept)
+    plain = pretty(60)(DecodedEvent(b"", kept), kept)
     spans = compile_grep([pattern]).spans
     show = pretty(60, color_system="standard", highlight=spans)
-    assert [SGR.sub("", e.decode()) for e in show(Decoded(b"", kept), kept)] == [
+    assert [SGR.sub("", e.decode()) for e in show(DecodedEvent(b"", kept), kept)] == [
         entry.decode() for entry in plain
     ]

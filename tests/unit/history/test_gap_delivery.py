@@ -81,11 +81,11 @@ def test_where_no_gap_is_filled_each_is_reported_as_it_is() -> None:
     gaps = GapDelivery(None, None)
     gaps.note(Subscribed(T, "a"))
     assert gaps.reach(LOST)
-    assert (gaps.holds, gaps.busy, gaps.due, gaps.take(), gaps.unfinished()) == (
+    assert (gaps.holds, gaps.in_progress, gaps.deadline, gaps.take(), gaps.unfinished()) == (
         *(False, False, 0.0, None),
         [],
     )
-    gaps.release(LOST)
+    gaps.unpin(LOST)
 
 
 def test_a_channel_without_history_has_its_gap_reported_unless_it_may_be_none(
@@ -97,16 +97,16 @@ def test_a_channel_without_history_has_its_gap_reported_unless_it_may_be_none(
 
 def test_a_filled_gap_is_reported_with_the_messages_shown(delivering: Delivering) -> None:
     assert not delivering.come_to(LOST)
-    assert delivering.gaps.busy
+    assert delivering.gaps.in_progress
     assert delivering.gaps.holds
-    assert delivering.gaps.due > 0
+    assert delivering.gaps.deadline > 0
     assert delivering.take() == [MESSAGE]
     delivering.gaps.count_recovered(MESSAGE)
     gap = delivering.take()
     assert isinstance(gap, Gap)
     assert delivering.gaps.report(gap) == replace(LOST, recovered=1, missing=None)
     assert delivering.gaps.report(gap) == replace(LOST, missing=None), "counted once"
-    assert not delivering.gaps.busy
+    assert not delivering.gaps.in_progress
 
 
 @pytest.mark.parametrize(("recovered", "given_up"), [(0, False), (1, False), (0, True)])
@@ -146,5 +146,5 @@ def test_a_gap_pins_the_checkpoint_until_it_is_released(
     delivering.come_to(LOST)
     delivering.gaps.note(Watermarks({"a": T + 50}))
     assert checkpoint.watermarks["a"] == Watermark(T - 10, T)
-    delivering.gaps.release(LOST)
+    delivering.gaps.unpin(LOST)
     assert checkpoint.watermarks["a"] == Watermark(T - 10, T + 50)

@@ -156,7 +156,7 @@ def test_gaps_that_are_nobody_s(backfill: Backfill, odd: Gap) -> None:
     backfill.lose(odd)
     assert backfill.mark_reached(odd) is Reached.NOT_READ
     assert backfill.unfinished() == []
-    assert backfill.due == 0.0
+    assert backfill.deadline == 0.0
     backfill.lose(gap("b"))
     assert backfill.begun()[0] == [gap("b")]
 
@@ -226,7 +226,7 @@ def test_gaps_of_a_later_loss_are_read_after_those_of_an_earlier_one(backfill: B
         filled("b", 20),
     ]
     assert backfill.mark_reached(gap("b", 20)) is Reached.FILLED
-    assert backfill.due == 0.0
+    assert backfill.deadline == 0.0
 
 
 def test_a_gap_is_filled_before_it_is_reached(backfill: Backfill) -> None:
@@ -237,11 +237,11 @@ def test_a_gap_is_filled_before_it_is_reached(backfill: Backfill) -> None:
     assert backfill.taken() == [message(1, "b")]
     assert backfill.taken() == filled("a")
     assert backfill.taken() == filled("b")
-    assert backfill.due == 0.0, "live events need not wait any more"
+    assert backfill.deadline == 0.0, "live events need not wait any more"
     assert backfill.unfinished() == []
     assert backfill.mark_reached(gap("b")) is Reached.FILLED
     assert backfill.unfinished() == []
-    assert backfill.due == 0.0
+    assert backfill.deadline == 0.0
     assert backfill.mark_reached(gap("b")) is Reached.NOT_READ, "it is forgotten"
 
 
@@ -279,7 +279,7 @@ def test_the_gaps_of_all_lines_can_be_unfinished_while_others_come(backfill: Bac
     try:
         for _ in range(300):
             assert backfill.unfinished() == []
-            assert backfill.due == 0.0
+            assert backfill.deadline == 0.0
     finally:
         stop.set()
         thread.join(WAIT)
@@ -353,11 +353,11 @@ def test_for_a_check_of_a_subscription_nothing_waits_and_it_is_no_idleness(make:
     backfill = make(timeout=7.0)
     backfill.lose(check)
     assert backfill.mark_reached(check)
-    assert (backfill.due, backfill.busy) == (0.0, False)
+    assert (backfill.deadline, backfill.in_progress) == (0.0, False)
     backfill.watch([gap("b")])
     assert backfill.mark_reached(gap("b"))
-    assert backfill.due > time.monotonic()
-    assert backfill.busy
+    assert backfill.deadline > time.monotonic()
+    assert backfill.in_progress
 
 
 def test_live_events_wait_from_the_end_of_a_gap_on_and_only_when_it_is_reached(make: Make) -> None:
@@ -365,36 +365,36 @@ def test_live_events_wait_from_the_end_of_a_gap_on_and_only_when_it_is_reached(m
     before = time.monotonic()
     backfill.lose(gap("a"))
     after = time.monotonic()
-    assert backfill.due == 0.0
+    assert backfill.deadline == 0.0
     backfill.mark_reached(gap("a"))
-    assert before + 7.0 <= backfill.due <= after + 7.0
+    assert before + 7.0 <= backfill.deadline <= after + 7.0
     backfill.gives(message(1), filled("a"))
     backfill.taken()
-    assert backfill.due > 0.0
+    assert backfill.deadline > 0.0
     backfill.taken()
-    assert backfill.due == 0.0
+    assert backfill.deadline == 0.0
 
 
 def test_live_events_wait_for_all_gaps_that_are_read_together(make: Make) -> None:
     backfill = make(timeout=7.0)
     backfill.lose(gap("a"), gap("b"))
     backfill.mark_reached(gap("a"))
-    due = backfill.due
+    due = backfill.deadline
     backfill.mark_reached(gap("b"))
-    assert backfill.due == due
+    assert backfill.deadline == due
     backfill.gives(filled("a"))
     backfill.taken()
-    assert backfill.due == due
+    assert backfill.deadline == due
     backfill.gives(filled("b"))
     backfill.taken()
-    assert backfill.due == 0.0
+    assert backfill.deadline == 0.0
 
 
 def test_after_the_patience_live_events_go_first_and_history_still_comes(make: Make) -> None:
     backfill = make(timeout=0.0)
     backfill.lose(gap("a"))
     backfill.mark_reached(gap("a"))
-    assert 0.0 < backfill.due <= time.monotonic()
+    assert 0.0 < backfill.deadline <= time.monotonic()
     backfill.gives(message(1), filled("a"))
     assert backfill.taken() == [message(1)]
     assert backfill.taken() == filled("a")
@@ -404,15 +404,15 @@ def test_a_later_gap_has_its_own_patience(make: Make) -> None:
     backfill = make(timeout=7.0)
     backfill.lose(gap("a"))
     backfill.mark_reached(gap("a"))
-    first = backfill.due
+    first = backfill.deadline
     backfill.lose(gap("a", 20))
-    assert backfill.due == first
+    assert backfill.deadline == first
     backfill.mark_reached(gap("a", 20))
-    assert backfill.due >= first
+    assert backfill.deadline >= first
     backfill.gives(filled("a"))
     backfill.ends()
     assert backfill.taken() == filled("a")
-    assert backfill.due > 0.0
+    assert backfill.deadline > 0.0
 
 
 def queued(backfill: GapFiller, count: int) -> None:
@@ -428,7 +428,7 @@ def test_what_was_read_before_a_gap_is_reached_goes_first_however_late_that_is(m
     backfill.ends()
     queued(backfill, 2)
     backfill.mark_reached(gap("a"))
-    assert backfill.due <= time.monotonic()
+    assert backfill.deadline <= time.monotonic()
     assert backfill.holds
     assert backfill.taken() == [message(1)]
     assert backfill.holds
@@ -464,10 +464,10 @@ def test_live_events_wait_a_second_from_when_a_gap_is_reached(
     backfill.lose(gap("a"), gap("b"))
     monkeypatch.setattr(time, "monotonic", lambda: now + 100.0)
     backfill.mark_reached(gap("a"))
-    assert backfill.due == now + 101.0
+    assert backfill.deadline == now + 101.0
     monkeypatch.setattr(time, "monotonic", lambda: now + 100.5)
     backfill.mark_reached(gap("b"))
-    assert backfill.due == now + 101.0, "a second for all that are read together"
+    assert backfill.deadline == now + 101.0, "a second for all that are read together"
 
 
 @pytest.mark.parametrize("timeout", [0.0, 0.25])
@@ -475,7 +475,7 @@ def test_live_events_wait_no_longer_than_they_may(make: Make, timeout: float) ->
     backfill = make(timeout=timeout)
     backfill.lose(gap("a"))
     backfill.mark_reached(gap("a"))
-    assert backfill.due <= time.monotonic() + timeout
+    assert backfill.deadline <= time.monotonic() + timeout
 
 
 # --- which gap is which
@@ -500,7 +500,7 @@ def test_gaps_of_one_channel_that_begin_at_the_same_moment_are_told_apart(
     assert backfill.mark_reached(second) is Reached.OPEN
     assert [backfill.taken() for _ in range(3)] == [[message(2)], second, third]
     assert backfill.mark_reached(third) is Reached.FILLED
-    assert not backfill.busy
+    assert not backfill.in_progress
     backfill.lose(later)
     assert backfill.begun()[0] == [later], "later ones are read and handed out"
     backfill.gives(later)
@@ -698,8 +698,8 @@ def test_no_gap_is_lost_that_comes_while_the_reading_of_others_begins(
     assert messages == ends == set(range(count))
     assert len(seen) == count
     assert backfill.unfinished() == []
-    assert backfill.due == 0.0
-    assert not backfill.busy
+    assert backfill.deadline == 0.0
+    assert not backfill.in_progress
     assert backfill.keep_since() == inf
 
 

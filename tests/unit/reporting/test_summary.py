@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from chatapp_tail import items
 from chatapp_tail.items import ASKED, Gap, Status, StopCause
-from chatapp_tail.reporting.summary import Summary, span
+from chatapp_tail.reporting.summary import Summary, format_duration
 
 TELEGRAM = "private-v1.licenses.1229.messengers.telegram"
 COMPANY = "private-v1.companies.2224"
@@ -209,4 +209,4 @@ SPANS = [
 
 @pytest.mark.parametrize(("seconds", "text"), SPANS)
 def test_spans(seconds: float, text: str) -> None:
-    assert span(seconds) == text
+    assert format_duration(seconds) == text

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from chatapp_tail import redaction
-from chatapp_tail.chatapp.records import Decoded, Record, Source, decode
+from chatapp_tail.chatapp.records import DecodedEvent, Record, Source, decode
 from chatapp_tail.errors import ExitStatus, OutputError
 from chatapp_tail.formats.ndjson import encode
 from chatapp_tail.formats.schema import schema
@@ -42,7 +42,7 @@ def append(path: Path, *letters: Refused) -> None:
     DeadLetters(path).append(letters, "http://localhost:3000/x", now=lambda: NOW)
 
 
-def replayed(content: bytes) -> tuple[list[Decoded], list[Broken]]:
+def replayed(content: bytes) -> tuple[list[DecodedEvent], list[Broken]]:
     broken: list[Broken] = []
     found = read_saved(["-"], broken.append, lambda: None, stdin=io.BytesIO(content))
     return list(found), broken

@@ -36,7 +36,7 @@ class Writing:
         self.path = path
         self.summary = Summary()
         self.pipeline = Pipeline(
-            by_event([], []), None, format_raw, self.summary, collects=checkpoint is not None
+            by_event([], []), None, format_raw, self.summary, track_written=checkpoint is not None
         )
         self.waits = 0
         self.stalls = False
@@ -169,7 +169,7 @@ def test_a_line_longer_than_a_pipe_takes_at_once_is_marked_while_it_is_partial(
         partial.append(checkpoint.partial_line)
         return True
 
-    pipeline = Pipeline(by_event([], []), None, format_raw, Summary(), collects=True)
+    pipeline = Pipeline(by_event([], []), None, format_raw, Summary(), track_written=True)
     writer = LineWriter(stdout, pipeline, checkpoint, count=None, wait_for_room=wait_for_room)
     for write in (lambda line: writer.write([line]), writer.write_meta):
         partial.clear()

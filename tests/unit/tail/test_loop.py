@@ -341,7 +341,7 @@ def test_events_left_counts_those_behind_a_gap_that_is_not_filled(run: Run) -> N
     left: list[int] = []
 
     def look() -> None:
-        wait_until(lambda: run.backfill.busy, "the gap")
+        wait_until(lambda: run.backfill.in_progress, "the gap")
         left.append(tail.events_left)
         hangs.set()
         tail.interrupt(5.0)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from chatapp_tail.chatapp.records import Decoded, Record, Source, decode
+from chatapp_tail.chatapp.records import DecodedEvent, Record, Source, decode
 from chatapp_tail.filters import KeepEvent, KeepRecord
 from chatapp_tail.formats.raw import format_raw
 from chatapp_tail.history.dedup import Deduplicator
@@ -31,7 +31,7 @@ class Line:
     summary: Summary = field(default_factory=Summary)
     deduplicator: Deduplicator | None = None
     times: MessageTimes | None = None
-    given: list[tuple[Decoded, Sequence[Record]]] = field(default_factory=list)
+    given: list[tuple[DecodedEvent, Sequence[Record]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.pipeline = Pipeline(
@@ -41,10 +41,10 @@ class Line:
             self.summary,
             self.deduplicator,
             times=self.times,
-            collects=True,
+            track_written=True,
         )
 
-    def _format(self, decoded: Decoded, kept: Sequence[Record]) -> list[bytes]:
+    def _format(self, decoded: DecodedEvent, kept: Sequence[Record]) -> list[bytes]:
         self.given.append((decoded, kept))
         return [record.data + b"\n" for record in kept]
 
@@ -97,7 +97,7 @@ def test_a_live_event_whose_name_is_not_wanted_is_not_even_decoded(
 ) -> None:
     decoded: list[str] = []
 
-    def noted(channel_event: ChannelEvent) -> Decoded:
+    def noted(channel_event: ChannelEvent) -> DecodedEvent:
         decoded.append(channel_event.event)
         return decode(channel_event)
 
@@ -214,7 +214,7 @@ def test_what_was_shown_can_be_taken_once_without_what_was_left_out() -> None:
 
 
 def test_a_line_of_several_records_that_is_left_out_is_left_out_with_all_of_them() -> None:
-    pipeline = Pipeline(lambda _: True, None, format_raw, Summary(), collects=True)
+    pipeline = Pipeline(lambda _: True, None, format_raw, Summary(), track_written=True)
     for first in (1, 4, 7):
         frame = event(*({"id": number} for number in range(first, first + 3)))
         assert len(pipeline.process_live(frame)) == 1

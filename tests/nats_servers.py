@@ -24,6 +24,16 @@ BINARIES = {name: path for name, path in _BINARIES.items() if path.exists()}
 """Versions of the server that are installed, by where they come from."""
 
 
+_started: "list[NatsServer]" = []
+
+
+def kill_all() -> None:
+    """Kill every server that runs, as after a test that failed."""
+    for server in _started:
+        server.kill()
+    _started.clear()
+
+
 def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -52,6 +62,7 @@ class NatsServer:
         return f"127.0.0.1:{self.port}"
 
     def start(self) -> "NatsServer":
+        _started.append(self)
         with (self._directory / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [self._binary, "-c", self._config], stdout=log, stderr=log

@@ -32,6 +32,7 @@ from tests.nats_servers import (
     BINARIES,
     NatsServer,
     add_stream,
+    kill_all,
     leader,
     on_stream,
     start_cluster,
@@ -47,6 +48,12 @@ QUICK = 1.5 * TIMEOUT_SCALE
 """Seconds within which a sink is closed."""
 
 Start = Callable[..., NatsSink]
+
+
+@pytest.fixture(autouse=True)
+def no_server_is_left() -> Iterator[None]:
+    yield
+    kill_all()
 
 
 @pytest.fixture

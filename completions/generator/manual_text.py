@@ -273,10 +273,10 @@ program ends with status 2 and the command that makes one; --create-stream makes
 for duplicates of a day.
 
 Two machines may publish the same events into one stream, each with its own --resume and its own
-login, since each renewal of a shared one voids the other's. The stream takes every event once, as
-long as one of them is linked, statuses and tags included; while both are down, messages come from
-history and the rest does not. Where a tag is repeated byte for byte just as one machine comes back
-and the other one ends, the repeat may be missing, or there twice.
+login, since each renewal of a shared one voids the other's. The stream takes each message and each
+status once, as long as one of them is linked; while both are down, messages come from history and
+the rest does not. Tags have no id of their own: around the restart of a machine some may be
+missing, or there twice.
 """,
     ],
     "Commands": [

@@ -420,7 +420,7 @@ def table(result: Result) -> str:
         ("failures of the receiver", _counts(result.ways)),
         ("answers of history", _counts(result.history)),
         ("messages missing", len(proof.messages_missing)),
-        ("others of which an edit was delivered", proof.replaced),
+        ("of which an edit came first, at a SIGTERM", proof.replaced),
         ("others lost while no tail was linked", _counts(proof.lost_unlinked)),
         ("others lost under way, by ending", _counts(proof.lost_under_way)),
         ("most seconds from publication to ending", f"{max(proof.exposure, default=0.0):.3f}"),
@@ -433,8 +433,7 @@ def table(result: Result) -> str:
         ("doubles by cause", _counts(proof.doubles_by_cause)),
         ("most seconds from answer to kill of a double", f"{max(ages, default=0.0):.3f}"),
         ("first deliveries behind a later one of their chat", len(proof.late)),
-        ("others behind what SIGTERM let go first", proof.late_by_sigterm),
-        ("others that history brought after over 10 s", proof.late_after_wait),
+        ("  behind what SIGTERM let go first", proof.late_by_sigterm),
     ]
     return "\n".join(f"{name:<50} {value}" for name, value in rows)
 

@@ -6,8 +6,8 @@ said covers them, and of those published on a link only what was under way when 
 process ended, for `UNDER_WAY` seconds at most. Something comes twice only where an answer was lost,
 or where a kill came between an answer and its commit.
 
-Live events wait for the messages of a gap for ten seconds at most, and not at all once SIGTERM
-came: then those come behind them, and a message of which an edit was delivered does not come.
+SIGTERM lets a run deliver what waits behind a gap before the messages of that gap, which come with
+the next run, but for those of which an edit was delivered.
 """
 
 from collections import Counter, defaultdict
@@ -23,8 +23,6 @@ UNDER_WAY = 1.0
 _CLOSING = 3.0
 """Seconds after a SIGTERM in which the server may still take the tail for subscribed."""
 _TOLERANCE = 0.5
-BACKFILL_WAIT = 10.0
-"""Seconds for which live events wait for history, at most."""
 
 
 _Arrival = tuple[float, float, float | None]
@@ -82,7 +80,7 @@ class ForwardProof:
     dead: int
     messages_missing: list[Published] = field(default_factory=list)
     replaced: int = 0
-    """Messages missing of which an edit was delivered."""
+    """Messages missing of which an edit was delivered at a SIGTERM."""
     lost_unlinked: Counter[str] = field(default_factory=Counter)
     lost_under_way: Counter[str] = field(default_factory=Counter)
     """By the ending that explains them."""
@@ -95,8 +93,6 @@ class ForwardProof:
     late: list["Late"] = field(default_factory=list)
     late_by_sigterm: int = 0
     """Those behind one that was delivered at a SIGTERM."""
-    late_after_wait: int = 0
-    """Those that came later than live events wait for them."""
 
     @property
     def doubles_by_cause(self) -> Counter[str]:
@@ -127,12 +123,10 @@ def prove_forward(
             _note_absent(proof, entry, endings, gaps)
         if len(came) > len(entries):
             proof.doubles += _doubles(entries, came, endings)
-    _count_replaced(proof, by_seq, arrivals)
+    _excuse_sigterm(proof, by_seq, arrivals, endings)
     for late in _late(by_seq, requests, dead):
         if _at_sigterm(late.before, endings):
             proof.late_by_sigterm += 1
-        elif late.at - by_seq[late.thing.seq][0].after > BACKFILL_WAIT:
-            proof.late_after_wait += 1
         else:
             proof.late.append(late)
     return proof
@@ -145,13 +139,18 @@ def _at_sigterm(at: float, endings: Sequence[Ending]) -> bool:
     )
 
 
-def _count_replaced(
+def _excuse_sigterm(
     proof: ForwardProof,
     by_seq: dict[int, list[Published]],
     arrivals: dict[int, list[_Arrival]],
+    endings: Sequence[Ending],
 ) -> None:
-    """Take out the missing messages of which an edit was delivered."""
-    edited = {entries[0].thing.of for seq, entries in by_seq.items() if arrivals.get(seq)}
+    """Take out the missing messages of which an edit was delivered before their gap was read."""
+    edited = {
+        entries[0].thing.of
+        for seq, entries in by_seq.items()
+        if any(_at_sigterm(at, endings) for _, at, _ in arrivals.get(seq, []))
+    }
     missing = [entry for entry in proof.messages_missing if entry.thing.seq not in edited]
     proof.replaced = len(proof.messages_missing) - len(missing)
     proof.messages_missing = missing

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ..chatapp.records import DecodedEvent
 from ..reporting.notices import Level
@@ -15,6 +15,7 @@ from ..reporting.summary import Summary
 from ..sinks.stdout import Stdout
 from ..tail.forwarder import Forwarder
 from ..tail.line_writer import LineWriter
+from ..tail.pipeline import Pipeline
 from .config import DeliveryArguments, View
 from .destination import compile_destination
 from .process import print_error
@@ -33,23 +34,20 @@ def deliver(
         print_error(f"warning: {warning}")
     report = destination.report(_say)
     make = destination.format(lambda: view.format(dict(os.environ)))
-    pipeline = view.pipeline_of(make, Summary())
+    pipeline: Pipeline[Any] = view.pipeline_of(make, Summary())
 
     def wait_for_room() -> bool:
         return _poll(forwarder)
 
-    lines = LineWriter(
-        Stdout(sys.stdout.fileno(), resumed=False),
-        view.pipeline(Summary(), dict(os.environ)),
-        None,
-        count=None,
-        wait_for_room=wait_for_room,
-    )
+    lines = None
+    if destination.shows:
+        stdout = Stdout(sys.stdout.fileno(), resumed=False)
+        lines = LineWriter(stdout, pipeline, None, count=None, wait_for_room=wait_for_room)
     forwarder = destination.open_forwarder(
         make,
         None,
         report,
-        stdout=lines if destination.shows else None,
+        stdout=lines,
         count=count,
         wait_for_room=wait_for_room,
     )
@@ -74,7 +72,7 @@ def _end(signum: int, _: FrameType | None) -> NoReturn:
 
 
 def _poll(forwarder: Forwarder) -> bool:
-    """Wait until the destination said something, or stdout has room; return whether it was so."""
+    """Wait for an outcome or for room in stdout; return whether there may be room for more."""
     waits = select.poll()
     forwarder.register(waits, for_room=True)
     return sum(forwarder.ready(*reported) for reported in waits.poll(_LONGEST_POLL)) > 0
